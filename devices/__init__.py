@@ -1,0 +1,1 @@
+"""What sits at a crosspoint: laws, gates, states, spread and noise; knows volt, ampere, siemens and second."""

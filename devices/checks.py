@@ -1,0 +1,116 @@
+"""Validators at the door: each returns the clean value or raises one sentence with name, value and what is right."""
+
+import math
+import numbers
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+
+from devices.aliases import BoolArray, FloatArray
+from devices.errors import ParameterError
+
+
+def number(
+    name: str,
+    value: object,
+    *,
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    allow_inf: bool = False,
+) -> float:
+    """Return `value` as a float; minimum and maximum belong to the range, above and below do not.
+
+    Raises ParameterError if value is not a real number, is NaN, is infinite without allow_inf, or is out of bounds.
+    """
+    of_unit = f" {unit}" if unit else ""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise ParameterError(f"{name} must be a real number{f' in {unit}' if unit else ''}, got {_shown(value)}")
+    result = float(value)
+    if math.isnan(result):
+        raise ParameterError(f"{name} must be a real number{f' in {unit}' if unit else ''}, got nan")
+    if math.isinf(result) and not allow_inf:
+        raise ParameterError(f"{name} must be finite, got {result:g}{of_unit}")
+    tests = [
+        (minimum, operator.ge, "≥"),
+        (above, operator.gt, ">"),
+        (maximum, operator.le, "≤"),
+        (below, operator.lt, "<"),
+    ]
+    bounds = [(bound, holds, sign) for bound, holds, sign in tests if bound is not None]
+    if not all(holds(result, bound) for bound, holds, _ in bounds):
+        wanted = [f"{sign} {bound:g}{of_unit}" for bound, _, sign in bounds]
+        raise ParameterError(f"{name} must be {' and '.join(wanted)}, got {result:g}{of_unit}")
+    return result
+
+
+def whole(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
+    """Return `value` as an int in [minimum, maximum]; a float is refused even when it is whole.
+
+    Raises ParameterError if value is not an integer or is out of bounds.
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise ParameterError(f"{name} must be a whole number, got {_shown(value)}")
+    result = int(value)
+    if result < minimum or (maximum is not None and result > maximum):
+        wanted = f"≥ {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise ParameterError(f"{name} must be {wanted}, got {result}")
+    return result
+
+
+def array(
+    name: str,
+    value: object,
+    *,
+    ndim: int | None = None,
+    shape: Sequence[int | None] | None = None,
+    minimum: float | None = None,
+    finite: bool = True,
+) -> FloatArray:
+    """Return `value` as a C-contiguous float64 array (not copied when it is one already).
+
+    shape: wanted shape, None for a free axis.  NaN is refused always, infinity unless finite=False.
+    Raises ParameterError if value is not numeric or breaks a condition; the first bad element is named by its index.
+    """
+    try:
+        raw = np.asarray(value)
+    except ValueError:
+        raise ParameterError(f"{name} must be a rectangular array of numbers, got {_shown(value)}") from None
+    if raw.dtype.kind not in "fiu":
+        raise ParameterError(f"{name} must be an array of real numbers, got {_shown(value)} of type {raw.dtype}")
+    if ndim is not None and raw.ndim != ndim:
+        raise ParameterError(f"{name} must have {ndim} axes, got {raw.ndim} (shape {raw.shape})")
+    if shape is not None:
+        fits = len(shape) == raw.ndim and all(w is None or w == n for w, n in zip(shape, raw.shape, strict=True))
+        if not fits:
+            wanted = ", ".join("any" if w is None else str(w) for w in shape)
+            raise ParameterError(f"{name} must have shape ({wanted}), got {raw.shape}")
+    result: FloatArray = np.asarray(raw, dtype=np.float64, order="C")
+    _refuse(name, result, np.isnan(result), "hold no nan")
+    if finite:
+        _refuse(name, result, np.isinf(result), "be finite")
+    if minimum is not None:
+        _refuse(name, result, result < minimum, f"be ≥ {minimum:g} everywhere")
+    return result
+
+
+def _refuse(name: str, values: FloatArray, bad: BoolArray, wanted: str) -> None:
+    """Raise ParameterError that names the first bad element, if there is one."""
+    if np.any(bad):
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        where = f" at index {index}" if values.ndim else ""
+        count = f" ({np.count_nonzero(bad)} of {values.size})" if values.ndim else ""
+        raise ParameterError(f"{name} must {wanted}, got {values[index]:g}{where}{count}")
+
+
+def _shown(value: object) -> str:
+    """Short repr for messages."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
