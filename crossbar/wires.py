@@ -99,6 +99,9 @@ class Wires:
     def __hash__(self) -> int:
         return hash(self._values())
 
+    def __reduce__(self) -> tuple[type["Wires"], tuple[float | tuple[float, ...], ...]]:
+        return Wires, self._values()  # numpy forgets that an array is read-only when it is pickled
+
     def __repr__(self) -> str:
         def text(value: float | tuple[float, ...]) -> str:
             if isinstance(value, tuple):
