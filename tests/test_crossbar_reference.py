@@ -75,7 +75,7 @@ def test_1x2__driven_from_the_far_end_only():
 def test_2x1__two_sources_meet():
     """One column, sensed at row 1 through 4: branches 3 + 4 + 5 = 12 from V_0 (driver, cell, r_column) and 2 + 4 = 6
     from V_1 meet at node u: v_u (1/12 + 1/6 + 1/4) = V_0/12 + V_1/6, so v_u = V_0/6 + V_1/3.
-    """  # noqa: D205
+    """
     solution = reference_solve(np.array([[1 / 4], [1 / 4]]), np.array([[12.0, 6.0]]), Wires(9, 5, [3, 2], 4))
     np.testing.assert_allclose(solution.currents, [[1.0]], rtol=EXACT)  # v_u = 4
     # branch 0 carries (12 - 4)/12 = 2/3, branch 1 (6 - 4)/6 = 1/3
@@ -246,7 +246,7 @@ def test_passivity__voltages_stay_between_the_sources_and_power_is_positive(case
 def test_elimination_without_subtraction__same_transfer(case):
     """Star-mesh elimination of every inner node keeps all digits; what is left between a source and a sense end is the
     transfer conductance.
-    """  # noqa: D205
+    """
     g, _, wires = case
     twin = reference_solve(g, np.eye(len(g)), wires).currents
     np.testing.assert_allclose(twin, star_mesh(g, wires), rtol=1e-13, atol=0.0 if twin.all() else 1e-25)

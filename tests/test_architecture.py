@@ -1,0 +1,67 @@
+"""The direction of imports, the words of each floor, one owner of numba, and no foreign package in our place."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("devices", "crossbar", "mapping")
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+# Below mapping there are volts, amperes, siemens and codes; what they stand for is mapping's business.
+FOREIGN_WORDS = re.compile(r"(?<![a-z])(weight|layer|image)s?(?![a-z])", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages__are_this_checkout(package):
+    """PyPI has other packages of these names; an installed one must not win over ours."""
+    found = importlib.import_module(package).__file__
+    assert found is not None
+    assert Path(found).resolve() == ROOT / package / "__init__.py", (
+        f"another package named {package!r} hides ours; use an environment of its own, without {Path(found).parent}"
+    )
+
+
+def test_imports__go_up_only_and_contracts_hold():
+    """The contracts are in setup.cfg; what an installed checkout may import is said there once."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"Contracts: [2-9]\d* kept, 0 broken", run.stdout), run.stdout
+
+
+def test_words__devices_and_crossbar_know_no_networks():
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in SOURCES
+        if path.relative_to(ROOT).parts[0] != "mapping"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if FOREIGN_WORDS.search(line)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "foreign"),
+    [("weights", True), ("w_layer_2", True), ("Image of", True), ("bilayer", False), ("weighted", False), ("g", False)],
+)
+def test_words__the_fence_sees_what_it_should(text, foreign):
+    assert bool(FOREIGN_WORDS.search(text)) is foreign
+
+
+def test_numba__one_file_owns_the_compiler():
+    found = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if re.search(r"\bn?jit\s*\(|@(numba\.)?(n?jit|vectorize|guvectorize)\b|\bnjit\b", path.read_text("utf-8"))
+    ]
+    assert found == ["devices/jit.py"]
+
+
+def test_sources__nothing_of_the_tests_is_a_package():
+    """An __init__.py below tests would hide the package of the same name in every import mode."""
+    assert not list((ROOT / "tests").rglob("__init__.py"))

@@ -1,0 +1,60 @@
+"""Documents: their Python blocks run, their links lead somewhere, the equations that code names exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = [path for package in ("devices", "crossbar", "mapping") for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def blocks(path):
+    """The ```python blocks of a page as one program whose lines keep their numbers; ```python no-run stays out."""
+    kept, inside = [], False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip().startswith("```"):
+            inside = line.strip() == "```python" and not inside
+            kept.append("")
+        else:
+            kept.append(line if inside else "")
+    return "\n".join(kept)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page).strip()], ids=name)
+def test_pages__python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(blocks(page), str(page), "exec"), {"__name__": "__page__"})  # noqa: S102
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pages__links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        goal = (page.parent / file).resolve() if file else page
+        assert goal.exists(), f"{name(page)}: {target}"
+        if anchor and goal.suffix == ".md":
+            headings = re.findall(r"^#+ (.+)$", goal.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+            assert anchor in anchors, f"{name(page)}: {target}"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name)
+def test_sources__equations_they_name_exist(source):
+    """`docs/equations/nodal.md eq. 4` in the code wants a \\tag{4}, or a (4) at the end of a line, on that page."""
+    text = source.read_text(encoding="utf-8")
+    for page, first, last in re.findall(r"docs/equations/(\w+)\.md eq\. (\d+)(?:[-–](\d+))?", text):
+        path = ROOT / "docs" / "equations" / f"{page}.md"
+        assert path.is_file(), f"{name(source)} names {name(path)}"
+        tags = set(re.findall(r"\\tag\{(\d+)\}|\((\d+)\)\s*$", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
+        known = {int(a or b) for a, b in tags}
+        for number in range(int(first), int(last or first) + 1):
+            assert number in known, f"{name(source)} names eq. {number} of {name(path)}"
