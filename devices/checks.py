@@ -1,5 +1,6 @@
 """Validators at the door: each returns the clean value or raises one sentence with name, value and what is right."""
 
+import dataclasses
 import math
 import numbers
 import operator
@@ -93,12 +94,43 @@ def array(
             wanted = ", ".join("any" if w is None else str(w) for w in shape)
             raise ParameterError(f"{name} must have shape ({wanted}), got {raw.shape}")
     result: FloatArray = np.asarray(raw, dtype=np.float64, order="C")
+    if result.size == 0 or _inside(result, minimum, finite=finite):
+        return result
     _refuse(name, result, np.isnan(result), "hold no nan")
     if finite:
         _refuse(name, result, np.isinf(result), "be finite")
     if minimum is not None:
         _refuse(name, result, result < minimum, f"be ≥ {minimum:g} everywhere")
     return result
+
+
+def quantity(default: float, unit: str = "", **bounds: float | bool) -> float:
+    """Return a dataclass field with a default, a unit and the bounds of `number`; check_fields enforces them."""
+    result: float = dataclasses.field(default=default, metadata={"unit": unit, **bounds})
+    return result
+
+
+def check_fields(value: object) -> None:
+    """Check every `quantity` and bool of a frozen dataclass and store it as float or bool; for __post_init__.
+
+    Raises ParameterError at the first field that breaks its bounds.
+    """
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        given = getattr(value, field.name)
+        if "unit" in field.metadata:
+            object.__setattr__(value, field.name, number(field.name, given, **field.metadata))
+        elif field.type in {bool, "bool"}:
+            if not isinstance(given, (bool, np.bool_)):
+                raise ParameterError(f"{field.name} must be True or False, got {_shown(given)}")
+            object.__setattr__(value, field.name, bool(given))
+
+
+def _inside(values: FloatArray, minimum: float | None, *, finite: bool) -> bool:
+    """Tell in two passes whether all is well, the usual case."""
+    low, high = float(values.min()), float(values.max())  # nan if any element is
+    if math.isnan(low) or (finite and (math.isinf(low) or math.isinf(high))):
+        return False
+    return minimum is None or low >= minimum
 
 
 def _refuse(name: str, values: FloatArray, bad: BoolArray, wanted: str) -> None:

@@ -36,17 +36,21 @@ def kernel(function: Function) -> Function: ...
 
 
 @overload
-def kernel(*, parallel: bool = False) -> Callable[[Function], Function]: ...
+def kernel(*, parallel: bool = False, inline: bool = False) -> Callable[[Function], Function]: ...
 
 
-def kernel(function: Function | None = None, *, parallel: bool = False) -> Function | Callable[[Function], Function]:
+def kernel(
+    function: Function | None = None, *, parallel: bool = False, inline: bool = False
+) -> Function | Callable[[Function], Function]:
     """Compile a function with numba: cached by source, IEEE arithmetic, numpy's division, no lock on the interpreter.
 
-    Use as @kernel or @kernel(parallel=True).  Where no directory can be written the kernel works without a cache.
+    Use as @kernel, @kernel(parallel=True) or @kernel(inline=True); an inlined kernel is dissolved in its callers, whose
+    loops can then run in vector registers.  Where no directory can be written a kernel works without a cache.
     """
 
     def compiled(function: Function) -> Function:
-        options: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True, "parallel": parallel}
+        options: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
+        options |= {"parallel": parallel, "forceinline": inline}
         with _decorating:  # numba reads its cache directory while it decorates; other libraries keep theirs
             before = _numba.CACHE_DIR
             _numba.CACHE_DIR = str(cache_directory(_package_of(function.__code__.co_filename)))

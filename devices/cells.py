@@ -1,0 +1,416 @@
+"""Cells: a law, a window of filament conductance and a gate, with units checked where they are born.
+
+Every array argument broadcasts with the others; scalars give numpy scalars.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from devices import gate, laws
+from devices.aliases import FloatArray
+from devices.checks import array, check_fields, number, quantity
+from devices.constants import BOLTZMANN_EV, ELEMENTARY_CHARGE, PLANCK
+from devices.dynamics import MOST_STEPS, Growth, evolve
+from devices.errors import ConvergenceError, ParameterError
+
+HBAR_EV = PLANCK / (2.0 * math.pi * ELEMENTARY_CHARGE)  # [eV s]
+
+
+class Cell(Protocol):
+    """What an array, a writer or a mapper may ask of a cell."""
+
+    @property
+    def g_min(self) -> float:
+        """Lowest filament conductance of the nominal window [S]."""
+
+    @property
+    def g_max(self) -> float:
+        """Highest filament conductance of the nominal window [S]."""
+
+    @property
+    def v_gate_min(self) -> float:
+        """Lower end of the gate window [V]."""
+
+    @property
+    def v_gate_max(self) -> float:
+        """Upper end of the gate window [V]."""
+
+    @property
+    def gated(self) -> bool:
+        """Whether the gate changes the read conductance."""
+
+    @property
+    def law(self) -> laws.Law:
+        """Parameters of the current-voltage law, for kernels."""
+
+    @property
+    def gain_low(self) -> float:
+        """Read gain at v_gate_min."""
+
+    @property
+    def gain_high(self) -> float:
+        """Read gain at v_gate_max."""
+
+    def filament(self, w: npt.ArrayLike) -> FloatArray:
+        """Return the filament conductance [S] of states w in [0, 1]."""
+
+    def state(self, g_filament: npt.ArrayLike) -> FloatArray:
+        """Return the state w in [0, 1] of filament conductances [S]; outside the nominal window w is 0 or 1."""
+
+    def conductance(self, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike = 0.0) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V], at v = 0 the slope."""
+
+    def current(self, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return current [A] and slope dI/dv [S]."""
+
+    def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return the read gain at gate voltages [V]."""
+
+    def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
+        """Return the gate voltages [V] of read gains, the exact inverse of gate_gain."""
+
+    def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return the Fermi level [eV] of the gated electrode."""
+
+    def terminal_conductance(self, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V] of filaments [S] at a read gain."""
+
+    def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
+        """Return the filament conductance [S] that shows g_terminal [S]: the inverse of terminal_conductance."""
+
+    def gain_with_offset(self, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
+        """Return the read gain of cells whose Dirac points are shifted by offset [V]."""
+
+
+class _LawCell:
+    """What a cell derives from its law, its filament and its gain."""
+
+    def conductance(self: Cell, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike = 0.0) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V], at v = 0 the slope, of states w at v_gate [V].
+
+        Raises ParameterError if a state lies outside [0, 1] or the shapes do not broadcast.
+        """
+        return self.terminal_conductance(self.filament(w), self.gate_gain(v_gate), v)
+
+    def current(self: Cell, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return current [A] and slope dI/dv [S] of states w at gate voltage v_gate [V] and cell voltage v [V].
+
+        Raises ParameterError if a state lies outside [0, 1] or the shapes do not broadcast.
+        """
+        (g, gain, volts), shape = _flat(g_filament=self.filament(w), gain=self.gate_gain(v_gate), v=array("v", v))
+        current, slope = laws.currents(self.law, g, gain, volts)
+        return current.reshape(shape)[()], slope.reshape(shape)[()]
+
+    def gain_with_offset(self: Cell, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
+        """Return the read gain at v_gate [V] of cells whose Dirac points are shifted by offset [V]."""
+        (volts, shifts), _ = _broadcast(v_gate=array("v_gate", v_gate), offset=array("offset", offset))
+        return self.gate_gain(volts - shifts)
+
+
+@dataclass(frozen=True)
+class Resistor(_LawCell):
+    """An ohmic cell without a gate; its state is the linear position in the window (ours)."""
+
+    g_min: float = quantity(0.5e-6, "S", minimum=0.0)  #: lowest conductance [S]
+    g_max: float = quantity(50e-6, "S", above=0.0)  #: highest conductance [S]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _rising(self, "g_min", "g_max", "S")
+
+    @property
+    def gated(self) -> bool:
+        """False: there is no gate."""
+        return False
+
+    @property
+    def law(self) -> laws.OhmicLaw:
+        """Parameters of the current-voltage law, for kernels."""
+        return laws.OhmicLaw()
+
+    @property
+    def gain_low(self) -> float:
+        """Read gain at v_gate_min: 1."""
+        return 1.0
+
+    @property
+    def gain_high(self) -> float:
+        """Read gain at v_gate_max: 1."""
+        return 1.0
+
+    @property
+    def v_gate_min(self) -> float:
+        """Lower end of the gate window [V]: 0, there is no gate."""
+        return 0.0
+
+    @property
+    def v_gate_max(self) -> float:
+        """Upper end of the gate window [V]: 0, there is no gate."""
+        return 0.0
+
+    def filament(self, w: npt.ArrayLike) -> FloatArray:
+        """Return the conductance [S] of states w in [0, 1]: g_min + w (g_max - g_min).
+
+        Raises ParameterError if a state lies outside [0, 1].
+        """
+        result: FloatArray = self.g_min + _states(w) * (self.g_max - self.g_min)
+        return result[()]
+
+    def state(self, g_filament: npt.ArrayLike) -> FloatArray:
+        """Return the state w in [0, 1] of conductances [S]; outside the nominal window w is 0 or 1."""
+        g = array("g_filament", g_filament, minimum=0.0)
+        result: FloatArray = np.clip((g - self.g_min) / (self.g_max - self.g_min), 0.0, 1.0)
+        return result[()]
+
+    def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return 1 for every gate voltage."""
+        return np.ones_like(array("v_gate", v_gate))[()]
+
+    def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
+        """Raise ParameterError: a resistor has no gate voltage that sets its gain."""
+        raise ParameterError(f"gain must be left alone for a cell without a gate, got {gain!r} for {self}")
+
+    def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Raise ParameterError: a resistor has no Fermi level that follows a gate."""
+        raise ParameterError(f"v_gate must be left alone for a cell without a gate, got {v_gate!r} for {self}")
+
+    def terminal_conductance(
+        self, g_filament: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0
+    ) -> FloatArray:
+        """Return g_filament [S] in the common shape: neither gain nor voltage changes a resistor."""
+        g = array("g_filament", g_filament, minimum=0.0)
+        (result, _, _), _ = _broadcast(g_filament=g, gain=array("gain", gain), v=array("v", v))
+        return result.copy()[()]
+
+    def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0) -> FloatArray:
+        """Return g_terminal [S] in the common shape: the inverse of terminal_conductance."""
+        g = array("g_terminal", g_terminal, minimum=0.0)
+        (result, _, _), _ = _broadcast(g_terminal=g, gain=array("gain", gain), v=array("v", v))
+        return result.copy()[()]
+
+
+@dataclass(frozen=True)
+class AdaptiveMemristor(_LawCell):
+    """A silver filament cell whose graphene electrode is gated; docs/equations/cells.md defines every symbol.
+
+    The default set is ours, anchored to published relatives of the device (docs/equations/cells.md, last section); no
+    number of it is a measurement of the Ag/CrPS4/graphene cell.
+    """
+
+    g_min: float = quantity(0.5e-6, "S", above=0.0)  #: filament conductance at w = 0 [S]
+    g_max: float = quantity(50e-6, "S", above=0.0)  #: filament conductance at w = 1 [S], below the quantum of 77.5 uS
+    v_0: float = quantity(0.25, "V", above=0.0, allow_inf=True)  #: curvature of the barrier [V], inf: straight line
+    r_series: float = quantity(1e3, "Ω", minimum=0.0)  #: in series with the barrier [ohm]
+    g_leak: float = quantity(1e-9, "S", minimum=0.0)  #: beside barrier and series resistance [S]
+    v_dirac: float = quantity(0.0, "V")  #: gate voltage of the Dirac point [V]
+    c_gate: float = quantity(1.55e-3, "F/m²", above=0.0)  #: gate capacitance [F/m2], 20 nm of h-BN
+    n_0: float = quantity(2e15, "1/m²", above=0.0)  #: residual carrier density [1/m2], charge puddles
+    v_fermi: float = quantity(1e6, "m/s", above=0.0)  #: Fermi velocity of graphene [m/s], hbar v_F = 0.658 eV nm
+    gain_min: float = quantity(0.01, minimum=0.0, maximum=1.0)  #: gain of the closed gate; 1: the gate does nothing
+    e_half: float = quantity(0.13, "eV")  #: Fermi level of half opening [eV]
+    ideality: float = quantity(1.5, above=0.0)  #: width of the opening in kT; above 1: an uneven barrier
+    v_gate_min: float = quantity(-2.0, "V")  #: lower end of the gate window [V]
+    v_gate_max: float = quantity(4.0, "V")  #: upper end of the gate window [V]
+    g_gate_leak: float = quantity(1e-12, "S", minimum=0.0)  #: from the gate to the column, per gate line [S]
+    k_set: float = quantity(7.4e-5, "1/s", minimum=0.0)  #: growth rate at 300 K [1/s]
+    k_reset: float = quantity(2e-3, "1/s", minimum=0.0)  #: field-driven shrinking rate at 300 K [1/s]
+    v_set: float = quantity(0.035, "V", above=0.0)  #: exponential slope of growth [V]
+    v_reset: float = quantity(0.035, "V", above=0.0)  #: exponential slope of shrinking [V]
+    beta: float = quantity(0.5)  #: part of the Fermi level that helps growth
+    e_activation: float = quantity(0.6, "eV", minimum=0.0)  #: of k_set and k_reset [eV]
+    lifetime: float = quantity(3e8, "s", above=0.0, allow_inf=True)  #: of a full filament at rest [s], inf: for ever
+    w_critical: float = quantity(0.02, above=0.0)  #: state below which a filament at rest decays exponentially
+    temperature: float = quantity(300.0, "K", above=0.0)  #: [K]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _rising(self, "g_min", "g_max", "S")
+        _rising(self, "v_gate_min", "v_gate_max", "V")
+
+    @property
+    def gated(self) -> bool:
+        """Whether the gate changes the read conductance."""
+        return self.gain_min < 1.0
+
+    @property
+    def law(self) -> laws.AdaptiveLaw:
+        """Parameters of the current-voltage law, for kernels."""
+        root = HBAR_EV * self.v_fermi * math.sqrt(math.pi)  # [eV m]
+        return laws.AdaptiveLaw(
+            v_0=self.v_0,
+            r_series=self.r_series,
+            g_leak=self.g_leak,
+            v_dirac=self.v_dirac,
+            e_residual=root * math.sqrt(self.n_0),
+            e_quantum=root**2 * self.c_gate / ELEMENTARY_CHARGE,
+            gain_min=self.gain_min,
+            e_half=self.e_half,
+            e_slope=self.ideality * BOLTZMANN_EV * self.temperature,
+        )
+
+    @property
+    def gain_low(self) -> float:
+        """Read gain at v_gate_min."""
+        return float(gate.read_gain(self.law, self.v_gate_min))
+
+    @property
+    def gain_high(self) -> float:
+        """Read gain at v_gate_max."""
+        return float(gate.read_gain(self.law, self.v_gate_max))
+
+    def filament(self, w: npt.ArrayLike) -> FloatArray:
+        """Return the filament conductance [S] of states w in [0, 1]: g_min (g_max / g_min)^w.
+
+        Raises ParameterError if a state lies outside [0, 1].
+        """
+        result: FloatArray = self.g_min * (self.g_max / self.g_min) ** _states(w)
+        return result[()]
+
+    def state(self, g_filament: npt.ArrayLike) -> FloatArray:
+        """Return the state w in [0, 1] of filament conductances [S]; outside the nominal window w is 0 or 1."""
+        g = np.clip(array("g_filament", g_filament, minimum=0.0), self.g_min, self.g_max)
+        result: FloatArray = np.log(g / self.g_min) / math.log(self.g_max / self.g_min)
+        return np.clip(result, 0.0, 1.0)[()]
+
+    def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return the Fermi level [eV] of the graphene at gate voltages [V]."""
+        (volts,), shape = _flat(v_gate=array("v_gate", v_gate))
+        return gate.fermi_energies(self.law, volts).reshape(shape)[()]
+
+    def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return the read gain, between gain_min and 1, at gate voltages [V]; no window applies."""
+        (volts,), shape = _flat(v_gate=array("v_gate", v_gate))
+        return gate.read_gains(self.law, volts).reshape(shape)[()]
+
+    def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
+        """Return the gate voltages [V] of read gains, the exact inverse of gate_gain; no window applies.
+
+        Raises ParameterError if a gain lies outside (gain_min, 1) or the cell is not gated.
+        """
+        gains = array("gain", gain)
+        bad = ~((gains > self.gain_min) & (gains < 1.0))
+        if bad.any():
+            first = gains[bad].flat[0]
+            raise ParameterError(
+                f"gain must lie inside ({self.gain_min:g}, 1), got {first:g} ({np.count_nonzero(bad)} of {gains.size})"
+            )
+        return gate.gate_voltages(self.law, gains.reshape(-1)).reshape(gains.shape)[()]
+
+    def terminal_conductance(self, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V] of filaments g_filament [S] at a read gain.
+
+        At v = 0 it is the slope.  Raises ParameterError if a conductance or gain is negative.
+        """
+        (g, gains, volts), shape = _flat(
+            g_filament=array("g_filament", g_filament, minimum=0.0),
+            gain=array("gain", gain, minimum=0.0),
+            v=array("v", v),
+        )
+        return laws.adaptive_secants(self.law, g, gains, volts).reshape(shape)[()]
+
+    def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
+        """Return the filament conductance [S] whose secant at read voltage v [V] and read gain is g_terminal [S].
+
+        The window does not apply.  Raises ParameterError if a gain is not positive or no filament shows g_terminal,
+        which must lie from g_leak to below g_leak + 1 / r_series.
+        """
+        (g, gains, volts), shape = _flat(
+            g_terminal=array("g_terminal", g_terminal), gain=array("gain", gain), v=array("v", v)
+        )
+        if gains.size and gains.min() <= 0.0:
+            raise ParameterError(f"gain must be > 0 everywhere, got {gains.min():g}")
+        bad = (g < self.g_leak) | (self.r_series * (g - self.g_leak) >= 1.0)
+        if bad.any():
+            top = self.g_leak + 1.0 / self.r_series if self.r_series else math.inf
+            raise ParameterError(
+                f"g_terminal must be ≥ g_leak = {self.g_leak:g} S and < {top:g} S, got {g[bad][0]:g} S "
+                f"({np.count_nonzero(bad)} of {g.size})"
+            )
+        return laws.adaptive_filaments(self.law, g, gains, volts).reshape(shape)[()]
+
+    def growth(self) -> Growth:
+        """Return the parameters of the state equation at this cell's temperature, for kernels."""
+        arrhenius = math.exp(-self.e_activation / BOLTZMANN_EV * (1.0 / self.temperature - 1.0 / 300.0))
+        return Growth(
+            g_min=self.g_min,
+            ln_window=math.log(self.g_max / self.g_min),
+            k_set=self.k_set * arrhenius,
+            k_reset=self.k_reset * arrhenius,
+            v_set=self.v_set,
+            v_reset=self.v_reset,
+            gate_per_ev=self.beta / (BOLTZMANN_EV * self.temperature),
+            lifetime=self.lifetime,
+            w_critical=self.w_critical,
+        )
+
+    def evolve(
+        self,
+        w: npt.ArrayLike,
+        v: npt.ArrayLike,
+        v_gate: npt.ArrayLike,
+        dt: npt.ArrayLike,
+        temperature: float | None = None,
+        *,
+        largest_step: float = 0.005,
+    ) -> FloatArray:
+        """Return the states after a time dt [s] at constant cell voltage v [V] and gate voltage v_gate [V].
+
+        The exponential-Euler step is divided so that a sub-step moves w by about largest_step.  temperature [K]
+        replaces the cell's: it acts on SET, RESET and the gate; the lifetime of a filament at rest stays (ours).
+        Raises ParameterError if a state lies outside [0, 1] or a time is negative, ConvergenceError if the sub-steps
+        run out.
+        Source: docs/equations/cells.md eq. 12-15.
+        """
+        if temperature is not None:
+            warm = dataclasses.replace(self, temperature=temperature)
+            return warm.evolve(w, v, v_gate, dt, largest_step=largest_step)
+        largest = number("largest_step", largest_step, above=0.0, maximum=0.5)
+        (states, volts, gates, times), shape = _flat(
+            w=_states(w), v=array("v", v), v_gate=array("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
+        )
+        law = self.law
+        energies = gate.fermi_energies(law, gates)
+        gains = gate.read_gains(law, gates)
+        result, missed = evolve(law, self.growth(), states, volts, gains, energies, times, largest)
+        if missed:
+            raise ConvergenceError(
+                f"{missed} of {states.size} states not reached after {MOST_STEPS} sub-steps; raise largest_step "
+                f"(now {largest:g}) or divide dt"
+            )
+        return result.reshape(shape)[()]
+
+
+def _states(w: npt.ArrayLike) -> FloatArray:
+    """Return states as an array; raise ParameterError outside [0, 1]."""
+    states = array("w", w, minimum=0.0)
+    if states.size and states.max() > 1.0:
+        raise ParameterError(f"w must lie in [0, 1], got {states.max():g}")
+    return states
+
+
+def _rising(cell: object, low: str, high: str, unit: str) -> None:
+    """Raise ParameterError unless field `low` is below field `high`."""
+    bottom, top = getattr(cell, low), getattr(cell, high)
+    if not bottom < top:
+        raise ParameterError(f"{low} must be < {high} = {top:g} {unit}, got {bottom:g} {unit}")
+
+
+def _broadcast(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
+    """Return views of one shape, and the shape; raise ParameterError that shows the shapes if there is none."""
+    try:
+        shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except ValueError:
+        shown = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
+        raise ParameterError(f"{' and '.join(arrays)} must have shapes that broadcast, got {shown}") from None
+    return [np.broadcast_to(a, shape) for a in arrays.values()], shape
+
+
+def _flat(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
+    """Return flat arrays of one length for kernels, and the shape to give the result."""
+    views, shape = _broadcast(**arrays)
+    return [np.ascontiguousarray(a).reshape(-1) for a in views], shape
