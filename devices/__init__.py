@@ -3,7 +3,9 @@
 from devices.cells import AdaptiveMemristor, Cell, Resistor
 from devices.errors import ConvergenceError, MappingError, ParameterError, SimulationError
 from devices.laws import AdaptiveLaw, Law, OhmicLaw, cell_current
+from devices.noise import ReadNoise
 from devices.presets import PRESETS
+from devices.spread import Spread, Written
 
 __all__ = [
     "PRESETS",
@@ -15,7 +17,10 @@ __all__ = [
     "MappingError",
     "OhmicLaw",
     "ParameterError",
+    "ReadNoise",
     "Resistor",
     "SimulationError",
+    "Spread",
+    "Written",
     "cell_current",
 ]
