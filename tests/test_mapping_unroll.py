@@ -17,7 +17,7 @@ TOLERANCE = {"rtol": 0.0, "atol": 1e-11}
 
 def brute(images, weight, bias, stride, padding, dilation, groups):
     """Every output as its defining sum, one product at a time."""
-    b, c, h, w = images.shape
+    b, _, h, w = images.shape
     c_out, c_group, kh, kw = weight.shape
     height = (h + 2 * padding[0] - dilation[0] * (kh - 1) - 1) // stride[0] + 1
     width = (w + 2 * padding[1] - dilation[1] * (kw - 1) - 1) // stride[1] + 1
