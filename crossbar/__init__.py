@@ -1,8 +1,33 @@
-"""Arrays of cells: wires, solvers, netlists; volts in, amperes out. Knows devices, and nothing of what is computed."""
+"""Arrays of cells on real wires: volts in, amperes out; with converters, codes in, codes out."""
 
+from crossbar.activity import Activity
+from crossbar.family import Family, GainNodes, transfer_family
+from crossbar.linear import solve
+from crossbar.periphery import Adc, Dac, GateDac
+from crossbar.reduction import Multiport, reduce_array, transfer_matrices, transfer_matrix
 from crossbar.reference import reference_solve
 from crossbar.solution import Solution
-from crossbar.spice import read_spice, run_ngspice, to_spice
+from crossbar.spice import run_ngspice, to_spice
+from crossbar.tile import Tile
 from crossbar.wires import Wires
 
-__all__ = ["Solution", "Wires", "read_spice", "reference_solve", "run_ngspice", "to_spice"]
+__all__ = [
+    "Activity",
+    "Adc",
+    "Dac",
+    "Family",
+    "GainNodes",
+    "GateDac",
+    "Multiport",
+    "Solution",
+    "Tile",
+    "Wires",
+    "reduce_array",
+    "reference_solve",
+    "run_ngspice",
+    "solve",
+    "to_spice",
+    "transfer_family",
+    "transfer_matrices",
+    "transfer_matrix",
+]

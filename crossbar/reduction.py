@@ -437,8 +437,8 @@ def transfer_matrices(g: FloatArray, wires: Wires) -> FloatArray:
     if not m * n:
         raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     at = border(wires, m, n)
-    if t == 1 or at.ends.joined_row or at.ends.joined_column:
-        return np.stack([transfer_matrix(array, wires) for array in g]) if t else np.empty((0, m, n))
+    if at.ends.joined_row or at.ends.joined_column:
+        return np.array([transfer_matrix(each, wires) for each in g]).reshape(g.shape)
     steps = plan(m, n, at.ends)
     root = steps.root
     transfers = np.empty_like(g)

@@ -1,0 +1,252 @@
+"""Kernels that solve linear arrays line by line: conjugate gradients on the column nodes, rows eliminated exactly.
+
+Every line is a chain of nodes, factorised without subtraction: a pivot is the sum of what leaves the node, so 0 and
+inf at the ends stay exact and a floating line without cells gets 0 V (docs/equations/lines.md).
+
+b = batch, m = rows, n = columns; arrays of row lines are stored as (n, m), so that a sweep along the rows runs over
+contiguous memory, those of column lines as (m, n).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from devices.aliases import FloatArray, IntArray
+from devices.jit import kernel
+
+
+class Lines(NamedTuple):
+    """Factorised chains of one direction: k lines of q nodes (q = 1 where the line is one node)."""
+
+    cells: FloatArray  #: (q', k) cell conductances [S], q' nodes along the line
+    inverse: FloatArray  #: (q, k) inverse pivots [ohm]
+    ratio: FloatArray  #: (q, k) share of a node's value handed to its neighbour
+    near: FloatArray  #: (k,) conductance of the near end [S], 0 where the end is fixed
+    far: FloatArray  #: (k,) conductance of the far end [S]
+    segment: float  #: conductance between neighbours [S], 0 where the line is one node
+    fixed_near: FloatArray  #: (k,) 1 where the near end node sits on its terminal (0 ohm)
+    fixed_far: FloatArray  #: (k,)
+
+
+@kernel
+def factorise_lines(
+    cells: FloatArray, segment: float, near: FloatArray, far: FloatArray, fixed_near: FloatArray, fixed_far: FloatArray,
+    inverse: FloatArray, ratio: FloatArray,
+) -> None:  # fmt: skip
+    """Factorise chains of nodes whose cells lead to known voltages; `segment` 0 joins each line to one node."""
+    count, k = cells.shape
+    q = len(inverse)
+    carry = np.zeros(k)
+    if q == 1 and count > 1 or count == 1:
+        for line in range(k):
+            total = near[line] + far[line]
+            for i in range(count):
+                total += cells[i, line]
+            held = fixed_near[line] > 0.0 or fixed_far[line] > 0.0
+            inverse[0, line] = 1.0 / total if total > 0.0 and not held else 0.0
+            ratio[0, line] = 0.0
+        return
+    for i in range(q):
+        for line in range(k):
+            leaving = cells[i, line] + carry[line]
+            if i == 0:
+                leaving += near[line]
+            if i == q - 1:
+                leaving += far[line]
+            onward = segment if i < q - 1 else 0.0
+            pivot = leaving + onward
+            held = (i == 0 and fixed_near[line] > 0.0) or (i == q - 1 and fixed_far[line] > 0.0)
+            if held:
+                inverse[i, line] = 0.0
+                ratio[i, line] = 0.0
+                carry[line] = onward
+            else:
+                inverse[i, line] = 1.0 / pivot if pivot > 0.0 else 0.0
+                ratio[i, line] = onward / pivot if pivot > 0.0 else 0.0
+                carry[line] = ratio[i, line] * leaving
+
+
+@kernel
+def sweep(lines: Lines, x: FloatArray) -> None:
+    """Solve the chains for the injected currents `x` (q, k) [A] in place; held nodes come out at 0 V."""
+    q, k = x.shape
+    inverse, ratio = lines.inverse, lines.ratio
+    for i in range(1, q):
+        for line in range(k):
+            x[i, line] += ratio[i - 1, line] * x[i - 1, line]
+    for line in range(k):
+        x[q - 1, line] *= inverse[q - 1, line]
+    for i in range(q - 2, -1, -1):
+        for line in range(k):
+            x[i, line] = x[i, line] * inverse[i, line] + ratio[i, line] * x[i + 1, line]
+
+
+@kernel
+def _transpose_product(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
+    """out = (a * b)ᵀ; b may have one row that stands for all."""
+    m, n = a.shape
+    for first in range(0, m, 16):
+        for j_0 in range(0, n, 16):
+            for j in range(j_0, min(j_0 + 16, n)):
+                for i in range(first, min(first + 16, m)):
+                    out[j, i] = a[i, j] * b[i if len(b) > 1 else 0, j]
+
+
+@kernel
+def _inject(lines: Lines, v: FloatArray, x: FloatArray) -> None:
+    """Add the currents that the sources `v` (k,) push into the chains, and into the neighbours of held nodes."""
+    q, k = x.shape
+    for line in range(k):
+        x[0, line] += lines.near[line] * v[line]
+        x[q - 1, line] += lines.far[line] * v[line]
+        if q > 1 and lines.fixed_near[line] > 0.0:
+            x[0, line] = 0.0
+            x[1, line] += lines.segment * v[line]
+        if q > 1 and lines.fixed_far[line] > 0.0:
+            x[q - 1, line] = 0.0
+            x[q - 2, line] += lines.segment * v[line]
+
+
+@kernel
+def _hold(lines: Lines, v: FloatArray, x: FloatArray) -> None:
+    """Set the held nodes to the voltages of their terminals."""
+    for line in range(len(v)):
+        if lines.fixed_near[line] > 0.0:
+            x[0, line] = v[line]
+        if lines.fixed_far[line] > 0.0:
+            x[-1, line] = v[line]
+
+
+@kernel
+def _row_voltages(rows: Lines, g: FloatArray, c: FloatArray, v: FloatArray, out: FloatArray, work: FloatArray) -> None:
+    """Voltages (q, m) of the row nodes for column voltages `c` and sources `v` (m,)."""
+    _transpose_product(g, c, work)
+    if len(out) == 1 and len(work) > 1:
+        out[0] = 0.0
+        for j in range(len(work)):
+            for i in range(work.shape[1]):
+                out[0, i] += work[j, i]
+    else:
+        out[:] = work
+    _inject(rows, v, out)
+    _clear_held(rows, out)
+    sweep(rows, out)
+    _hold(rows, v, out)
+
+
+@kernel
+def _clear_held(lines: Lines, x: FloatArray) -> None:
+    q = len(x)
+    for line in range(x.shape[1]):
+        if lines.fixed_near[line] > 0.0:
+            x[0, line] = 0.0
+        if lines.fixed_far[line] > 0.0:
+            x[q - 1, line] = 0.0
+
+
+@kernel
+def _into_columns(columns: Lines, g: FloatArray, r: FloatArray, c: FloatArray, out: FloatArray) -> None:
+    """Current (q, n) left over at each column node: from the cells, less what its wires and ends carry away."""
+    m, n = g.shape
+    q = len(out)
+    out[:] = 0.0
+    for first in range(0, m, 16):
+        for j_0 in range(0, n, 16):
+            for i in range(first, min(first + 16, m)):
+                at = i if q > 1 else 0
+                for j in range(j_0, min(j_0 + 16, n)):
+                    out[at, j] += g[i, j] * (r[j if len(r) > 1 else 0, i] - c[at, j])
+    for j in range(n):
+        out[q - 1, j] -= columns.far[j] * c[q - 1, j]
+        out[0, j] -= columns.near[j] * c[0, j]
+    for i in range(q - 1):
+        for j in range(n):
+            current = columns.segment * (c[i, j] - c[i + 1, j])
+            out[i, j] -= current
+            out[i + 1, j] += current
+    _clear_held(columns, out)
+
+
+@kernel
+def _dot(a: FloatArray, b: FloatArray) -> float:
+    total = np.zeros(a.shape[1])
+    for i in range(len(a)):
+        for j in range(a.shape[1]):
+            total[j] += a[i, j] * b[i, j]
+    return total.sum()
+
+
+@kernel
+def _largest(a: FloatArray) -> float:
+    most = 0.0
+    for i in range(len(a)):
+        for j in range(a.shape[1]):
+            most = max(most, abs(a[i, j]))
+    return most
+
+
+@kernel
+def _solve_input(
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, tolerance: float, most_steps: int,
+    c: FloatArray, r: FloatArray,
+) -> int:  # fmt: skip
+    """Column voltages `c` (q, n) and row voltages `r` (q, m) of one input; returns the steps, or -1 if too few."""
+    none = np.zeros(len(v))
+    work = np.empty((g.shape[1], g.shape[0]))
+    left, z, p, turned = np.empty_like(c), np.empty_like(c), np.empty_like(c), np.empty_like(r)
+    scale = np.abs(v).max()
+    c[:] = 0.0
+    _row_voltages(rows, g, c, v, r, work)
+    if scale == 0.0:
+        return 0
+    _into_columns(columns, g, r, c, left)
+    z[:] = left
+    sweep(columns, z)
+    p[:] = z
+    now = _dot(left, z)
+    steps = 0
+    applied = np.empty_like(c)
+    for steps in range(1, most_steps + 1):
+        if now <= 0.0 or _largest(z) <= tolerance * scale:
+            break
+        _row_voltages(rows, g, p, none, turned, work)
+        _into_columns(columns, g, turned, p, applied)  # minus the operator
+        length = -_dot(p, applied)
+        if length <= 0.0:
+            break
+        step = now / length
+        for i in range(len(c)):
+            for j in range(c.shape[1]):
+                c[i, j] += step * p[i, j]
+                left[i, j] += step * applied[i, j]
+        z[:] = left
+        sweep(columns, z)
+        before, now = now, _dot(left, z)
+        turn = now / before
+        for i in range(len(c)):
+            for j in range(c.shape[1]):
+                p[i, j] = z[i, j] + turn * p[i, j]
+    _row_voltages(rows, g, c, v, r, work)
+    _into_columns(columns, g, r, c, left)  # one plain correction from the true remainder
+    z[:] = left
+    sweep(columns, z)
+    c += z
+    _row_voltages(rows, g, c, v, r, work)
+    return steps if _largest(z) <= 100.0 * tolerance * scale else -1
+
+
+@kernel(parallel=True)
+def solve_inputs(
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, tolerance: float, most_steps: int,
+    v_rows: FloatArray, v_columns: FloatArray, steps: IntArray,
+) -> None:  # fmt: skip
+    """Solve a batch of inputs `v` (b, m); fills voltages (b, m, n) and the steps taken (-1: not converged)."""
+    m, n = g.shape
+    for k in prange(len(v)):
+        c, r = np.empty((len(columns.inverse), n)), np.empty((len(rows.inverse), m))
+        steps[k] = _solve_input(g, rows, columns, v[k], tolerance, most_steps, c, r)
+        for i in range(m):
+            for j in range(n):
+                v_rows[k, i, j] = r[j if len(r) > 1 else 0, i]
+                v_columns[k, i, j] = c[i if len(c) > 1 else 0, j]

@@ -1,0 +1,178 @@
+"""Converters at the edges of an array: what turns codes into voltages, gate voltages and currents into codes.
+
+b = batch, p = reads one after another (positions), m = rows, c = converted columns, k = gate groups
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import prange
+
+from crossbar.streams import normal_pair
+from devices import checks
+from devices.aliases import FloatArray
+from devices.cells import Cell
+from devices.checks import quantity
+from devices.errors import ParameterError
+from devices.jit import kernel
+from devices.noise import ReadNoise
+
+CODINGS = ("pulse-width", "bit-serial", "amplitude")
+
+
+def _bits(name: str, bits: int | None, least: int, most: int) -> None:
+    if bits is not None:
+        checks.whole(name, bits, minimum=least, maximum=most)
+
+
+@dataclass(frozen=True)
+class Dac:
+    """Row drivers: how a code becomes voltage on a row.
+
+    pulse-width: v_read during `code` slots, the current integrated over all slots, one conversion.
+    bit-serial: one slot of 0 or v_read per bit, one conversion per bit, summed digitally.
+    amplitude: one slot at code / full code of v_read.
+    Source: docs/equations/periphery.md, section 1.
+    """
+
+    bits: int | None = 8  #: resolution of a code; None: continuous
+    coding: str = "pulse-width"  #: one of CODINGS
+    v_read: float = quantity(0.1, "V", above=0.0)  #: row voltage of a full code [V], default of Sandia's CrossSim
+    t_slot: float = quantity(1e-9, "s", above=0.0)  #: length of a slot [s], ours
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        _bits("dac.bits", self.bits, 1, 16)
+        if self.coding not in CODINGS:
+            raise ParameterError(f"dac.coding must be one of {', '.join(CODINGS)}, got {self.coding!r}")
+        if self.coding == "bit-serial" and self.bits is None:
+            raise ParameterError("dac.bits must be a number for dac.coding = 'bit-serial', got 'ideal'")
+
+    @property
+    def full_code(self) -> float:
+        """Code of a full row voltage; 1 for a continuous driver."""
+        return 1.0 if self.bits is None else float(2**self.bits - 1)
+
+    @property
+    def conversions(self) -> int:
+        """Conversions per word: one per bit when bit-serial, else one."""
+        return self.bits if self.coding == "bit-serial" and self.bits is not None else 1
+
+    @property
+    def slots(self) -> int:
+        """Slots of one conversion's read; a continuous pulse is given the slots of 8 bits."""
+        return (2 ** (self.bits or 8) - 1) if self.coding == "pulse-width" else 1
+
+    @property
+    def t_read(self) -> float:
+        """Length of one conversion's read [s]."""
+        return self.slots * self.t_slot
+
+    def codes(self, x: FloatArray) -> FloatArray:
+        """Quantise x in [0, 1] to codes 0 … full_code, saturating; a continuous driver keeps x."""
+        clipped: FloatArray = np.clip(x, 0.0, 1.0)
+        return clipped if self.bits is None else np.rint(clipped * self.full_code)
+
+    def planes(self, codes: FloatArray) -> list[tuple[float, FloatArray]]:
+        """Split codes into reads: (weight of the result, share of v_read or of the slots in [0, 1]) each."""
+        if self.coding != "bit-serial":
+            return [(1.0, codes / self.full_code)]
+        whole = codes.astype(np.int64)
+        return [
+            (2.0**bit / self.full_code, ((whole >> bit) & 1).astype(np.float64)) for bit in range(self.conversions)
+        ]
+
+    def white(self, share: FloatArray, noise: ReadNoise, temperature: float) -> FloatArray:
+        """Variance per siemens [A²/S] that thermal and shot noise leave in one read of cells at `share`.
+
+        A pulse of share x is on for x of the read and at rest, where 4kT remains, for the others.
+        Source: docs/equations/periphery.md, section 3.
+        """
+        if self.coding == "amplitude":
+            return noise.white_per_siemens(share * self.v_read, self.t_read, temperature)
+        rest = noise.white_per_siemens(0.0, self.t_read, temperature)
+        return rest + share * (noise.white_per_siemens(self.v_read, self.t_read, temperature) - rest)
+
+
+@dataclass(frozen=True)
+class Adc:
+    """Converters of column currents: signed, uniform, saturating, with a range that calibration fixes once."""
+
+    bits: int | None = 8  #: resolution including the sign; None: continuous, without saturation
+    columns: int = 8  #: converted columns that share one converter in turn, as in NeuroSim
+    sample_rate: float = quantity(100e6, "1/s", above=0.0)  #: conversions per second of one converter, ours
+    margin: float = quantity(1.1, minimum=1.0)  #: range over the largest current met in calibration, ours
+    offset: float = quantity(0.25, minimum=0.0)  #: standard deviation of each converter's offset [LSB], ours
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        _bits("adc.bits", self.bits, 2, 16)
+        checks.whole("adc.columns", self.columns, minimum=1)
+
+    def lsb(self, full_scale: float) -> float:
+        """Current of one code [A] for a range of ± full_scale [A]; 0 for a continuous converter."""
+        return 0.0 if self.bits is None else full_scale / (2 ** (self.bits - 1) - 1)
+
+    @property
+    def largest(self) -> float:
+        """Largest code."""
+        return math.inf if self.bits is None else float(2 ** (self.bits - 1) - 1)
+
+
+@dataclass(frozen=True)
+class GateDac:
+    """Gate drivers: attention in [0, 1] → gate voltage through the inverse gate law, quantised in voltage."""
+
+    bits: int | None = 8  #: resolution over the gate window; None: continuous
+    t_settle: float = quantity(10e-9, "s", minimum=0.0)  #: time until the gate lines have settled [s], ours
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        _bits("gate_dac.bits", self.bits, 1, 16)
+
+    def gains(self, attention: FloatArray, cell: Cell) -> FloatArray:
+        """Return the nominal read gains that attentions in [0, 1] arrive at, (…) from (…).
+
+        0 is the gain at the low end of the gate window, 1 at its high end. Source: docs/equations/periphery.md.
+        """
+        gain = cell.gain_low + np.clip(attention, 0.0, 1.0) * (cell.gain_high - cell.gain_low)
+        if self.bits is None:
+            return gain
+        span = cell.v_gate_max - cell.v_gate_min
+        step = span / (2**self.bits - 1)
+        v_gate = cell.v_gate_min + np.rint((cell.gate_voltage(gain) - cell.v_gate_min) / step) * step
+        settled: FloatArray = np.clip(cell.gate_gain(v_gate), cell.gain_low, cell.gain_high)
+        return settled
+
+    def voltages(self, gains: FloatArray, cell: Cell) -> FloatArray:
+        """Return the gate voltages [V] of gains that this driver arrives at."""
+        return np.clip(cell.gate_voltage(gains), cell.v_gate_min, cell.v_gate_max)
+
+
+@kernel(parallel=True)
+def convert(
+    currents: FloatArray, variance: FloatArray, keys: np.ndarray, noisy: bool, lsb: float, largest: float,
+    offsets: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """Add noise to currents (b, p, c) [A] and convert them; `out` takes codes, or amperes where lsb is 0.
+
+    variance: (b, p, c) [A²]; keys: (b,) one noise stream per batch entry; offsets: (c,) [codes].
+    """
+    b, p, c = currents.shape
+    for entry in prange(b):
+        spare = 0.0
+        for i in range(p):
+            for j in range(c):
+                at = i * c + j
+                value = currents[entry, i, j]
+                if noisy:
+                    if at % 2 == 0:
+                        first, spare = normal_pair(keys[entry], at // 2)
+                    else:
+                        first = spare
+                    value += first * np.sqrt(max(variance[entry, i, j], 0.0))
+                if lsb > 0.0:
+                    value = np.rint(value / lsb + offsets[j])
+                    value = min(max(value, -largest), largest)
+                out[entry, i, j] = value

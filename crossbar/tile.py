@@ -1,0 +1,177 @@
+"""A tile: gated arrays that share their rows' codes and their columns' sense nodes, with converters. Codes in, codes out.
+
+b = batch, p = reads one after another (positions), k = gate groups, q = gate nodes, m = rows, c = differential pairs
+Column 2j of an array is the positive cell of pair j, column 2j + 1 the negative one; the pair's currents are
+subtracted before conversion.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossbar.activity import Activity
+from crossbar.family import GainNodes
+from crossbar.periphery import Adc, Dac, convert
+from crossbar.reduction import transfer_matrices
+from crossbar.wires import Wires
+from devices import checks
+from devices.aliases import FloatArray
+from devices.cells import Cell
+from devices.errors import ParameterError
+from devices.noise import ReadNoise
+
+
+@dataclass(frozen=True)
+class Tile:
+    """k gated arrays of m rows and c pairs, joined at their sense nodes; k = q = 1 without a gate in use."""
+
+    nodes: GainNodes | None  #: gate nodes; None: the gate is held
+    signal: FloatArray  #: (k, q, m, c) [S] transfer to the pair's current difference
+    spent: FloatArray  #: (k, q, m) [S] transfer to all columns together: what a driven row draws
+    noisy: FloatArray  #: (k, q, m, c) [S] conductance of both cells of a pair, for white noise
+    flicker: FloatArray  #: (k, q, m, c) [S²] variance of a pair's current over v², for 1/f noise
+    dac: Dac
+    adc: Adc
+    full_scale: float  #: range of the converters [A], fixed
+    offsets: FloatArray  #: (c,) [codes]
+    noise: ReadNoise
+    temperature: float  #: [K]
+
+    @property
+    def rows(self) -> int:
+        """Rows in use."""
+        return self.signal.shape[2]
+
+    @property
+    def pairs(self) -> int:
+        """Differential pairs in use."""
+        return self.signal.shape[3]
+
+    @property
+    def gates(self) -> int:
+        """Gate groups."""
+        return self.signal.shape[0]
+
+    def mix(self, gains: FloatArray | None, b: int) -> FloatArray:
+        """Return what each stored matrix contributes: (b, k * q) from gains (b, k), or (1, 1) for a held gate."""
+        if self.nodes is None:
+            return np.ones((1, 1))
+        if gains is None or gains.shape != (b, self.gates):
+            shape = None if gains is None else gains.shape
+            raise ParameterError(f"gains must have shape ({b}, {self.gates}) for a gated tile, got {shape}")
+        return self.nodes.mix(gains).reshape(b, -1)
+
+    def currents(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
+        """Return pair currents (b, p, c) [A] without noise, from shares of v_read (b, p, m) and mixes (b or 1, k q)."""
+        return np.matmul(shares * self.dac.v_read, self._mixed(self.signal, mix))
+
+    def read(
+        self, codes: FloatArray, gains: FloatArray | None, keys: np.ndarray, noise: bool
+    ) -> tuple[FloatArray, Activity]:
+        """Read the tile for row codes (b, p, m); returns codes of the pairs (b, p, c) and what was done.
+
+        gains: (b, k) nominal read gains, None for a held gate.  keys: (b,) noise streams of the batch entries.  The
+        result counts in units of the converter's LSB at a full code (amperes for continuous converters), already summed
+        over bits; noise False reads without any.
+        Raises ParameterError for shapes that do not fit.
+        """
+        codes = checks.array("codes", codes, shape=(None, None, self.rows), minimum=0.0)
+        b, p, _ = codes.shape
+        mix = self.mix(gains, b)
+        signal, spent = self._mixed(self.signal, mix), self._mixed(self.spent[..., None], mix)[..., 0]
+        noisy, flicker = (self._mixed(part, mix) for part in (self.noisy, self.flicker)) if noise else (None, None)
+        out = np.zeros((b, p, self.pairs))
+        joules = driven = 0.0
+        for bit, (weight, share) in enumerate(self.dac.planes(codes)):
+            currents = np.matmul(share, signal)
+            currents *= self.dac.v_read
+            variance = np.empty((1, 1, 1))
+            if noisy is not None and flicker is not None:
+                variance = np.matmul(self.dac.white(share, self.noise, self.temperature), noisy)
+                variance += np.matmul((share * self.dac.v_read) ** 2, flicker)
+            converted = np.empty_like(currents)
+            convert(
+                currents, variance, keys + np.uint64(bit), noise, self.adc.lsb(self.full_scale), self.adc.largest,
+                self.offsets, converted,
+            )  # fmt: skip
+            out += converted if weight == 1.0 else weight * converted
+            joules += self._joules(share, spent)
+            driven += float(np.count_nonzero(share))
+        n = self.dac.conversions
+        return out, Activity(
+            reads=b * p * n * self.gates,
+            row_pulses=driven * self.gates,
+            row_codes=b * p * self.rows * self.gates,
+            conversions=b * p * n * self.pairs,
+            cell_reads=driven * self.gates * 2 * self.pairs,
+            additions=b * p * (n - 1) * self.pairs,
+            joules_array=joules,
+        )
+
+    def _mixed(self, parts: FloatArray, mix: FloatArray) -> FloatArray:
+        """Weighted sums (b or 1, m, c) of stored matrices (k, q, m, c)."""
+        k, q, m, c = parts.shape
+        return (mix @ parts.reshape(k * q, m * c)).reshape(len(mix), m, c)
+
+    def _joules(self, share: FloatArray, spent: FloatArray) -> float:
+        """Energy of one plane of reads [J].
+
+        Rows are on at v_read or off, so power is v_read times the current of all columns (docs/equations/periphery.md).
+        With amplitude coding a row at x of v_read draws x of its current at x of the voltage; the share that
+        neighbouring rows take back through the sense resistances is left out.
+        """
+        drawn = share * share if self.dac.coding == "amplitude" else share
+        return float(np.einsum("bm,bm->", drawn.sum(1), np.broadcast_to(spent, (len(share), self.rows)))) * (
+            self.dac.v_read**2 * self.dac.t_read
+        )
+
+
+@dataclass(frozen=True)
+class WrittenArray:
+    """The cells of one tile after writing."""
+
+    g_filament: FloatArray  #: (k, m, 2c) [S]
+    gate_offset: FloatArray  #: (k, m, 2c) shift of each cell's Dirac point [V]
+    nodes: GainNodes | None  #: gate nodes; None: the gate is held at the top of its window
+    full_scale: float  #: [A]
+    offsets: FloatArray  #: (c,) [codes]
+
+
+def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float) -> FloatArray:
+    """Return what the solver sees of each cell at each gate node: secant conductances (k, q, m, 2c) [S] at v_read."""
+    gains = np.array([cell.gain_high]) if written.nodes is None else written.nodes.gains
+    g, offset = written.g_filament[:, None], written.gate_offset[:, None]
+    if not cell.gated:
+        return cell.terminal_conductance(np.broadcast_to(g, (len(g), len(gains), *g.shape[2:])), 1.0, v_read)
+    gain = cell.gain_with_offset(cell.gate_voltage(gains)[None, :, None, None], offset)
+    return cell.terminal_conductance(g, gain, v_read)
+
+
+def build_tiles(
+    cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
+) -> list[Tile]:
+    """Reduce written arrays, all of equal shape in one call, and fold their pairs."""
+    seen = [terminal_conductances(cell, each, dac.v_read) for each in written]
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, g in enumerate(seen):
+        by_shape.setdefault(g.shape[2:], []).append(index)
+    transfers: list[FloatArray] = [np.empty(0)] * len(seen)
+    for shape, members in by_shape.items():
+        reduced = transfer_matrices(np.concatenate([seen[index].reshape(-1, *shape) for index in members]), wires)
+        first = 0
+        for index in members:
+            count = seen[index].shape[0] * seen[index].shape[1]
+            transfers[index] = reduced[first : first + count].reshape(seen[index].shape)
+            first += count
+    tiles = []
+    for each, g, w in zip(written, seen, transfers, strict=True):
+        flicker = noise.flicker_squared(g, dac.t_read)
+        tiles.append(
+            Tile(
+                each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1),
+                g[..., 0::2] + g[..., 1::2], flicker[..., 0::2] + flicker[..., 1::2],
+                dac, adc, each.full_scale, each.offsets, noise, temperature,
+            )
+        )  # fmt: skip
+    return tiles
