@@ -8,7 +8,8 @@ from math import inf
 import numpy as np
 import pytest
 
-from crossbar import Wires, read_spice, reference_solve, run_ngspice, to_spice
+from crossbar import Wires, reference_solve, run_ngspice, to_spice
+from crossbar.spice import read_spice
 from devices.errors import ParameterError, SimulationError
 
 live = pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
