@@ -15,6 +15,7 @@ from devices.laws import AdaptiveLaw, barrier_voltage
 
 LARGEST_EXPONENT = 600.0  # of the field factors: rates stay finite at any voltage
 MOST_STEPS = 100_000  # a thousand times what a path from 0 to 1 takes
+AT_REST = 1e-9  # distance from the frozen resting state where a step of any length is right
 BISECTIONS = 60  # down to the last bit of a state
 
 
@@ -95,7 +96,9 @@ def evolve_state(
         if total == 0.0:
             return w, True
         gap = abs(up / total - w)
-        step = left if gap <= largest else min(left, -math.log1p(-largest / gap) / total)
+        step = left
+        if gap > AT_REST:  # the last part of the way takes steps of one time constant, as rates may change on it
+            step = min(left, -math.log1p(-min(largest / gap, 0.6)) / total)
         middle = frozen_step(w, up, down, 0.5 * step)
         up_middle, down_middle = rates(law, growth, middle, v, gain, boost)
         end = frozen_step(w, up_middle, down_middle, step)

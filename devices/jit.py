@@ -52,14 +52,18 @@ def kernel(
         options: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
         options |= {"parallel": parallel, "forceinline": inline}
         with _decorating:  # numba reads its cache directory while it decorates; other libraries keep theirs
+            directory = cache_directory(_package_of(function.__code__.co_filename))
             before = _numba.CACHE_DIR
-            _numba.CACHE_DIR = str(cache_directory(_package_of(function.__code__.co_filename)))
+            _numba.CACHE_DIR = str(directory)
             try:
-                return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
-            except RuntimeError:  # numba found no directory to write to, or the function has no file
-                return numba.njit(**options)(function)  # type: ignore[no-any-return]
+                cached: Function = numba.njit(cache=True, **options)(function)
+            except RuntimeError:  # no place to write to, or the function has no file
+                cached = function
             finally:
                 _numba.CACHE_DIR = before
+        if _numba.DISABLE_JIT or _cached_below(cached, directory):
+            return cached
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]
 
     return compiled if function is None else compiled(function)
 
@@ -91,7 +95,7 @@ def cache_directory(package: str) -> Path:
             directory.mkdir(parents=True)
             _prune(base, package, directory)
         os.utime(directory)
-    except OSError:  # read-only, full, or removed by a neighbour: numba looks for another place or works uncached
+    except OSError:  # read-only, full, or removed by a neighbour: kernels work without a cache
         pass
     return directory
 
@@ -115,6 +119,12 @@ def source_hash(package: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def _cached_below(function: Callable[..., Any], directory: Path) -> bool:
+    """Tell whether a compiled function caches in our directory; elsewhere the source hash would not guard it."""
+    stats = getattr(function, "stats", None)
+    return stats is not None and Path(stats.cache_path).is_relative_to(directory)
+
+
 def _package_of(filename: str) -> str:
     """Return the package that a source file belongs to; a file outside ours may call kernels of them all."""
     path = Path(filename).resolve()
@@ -135,8 +145,11 @@ def _imported(path: Path) -> set[Path]:
 
 @cache
 def _source(path: Path) -> str:
-    """Return the text of a source file."""
-    return path.read_text(encoding="utf-8")
+    """Return the text of a source file, nothing if it vanished meanwhile."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _cache_base() -> Path:

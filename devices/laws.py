@@ -6,15 +6,18 @@ A law is a NamedTuple of floats, a gain kernel (law, v_gate) and a current kerne
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
 from devices.aliases import FloatArray
+from devices.errors import ParameterError
 from devices.gate import read_gain
 from devices.jit import kernel
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 HALLEY_STEPS = 6  # two more than any input needs, see large_barrier
 
@@ -160,12 +163,12 @@ register(AdaptiveLaw, read_gain, adaptive_current)
 
 def law_gain(law: Any, v_gate: float) -> float:  # noqa: ANN401 - any registered law
     """Return the read gain of a law at a gate voltage [V]; in kernels and in Python."""
-    return _gains[type(law)](law, v_gate)
+    return _registered(_gains, law)(law, v_gate)
 
 
 def gated_current(law: Any, g_filament: float, gain: float, v: float) -> tuple[float, float]:  # noqa: ANN401 - as above
     """Return current [A] and slope dI/dv [S] at cell voltage v [V] and a known read gain; in kernels and in Python."""
-    return _currents[type(law)](law, g_filament, gain, v)
+    return _registered(_currents, law)(law, g_filament, gain, v)
 
 
 def cell_current(law: Any, g_filament: float, v: float, v_gate: float) -> tuple[float, float]:  # noqa: ANN401 - as above
@@ -174,6 +177,14 @@ def cell_current(law: Any, g_filament: float, v: float, v_gate: float) -> tuple[
     A solver that meets the same gate voltage again and again calls law_gain once and gated_current after it.
     """
     return gated_current(law, g_filament, law_gain(law, v_gate), v)
+
+
+def _registered(kernels: dict[type, Function], law: object) -> Function:
+    """Return the kernel of a law; raise ParameterError if its type was never registered."""
+    if type(law) not in kernels:
+        known = ", ".join(kind.__name__ for kind in kernels)
+        raise ParameterError(f"law must be one of {known}, got {law!r}")
+    return kernels[type(law)]
 
 
 def _law_type(law: types.Type) -> Any:  # noqa: ANN401 - None if it is no NamedTuple
