@@ -40,7 +40,7 @@ def normal_pair(key: int, index: int) -> tuple[float, float]:
 def stream_keys(seed: int, labels: tuple[str, ...], indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Return one 64-bit key per index for the stream named by `labels` under `seed`."""
     words = np.frombuffer("\0".join(labels).encode(), dtype=np.uint8)
-    key = _fold(np.uint64(seed & 0xFFFFFFFFFFFFFFFF), words)
+    key = np.uint64(_fold(np.uint64(seed & 0xFFFFFFFFFFFFFFFF), words))
     return _fan(key, np.ascontiguousarray(indices, dtype=np.int64))
 
 

@@ -1,0 +1,205 @@
+"""Chip descriptions: every choice of a virtual chip as one frozen value, read from TOML and checked key by key."""
+
+import dataclasses
+import difflib
+import os
+import tomllib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from crossbar.costs import Costs
+from crossbar.periphery import Adc, Dac, GateDac
+from crossbar.wires import Wires
+from devices import checks
+from devices.cells import AdaptiveMemristor, Resistor
+from devices.errors import MappingError, ParameterError
+from devices.noise import ReadNoise
+from devices.presets import PRESETS
+from devices.spread import Spread
+
+CHIPS = Path(__file__).parent / "chips"  #: where the bundled descriptions lie
+IDEAL = "ideal"  #: how TOML says that a converter has no finite resolution
+
+
+@dataclass(frozen=True)
+class TileShape:
+    """Cells of one physical array, and how many nodes describe its gate."""
+
+    rows: int = 128  #: word lines, ours; 128 × 128 is the commonest published array
+    columns: int = 128  #: bit lines; two make a differential pair
+    gate_nodes: int = 10  #: Chebyshev nodes per gated array; 10 keeps 1e-6 of full scale (docs/verification.md)
+
+    def __post_init__(self) -> None:
+        checks.whole("tile.rows", self.rows, minimum=1, maximum=4096)
+        checks.whole("tile.columns", self.columns, minimum=2, maximum=4096)
+        checks.whole("tile.gate_nodes", self.gate_nodes, minimum=2, maximum=64)
+        if self.columns % 2:
+            raise ParameterError(f"tile.columns must be even, as two columns make a pair, got {self.columns}")
+
+    @property
+    def pairs(self) -> int:
+        """Differential pairs of one array."""
+        return self.columns // 2
+
+
+def _default_wires() -> Wires:
+    return Wires(r_row=1.06, r_column=1.06, r_driver=100.0, r_sense=10.0)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A chip description; `load_hardware` reads one, docs/chips.md documents every key."""
+
+    name: str = "adaptive2d"
+    about: str = ""  #: one sentence for lists
+    cell: AdaptiveMemristor | Resistor = field(default_factory=AdaptiveMemristor)
+    spread: Spread = field(default_factory=Spread)
+    noise: ReadNoise = field(default_factory=ReadNoise)
+    #: a 22 nm crosspoint at twice the half pitch (NeuroSim V1.3 wires), drivers and sense inputs ours
+    wires: Wires = field(default_factory=_default_wires)
+    tile: TileShape = field(default_factory=TileShape)
+    dac: Dac = field(default_factory=Dac)
+    adc: Adc = field(default_factory=Adc)
+    gate_dac: GateDac = field(default_factory=GateDac)
+    costs: Costs = field(default_factory=Costs)
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of the cells [K]."""
+        return getattr(self.cell, "temperature", 300.0)
+
+    def validate(self, name: str, gated: bool) -> None:
+        """Raise MappingError if a layer cannot be placed on this chip, saying why."""
+        if gated and not self.cell.gated:
+            raise MappingError(
+                f"{name} is a dynamic layer, whose kernels are mixed by gates, but the cells of chip {self.name!r} have "
+                "no gate: choose a chip with gated cells, or a static network"
+            )
+
+    def with_values(self, settings: Iterable[str]) -> "Hardware":
+        """Return the description with KEY=VALUE settings applied, such as wires.r_row=2.8.
+
+        Raises ParameterError for an unknown key, naming the nearest valid one, or a value out of bounds.
+        """
+        changes: dict[str, Any] = {}
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            section, dot, name = key.strip().partition(".")
+            if not equals or not dot or not name:
+                raise ParameterError(f"--set takes SECTION.KEY=VALUE such as wires.r_row=2.8, got {setting!r}")
+            changes.setdefault(section, {})[name] = _value(text.strip())
+        return _update(self, changes, "--set")
+
+
+def hardware_names() -> tuple[str, ...]:
+    """Names of the bundled chip descriptions."""
+    return tuple(sorted(path.stem for path in CHIPS.glob("*.toml")))
+
+
+def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
+    """Load a bundled chip description by name, or a .toml file by path; `base` names the description it starts from.
+
+    Raises ParameterError for an unknown name, a file that is no TOML, an unknown key or a value out of bounds.
+    """
+    return _load(name_or_path, ())
+
+
+def _load(name_or_path: str | os.PathLike[str], seen: tuple[Path, ...]) -> Hardware:
+    path = _found(name_or_path)
+    if path in seen:
+        raise ParameterError(f"chip description {path} is its own base")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"there is no chip description {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(f"the chip description {path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ParameterError(f"the chip description {path} is not valid TOML: {error}") from None
+    base = content.pop("base", None)
+    start = Hardware() if base is None else _load(_text(path, "base", base), (*seen, path))
+    plain = {key: content.pop(key) for key in ("name", "about") if key in content}
+    for key, value in plain.items():
+        plain[key] = _text(path, key, value)
+    return _update(replace(start, **{"name": path.stem, **plain}), content, str(path))
+
+
+def _text(path: Path, key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ParameterError(f"{path}: {key} must be a text, got {value!r}")
+    return value
+
+
+def _found(name_or_path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(name_or_path)
+    if text.endswith(".toml") or isinstance(name_or_path, os.PathLike) or os.sep in text:
+        return Path(text)
+    if text in hardware_names():
+        return CHIPS / f"{text}.toml"
+    near = difflib.get_close_matches(text, hardware_names(), n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"bundled are {', '.join(hardware_names())}"
+    raise ParameterError(f"there is no chip {text!r}; {hint} A path must end in .toml")
+
+
+def _value(text: str) -> Any:
+    """Read a value as TOML does; a bare word is a text."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _update(hardware: Hardware, content: Mapping[str, Any], where: str) -> Hardware:
+    """Apply sections of keys to a description."""
+    sections = {each.name for each in dataclasses.fields(Hardware)} - {"name", "about"}
+    changes = {}
+    for section, keys in content.items():
+        if section not in sections:
+            raise ParameterError(f"{where}: unknown section {_named(section, sections)}")
+        if not isinstance(keys, Mapping):
+            raise ParameterError(f"{where}: {section} must be a section with keys, got {keys!r}")
+        changes[section] = _section(getattr(hardware, section), section, dict(keys), where)
+    return replace(hardware, **changes)
+
+
+def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
+    """Return one part of a description with its keys changed."""
+    if section == "cell" and "preset" in keys:
+        preset = keys.pop("preset")
+        if preset not in PRESETS:
+            raise ParameterError(f"{where}: unknown cell.preset {_named(str(preset), PRESETS)}")
+        value = PRESETS[preset]()
+    hints = get_type_hints(type(value))
+    known = {each.name for each in dataclasses.fields(value) if each.init}
+    for key, given in keys.items():
+        if key not in known:
+            shown = known | {"preset"} if section == "cell" else known
+            raise ParameterError(f"{where}: unknown key {_named(f'{section}.{key}', [f'{section}.{k}' for k in shown])}")
+        keys[key] = _typed(given, hints[key], f"{section}.{key}", where)
+    try:
+        return replace(value, **keys)
+    except ParameterError as error:
+        raise ParameterError(f"{where}: [{section}] {error}") from None
+
+
+def _typed(given: Any, hint: Any, key: str, where: str) -> Any:
+    """Bring a TOML value to the type of its field; `number` and `whole` check the rest where the value is born."""
+    options = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(None) in options and given == IDEAL:
+        return None
+    if hint is str or (int in options and float not in options):
+        kind, wanted = (str, "a text") if hint is str else (int, "a whole number")
+        if not isinstance(given, kind) or isinstance(given, bool):
+            also = f" or {IDEAL!r}" if type(None) in options else ""
+            raise ParameterError(f"{where}: {key} must be {wanted}{also}, got {given!r}")
+    return given
+
+
+def _named(given: str, known: Iterable[str]) -> str:
+    """`given`, with the nearest valid names."""
+    names = sorted(known)
+    near = difflib.get_close_matches(given, names, n=2, cutoff=0.5)
+    return f"{given!r}; {'nearest valid: ' + ', '.join(near) if near else 'valid are ' + ', '.join(names)}"

@@ -1,0 +1,76 @@
+"""A compiled network: the folded network, the chip description, and where every piece of every matrix lies.
+
+k = kernels, r = matrix rows, n = outputs, m = rows and c = pairs of one tile
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from devices.aliases import FloatArray
+from mapping.hardware import Hardware
+from mapping.network import Network
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One tile: a rectangle of a matrix, all its kernels on arrays of their own that share the sense nodes."""
+
+    rows: slice  #: of the matrix
+    columns: slice  #: outputs of the matrix
+    full_scale: float  #: range of the tile's converters [A], from calibration
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and pairs in use."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """One matrix of a layer, cut into tiles."""
+
+    name: str  #: of the layer, with a suffix where it has several matrices
+    kind: str  #: "conv", "dynamic conv", "linear" or "attention"
+    conductances: FloatArray  #: (k, r, 2 n) [S] terminal conductances at the top of the gate window
+    scale: float  #: output of the layer per ampere and full code of 1
+    x_scale: float  #: input that a full code stands for
+    signed: bool  #: inputs of both signs: read once for each sign
+    bias: FloatArray | None  #: (n,), or (k, n) mixed by the attention; added digitally
+    positions: int  #: input vectors per image
+    multiplications: int  #: weights times positions of one kernel: what the exact layer multiplies per image
+    tiles: tuple[Placement, ...]
+
+    @property
+    def kernels(self) -> int:
+        """Arrays side by side in each tile."""
+        return len(self.conductances)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A network placed on a chip description; write it to get a chip."""
+
+    network: Network  #: as given
+    folded: Network  #: with batch norms folded into the matrices where that is exact
+    hardware: Hardware
+    matrices: dict[str, tuple[Matrix, ...]]  #: per layer: its groups; per "<layer>.attention": the two FC matrices
+
+    def of(self, layer: str) -> tuple[Matrix, ...]:
+        """All matrices that belong to a layer, its attention's included."""
+        return self.matrices.get(layer, ()) + self.matrices.get(f"{layer}.attention", ())
+
+    def tiles(self, layer: str) -> int:
+        """Physical arrays that a layer occupies."""
+        return sum(len(matrix.tiles) * matrix.kernels for matrix in self.of(layer))
+
+    def utilisation(self, layer: str) -> float:
+        """Part of the cells of a layer's arrays that carry a weight."""
+        used = sum(2 * matrix.kernels * int(np.prod(tile.shape)) for matrix in self.of(layer) for tile in matrix.tiles)
+        shape = self.hardware.tile
+        return used / max(self.tiles(layer) * shape.rows * shape.columns, 1)
+
+    @property
+    def operations(self) -> int:
+        """Useful operations per image: two per multiplication of the exact network, mixing of kernels not counted."""
+        return 2 * sum(matrix.multiplications for group in self.matrices.values() for matrix in group)

@@ -1,0 +1,220 @@
+"""Prices a run and explains it: per-layer energy and latency, totals, provenance; as JSON, CSV and one figure.
+
+Count first, price later: the same run can be priced again with other costs and no count changes.
+"""
+
+import csv
+import importlib.metadata
+import io
+import json
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossbar.activity import Activity
+from crossbar.costs import ADC_MODELS, Costs
+from devices.aliases import IntArray
+from devices.errors import ParameterError
+from mapping.program import Matrix, Program
+from mapping.run import LayerTrace, RunResult
+
+COMPONENTS = ("array", "adc", "drivers", "gates", "digital", "buffers")
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer: where it lies, how far it errs, what it costs per image."""
+
+    name: str
+    kind: str
+    tiles: int
+    utilisation: float  #: part of its tiles' cells that carry a weight
+    error: float  #: relative to the exact network, errors of the layers before included
+    own_error: float  #: relative to the exact layer on the same inputs
+    energy_J: float
+    energy_by_component_J: dict[str, float]
+    latency_s: float
+    operations: int  #: useful operations, two per multiplication
+    attention_entropy: float | None  #: mean entropy of the attention over ln k; 1: uniform
+    attention_deviation: float | None  #: mean standard deviation of a kernel's attention over the images
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is known about a run."""
+
+    model: str
+    chip: str
+    seed: int
+    images: int
+    accuracy_chip: float | None
+    accuracy_exact: float | None
+    energy_J_per_image: float
+    energy_band_J_per_image: tuple[float, float]  #: with the cheapest and the dearest converter model
+    latency_s_per_image: float
+    operations_per_image: int
+    tops_per_watt: float  #: of useful operations: two per multiplication of the exact network
+    tiles: int
+    layers: tuple[LayerReport, ...]
+    configuration: dict[str, Any]
+    versions: dict[str, str]
+
+    def to_json(self) -> str:
+        """Return the report as JSON text."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False, default=_plain)
+
+    def to_csv(self) -> str:
+        """Return the layers as CSV text, one row each, energies of the components in columns of their own."""
+        rows = []
+        for layer in self.layers:
+            row = asdict(layer)
+            parts = row.pop("energy_by_component_J")
+            rows.append({**row, **{f"energy_{name}_J": parts[name] for name in COMPONENTS}})
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+
+    def save(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write report.json, report.csv and layers.png into a folder, each whole or not at all.
+
+        Raises ParameterError if the folder cannot be made or written.
+        """
+        path = Path(folder)
+        writers: dict[str, Callable[[Path], object]] = {
+            "report.json": lambda to: to.write_text(self.to_json() + "\n", encoding="utf-8"),
+            "report.csv": lambda to: to.write_text(self.to_csv(), encoding="utf-8"),
+            "layers.png": self._draw,
+        }
+        check_folder(path)
+        with tempfile.TemporaryDirectory(dir=path, prefix=".crossgate-") as aside:
+            for name, write in writers.items():
+                write(Path(aside) / name)
+            for name in writers:
+                os.replace(Path(aside) / name, path / name)
+        return [path / name for name in writers]
+
+    def _draw(self, path: Path) -> None:
+        from mapping.plots import plot_report
+
+        plot_report(self).figure.savefig(path, dpi=150)
+
+
+def check_folder(path: Path) -> None:
+    """Make a folder and try it.
+
+    Raises ParameterError if it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ParameterError(f"cannot write to {path}: {error.strerror}; give a folder that can be written") from None
+
+
+def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None = None) -> Report:
+    """Price a run.
+
+    labels: (b,) classes of the images, for the accuracies.  costs: other prices than the chip description's.
+    """
+    program = result.chip.program
+    hardware = program.hardware if costs is None else replace(program.hardware, costs=costs)
+    layers = tuple(_layer(trace, program, hardware.costs) for trace in result.layers if program.of(trace.name))
+    rest = [trace for trace in result.layers if not program.of(trace.name)]
+    totals = {name: sum(layer.energy_by_component_J[name] for layer in layers) for name in COMPONENTS}
+    energy = sum(totals.values())
+    conversions = sum(trace.activity.conversions for trace in result.layers)
+    by_model = [hardware.costs.conversion(hardware.adc, model) for model in ADC_MODELS]
+    others = energy - totals["adc"]
+    accuracies = (None, None) if labels is None else result.accuracy(labels)
+    return Report(
+        model=program.network.name,
+        chip=hardware.name,
+        seed=result.chip.seed,
+        images=len(result.logits),
+        accuracy_chip=accuracies[0],
+        accuracy_exact=accuracies[1],
+        energy_J_per_image=energy,
+        energy_band_J_per_image=(others + conversions * min(by_model), others + conversions * max(by_model)),
+        latency_s_per_image=sum(layer.latency_s for layer in layers) + len(rest) * hardware.costs.t_digital,
+        operations_per_image=program.operations,
+        tops_per_watt=program.operations / energy * 1e-12 if energy else 0.0,
+        tiles=sum(layer.tiles for layer in layers),
+        layers=layers,
+        configuration=asdict(hardware),
+        versions={
+            "crossgate": importlib.metadata.version("crossgate"),
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("numpy", "numba", "scipy")},
+        },
+    )
+
+
+def _layer(trace: LayerTrace, program: Program, costs: Costs) -> LayerReport:
+    hardware = program.hardware
+    energies = costs.energies(trace.activity, hardware.adc)
+    entropy = deviation = None
+    if trace.attention is not None and len(trace.attention):
+        shares = np.clip(trace.attention, 1e-12, 1.0)
+        entropy = float(np.mean(-np.sum(shares * np.log(shares), 1)) / math.log(shares.shape[1]))
+        deviation = float(trace.attention.std(0).mean())
+    return LayerReport(
+        trace.name,
+        trace.kind,
+        program.tiles(trace.name),
+        program.utilisation(trace.name),
+        trace.error,
+        trace.own_error,
+        sum(energies.values()),
+        energies,
+        latency(program, trace.name, costs),
+        2 * sum(matrix.multiplications for matrix in program.of(trace.name)),
+        entropy,
+        deviation,
+    )
+
+
+def latency(program: Program, layer: str, costs: Costs) -> float:
+    """Return the time [s] that one image spends in a layer.
+
+    Positions follow one another; while one is converted the next is read. A dynamic layer first waits for its whole
+    attention: two FC reads, a digital softmax, and the settling of its gates. Source: docs/equations/costs.md.
+    """
+    matrices = program.matrices.get(layer, ())
+    attention = program.matrices.get(f"{layer}.attention", ())
+    total = sum((_time(matrix, program, costs) for matrix in attention), 0.0)
+    if attention:
+        total += 4.0 * costs.t_digital + program.hardware.gate_dac.t_settle  # exponent, sum, division, inverse law
+    return total + max((_time(matrix, program, costs) for matrix in matrices), default=0.0)
+
+
+def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
+    dac, adc = program.hardware.dac, program.hardware.adc
+    pairs = max(tile.shape[1] for tile in matrix.tiles)
+    read, convert = dac.t_read, min(adc.columns, pairs) / adc.sample_rate
+    steps = matrix.positions * dac.conversions * (2 if matrix.signed else 1)
+    sums = math.ceil(math.log2(len({tile.rows.start for tile in matrix.tiles}) + 1)) * costs.t_digital
+    return steps * max(read, convert) + min(read, convert) + sums
+
+
+def _plain(value: object) -> object:
+    """What JSON has no word for: arrays and infinities become lists and texts."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} has no JSON form")
+
+
+def activities(result: RunResult) -> dict[str, Activity]:
+    """Return the counts of every layer, per image."""
+    return {trace.name: trace.activity for trace in result.layers}
