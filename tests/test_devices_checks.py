@@ -145,8 +145,8 @@ def test_errors__are_what_a_caller_expects():
 
 
 def test_constants__are_those_of_codata():
-    assert constants.ELEMENTARY_CHARGE == codata.e
-    assert constants.PLANCK == codata.h
-    assert constants.BOLTZMANN == codata.k
-    assert constants.BOLTZMANN_EV == pytest.approx(codata.physical_constants["Boltzmann constant in eV/K"][0], rel=1e-9)
-    assert constants.CONDUCTANCE_QUANTUM == pytest.approx(codata.physical_constants["conductance quantum"][0], rel=1e-9)
+    ours = (constants.ELEMENTARY_CHARGE, constants.PLANCK, constants.BOLTZMANN)
+    assert ours == (codata.e, codata.h, codata.k)
+    derived = (constants.BOLTZMANN_EV, constants.CONDUCTANCE_QUANTUM)
+    names = ("Boltzmann constant in eV/K", "conductance quantum")
+    assert derived == pytest.approx([codata.physical_constants[name][0] for name in names], rel=1e-9)

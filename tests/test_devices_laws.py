@@ -1,4 +1,4 @@
-"""Current-voltage laws: hand-solved limits, the circuit's own equation, slopes by finite difference, dispatch by type."""
+"""Current-voltage laws: hand-solved limits, the circuit's own equation, slopes by finite difference, dispatch."""
 
 import math
 import os

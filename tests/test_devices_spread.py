@@ -18,7 +18,7 @@ def sampled(cells):
 
 def alone(**parts):
     """A spread with one effect."""
-    none = {name: 0.0 for name in Spread.__dataclass_fields__}
+    none = dict.fromkeys(Spread.__dataclass_fields__, 0.0)
     return Spread(**(none | parts))
 
 
@@ -149,7 +149,7 @@ def test_write__refuses_in_one_sentence(rng, targets, lines, message):
 
 
 def test_write__wants_a_generator():
-    with pytest.raises(ParameterError, match="rng must be a numpy.random.Generator, got 7"):
+    with pytest.raises(ParameterError, match=r"rng must be a numpy\.random.Generator, got 7"):
         Spread().write(CELL, [[1e-5]], 7)
 
 
