@@ -6,8 +6,6 @@ All matrices are symmetric or stored so that a C-ordered ``(rows, k)`` array is 
 
 import llvmlite.binding
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  (binds the C-level table that is read below)
-import scipy.linalg.cython_lapack  # noqa: F401
 from numba import types
 from numba.extending import get_cython_function_address
 
@@ -34,7 +32,7 @@ def factorise(s: FloatArray, size: int) -> int:
     letters = np.array([_LOWER], dtype=np.uint8)
     sizes = np.array([size, size, 0], dtype=np.int32)
     _dpotrf(letters.ctypes, sizes.ctypes, s.ctypes, sizes[1:].ctypes, sizes[2:].ctypes)
-    return sizes[2]
+    return int(sizes[2])
 
 
 @kernel

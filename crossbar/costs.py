@@ -30,7 +30,7 @@ def adc_survey(bits: int, rate: float, node_nm: float) -> float:
     figure = min(213.78067 - 2.871903 * math.log(rate), 128.30683 + 3.2205225 * b)
     sndr = 6.0206 * b + 1.7609
     correction = math.exp(26.0496216 + 1.8800369 * math.log(node_nm) - 2.8291256 * math.log(b) - 1.4702022)
-    return 0.5e-12 * 10.0 ** ((sndr - figure) / 10.0) * correction
+    return 0.5e-12 * math.pow(10.0, (sndr - figure) / 10.0) * correction
 
 
 def adc_neurosim(bits: int, node_nm: float, r_column: float, temperature: float = 300.0) -> float:

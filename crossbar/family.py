@@ -51,11 +51,11 @@ class GainNodes:
             raise ParameterError(
                 f"gain must lie between {self.low:.6g} and {self.high:.6g}, got {gain.min():.6g} to {gain.max():.6g}"
             )
-        weights = (-1.0) ** np.arange(self.count)
-        weights[[0, -1]] /= 2
+        factors = (-1.0) ** np.arange(self.count)
+        factors[[0, -1]] /= 2
         distance = np.sqrt(np.clip(gain, self.low, self.high))[..., None] - np.sqrt(self.gains)
         with np.errstate(divide="ignore"):
-            terms = weights / distance
+            terms = factors / distance
         hit = np.isinf(terms)
         on_node = hit.any(-1, keepdims=True)
         terms = np.where(on_node, hit.astype(np.float64), terms)

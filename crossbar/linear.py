@@ -12,7 +12,7 @@ from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ConvergenceError, ParameterError
 
-TOLERANCE = 1e-14  # last correction of a node voltage, relative to the largest input, ours: a few units in the last place
+TOLERANCE = 1e-14  # last correction of a node voltage over the largest input, ours: a few units in the last place
 MOST_STEPS = 2000  # ours: two lines that float far apart need some hundreds
 
 

@@ -38,7 +38,7 @@ def factorise_lines(
     count, k = cells.shape
     q = len(inverse)
     carry = np.zeros(k)
-    if q == 1 and count > 1 or count == 1:
+    if q == 1:
         for line in range(k):
             total = near[line] + far[line]
             for i in range(count):
@@ -174,7 +174,7 @@ def _dot(a: FloatArray, b: FloatArray) -> float:
     for i in range(len(a)):
         for j in range(a.shape[1]):
             total[j] += a[i, j] * b[i, j]
-    return total.sum()
+    return float(total.sum())
 
 
 @kernel
@@ -207,9 +207,8 @@ def _solve_input(
     now = _dot(left, z)
     steps = 0
     applied = np.empty_like(c)
-    for steps in range(1, most_steps + 1):
-        if now <= 0.0 or _largest(z) <= tolerance * scale:
-            break
+    while steps < most_steps and now > 0.0 and _largest(z) > tolerance * scale:
+        steps += 1
         _row_voltages(rows, g, p, none, turned, work)
         _into_columns(columns, g, turned, p, applied)  # minus the operator
         length = -_dot(p, applied)

@@ -211,7 +211,8 @@ def join(merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray, v: i
             if source_2 == source:
                 for i in range(count):
                     run = i if other == part else count_2
-                    _add_run(out[to + i, to_2 * v : (to_2 + run) * v], block[from_ + i, from_2 * v : (from_2 + run) * v])
+                    taken = block[from_ + i, from_2 * v : (from_2 + run) * v]
+                    _add_run(out[to + i, to_2 * v : (to_2 + run) * v], taken)
     status = 0
     if size > 0:
         total[:] = 0.0

@@ -75,7 +75,7 @@ class Dac:
         return clipped if self.bits is None else np.rint(clipped * self.full_code)
 
     def planes(self, codes: FloatArray) -> list[tuple[float, FloatArray]]:
-        """Split codes into reads: (weight of the result, share of v_read or of the slots in [0, 1]) each."""
+        """Split codes into reads: (value of its result, share of v_read or of the slots in [0, 1]) each."""
         if self.coding != "bit-serial":
             return [(1.0, codes / self.full_code)]
         whole = codes.astype(np.int64)

@@ -19,7 +19,6 @@ from crossbar.multiport import (
     LANES,
     MERGE_WIDTH,
     PORTS,
-    SEGMENT,
     SEGMENTS,
     SHARED,
     SHARED_A,
@@ -152,7 +151,7 @@ class _Tape:
         shared = 0 if together else sizes[0][meet[0]]
         op = [
             shared, a.ports, b.ports, out.ports, a.start, b.start, out.start,
-            first[0][meet[0]], first[1][meet[1]], len(segments), *sum(segments, []),
+            first[0][meet[0]], first[1][meet[1]], len(segments), *(entry for segment in segments for entry in segment),
         ]  # fmt: skip
         self.ops.append(op + [0] * (MERGE_WIDTH - len(op)))
         self.work = max(self.work, shared * out.ports)
@@ -319,7 +318,7 @@ def _reduce_one(
     failed = np.zeros(len(tasks) - 1, dtype=np.int64)
     for k in prange(len(tasks) - 1):
         failed[k] = _run(ops, tasks[k], tasks[k + 1], buffer, work, shared)
-    return failed.sum()
+    return int(failed.sum())
 
 
 @kernel(parallel=True)
@@ -342,7 +341,7 @@ def _reduce_many(
                 )  # fmt: skip
             failed[thread] += _run(ops, 0, len(ops), buffer, work, shared)
             _extract(buffer, root, sides, transfers[t])
-    return failed.sum()
+    return int(failed.sum())
 
 
 @kernel
@@ -467,7 +466,8 @@ class Multiport:
 
     def power(self, v: FloatArray) -> FloatArray:
         """Return the power that all sources deliver [W]: (b,) from v (b, m) [V]."""
-        return np.einsum("bm,bm->b", v, self.source_currents(v))
+        out: FloatArray = np.einsum("bm,bm->b", v, self.source_currents(v))
+        return out
 
 
 def reduce_array(g: FloatArray, wires: Wires) -> Multiport:

@@ -19,7 +19,7 @@ _UNIT = 1.0 / 9007199254740992.0  # 2⁻⁵³
 
 
 @kernel
-def scramble(z: int) -> int:
+def scramble(z: np.uint64) -> np.uint64:
     """Mix 64 bits so that neighbouring counters give independent words."""
     z = np.uint64(z) + _GOLDEN
     z = (z ^ (z >> _S30)) * _MIX_1
@@ -28,7 +28,7 @@ def scramble(z: int) -> int:
 
 
 @kernel
-def normal_pair(key: int, index: int) -> tuple[float, float]:
+def normal_pair(key: np.uint64, index: int) -> tuple[float, float]:
     """Two independent standard normal numbers for pair `index` of stream `key`."""
     at = np.uint64(key) + np.uint64(index) * _TWO * _GOLDEN
     u = (np.float64(scramble(at) >> _S11) + 1.0) * _UNIT  # in (0, 1]
@@ -45,7 +45,7 @@ def stream_keys(seed: int, labels: tuple[str, ...], indices: npt.NDArray[np.int6
 
 
 @kernel
-def _fold(key: int, words: npt.NDArray[np.uint8]) -> int:
+def _fold(key: np.uint64, words: npt.NDArray[np.uint8]) -> np.uint64:
     key = scramble(key)
     for word in words:
         key = scramble(key ^ np.uint64(word))
@@ -53,7 +53,7 @@ def _fold(key: int, words: npt.NDArray[np.uint8]) -> int:
 
 
 @kernel
-def _fan(key: int, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+def _fan(key: np.uint64, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     keys = np.empty(len(indices), dtype=np.uint64)
     for k in range(len(indices)):
         keys[k] = scramble(key ^ scramble(np.uint64(indices[k])))

@@ -1,4 +1,4 @@
-"""A tile: gated arrays that share their rows' codes and their columns' sense nodes, with converters. Codes in, codes out.
+"""A tile: gated arrays that share row codes and sense nodes, with converters. Codes in, codes out.
 
 b = batch, p = reads one after another (positions), k = gate groups, q = gate nodes, m = rows, c = differential pairs
 Column 2j of an array is the positive cell of pair j, column 2j + 1 the negative one; the pair's currents are
@@ -41,17 +41,17 @@ class Tile:
     @property
     def rows(self) -> int:
         """Rows in use."""
-        return self.signal.shape[2]
+        return int(self.signal.shape[2])
 
     @property
     def pairs(self) -> int:
         """Differential pairs in use."""
-        return self.signal.shape[3]
+        return int(self.signal.shape[3])
 
     @property
     def gates(self) -> int:
         """Gate groups."""
-        return self.signal.shape[0]
+        return int(self.signal.shape[0])
 
     def mix(self, gains: FloatArray | None, b: int) -> FloatArray:
         """Return what each stored matrix contributes: (b, k * q) from gains (b, k), or (1, 1) for a held gate."""
@@ -64,7 +64,8 @@ class Tile:
 
     def currents(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
         """Return pair currents (b, p, c) [A] without noise, from shares of v_read (b, p, m) and mixes (b or 1, k q)."""
-        return np.matmul(shares * self.dac.v_read, self._mixed(self.signal, mix))
+        out: FloatArray = np.matmul(shares * self.dac.v_read, self._mixed(self.signal, mix))
+        return out
 
     def read(
         self, codes: FloatArray, gains: FloatArray | None, keys: np.ndarray, noise: bool
@@ -83,7 +84,7 @@ class Tile:
         noisy, flicker = (self._mixed(part, mix) for part in (self.noisy, self.flicker)) if noise else (None, None)
         out = np.zeros((b, p, self.pairs))
         joules = driven = 0.0
-        for bit, (weight, share) in enumerate(self.dac.planes(codes)):
+        for bit, (value, share) in enumerate(self.dac.planes(codes)):
             currents = np.matmul(share, signal)
             currents *= self.dac.v_read
             variance = np.empty((1, 1, 1))
@@ -95,7 +96,7 @@ class Tile:
                 currents, variance, keys + np.uint64(bit), noise, self.adc.lsb(self.full_scale), self.adc.largest,
                 self.offsets, converted,
             )  # fmt: skip
-            out += converted if weight == 1.0 else weight * converted
+            out += converted if value == 1.0 else value * converted
             joules += self._joules(share, spent)
             driven += float(np.count_nonzero(share))
         n = self.dac.conversions
