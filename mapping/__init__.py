@@ -1,1 +1,33 @@
 """Networks on crossbars: formats and data, compiling, writing, running, pricing; the only package that knows images."""
+
+from mapping.chip import Chip, write
+from mapping.datasets import Dataset, load_dataset
+from mapping.hardware import Hardware, hardware_names, load_hardware
+from mapping.models import load_model, model_card, model_names
+from mapping.network import Network, load_network, save_network
+from mapping.passes import compile_network
+from mapping.program import Program
+from mapping.report import Report, price
+from mapping.inference import RunResult, run
+
+__all__ = [
+    "Chip",
+    "Dataset",
+    "Hardware",
+    "Network",
+    "Program",
+    "Report",
+    "RunResult",
+    "compile_network",
+    "hardware_names",
+    "load_dataset",
+    "load_hardware",
+    "load_model",
+    "load_network",
+    "model_card",
+    "model_names",
+    "price",
+    "run",
+    "save_network",
+    "write",
+]

@@ -1,5 +1,6 @@
 """A written chip: Program × seed → every tile with the conductances that writing left, reduced and ready to run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,9 @@ import numpy as np
 from crossbar.family import GainNodes
 from crossbar.tile import Tile, WrittenArray, build_tiles
 from devices import checks
+from devices.aliases import FloatArray
 from mapping.encode import filaments
+from mapping.hardware import Hardware
 from mapping.program import Matrix, Placement, Program
 
 
@@ -20,19 +23,21 @@ class Chip:
     tiles: dict[str, tuple[Tile, ...]]  #: per matrix, in the order of its placements
 
 
-def write(program: Program, seed: int = 0) -> Chip:
+def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
     """Write every tile of a program with the spread that `seed` draws, and solve its wires.
 
     Each tile draws from a stream of its own, so that neither order nor neighbours matter.
+    progress: called with the number of tiles done after each matrix.
     Raises ParameterError if seed is no whole number ≥ 0.
     """
     seed = checks.whole("seed", seed, minimum=0)
     hardware = program.hardware
     order = [matrix for group in program.matrices.values() for matrix in group]
     tiles = {}
+    done = 0
     for index, matrix in enumerate(order):
         arrays = [
-            write_tile(matrix, placement, program, np.random.SeedSequence(seed, spawn_key=(index, at)))
+            write_tile(matrix, placement, program, (seed, index, at))
             for at, placement in enumerate(matrix.tiles)
         ]
         tiles[matrix.name] = tuple(
@@ -40,17 +45,48 @@ def write(program: Program, seed: int = 0) -> Chip:
                 hardware.cell, arrays, hardware.wires, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
             )
         )
+        done += len(arrays)
+        if progress is not None:
+            progress(done)
     return Chip(program, seed, tiles)
 
 
-def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: np.random.SeedSequence) -> WrittenArray:
-    """Write the cells of one tile; a static kernel's gate is held open, so its offset does not matter."""
+def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...]) -> WrittenArray:
+    """Write the cells of one tile; a static kernel's gate is held open, so that its offset hardly matters.
+
+    stream: whole numbers that name the tile's random stream.
+    """
     hardware = program.hardware
-    rng = np.random.default_rng(stream)
+    cell, tile = hardware.cell, hardware.tile
     columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
-    targets = filaments(matrix.conductances[:, placement.rows, columns], hardware.cell, hardware.dac.v_read)
-    written = hardware.spread.write(hardware.cell, targets, rng)
+    wanted = matrix.conductances[:, placement.rows, columns]
+    targets = filaments(wanted, cell, hardware.dac.v_read)
+    written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))
+    if tile.trim_pairs:
+        targets = trimmed(wanted, targets, written.g_filament, hardware)
+        written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))  # the same cells, the same luck
     gated = matrix.kind == "dynamic conv"
-    offsets = hardware.adc.offset * rng.standard_normal(placement.shape[1])
-    nodes = GainNodes(hardware.cell.gain_low, hardware.cell.gain_high, hardware.tile.gate_nodes) if gated else None
+    offsets = hardware.adc.offset * np.random.default_rng([*stream, 1]).standard_normal(placement.shape[1])
+    nodes = GainNodes(cell.gain_low, cell.gain_high, tile.gate_nodes) if gated else None
     return WrittenArray(written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets)
+
+
+def trimmed(wanted: FloatArray, targets: FloatArray, found: FloatArray, hardware: Hardware) -> FloatArray:
+    """Return targets (k, m, 2 c) [S] in which a cell that took no write is answered by the other cell of its pair.
+
+    wanted: terminal conductances [S]; targets, found: filaments asked for and read back [S]. A cell counts as stuck if
+    verification misses by more than six write errors. Where both cells of a pair are stuck nothing helps.
+    """
+    cell, v_read = hardware.cell, hardware.dac.v_read
+    tolerance = 6.0 * hardware.spread.write_error * cell.g_max + 1e-9 * cell.g_max
+    stuck = np.abs(found - targets) > tolerance
+    shown = cell.terminal_conductance(found, cell.gain_high, v_read)
+    out = targets.copy()
+    for mine, partner in ((0, 1), (1, 0)):
+        answer = shown[..., partner::2] + wanted[..., mine::2] - wanted[..., partner::2]
+        low, high = cell.terminal_conductance(np.array([cell.g_min, cell.g_max]), cell.gain_high, v_read)
+        filament = filaments(np.clip(answer, low, high), cell, v_read)
+        out[..., mine::2] = np.where(
+            stuck[..., partner::2] & ~stuck[..., mine::2], filament, targets[..., mine::2]
+        )
+    return out

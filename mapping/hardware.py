@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import os
 import tomllib
 import types
@@ -30,9 +31,11 @@ class TileShape:
 
     rows: int = 128  #: word lines, ours; 128 × 128 is the commonest published array
     columns: int = 128  #: bit lines; two make a differential pair
+    trim_pairs: bool = True  #: the partner of a cell that took no write is set to restore the pair's difference
     gate_nodes: int = 10  #: Chebyshev nodes per gated array; 10 keeps 1e-6 of full scale (docs/verification.md)
 
     def __post_init__(self) -> None:
+        checks.check_fields(self)
         checks.whole("tile.rows", self.rows, minimum=1, maximum=4096)
         checks.whole("tile.columns", self.columns, minimum=2, maximum=4096)
         checks.whole("tile.gate_nodes", self.gate_nodes, minimum=2, maximum=64)
@@ -70,6 +73,22 @@ class Hardware:
     def temperature(self) -> float:
         """Temperature of the cells [K]."""
         return getattr(self.cell, "temperature", 300.0)
+
+    def idealised(self) -> "Hardware":
+        """Return the same tiles and window with perfect cells, wires and converters, without spread and noise."""
+        cell = self.cell
+        if isinstance(cell, AdaptiveMemristor):
+            cell = replace(cell, v_0=math.inf, r_series=0.0, g_leak=0.0)
+        return replace(
+            self,
+            cell=cell,
+            spread=Spread.none(),
+            noise=ReadNoise.none(),
+            wires=Wires(0.0, 0.0, 0.0, 0.0),
+            dac=replace(self.dac, bits=None, coding="pulse-width"),
+            adc=replace(self.adc, bits=None, offset=0.0),
+            gate_dac=replace(self.gate_dac, bits=None),
+        )
 
     def validate(self, name: str, gated: bool) -> None:
         """Raise MappingError if a layer cannot be placed on this chip, saying why."""

@@ -23,7 +23,7 @@ from crossbar.costs import ADC_MODELS, Costs
 from devices.aliases import IntArray
 from devices.errors import ParameterError
 from mapping.program import Matrix, Program
-from mapping.run import LayerTrace, RunResult
+from mapping.inference import LayerTrace, RunResult
 
 COMPONENTS = ("array", "adc", "drivers", "gates", "digital", "buffers")
 

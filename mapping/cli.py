@@ -1,0 +1,227 @@
+"""The `crossgate` command: argument handling, progress and tables; every computation lies below."""
+
+import contextlib
+import importlib.metadata
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from devices.errors import ParameterError, SimulationError
+
+if TYPE_CHECKING:
+    from mapping.datasets import Dataset
+    from mapping.hardware import Hardware
+    from mapping.network import Network
+    from mapping.report import Report
+
+DEFAULT_MODEL, DEFAULT_CHIP, DEFAULT_OUT = "dvgg-digits", "adaptive2d", Path("crossgate-out")
+CALIBRATION_IMAGES = 128  # from the training split, ours
+FIDELITIES = ("ideal", "linear")
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Simulate dynamic convolutional networks on crossbars of three-terminal memristors.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"crossgate {importlib.metadata.version('crossgate')}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Argument(help="A name of the zoo, or a .npz file.")] = DEFAULT_MODEL,
+    chip: Annotated[str, typer.Option(help="A bundled chip description, or a .toml file.")] = DEFAULT_CHIP,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as wires.r_row=2.8; may be repeated."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the images; without it the bundled ones.")] = None,
+    images: Annotated[int | None, typer.Option(help="How many images; without it the whole test split.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the chip and its read noise.")] = 0,
+    fidelity: Annotated[
+        str, typer.Option(help="linear: exact IR drop and every deviation; ideal: wires and cells without any.")
+    ] = "linear",
+    out: Annotated[Path, typer.Option(help="Folder for report.json, report.csv and layers.png.")] = DEFAULT_OUT,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the text of report.json and nothing else.")] = False,
+) -> None:
+    """Run a network's inference on a virtual chip and report accuracy, energy and latency per layer."""
+    from mapping.hardware import load_hardware
+    from mapping.models import load_model
+    from mapping.report import check_folder
+
+    if fidelity not in FIDELITIES:
+        raise ParameterError(f"--fidelity must be one of {', '.join(FIDELITIES)}, got {fidelity!r}")
+    network = load_model(model)
+    hardware = load_hardware(chip).with_values(settings or ())
+    if fidelity == "ideal":
+        hardware = hardware.idealised()
+    calibration, test = _images(network, data, images)
+    check_folder(out)
+    console = Console(stderr=True, quiet=as_json)
+    report = _simulate(network, hardware, calibration, test, seed, console)
+    paths = report.save(out)
+    if as_json:
+        sys.stdout.write(report.to_json() + "\n")
+        return
+    _show(report, Console())
+    Console().print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
+
+
+@app.command()
+def models() -> None:
+    """List the networks of the zoo."""
+    from mapping.models import load_model, model_card, model_names
+
+    table = Table("model", "data", "layers", "weights", "accuracy, exact", title="networks of the zoo", box=None)
+    for name in model_names():
+        network, card = load_model(name), model_card(name)
+        accuracy = card.get("accuracy", {}).get("test")
+        table.add_row(
+            name, str(card.get("dataset", "")), str(len(network.layers)), f"{network.parameters:,}",
+            f"{accuracy:.2%}" if isinstance(accuracy, float) else "",
+        )  # fmt: skip
+    Console().print(table)
+
+
+@app.command()
+def chips() -> None:
+    """List the bundled chip descriptions."""
+    from mapping.hardware import hardware_names, load_hardware
+
+    table = Table("chip", "tile", "wires [Ω]", "converters [bit]", "about", title="chip descriptions", box=None)
+    for name in hardware_names():
+        each = load_hardware(name)
+        bits = " / ".join(str(part.bits or "ideal") for part in (each.dac, each.adc, each.gate_dac))
+        table.add_row(
+            name, f"{each.tile.rows} × {each.tile.columns}", f"{each.wires.r_row:g} / {each.wires.r_column:g}", bits,
+            each.about,
+        )  # fmt: skip
+    Console().print(table)
+    Console().print("[dim]converters: row driver / column / gate[/dim]")
+
+
+def main() -> None:
+    """Run the command; what the user got wrong becomes one sentence and exit status 2."""
+    try:
+        app(standalone_mode=False)
+    except SimulationError as error:
+        typer.echo(f"crossgate: {error}", err=True)
+        raise SystemExit(2) from None
+    except typer.Exit as stop:
+        raise SystemExit(stop.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # what typer itself refuses
+            error.show()
+            raise SystemExit(2) from None
+        raise
+
+
+def _images(network: "Network", data: Path | None, count: int | None) -> tuple["Dataset", "Dataset"]:
+    """Calibration and test images of a network's data set."""
+    from mapping.datasets import load_dataset
+
+    name = str(network.card.get("dataset", "digits"))
+    test = load_dataset(name, "test", data, limit=count)
+    if test.images.shape[1:] != network.input_shape:
+        raise ParameterError(
+            f"the images of {test.source} have shape {test.images.shape[1:]}, but {network.name} takes "
+            f"{network.input_shape}"
+        )
+    training = load_dataset(name, "train", data)
+    chosen = slice(0, CALIBRATION_IMAGES)
+    return type(training)(
+        training.images[chosen], training.labels[chosen], training.classes, training.name, "train", training.source
+    ), test
+
+
+def _simulate(
+    network: "Network", hardware: "Hardware", calibration: "Dataset", test: "Dataset", seed: int, console: Console
+) -> "Report":
+    """Compile, write, run and price, with progress on the terminal."""
+    from mapping.chip import write
+    from mapping.passes import compile_network
+    from mapping.report import price
+    from mapping.inference import run as run_chip
+
+    with _progress(console) as progress:
+        task = progress.add_task("compile", total=None)
+        program = compile_network(network, hardware, calibration.images)
+        arrays = sum(len(matrix.tiles) for group in program.matrices.values() for matrix in group)
+        progress.update(task, description="write and reduce tiles", total=arrays, completed=0)
+        chip = write(program, seed, progress=lambda done: progress.update(task, completed=done))
+        progress.update(task, description=f"run {network.name}", total=len(test), completed=0)
+        result = run_chip(chip, test.images, seed=seed, progress=lambda done: progress.update(task, completed=done))
+        progress.update(task, description="price")
+        return price(result, test.labels)
+
+
+@contextlib.contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield progress
+
+
+def _show(report: "Report", console: Console) -> None:
+    """Print the layers and the totals."""
+    table = Table(title=f"{report.model} on {report.chip}, seed {report.seed}", title_style="bold")
+    for heading in ("layer", "kind"):
+        table.add_column(heading)
+    for heading in ("tiles", "used", "own error", "error", "energy", "latency"):
+        table.add_column(heading, justify="right")
+    for layer in report.layers:
+        table.add_row(
+            layer.name, layer.kind, str(layer.tiles), f"{layer.utilisation:.0%}", f"{layer.own_error:.1%}",
+            f"{layer.error:.1%}", si(layer.energy_J, "J"), si(layer.latency_s, "s"),
+        )  # fmt: skip
+    console.print(table)
+    totals = Table.grid(padding=(0, 2))
+    if report.accuracy_chip is not None and report.accuracy_exact is not None:
+        totals.add_row(
+            "accuracy",
+            f"[bold]{report.accuracy_chip:.2%}[/bold] on the chip, {report.accuracy_exact:.2%} computed exactly, "
+            f"{report.images} images",
+        )
+    low, high = report.energy_band_J_per_image
+    totals.add_row(
+        "energy", f"[bold]{si(report.energy_J_per_image, 'J')}[/bold] per image "
+        f"({si(low, 'J')} … {si(high, 'J')} over the converter models)",
+    )  # fmt: skip
+    totals.add_row("latency", f"[bold]{si(report.latency_s_per_image, 's')}[/bold] per image, layer after layer")
+    totals.add_row(
+        "efficiency",
+        f"[bold]{report.tops_per_watt:.3g} TOPS/W[/bold] of {report.operations_per_image / 1e6:.3g} M useful "
+        "operations per image (2 per multiplication of the exact network)",
+    )
+    totals.add_row("tiles", f"{report.tiles}")
+    console.print(totals)
+
+
+def si(value: float, unit: str) -> str:
+    """Write a quantity with three digits and an SI prefix."""
+    for factor, prefix in ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f")):
+        if abs(value) >= factor * 0.9995:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+if __name__ == "__main__":
+    main()
