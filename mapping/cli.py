@@ -117,19 +117,10 @@ def chips() -> None:
 def main() -> None:
     """Run the command; what the user got wrong becomes one sentence and exit status 2."""
     try:
-        app(standalone_mode=False)
+        app()
     except SimulationError as error:
         typer.echo(f"crossgate: {error}", err=True)
         raise SystemExit(2) from None
-    except typer.Exit as stop:
-        raise SystemExit(stop.exit_code) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # what typer itself refuses
-            error.show()
-            raise SystemExit(2) from None
-        raise
 
 
 def _images(network: "Network", data: Path | None, count: int | None) -> tuple["Dataset", "Dataset"]:

@@ -160,7 +160,7 @@ def _found(name_or_path: str | os.PathLike[str]) -> Path:
         return CHIPS / f"{text}.toml"
     near = difflib.get_close_matches(text, hardware_names(), n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"bundled are {', '.join(hardware_names())}"
-    raise ParameterError(f"there is no chip {text!r}; {hint} A path must end in .toml")
+    raise ParameterError(f"there is no chip {text!r}; {hint}; a path must end in .toml")
 
 
 def _value(text: str) -> Any:

@@ -41,4 +41,4 @@ def _found(name_or_path: str | os.PathLike[str]) -> Path:
         return ZOO / f"{text}.npz"
     near = difflib.get_close_matches(text, names, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the zoo has {', '.join(names)}"
-    raise ParameterError(f"there is no model {text!r} in the zoo; {hint} A path must end in .npz")
+    raise ParameterError(f"there is no model {text!r} in the zoo; {hint}; a path must end in .npz")

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from crossbar.activity import Activity
 from crossbar.costs import ADC_MODELS, Costs
 from devices.aliases import IntArray
 from devices.errors import ParameterError
@@ -68,7 +67,7 @@ class Report:
 
     def to_json(self) -> str:
         """Return the report as JSON text."""
-        return json.dumps(asdict(self), indent=2, allow_nan=False, default=_plain)
+        return json.dumps(_plain(asdict(self)), indent=2, allow_nan=False)
 
     def to_csv(self) -> str:
         """Return the layers as CSV text, one row each, energies of the components in columns of their own."""
@@ -206,15 +205,12 @@ def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
     return steps * max(read, convert) + min(read, convert) + sums
 
 
-def _plain(value: object) -> object:
-    """What JSON has no word for: arrays and infinities become lists and texts."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
+def _plain(value: Any) -> Any:
+    """Return a value in JSON's words: arrays become lists, infinities the text "inf"."""
+    if isinstance(value, dict):
+        return {key: _plain(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(held) for held in value]
     if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{value!r} has no JSON form")
-
-
-def activities(result: RunResult) -> dict[str, Activity]:
-    """Return the counts of every layer, per image."""
-    return {trace.name: trace.activity for trace in result.layers}
+        value = value.item()
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
