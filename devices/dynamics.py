@@ -88,25 +88,23 @@ def evolve_state(
     w never passes a resting state, so a sub-step that would pass one ends there.
     """
     left = dt
+    up, down = rates(law, growth, w, v, gain, boost)
     for _ in range(MOST_STEPS):
-        if left <= 0.0:
-            return w, True
-        up, down = rates(law, growth, w, v, gain, boost)
         total = up + down
-        if total == 0.0:
+        if left <= 0.0 or total == 0.0:
             return w, True
         gap = abs(up / total - w)
         step = left
         if gap > AT_REST:  # the last part of the way takes steps of one time constant, as rates may change on it
             step = min(left, -math.log1p(-min(largest / gap, 0.6)) / total)
-        middle = frozen_step(w, up, down, 0.5 * step)
-        up_middle, down_middle = rates(law, growth, middle, v, gain, boost)
-        end = frozen_step(w, up_middle, down_middle, step)
-        up_end, down_end = rates(law, growth, end, v, gain, boost)
         drift = up * (1.0 - w) - down * w
-        if drift * (up_middle * (1.0 - middle) - down_middle * middle) < 0.0:
+        middle = frozen_step(w, up, down, 0.5 * step)
+        up, down = rates(law, growth, middle, v, gain, boost)
+        if drift * (up * (1.0 - middle) - down * middle) < 0.0:
             return balance(law, growth, w, middle, v, gain, boost), True
-        if drift * (up_end * (1.0 - end) - down_end * end) < 0.0:
+        end = frozen_step(w, up, down, step)
+        up, down = rates(law, growth, end, v, gain, boost)
+        if drift * (up * (1.0 - end) - down * end) < 0.0:
             return balance(law, growth, w, end, v, gain, boost), True
         w = end
         left -= step

@@ -108,9 +108,11 @@ def test_dissolution__volatile_cell_forgets_in_seconds_and_holds_under_voltage()
 
 
 def test_temperature__scales_switching_by_arrhenius():
+    # at the Dirac point the gate's factor on growth is 1 at any temperature
     grown = [1 - CELL.evolve(0.0, 0.3, 0.0, 1e-3, temperature=t) for t in (300.0, 340.0)]
-    ratio = math.log(grown[1]) / math.log(grown[0])
-    assert ratio == pytest.approx(15.3, rel=0.01)  # 0.6 eV from 300 to 340 K
+    assert math.log(grown[1]) / math.log(grown[0]) == pytest.approx(15.3, rel=0.01)  # 0.6 eV from 300 to 340 K
+    shrunk = [1 - CELL.evolve(1.0, -0.1, 0.0, 1e-2, temperature=t, largest_step=1e-3) for t in (300.0, 340.0)]
+    assert shrunk[1] / shrunk[0] == pytest.approx(15.3, rel=0.01)
     assert CELL.evolve(0.0, 0.3, 0.0, 1e-3, temperature=300.0) == CELL.evolve(0.0, 0.3, 0.0, 1e-3)
 
 
