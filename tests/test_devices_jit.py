@@ -107,8 +107,7 @@ print(json.dumps([
 
 def test_cache__without_a_writable_place_kernels_work_uncached(checkout):
     (checkout / "file").touch()
-    for _ in range(2):
-        assert run(checkout, NUMBA_CACHE_DIR=str(checkout / "file" / "below")) == [pytest.approx(5e-6), 0, 1]
+    assert run(checkout, NUMBA_CACHE_DIR=str(checkout / "file" / "below")) == [pytest.approx(5e-6), 0, 1]
     assert not list(checkout.rglob("*.nbi"))
 
 
