@@ -36,7 +36,7 @@ class Dac:
     Source: docs/equations/periphery.md, section 1.
     """
 
-    bits: int | None = 8  #: resolution of a code; None: continuous
+    bits: int | None = 8  #: resolution of a code; None: continuous, without saturation
     coding: str = "pulse-width"  #: one of CODINGS
     v_read: float = quantity(0.1, "V", above=0.0)  #: row voltage of a full code [V], default of Sandia's CrossSim
     t_slot: float = quantity(1e-9, "s", above=0.0)  #: length of a slot [s], ours
@@ -70,9 +70,11 @@ class Dac:
         return self.slots * self.t_slot
 
     def codes(self, x: FloatArray) -> FloatArray:
-        """Quantise x in [0, 1] to codes 0 … full_code, saturating; a continuous driver keeps x."""
-        clipped: FloatArray = np.clip(x, 0.0, 1.0)
-        return clipped if self.bits is None else np.rint(clipped * self.full_code)
+        """Quantise x to codes 0 … full_code, saturating; a continuous driver keeps x ≥ 0, beyond 1 as well."""
+        if self.bits is None:
+            kept: FloatArray = np.maximum(x, 0.0)
+            return kept
+        return np.rint(np.clip(x, 0.0, 1.0) * self.full_code)
 
     def planes(self, codes: FloatArray) -> list[tuple[float, FloatArray]]:
         """Split codes into reads: (value of its result, share of v_read or of the slots in [0, 1]) each."""

@@ -3,12 +3,12 @@
 from mapping.chip import Chip, write
 from mapping.datasets import Dataset, load_dataset
 from mapping.hardware import Hardware, hardware_names, load_hardware
+from mapping.inference import RunResult, run
 from mapping.models import load_model, model_card, model_names
 from mapping.network import Network, load_network, save_network
 from mapping.passes import compile_network
 from mapping.program import Program
 from mapping.report import Report, price
-from mapping.inference import RunResult, run
 
 __all__ = [
     "Chip",

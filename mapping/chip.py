@@ -37,8 +37,7 @@ def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | 
     done = 0
     for index, matrix in enumerate(order):
         arrays = [
-            write_tile(matrix, placement, program, (seed, index, at))
-            for at, placement in enumerate(matrix.tiles)
+            write_tile(matrix, placement, program, (seed, index, at)) for at, placement in enumerate(matrix.tiles)
         ]
         tiles[matrix.name] = tuple(
             build_tiles(
@@ -62,9 +61,9 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
     wanted = matrix.conductances[:, placement.rows, columns]
     targets = filaments(wanted, cell, hardware.dac.v_read)
     written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))
-    if tile.trim_pairs:
+    if tile.trim_pairs:  # the same stream again: the same cells, the same luck
         targets = trimmed(wanted, targets, written.g_filament, hardware)
-        written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))  # the same cells, the same luck
+        written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))
     gated = matrix.kind == "dynamic conv"
     offsets = hardware.adc.offset * np.random.default_rng([*stream, 1]).standard_normal(placement.shape[1])
     nodes = GainNodes(cell.gain_low, cell.gain_high, tile.gate_nodes) if gated else None
@@ -86,7 +85,5 @@ def trimmed(wanted: FloatArray, targets: FloatArray, found: FloatArray, hardware
         answer = shown[..., partner::2] + wanted[..., mine::2] - wanted[..., partner::2]
         low, high = cell.terminal_conductance(np.array([cell.g_min, cell.g_max]), cell.gain_high, v_read)
         filament = filaments(np.clip(answer, low, high), cell, v_read)
-        out[..., mine::2] = np.where(
-            stuck[..., partner::2] & ~stuck[..., mine::2], filament, targets[..., mine::2]
-        )
+        out[..., mine::2] = np.where(stuck[..., partner::2] & ~stuck[..., mine::2], filament, targets[..., mine::2])
     return out

@@ -50,8 +50,10 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as wires.r_row=2.8; may be repeated."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the images; without it the bundled ones.")] = None,
-    images: Annotated[int | None, typer.Option(help="How many images; without it the whole test split.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the chip and its read noise.")] = 0,
+    images: Annotated[
+        str | None, typer.Option(metavar="N", help="How many images; without it the whole test split.")
+    ] = None,
+    seed: Annotated[str, typer.Option(metavar="N", help="Draws the chip and its read noise.")] = "0",
     fidelity: Annotated[
         str, typer.Option(help="linear: exact IR drop and every deviation; ideal: wires and cells without any.")
     ] = "linear",
@@ -65,14 +67,16 @@ def run(
 
     if fidelity not in FIDELITIES:
         raise ParameterError(f"--fidelity must be one of {', '.join(FIDELITIES)}, got {fidelity!r}")
+    count = None if images is None else _whole("--images", images, 1)
+    drawn = _whole("--seed", seed, 0)
     network = load_model(model)
     hardware = load_hardware(chip).with_values(settings or ())
     if fidelity == "ideal":
         hardware = hardware.idealised()
-    calibration, test = _images(network, data, images)
+    calibration, test = _images(network, data, count)
     check_folder(out)
     console = Console(stderr=True, quiet=as_json)
-    report = _simulate(network, hardware, calibration, test, seed, console)
+    report = _simulate(network, hardware, calibration, test, drawn, console)
     paths = report.save(out)
     if as_json:
         sys.stdout.write(report.to_json() + "\n")
@@ -117,10 +121,34 @@ def chips() -> None:
 def main() -> None:
     """Run the command; what the user got wrong becomes one sentence and exit status 2."""
     try:
-        app()
+        app(standalone_mode=False)
     except SimulationError as error:
-        typer.echo(f"crossgate: {error}", err=True)
-        raise SystemExit(2) from None
+        sentence = str(error)
+    except typer.Abort:
+        raise SystemExit(130) from None
+    except Exception as error:
+        say = getattr(error, "format_message", None)  # wrong options and arguments, whichever parser typer brings
+        if say is None:
+            raise
+        sentence = str(say()).rstrip(".")
+        if not sentence:  # the help has been shown already
+            raise SystemExit(2) from None
+        sentence += "; see crossgate --help"
+    else:
+        return
+    typer.echo(f"crossgate: {' '.join(sentence.split())}", err=True)
+    raise SystemExit(2)
+
+
+def _whole(option: str, text: str, minimum: int) -> int:
+    """Read a whole number; typer's own readers do not all name the value that they refuse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = minimum - 1
+    if number < minimum:
+        raise ParameterError(f"{option} must be a whole number ≥ {minimum}, got {text!r}")
+    return number
 
 
 def _images(network: "Network", data: Path | None, count: int | None) -> tuple["Dataset", "Dataset"]:
@@ -134,11 +162,11 @@ def _images(network: "Network", data: Path | None, count: int | None) -> tuple["
             f"the images of {test.source} have shape {test.images.shape[1:]}, but {network.name} takes "
             f"{network.input_shape}"
         )
-    training = load_dataset(name, "train", data)
-    chosen = slice(0, CALIBRATION_IMAGES)
-    return type(training)(
-        training.images[chosen], training.labels[chosen], training.classes, training.name, "train", training.source
-    ), test
+    try:
+        training = load_dataset(name, "train", data, limit=CALIBRATION_IMAGES)
+    except ParameterError:  # fewer than that: all of them
+        training = load_dataset(name, "train", data)
+    return training, test
 
 
 def _simulate(
@@ -146,9 +174,9 @@ def _simulate(
 ) -> "Report":
     """Compile, write, run and price, with progress on the terminal."""
     from mapping.chip import write
+    from mapping.inference import run as run_chip
     from mapping.passes import compile_network
     from mapping.report import price
-    from mapping.inference import run as run_chip
 
     with _progress(console) as progress:
         task = progress.add_task("compile", total=None)
@@ -167,7 +195,7 @@ def _progress(console: Console) -> Iterator[Progress]:
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress
 
 

@@ -13,7 +13,7 @@ from devices.cells import Cell
 
 @dataclass(frozen=True)
 class Encoding:
-    """Linear map of one layer's weights to differential pairs of terminal conductances at the top of the gate window."""
+    """Linear map of one layer's weights to pairs of terminal conductances at the top of the gate window."""
 
     siemens: float  #: conductance difference of a weight of 1 [S]
     low: float  #: terminal conductance of a cell that carries nothing [S]

@@ -22,6 +22,7 @@ from devices.presets import PRESETS
 from devices.spread import Spread
 
 CHIPS = Path(__file__).parent / "chips"  #: where the bundled descriptions lie
+TOP_KEYS = {"base", "name", "about"}  #: keys of a file that stand before its sections
 IDEAL = "ideal"  #: how TOML says that a converter has no finite resolution
 
 
@@ -94,8 +95,8 @@ class Hardware:
         """Raise MappingError if a layer cannot be placed on this chip, saying why."""
         if gated and not self.cell.gated:
             raise MappingError(
-                f"{name} is a dynamic layer, whose kernels are mixed by gates, but the cells of chip {self.name!r} have "
-                "no gate: choose a chip with gated cells, or a static network"
+                f"{name} is a dynamic layer, whose kernels are mixed by gates, but the cells of chip {self.name!r} "
+                "have no gate: choose a chip with gated cells, or a static network"
             )
 
     def with_values(self, settings: Iterable[str]) -> "Hardware":
@@ -128,7 +129,7 @@ def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
 
 def _load(name_or_path: str | os.PathLike[str], seen: tuple[Path, ...]) -> Hardware:
     path = _found(name_or_path)
-    if path in seen:
+    if path.resolve() in seen:
         raise ParameterError(f"chip description {path} is its own base")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -139,7 +140,7 @@ def _load(name_or_path: str | os.PathLike[str], seen: tuple[Path, ...]) -> Hardw
     except tomllib.TOMLDecodeError as error:
         raise ParameterError(f"the chip description {path} is not valid TOML: {error}") from None
     base = content.pop("base", None)
-    start = Hardware() if base is None else _load(_text(path, "base", base), (*seen, path))
+    start = Hardware() if base is None else _load(_beside(path, _text(path, "base", base)), (*seen, path.resolve()))
     plain = {key: content.pop(key) for key in ("name", "about") if key in content}
     for key, value in plain.items():
         plain[key] = _text(path, key, value)
@@ -150,6 +151,11 @@ def _text(path: Path, key: str, value: object) -> str:
     if not isinstance(value, str):
         raise ParameterError(f"{path}: {key} must be a text, got {value!r}")
     return value
+
+
+def _beside(path: Path, base: str) -> str | Path:
+    """Return a base's name as it is, and its path as seen from the file that names it."""
+    return path.parent / base if base.endswith(".toml") or os.sep in base else base
 
 
 def _found(name_or_path: str | os.PathLike[str]) -> Path:
@@ -163,40 +169,42 @@ def _found(name_or_path: str | os.PathLike[str]) -> Path:
     raise ParameterError(f"there is no chip {text!r}; {hint}; a path must end in .toml")
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     """Read a value as TOML does; a bare word is a text."""
     try:
-        return tomllib.loads(f"x = {text}")["x"]
+        value: object = tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
         return text
+    return value
 
 
 def _update(hardware: Hardware, content: Mapping[str, Any], where: str) -> Hardware:
     """Apply sections of keys to a description."""
-    sections = {each.name for each in dataclasses.fields(Hardware)} - {"name", "about"}
+    sections = {each.name for each in dataclasses.fields(Hardware)} - TOP_KEYS
+    top = set() if where == "--set" else TOP_KEYS  # a file may have mistyped one of these
     changes = {}
     for section, keys in content.items():
         if section not in sections:
-            raise ParameterError(f"{where}: unknown section {_named(section, sections)}")
+            raise ParameterError(f"{where}: unknown section {_named(section, sections | top)}")
         if not isinstance(keys, Mapping):
             raise ParameterError(f"{where}: {section} must be a section with keys, got {keys!r}")
         changes[section] = _section(getattr(hardware, section), section, dict(keys), where)
     return replace(hardware, **changes)
 
 
-def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
+def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:  # noqa: ANN401  (one of ten parts)
     """Return one part of a description with its keys changed."""
     if section == "cell" and "preset" in keys:
-        preset = keys.pop("preset")
+        preset = str(keys.pop("preset"))
         if preset not in PRESETS:
-            raise ParameterError(f"{where}: unknown cell.preset {_named(str(preset), PRESETS)}")
+            raise ParameterError(f"{where}: unknown cell.preset {_named(preset, PRESETS)}")
         value = PRESETS[preset]()
     hints = get_type_hints(type(value))
     known = {each.name for each in dataclasses.fields(value) if each.init}
     for key, given in keys.items():
         if key not in known:
-            shown = known | {"preset"} if section == "cell" else known
-            raise ParameterError(f"{where}: unknown key {_named(f'{section}.{key}', [f'{section}.{k}' for k in shown])}")
+            shown = [f"{section}.{each}" for each in (known | {"preset"} if section == "cell" else known)]
+            raise ParameterError(f"{where}: unknown key {_named(f'{section}.{key}', shown)}")
         keys[key] = _typed(given, hints[key], f"{section}.{key}", where)
     try:
         return replace(value, **keys)
@@ -204,7 +212,7 @@ def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
         raise ParameterError(f"{where}: [{section}] {error}") from None
 
 
-def _typed(given: Any, hint: Any, key: str, where: str) -> Any:
+def _typed(given: object, hint: object, key: str, where: str) -> object:
     """Bring a TOML value to the type of its field; `number` and `whole` check the rest where the value is born."""
     options = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if type(None) in options and given == IDEAL:

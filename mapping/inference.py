@@ -45,9 +45,12 @@ class RunResult:
     layers: tuple[LayerTrace, ...]
 
     def accuracy(self, labels: IntArray) -> tuple[float, float]:
-        """Part of the images that the chip and the exact network put into their class."""
-        labels = np.asarray(labels)
-        return float(np.mean(self.logits.argmax(1) == labels)), float(np.mean(self.exact.argmax(1) == labels))
+        """Part of the images that the chip and the exact network put into their class.
+
+        Raises ParameterError unless there is one label per image.
+        """
+        wanted = checks.array("labels", labels, shape=(len(self.logits),))
+        return float(np.mean(self.logits.argmax(1) == wanted)), float(np.mean(self.exact.argmax(1) == wanted))
 
 
 def run(
@@ -195,19 +198,22 @@ def multiply(
             out[:, :, placement.columns] += (sign * lsb * matrix.scale) * codes
             activity = activity + done
     results = float(b * p * n)
-    digital_work = Activity(
-        additions=results * (len({tile.rows.start for tile in matrix.tiles}) - 1 + int(matrix.bias is not None)),
+    terms = len({tile.rows.start for tile in matrix.tiles}) * (2 if matrix.signed else 1)
+    activity = activity + Activity(
+        additions=results * (terms - 1 + int(matrix.bias is not None)),
         multiplications=results,
         buffer_bits=results * 8.0 + float(x.size) * 8.0,  # results out, codes in; 8 bits each
     )
-    activity = activity + digital_work
     if gains is not None:
         swing = hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min
         cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles)
         activity = activity + Activity(
             gate_updates=float(gains.size * len(matrix.tiles)), gate_swing=float(np.sum(swing**2)) * cells
         )
-    if matrix.bias is not None:
-        bias = matrix.bias if matrix.bias.ndim == 1 else (shares @ matrix.bias)[:, None, :]
-        out += bias
+    if matrix.bias is not None and shares is not None:
+        out += (shares @ matrix.bias)[:, None, :]
+        mixed, kernels = float(b * n), matrix.kernels
+        activity = activity + Activity(additions=mixed * (kernels - 1), multiplications=mixed * kernels)
+    elif matrix.bias is not None:
+        out += matrix.bias
     return out, activity

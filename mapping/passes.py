@@ -6,7 +6,6 @@ b = batch, p = positions, k = kernels, r = matrix rows, n = outputs
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 
@@ -21,9 +20,7 @@ from mapping.program import Matrix, Placement, Program
 from mapping.unroll import kernel_matrix, unroll
 
 
-def compile_network(
-    network: Network, hardware: Hardware | str | os.PathLike[str], calibration: FloatArray
-) -> Program:
+def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str], calibration: FloatArray) -> Program:
     """Place a network on a chip description and fix every range on calibration images.
 
     calibration: (b, c, h, w) images that stand for those to come, none of them from the test set.
@@ -104,7 +101,7 @@ def _sources(layer: Conv | DynamicConv | Linear, x: FloatArray) -> list[Source]:
     if isinstance(layer, Linear):
         return [Source(layer.name, "linear", layer.weight.T[None], layer.bias, x[:, None, :], True)]
     dynamic = isinstance(layer, DynamicConv)
-    kernels = cast("FloatArray", layer.weight if dynamic else layer.weight[None])
+    kernels: FloatArray = layer.weight if dynamic else layer.weight[None]
     matrices = np.stack([kernel_matrix(kernel) for kernel in kernels])
     unrolled = unroll(x, layer.kernel, layer.stride, layer.padding, layer.dilation)
     r, n = matrices.shape[1], matrices.shape[2] // layer.groups
@@ -160,8 +157,8 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware) -> Matr
             for _, share in dac.planes(dac.codes(sign * source.x[:, :, rows] / x_scale)):
                 peaks = np.maximum(peaks, np.abs(np.matmul(share, kernel[:, rows])).max((0, 1), initial=0.0))
         for columns in cut(n, hardware.tile.pairs):
-            peak = float(peaks[columns].max())
-            tiles.append(Placement(rows, columns, hardware.adc.margin * peak if peak > 0.0 else dac.v_read * cell.g_min))
+            largest_current = float(peaks[columns].max()) or dac.v_read * cell.g_min  # any range will do for zeros
+            tiles.append(Placement(rows, columns, hardware.adc.margin * largest_current))
     positions = source.x.shape[1]
     return Matrix(
         source.name,

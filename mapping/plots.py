@@ -1,4 +1,4 @@
-"""Figures drawn from a report alone; each takes and returns axes, and owns a figure only if it made it."""
+"""Figures drawn from a report alone; those of one plot take and return axes, and own a figure only if they made it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +6,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from mapping.report import Report
 
@@ -50,8 +51,8 @@ def plot_latency(report: "Report", ax: "Axes | None" = None) -> "Axes":
     return _tidy(ax)
 
 
-def plot_report(report: "Report") -> "Axes":
-    """Draw error, energy and latency of every layer side by side; returns the first axes."""
+def plot_report(report: "Report") -> "Figure":
+    """Draw error, energy and latency of every layer side by side, as a figure of its own."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4.2), layout="constrained")
@@ -63,7 +64,7 @@ def plot_report(report: "Report") -> "Axes":
     if report.accuracy_chip is not None and report.accuracy_exact is not None:
         accuracy = f": {report.accuracy_chip:.2%} on the chip, {report.accuracy_exact:.2%} exact"
     figure.suptitle(f"{report.model} on {report.chip}{accuracy}, {report.images} images, seed {report.seed}")
-    return axes[0]  # type: ignore[no-any-return]
+    return figure
 
 
 def _axes(ax: "Axes | None") -> "Axes":

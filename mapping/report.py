@@ -12,7 +12,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ import numpy as np
 from crossbar.costs import ADC_MODELS, Costs
 from devices.aliases import IntArray
 from devices.errors import ParameterError
-from mapping.program import Matrix, Program
 from mapping.inference import LayerTrace, RunResult
+from mapping.program import Matrix, Program
 
 COMPONENTS = ("array", "adc", "drivers", "gates", "digital", "buffers")
 
@@ -37,8 +37,8 @@ class LayerReport:
     utilisation: float  #: part of its tiles' cells that carry a weight
     error: float  #: relative to the exact network, errors of the layers before included
     own_error: float  #: relative to the exact layer on the same inputs
-    energy_J: float
-    energy_by_component_J: dict[str, float]
+    energy_J: float  # noqa: N815  (joule is J, in the report's keys as well)
+    energy_by_component_J: dict[str, float]  # noqa: N815
     latency_s: float
     operations: int  #: useful operations, two per multiplication
     attention_entropy: float | None  #: mean entropy of the attention over ln k; 1: uniform
@@ -55,8 +55,8 @@ class Report:
     images: int
     accuracy_chip: float | None
     accuracy_exact: float | None
-    energy_J_per_image: float
-    energy_band_J_per_image: tuple[float, float]  #: with the cheapest and the dearest converter model
+    energy_J_per_image: float  # noqa: N815
+    energy_band_J_per_image: tuple[float, float]  # noqa: N815  #: with the cheapest and the dearest converter model
     latency_s_per_image: float
     operations_per_image: int
     tops_per_watt: float  #: of useful operations: two per multiplication of the exact network
@@ -71,15 +71,14 @@ class Report:
 
     def to_csv(self) -> str:
         """Return the layers as CSV text, one row each, energies of the components in columns of their own."""
-        rows = []
+        plain = [each.name for each in fields(LayerReport) if each.name != "energy_by_component_J"]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [*plain, *(f"energy_{name}_J" for name in COMPONENTS)], lineterminator="\n")
+        writer.writeheader()
         for layer in self.layers:
             row = asdict(layer)
             parts = row.pop("energy_by_component_J")
-            rows.append({**row, **{f"energy_{name}_J": parts[name] for name in COMPONENTS}})
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+            writer.writerow({**row, **{f"energy_{name}_J": parts[name] for name in COMPONENTS}})
         return text.getvalue()
 
     def save(self, folder: str | os.PathLike[str]) -> list[Path]:
@@ -93,31 +92,40 @@ class Report:
             "report.csv": lambda to: to.write_text(self.to_csv(), encoding="utf-8"),
             "layers.png": self._draw,
         }
-        check_folder(path)
-        with tempfile.TemporaryDirectory(dir=path, prefix=".crossgate-") as aside:
-            for name, write in writers.items():
-                write(Path(aside) / name)
-            for name in writers:
-                os.replace(Path(aside) / name, path / name)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=path, prefix=".crossgate-") as aside:
+                for name, write in writers.items():
+                    write(Path(aside) / name)
+                for name in writers:
+                    (Path(aside) / name).replace(path / name)
+        except OSError as error:
+            raise _unwritable(path, error) from None
         return [path / name for name in writers]
 
     def _draw(self, path: Path) -> None:
         from mapping.plots import plot_report
 
-        plot_report(self).figure.savefig(path, dpi=150)
+        plot_report(self).savefig(path, dpi=150)
 
 
 def check_folder(path: Path) -> None:
-    """Make a folder and try it.
+    """Try whether a folder can be made and written, and leave nothing behind.
 
-    Raises ParameterError if it cannot be made or written.
+    Raises ParameterError if it cannot.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        there = path
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise ParameterError(f"cannot write to {path}: {error.strerror}; give a folder that can be written") from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> ParameterError:
+    return ParameterError(f"cannot write to {path}: {error.strerror}; give a folder that can be written")
 
 
 def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None = None) -> Report:
@@ -205,7 +213,7 @@ def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
     return steps * max(read, convert) + min(read, convert) + sums
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return a value in JSON's words: arrays become lists, infinities the text "inf"."""
     if isinstance(value, dict):
         return {key: _plain(held) for key, held in value.items()}
