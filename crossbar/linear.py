@@ -51,9 +51,49 @@ def solve(g: FloatArray, v: FloatArray, wires: Wires) -> Solution:
             f"{np.count_nonzero(steps < 0)} of {len(v)} inputs unsolved, first {int(np.argmax(steps < 0))}: the node "
             f"voltages still moved by more than {100 * TOLERANCE:g} of the input after {MOST_STEPS} steps"
         )
-    cells = g * (v_rows - v_columns)
-    power = np.einsum("bm,bmn->b", v, cells)
-    return Solution(cells.sum(1), v_rows, v_columns, power, residual(g, v, wires, v_rows, v_columns))
+    return Solution(
+        _currents(g, wires, v_rows, v_columns),
+        v_rows,
+        v_columns,
+        _heat(g, v, wires, v_rows, v_columns),
+        residual(g, v, wires, v_rows, v_columns),
+    )
+
+
+def _currents(g: FloatArray, wires: Wires, v_rows: FloatArray, v_columns: FloatArray) -> FloatArray:
+    """Currents (b, n) [A] of the columns, through their ends or their cells, whichever conduct less.
+
+    There the voltages drop, so that rounding does not count: a floating column delivers exactly nothing.
+    Source: docs/equations/lines.md eq. 8.
+    """
+    m, n = g.shape
+    with np.errstate(divide="ignore"):
+        far, near = 1.0 / wires.sense_far(n), 1.0 / wires.sense(n)
+    ends = np.flatnonzero(far + near < g.sum(0))
+    currents: FloatArray = (g * (v_rows - v_columns)).sum(1)
+    currents[:, ends] = v_columns[:, 0, ends] * far[ends] + v_columns[:, m - 1, ends] * near[ends]
+    return currents
+
+
+def _heat(g: FloatArray, v: FloatArray, wires: Wires, v_rows: FloatArray, v_columns: FloatArray) -> FloatArray:
+    """Power (b,) [W] that turns into heat; as the voltages make it least, their errors enter squared.
+
+    Source: docs/equations/lines.md eq. 9.
+    """
+    m, n = g.shape
+    power: FloatArray = np.einsum("mn,bmn->b", g, (v_rows - v_columns) ** 2)
+    for nodes, axis, r_segment in ((v_rows, 2, wires.r_row), (v_columns, 1, wires.r_column)):
+        if r_segment > 0.0:
+            power += (np.diff(nodes, axis=axis) ** 2).sum((1, 2)) / r_segment
+    for drops, end in (
+        (v - v_rows[:, :, 0], wires.driver(m)),
+        (v - v_rows[:, :, n - 1], wires.driver_far(m)),
+        (v_columns[:, m - 1], wires.sense(n)),
+        (v_columns[:, 0], wires.sense_far(n)),
+    ):
+        some = end > 0.0
+        power += (drops[:, some] ** 2 / end[some]).sum(1)
+    return power
 
 
 def residual(g: FloatArray, v: FloatArray, wires: Wires, v_rows: FloatArray, v_columns: FloatArray) -> float:

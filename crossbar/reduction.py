@@ -460,13 +460,19 @@ class Multiport:
     exchange: FloatArray  #: (m, m) [S] coupling between the sources through the array, zero diagonal
 
     def source_currents(self, v: FloatArray) -> FloatArray:
-        """Return what each source delivers [A]: (b, m) from v (b, m) [V]; without any difference of large numbers."""
-        out: FloatArray = v * (self.transfer.sum(1) + self.exchange.sum(1)) - v @ self.exchange
+        """Return what each source delivers [A]: (b, m) from v (b, m) [V]; differences are those of `v` alone."""
+        to_columns = self.transfer.sum(1)
+        out: FloatArray = np.empty(v.shape)
+        for one, currents in zip(v, out, strict=True):
+            currents[:] = one * to_columns + (self.exchange * (one[:, None] - one)).sum(1)
         return out
 
     def power(self, v: FloatArray) -> FloatArray:
-        """Return the power that all sources deliver [W]: (b,) from v (b, m) [V]."""
-        out: FloatArray = np.einsum("bm,bm->b", v, self.source_currents(v))
+        """Return the power that all sources deliver [W]: (b,) from v (b, m) [V]; a sum of positive terms."""
+        to_columns = self.transfer.sum(1)
+        out: FloatArray = np.empty(len(v))
+        for k, one in enumerate(v):
+            out[k] = one**2 @ to_columns + 0.5 * (self.exchange * (one[:, None] - one) ** 2).sum()
         return out
 
 

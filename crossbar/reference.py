@@ -113,11 +113,10 @@ def reference_solve(g: FloatArray, v: FloatArray, wires: Wires) -> Solution:
 
     voltages = _solve(branches, voltages, ~known)
 
-    # What leaves each node through its branches: nothing where the voltage is free (eq. 1), and at a source or a 0 V
-    # end what it delivers to the array (eq. 8).
+    # What leaves each node through its branches: nothing where the voltage is free (eq. 1), and at a 0 V end what it
+    # delivers to the array (eq. 8).
     through = branches.through(voltages)
     leaving = branches.leaving(voltages)
-    delivered = leaving[node[sources]]
     largest = np.abs(through).max(axis=0, initial=0.0)
     violation = np.abs(leaving[~known]).max(axis=0, initial=0.0)
     residual = np.divide(violation, largest, out=np.zeros_like(largest), where=largest > 0.0).max()  # eq. 12
@@ -127,7 +126,7 @@ def reference_solve(g: FloatArray, v: FloatArray, wires: Wires) -> Solution:
         currents=-leaving[node[senses]].T.astype(np.float64),  # eq. 9
         v_rows=nodal[:, row_nodes],
         v_columns=nodal[:, column_nodes],
-        power=np.sum(v.T * delivered, axis=0).astype(np.float64),  # eq. 10
+        power=np.sum(through**2 / branches.siemens[:, None], axis=0).astype(np.float64),  # eq. 10, the sum on the right
         residual=float(residual),
     )
 
