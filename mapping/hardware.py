@@ -33,6 +33,7 @@ class TileShape:
     rows: int = 128  #: word lines, ours; 128 × 128 is the commonest published array
     columns: int = 128  #: bit lines; two make a differential pair
     trim_pairs: bool = True  #: the partner of a cell that took no write is set to restore the pair's difference
+    compensate_wires: bool = True  #: targets are set so that the nominal wires' losses cancel
     gate_nodes: int = 10  #: Chebyshev nodes per gated array; 10 keeps 1e-6 of full scale (docs/verification.md)
 
     def __post_init__(self) -> None:
@@ -203,8 +204,8 @@ def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
     known = {each.name for each in dataclasses.fields(value) if each.init}
     for key, given in keys.items():
         if key not in known:
-            shown = [f"{section}.{each}" for each in (known | {"preset"} if section == "cell" else known)]
-            raise ParameterError(f"{where}: unknown key {_named(f'{section}.{key}', shown)}")
+            shown = known | {"preset"} if section == "cell" else known
+            raise ParameterError(f"{where}: unknown key {_named(key, shown, f'{section}.')}")
         keys[key] = _typed(given, hints[key], f"{section}.{key}", where)
     try:
         return replace(value, **keys)
@@ -225,8 +226,8 @@ def _typed(given: object, hint: object, key: str, where: str) -> object:
     return given
 
 
-def _named(given: str, known: Iterable[str]) -> str:
-    """`given`, with the nearest valid names."""
-    names = sorted(known)
-    near = difflib.get_close_matches(given, names, n=2, cutoff=0.5)
-    return f"{given!r}; {'nearest valid: ' + ', '.join(near) if near else 'valid are ' + ', '.join(names)}"
+def _named(given: str, known: Iterable[str], prefix: str = "") -> str:
+    """`given`, with the nearest valid names; the prefix is common to all and says nothing about nearness."""
+    near = difflib.get_close_matches(given, sorted(known), n=2, cutoff=0.5)
+    names = ", ".join(prefix + each for each in near or sorted(known))
+    return f"{prefix + given!r}; {'nearest valid: ' if near else 'valid are '}{names}"
