@@ -62,6 +62,12 @@ class Wires:
         for name in ("r_driver", "r_sense", "r_driver_far", "r_sense_far"):
             object.__setattr__(self, name, _end(name, getattr(self, name)))
 
+    @property
+    def ideal(self) -> bool:
+        """Whether nothing lies between a cell and its source or its sense node, so that currents = v @ g."""
+        near = (self.r_row, self.r_column, self.r_driver, self.r_sense)
+        return all(not np.any(resistance) for resistance in near)
+
     def driver(self, m: int) -> FloatArray:
         """Resistances (m,) [Ω] between the sources and the row nodes of column 0."""
         return self._lines("r_driver", m, "rows")

@@ -5,19 +5,23 @@ b = batch, p = positions, k = kernels, r = matrix rows, n = outputs
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crossbar.reduction import transfer_matrices
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from mapping import digital
-from mapping.encode import Encoding, cancel_floor, gate_floor
+from mapping.encode import Encoding, cancel_floor, filaments, gate_floor
 from mapping.hardware import Hardware, load_hardware
 from mapping.network import BatchNorm, Conv, DynamicConv, Layer, Linear, Network, linear
 from mapping.program import Matrix, Placement, Program
 from mapping.unroll import kernel_matrix, unroll
+
+COMPENSATION_STEPS = 3  # ours: 20 % of IR drop leaves under 1 %
 
 
 def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str], calibration: FloatArray) -> Program:
@@ -149,22 +153,25 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware) -> Matr
     signed = bool(source.x.min(initial=0.0) < 0.0)
     mixture = np.ones((1, 1)) if shares is None else floor + (1.0 - floor) * shares
     k, r, n = stored.shape
-    kernel = (mixture @ stored.reshape(k, -1)).reshape(len(mixture), r, n) * (encoding.siemens * dac.v_read)
+    cuts = [(rows, columns) for rows in cut(r, hardware.tile.rows) for columns in cut(n, hardware.tile.pairs)]
+    conductances = encoding.pairs(stored)
+    kept = 1.0
+    if hardware.tile.compensate_wires and not hardware.wires.ideal:
+        conductances, kept = compensate(conductances, cuts, typical_gains(shares, hardware), hardware)
+    kernel = (mixture @ stored.reshape(k, -1)).reshape(len(mixture), r, n) * (encoding.siemens * dac.v_read * kept)
     tiles = []
-    for rows in cut(r, hardware.tile.rows):
-        peaks = np.zeros(n)
+    for rows, columns in cuts:
+        peak = 0.0
         for sign in (1.0, -1.0) if signed else (1.0,):
             for _, share in dac.planes(dac.codes(sign * source.x[:, :, rows] / x_scale)):
-                peaks = np.maximum(peaks, np.abs(np.matmul(share, kernel[:, rows])).max((0, 1), initial=0.0))
-        for columns in cut(n, hardware.tile.pairs):
-            largest_current = float(peaks[columns].max()) or dac.v_read * cell.g_min  # any range will do for zeros
-            tiles.append(Placement(rows, columns, hardware.adc.margin * largest_current))
+                peak = max(peak, float(np.abs(np.matmul(share, kernel[:, rows, columns])).max(initial=0.0)))
+        tiles.append(Placement(rows, columns, hardware.adc.margin * peak if peak > 0.0 else dac.v_read * cell.g_min))
     positions = source.x.shape[1]
     return Matrix(
         source.name,
         source.kind,
-        encoding.pairs(stored),
-        x_scale / (dac.v_read * encoding.siemens * mixed),
+        conductances,
+        x_scale / (dac.v_read * encoding.siemens * mixed * kept),
         x_scale,
         signed,
         source.bias,
@@ -172,3 +179,58 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware) -> Matr
         math.prod(source.weights.shape[1:]) * positions,
         tuple(tiles),
     )
+
+
+def typical_gains(shares: FloatArray | None, hardware: Hardware) -> FloatArray:
+    """Return the read gain (k,) at which each kernel works, weighted by what it then contributes: E[pi²] / E[pi]."""
+    cell = hardware.cell
+    if shares is None:
+        return np.array([cell.gain_high])
+    typical = (shares**2).sum(0) / np.maximum(shares.sum(0), 1e-12)
+    return cell.gain_low + typical * (cell.gain_high - cell.gain_low)
+
+
+def compensate(
+    conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], gains: FloatArray, hardware: Hardware
+) -> tuple[FloatArray, float]:
+    """Return targets whose transfer through the wires is what ideal wires would give, but for one common factor.
+
+    conductances: (k, r, 2 n) [S] terminal conductances at the top of the gate window; gains: (k,) where each kernel is
+    met. The factor is the transfer of the cell that loses most; all others are written weaker. Only the larger cell of
+    a pair moves. COMPENSATION_STEPS fixed-point steps, each cutting the error by about the fraction that wires take.
+    Source: docs/equations/encoding.md eq. 5.
+    """
+    cell, v_read = hardware.cell, hardware.dac.v_read
+    pieces = [filaments(conductances[:, rows, _both(columns)], cell, v_read) for rows, columns in cuts]
+    at = gains[:, None, None]
+    first = [cell.terminal_conductance(piece, at, v_read) for piece in pieces]
+    wanted = [g[..., 0::2] - g[..., 1::2] for g in first]
+    kept = min(float((w / g).min()) for w, g in zip(_transfers(first, hardware), first, strict=True))
+    for _ in range(COMPENSATION_STEPS):
+        through = _transfers([cell.terminal_conductance(piece, at, v_read) for piece in pieces], hardware)
+        for piece, w, difference in zip(pieces, through, wanted, strict=True):
+            for mine, sign in ((0, 1.0), (1, -1.0)):
+                aim = kept * sign * difference + w[..., 1 - mine :: 2]
+                moved = np.clip(piece[..., mine::2] * aim / w[..., mine::2], cell.g_min, cell.g_max)
+                piece[..., mine::2] = np.where(sign * difference > 0.0, moved, piece[..., mine::2])
+    out = conductances.copy()
+    for (rows, columns), piece in zip(cuts, pieces, strict=True):
+        out[:, rows, _both(columns)] = cell.terminal_conductance(piece, cell.gain_high, v_read)
+    return out, kept
+
+
+def _both(columns: slice) -> slice:
+    """The cells of differential pairs."""
+    return slice(2 * columns.start, 2 * columns.stop)
+
+
+def _transfers(pieces: Sequence[FloatArray], hardware: Hardware) -> list[FloatArray]:
+    """Transfer matrices (k, m, 2 c) of several tiles, those of equal shape in one call."""
+    shapes = {piece.shape[1:] for piece in pieces}
+    out: dict[int, FloatArray] = {}
+    for shape in sorted(shapes):
+        members = [index for index, piece in enumerate(pieces) if piece.shape[1:] == shape]
+        reduced = transfer_matrices(np.concatenate([pieces[index] for index in members]), hardware.wires)
+        for index, w in zip(members, np.split(reduced, len(members)), strict=True):
+            out[index] = w
+    return [out[index] for index in range(len(pieces))]

@@ -1,0 +1,170 @@
+"""Times the exact transfer matrix beside other ways to the same currents, on the same arrays in one run.
+
+    python -m benchmarks.solver [--sizes 64 128 256] [--large] [--ngspice] [--repeats 3]
+
+Every method's currents are compared with ours before its time is printed. Sparse LU: SciPy's SuperLU of the full nodal
+matrix in symmetric mode with minimum degree ordering, factorised once and solved for all inputs. badcrossbar
+(Joksas and Mehonic, SoftwareX 2020) runs where it is installed, ngspice where it is on the path.
+"""
+
+import argparse
+import importlib.util
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+from rich.console import Console
+from rich.table import Table
+from scipy.sparse.linalg import splu
+
+from crossbar import Wires, run_ngspice, solve, to_spice, transfer_matrices, transfer_matrix
+from crossbar.reduction import border, plan
+from devices.aliases import FloatArray
+
+WIRES = Wires(r_row=1.0, r_column=1.0, r_driver=1.0, r_sense=1.0)
+G_LOW, G_HIGH = 1e-6, 1e-4  # [S] cells, drawn evenly in the logarithm
+
+
+def cells(n: int) -> FloatArray:
+    """Draw the same n × n array at every call."""
+    return np.exp(np.random.default_rng(n).uniform(np.log(G_LOW), np.log(G_HIGH), (n, n)))
+
+
+def timed(work: Callable[[], FloatArray], repeats: int) -> tuple[float, FloatArray]:
+    """Return the shortest of some runs [s] and the last result."""
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = work()
+        best = min(best, time.perf_counter() - start)
+    return best, result
+
+
+def sparse_lu(g: FloatArray, v: FloatArray, wires: Wires) -> FloatArray:
+    """Currents (b, n) of inputs (b, m) through one sparse factorisation of the nodal matrix."""
+    m, n = g.shape
+    row = np.arange(m * n).reshape(m, n)
+    column = row + m * n
+    pairs = [
+        (row[:, :-1], row[:, 1:], np.full((m, n - 1), 1 / wires.r_row)),
+        (column[:-1], column[1:], np.full((m - 1, n), 1 / wires.r_column)),
+        (row, column, g),
+    ]
+    a, b, y = (np.concatenate([np.ravel(pair[part]) for pair in pairs]) for part in range(3))
+    diagonal = np.zeros(2 * m * n)
+    np.add.at(diagonal, a, y)
+    np.add.at(diagonal, b, y)
+    drive, sense = 1 / wires.driver(m), 1 / wires.sense(n)
+    diagonal[row[:, 0]] += drive
+    diagonal[column[-1]] += sense
+    matrix = scipy.sparse.coo_array((np.concatenate([-y, -y]), (np.r_[a, b], np.r_[b, a])), shape=(2 * m * n,) * 2)
+    matrix = (matrix + scipy.sparse.diags_array(diagonal)).tocsc()
+    factor = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    injected = np.zeros((2 * m * n, len(v)))
+    injected[row[:, 0]] = (v * drive).T
+    nodes = factor.solve(injected)
+    out: FloatArray = nodes[column[-1]].T * sense
+    return out
+
+
+def badcrossbar(g: FloatArray, v: FloatArray, wires: Wires) -> FloatArray:
+    """Currents (b, n) by badcrossbar, whose end resistances are one segment of wire."""
+    import badcrossbar as peer
+
+    solution = peer.compute(v.T, 1.0 / g, wires.r_row, wires.r_column)
+    out: FloatArray = np.atleast_2d(solution.currents.output)
+    return out
+
+
+def compare(sizes: list[int], repeats: int, console: Console) -> None:
+    """Print time and agreement of all methods with all inputs at once."""
+    table = Table("array, inputs", "method", "time", "ours is faster by", "currents differ by", box=None)
+    for n in sizes:
+        g, v = cells(n), np.eye(n)
+        transfer_matrix(g, WIRES)
+        ours, w = timed(lambda g=g: transfer_matrix(g, WIRES), max(repeats, 5))
+        table.add_row(f"{n} × {n}, {n}", "transfer_matrix", f"{ours * 1e3:.1f} ms", "", "")
+        product, _ = timed(lambda g=g: g @ g, 20)
+        table.add_row("", "one matrix product of that size", f"{product * 1e3:.2f} ms", f"{product / ours:.2g}", "")
+        peers = [("sparse LU", sparse_lu)]
+        if importlib.util.find_spec("badcrossbar"):
+            peers.append(("badcrossbar", badcrossbar))
+        for name, method in peers:
+            seconds, currents = timed(lambda m=method, g=g, v=v: m(g, v, WIRES), repeats if n < 256 else 1)
+            error = np.abs(v @ w - currents).max() / np.abs(currents).max()
+            table.add_row("", name, f"{seconds:.3f} s", f"[bold]{seconds / ours:.0f} ×[/bold]", f"{error:.1e}")
+    console.print(table)
+
+
+def single(console: Console, ngspice: bool) -> None:
+    """Print the time of one input with all node voltages."""
+    table = Table("array, 1 input", "method", "time", "ours is faster by", "currents differ by", box=None)
+    for n in (128, 512, 2048):
+        g, v = cells(n), np.random.default_rng(1).uniform(0.0, 0.1, (1, n))
+        solve(g, v, WIRES)
+        ours, currents = timed(lambda g=g, v=v: solve(g, v, WIRES).currents, 3)
+        table.add_row(f"{n} × {n}", "solve", f"{ours * 1e3:.1f} ms", "", "")
+        if n == 128 and ngspice:
+            with tempfile.TemporaryDirectory() as folder:
+                netlist = Path(folder) / "array.cir"
+                to_spice(g, v, WIRES, netlist)
+                seconds, theirs = timed(lambda netlist=netlist: run_ngspice(netlist), 1)
+            error = np.abs(currents - theirs).max() / np.abs(theirs).max()
+            table.add_row("", "ngspice", f"{seconds:.1f} s", f"[bold]{seconds / ours:.0f} ×[/bold]", f"{error:.1e}")
+    console.print(table)
+
+
+def rate(console: Console, tiles: int) -> None:
+    """Print the floating-point rate of a batch of tiles against that of plain matrix products."""
+    g = np.stack([cells(128) * (1 + 0.01 * k) for k in range(tiles)])
+    transfer_matrices(g[:2], WIRES)
+    seconds, _ = timed(lambda: transfer_matrices(g, WIRES), 1)
+    flops = tiles * plan(128, 128, border(WIRES, 128, 128).ends).flops
+    a = np.random.default_rng(0).random((128, 128))
+    products = max(round(flops / (2 * 128**3)), 1)
+
+    def multiply() -> FloatArray:
+        out = a
+        for _ in range(products):
+            out = a @ a
+        return out
+
+    plain, _ = timed(multiply, 1)
+    console.print(
+        f"{tiles} tiles of 128 × 128: {seconds:.2f} s, {flops / seconds / 1e9:.1f} GFLOP/s; "
+        f"as many operations in 128 × 128 products: {plain:.2f} s, {flops / plain / 1e9:.1f} GFLOP/s; "
+        f"ratio {plain / seconds:.0%}"
+    )
+
+
+def main() -> None:
+    """Run the comparison."""
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
+    arguments.add_argument("--repeats", type=int, default=2)
+    arguments.add_argument("--large", action="store_true", help="also 512 and 1024, and their growth")
+    arguments.add_argument("--ngspice", action="store_true", help="also one input in ngspice: a minute or more")
+    arguments.add_argument("--tiles", type=int, default=40, help="tiles of the batch whose rate is measured")
+    options = arguments.parse_args()
+    console = Console()
+    console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}")
+    compare(options.sizes, options.repeats, console)
+    single(console, options.ngspice)
+    rate(console, options.tiles)
+    if options.large:
+        times = {}
+        for n in (128, 256, 512, 1024):
+            g = cells(n)
+            transfer_matrix(g, WIRES)
+            times[n], _ = timed(lambda g=g: transfer_matrix(g, WIRES), 3)
+        growth = np.log(times[1024] / times[128]) / np.log(8)
+        console.print(f"1024 × 1024: {times[1024]:.2f} s; time grows as size to the {growth:.2f} from 128")
+
+
+if __name__ == "__main__":
+    main()
