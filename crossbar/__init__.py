@@ -1,7 +1,7 @@
 """Arrays of cells on real wires: volts in, amperes out; with converters, codes in, codes out."""
 
 from crossbar.activity import Activity
-from crossbar.family import Family, GainNodes, transfer_family
+from crossbar.family import Family, GainNodes, GateNodes, transfer_family
 from crossbar.linear import solve
 from crossbar.periphery import Adc, Dac, GateDac
 from crossbar.reduction import Multiport, reduce_array, transfer_matrices, transfer_matrix
@@ -18,6 +18,7 @@ __all__ = [
     "Family",
     "GainNodes",
     "GateDac",
+    "GateNodes",
     "Multiport",
     "Solution",
     "Tile",

@@ -1,18 +1,20 @@
-"""Triangular factorisation, solve and rank-k update from SciPy's BLAS/LAPACK, callable inside kernels.
+"""Triangular factorisation, solve, rank-k update and product from SciPy's BLAS/LAPACK, callable inside kernels.
 
-The routines are bound by name, so that kernels which call them can be cached on disk between processes.
-All matrices are symmetric or stored so that a C-ordered ``(rows, k)`` array is the routine's ``k × rows`` one.
+The routines are bound by name, so that kernels which call them can be cached on disk between processes. All arrays
+are C-ordered; Fortran sees them transposed, so a lower triangle here is an upper one there.
 """
 
 import llvmlite.binding
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  (binds the C-level table that is read below)
+import scipy.linalg.cython_lapack  # noqa: F401
 from numba import types
 from numba.extending import get_cython_function_address
 
 from devices.aliases import FloatArray
 from devices.jit import kernel
 
-_LOWER, _UPPER, _LEFT, _PLAIN, _TRANSPOSED = (ord(letter) for letter in "LULNT")
+_UPPER, _RIGHT, _PLAIN, _TRANSPOSED = (ord(letter) for letter in "URNT")
 
 
 def _bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
@@ -24,36 +26,49 @@ def _bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
 _dpotrf = _bind("cython_lapack", "dpotrf", 5)
 _dtrsm = _bind("cython_blas", "dtrsm", 11)
 _dsyrk = _bind("cython_blas", "dsyrk", 10)
+_dgemm = _bind("cython_blas", "dgemm", 13)
 
 
 @kernel
 def factorise(s: FloatArray, size: int) -> int:
-    """Cholesky-factorise the symmetric ``size × size`` matrix at the start of `s` in place; 0, or the failing pivot."""
-    letters = np.array([_LOWER], dtype=np.uint8)
+    """Cholesky-factorise the matrix whose lower triangle starts `s`, in place; 0, or the failing pivot."""
+    letters = np.array([_UPPER], dtype=np.uint8)
     sizes = np.array([size, size, 0], dtype=np.int32)
     _dpotrf(letters.ctypes, sizes.ctypes, s.ctypes, sizes[1:].ctypes, sizes[2:].ctypes)
     return int(sizes[2])
 
 
 @kernel
-def solve_lower(s: FloatArray, x: FloatArray, size: int, rows: int) -> None:
-    """Replace each of the `rows` rows of `x` (rows, size) by its solution with the factor left in `s`."""
-    letters = np.array([_LEFT, _LOWER, _PLAIN, _PLAIN], dtype=np.uint8)
-    sizes = np.array([size, rows], dtype=np.int32)
+def solve_lower(s: FloatArray, x: FloatArray, size: int, p: int) -> None:
+    """Replace `x` (size, p) by L⁻¹ x, with the factor L left in `s`."""
+    letters = np.array([_RIGHT, _UPPER, _PLAIN, _PLAIN], dtype=np.uint8)
+    sizes = np.array([p, size], dtype=np.int32)
     one = np.ones(1)
     _dtrsm(
         letters.ctypes, letters[1:].ctypes, letters[2:].ctypes, letters[3:].ctypes, sizes.ctypes, sizes[1:].ctypes,
-        one.ctypes, s.ctypes, sizes.ctypes, x.ctypes, sizes.ctypes,
+        one.ctypes, s.ctypes, sizes[1:].ctypes, x.ctypes, sizes.ctypes,
     )  # fmt: skip
 
 
 @kernel
-def add_gram(x: FloatArray, out: FloatArray, size: int, rows: int) -> None:
-    """Add x xᵀ, of `x` (rows, size), to the lower triangle of the (rows, rows) matrix at the start of `out`."""
-    letters = np.array([_UPPER, _TRANSPOSED], dtype=np.uint8)
-    sizes = np.array([rows, size], dtype=np.int32)
+def add_gram(x: FloatArray, out: FloatArray, size: int, p: int) -> None:
+    """Add xᵀ x, of `x` (size, p), to the lower triangle of the (p, p) matrix at the start of `out`."""
+    letters = np.array([_UPPER, _PLAIN], dtype=np.uint8)
+    sizes = np.array([p, size], dtype=np.int32)
     one = np.ones(1)
     _dsyrk(
-        letters.ctypes, letters[1:].ctypes, sizes.ctypes, sizes[1:].ctypes, one.ctypes, x.ctypes, sizes[1:].ctypes,
+        letters.ctypes, letters[1:].ctypes, sizes.ctypes, sizes[1:].ctypes, one.ctypes, x.ctypes, sizes.ctypes,
         one.ctypes, out.ctypes, sizes.ctypes,
+    )  # fmt: skip
+
+
+@kernel
+def add_product(x: FloatArray, out: FloatArray, size: int, p: int, m: int, n: int) -> None:
+    """Add aᵀ b to `out` (m, n), a the first m and b the last n columns of `x` (size, p)."""
+    letters = np.array([_PLAIN, _TRANSPOSED], dtype=np.uint8)
+    sizes = np.array([n, m, size, p], dtype=np.int32)
+    one = np.ones(1)
+    _dgemm(
+        letters.ctypes, letters[1:].ctypes, sizes.ctypes, sizes[1:].ctypes, sizes[2:].ctypes, one.ctypes,
+        x[p - n :].ctypes, sizes[3:].ctypes, x.ctypes, sizes[3:].ctypes, one.ctypes, out.ctypes, sizes.ctypes,
     )  # fmt: skip

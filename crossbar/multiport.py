@@ -2,26 +2,29 @@
 
 A block is kept as its matrix of *couplings*: the positive conductance between every two of its ports. Nothing in a
 block is grounded, so each diagonal is a row sum and no step subtracts: couplings never lose digits, whatever the
-ratio of cells to wires.
+ratio of cells to wires. Only the lower triangle is kept, and the ports that the next merge eliminates come last, so
+that a merge reads whole rows of it.
 
 a, b = rows and columns of a block, p = ports, s = ports shared by two blocks, v = blocks side by side (lanes)
-Element (i, j) of the lane l of a block that starts at `start` is ``buffer[(start + i * p + j) * v + l]``.
+Element (i, j), j < i, of the lane l of a block that starts at `start` is ``buffer[(start + i * p + j) * v + l]``.
 """
 
 import numpy as np
 
-from crossbar.blas import add_gram, factorise, solve_lower
+from crossbar.blas import add_gram, add_product, factorise, solve_lower
 from devices.aliases import FloatArray, IntArray
 from devices.jit import kernel
 
-LANES = 8  # small blocks reduced side by side: one AVX-512 or two AVX2 registers of float64
+LANES = 16  # small blocks reduced side by side: enough to fill vector registers of any width
 
-# One merge is a row of integers: these heads, then SEGMENT runs of ports.
-SHARED, PORTS_A, PORTS_B, PORTS, START_A, START_B, START, SHARED_A, SHARED_B, SEGMENTS = range(10)
-SEGMENT = 4  # (source 0 or 1, first port there, how many, first port in the joined block)
+# One merge is a row of integers: these heads, then SEGMENT runs of kept ports in the order of the joined block.
+SHARED, PORTS_A, PORTS_B, PORTS, START_A, START_B, START, SEGMENTS = range(8)
+FIRST_SEGMENT = 8
+SEGMENT = 4  # (block 0 or 1, first port there, how many, first port in the joined block)
 MOST_SEGMENTS = 8
-PATCH = 16  # ports on the side of a patch when a block is mirrored
-MERGE_WIDTH = 10 + SEGMENT * MOST_SEGMENTS
+MERGE_WIDTH = FIRST_SEGMENT + SEGMENT * MOST_SEGMENTS
+# A strip is a row of the same width: -1, then these.
+STRIP_START, STRIP_ROW, STRIP_COLUMN, STRIP_CELLS, AT_LEFT, AT_RIGHT, AT_TOP, AT_BOTTOM = range(1, 9)
 
 
 @kernel
@@ -45,45 +48,50 @@ def star(r_1: float, r_2: float, y: float) -> tuple[float, float, float, float]:
 
 @kernel
 def strip(
-    g: FloatArray, rows: IntArray, columns: IntArray, a: int, has_right: bool, has_top: bool,
-    half_row: float, between: float, half_column: float,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
-    buffer: FloatArray, start: int,
+    op: IntArray, g: FloatArray, rows: IntArray, columns: IntArray, half_row: float, between: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
 ) -> None:  # fmt: skip
-    """Write the couplings of one column of `a` cells, LANES of them side by side, at `start`.
+    """Write the couplings of one column of cells, as many side by side as `rows` has entries.
 
-    g: (m, n) [S]; rows, columns: (LANES,) first row and the column of each lane; left, right: (m,), top, bottom: (n,)
-    resistances of the border [ohm]. Ports: a left, a right (if any), top (if any), bottom.
+    op: the plan's row, with the places of its ports: a left, a right (-1: none), top (-1: none), bottom.
+    g: (m, n) [S]; rows, columns: (v,) first cell of each lane; left, right: (m,), top, bottom: (n,) resistances of
+    the border [ohm].
     """
     m, n = g.shape
+    v, a = len(rows), op[STRIP_CELLS]
+    at_left, at_right, t, end = op[AT_LEFT], op[AT_RIGHT], op[AT_TOP], op[AT_BOTTOM]
+    has_right, has_top = at_right >= 0, t >= 0
     p = a * (2 if has_right else 1) + (2 if has_top else 1)
-    end, t = p - 1, p - 2
-    block = buffer[start * LANES : (start + p * p) * LANES].reshape(p, p, LANES)
+    block = buffer[op[STRIP_START] * v : (op[STRIP_START] + p * p) * v].reshape(p, p, v)
     block[:] = 0.0
     active = np.empty(p, dtype=np.int64)
+    onward = np.zeros((p, v))  # couplings of the node reached so far to the active ports
     count = 0
-    f_1, f_2, f_y, c_12 = np.empty(LANES), np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    f_1, f_2, f_y, c_12 = np.empty(v), np.empty(v), np.empty(v), np.empty(v)
     for i in range(a):
-        for lane in range(LANES):
+        for lane in range(v):
             row, column = rows[lane] + i, columns[lane]
             cell = g[row, column]
             r_left = left[row] if column == 0 else half_row
-            r_right = right[row] if column == n - 1 else half_row
-            coupling, to_left, to_right, _ = star(r_left, r_right if has_right else np.inf, cell)
-            block[end, i, lane] = cell * to_left
+            r_right = np.inf
             if has_right:
-                block[end, a + i, lane] = cell * to_right
-                block[a + i, i, lane] = coupling
-        active[count] = i
+                r_right = right[row] if column == n - 1 else half_row
+            c_12[lane], f_1[lane], f_2[lane], _ = star(r_left, r_right, cell)
+            f_1[lane] *= cell
+            f_2[lane] *= cell
+        onward[count] = f_1
+        active[count] = at_left + i
         count += 1
         if has_right:
-            active[count] = a + i
+            onward[count] = f_2
+            active[count] = at_right + i
             count += 1
-        for lane in range(LANES):
+            block[max(at_left, at_right) + i, min(at_left, at_right) + i] = c_12
+        for lane in range(v):
             row, column = rows[lane] + i, columns[lane]
             total = 0.0
             for k in range(count):
-                total += block[end, active[k], lane]
+                total += onward[k, lane]
             r_up = np.inf
             if i == 0 and has_top:
                 r_up = top[column] if row == 0 else half_column
@@ -94,154 +102,240 @@ def strip(
         for k in range(count):
             for j in range(k):
                 low, high = min(active[k], active[j]), max(active[k], active[j])
-                for lane in range(LANES):
-                    block[high, low, lane] += f_y[lane] * block[end, active[k], lane] * block[end, active[j], lane]
+                for lane in range(v):
+                    block[high, low, lane] += f_y[lane] * onward[k, lane] * onward[j, lane]
         if i == 0 and has_top:
             for k in range(count):
-                for lane in range(LANES):
-                    block[t, active[k], lane] = f_1[lane] * block[end, active[k], lane]
+                for lane in range(v):
+                    block[max(t, active[k]), min(t, active[k]), lane] = f_1[lane] * onward[k, lane]
         for k in range(count):
-            for lane in range(LANES):
-                block[end, active[k], lane] *= f_2[lane]
+            for lane in range(v):
+                onward[k, lane] *= f_2[lane]
         if i == 0 and has_top:
-            block[end, t] = c_12
+            onward[count] = c_12
             active[count] = t
             count += 1
-    mirror(buffer, start, p, LANES)
+    for k in range(count):
+        block[max(end, active[k]), min(end, active[k])] = onward[k]
 
 
-@kernel
-def mirror(buffer: FloatArray, start: int, p: int, v: int) -> None:
-    """Copy the lower triangle of a block to its upper one and clear its diagonal."""
-    block = buffer[start * v : (start + p * p) * v].reshape(p, p, v)
-    if v == 1:
-        for first in range(0, p, PATCH):  # square patches that stay in the first cache
-            for i in range(first, p):
-                row = block[i, first : min(first + PATCH, i), 0]
-                column = block[first:, i, 0]
-                for j in range(len(row)):
-                    column[j] = row[j]
-    else:
-        for i in range(p):
-            for j in range(i):
-                for lane in range(LANES):
-                    block[j, i, lane] = block[i, j, lane]
-    for i in range(p):
-        for lane in range(v):
-            block[i, i, lane] = 0.0
-
-
-@kernel
-def _factorise_lanes(s: FloatArray, size: int) -> None:
-    """Cholesky-factorise LANES matrices in place, the diagonal left inverted."""
-    block = s[: size * size * LANES].reshape(size, size, LANES)
-    for j in range(size):
-        for k in range(j):
-            for lane in range(LANES):
-                block[j, j, lane] -= block[j, k, lane] * block[j, k, lane]
-        for lane in range(LANES):
-            block[j, j, lane] = 1.0 / np.sqrt(block[j, j, lane])
-        for i in range(j + 1, size):
-            for k in range(j):
-                for lane in range(LANES):
-                    block[i, j, lane] -= block[i, k, lane] * block[j, k, lane]
-            for lane in range(LANES):
-                block[i, j, lane] *= block[j, j, lane]
-
-
-@kernel
-def _solve_lower_lanes(s: FloatArray, x: FloatArray, size: int, rows: int) -> None:
-    block = s[: size * size * LANES].reshape(size, size, LANES)
-    y = x[: rows * size * LANES].reshape(rows, size, LANES)
-    for row in range(rows):
-        for i in range(size):
-            for k in range(i):
-                for lane in range(LANES):
-                    y[row, i, lane] -= block[i, k, lane] * y[row, k, lane]
-            for lane in range(LANES):
-                y[row, i, lane] *= block[i, i, lane]
-
-
-@kernel
-def _add_gram_lanes(x: FloatArray, buffer: FloatArray, start: int, size: int, rows: int) -> None:
-    y = x[: rows * size * LANES].reshape(rows, size, LANES)
-    out = buffer[start * LANES : (start + rows * rows) * LANES].reshape(rows, rows, LANES)
-    for i in range(rows):
-        for j in range(i):
-            for k in range(size):
-                for lane in range(LANES):
-                    out[i, j, lane] += y[i, k, lane] * y[j, k, lane]
-
-
-@kernel
-def _add_run(to: FloatArray, from_: FloatArray) -> None:
+@kernel(inline=True)
+def _add(to: FloatArray, from_: FloatArray) -> None:
     for k in range(len(to)):
         to[k] += from_[k]
 
 
-@kernel
-def _copy_run(to: FloatArray, from_: FloatArray) -> None:
+@kernel(inline=True)
+def _copy(to: FloatArray, from_: FloatArray) -> None:
     for k in range(len(to)):
         to[k] = from_[k]
 
 
-@kernel
-def join(merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray, v: int) -> int:
-    """Join two blocks of `buffer` into a third: add, then eliminate the nodes they share (reduction.md eq. 4).
+@kernel(inline=True)
+def _sum(row: FloatArray) -> float:
+    """Sum in four chains, which the processor runs side by side."""
+    a = b = c = d = 0.0
+    fours = len(row) // 4
+    quads = row[: 4 * fours].reshape(fours, 4)
+    for k in range(fours):
+        a += quads[k, 0]
+        b += quads[k, 1]
+        c += quads[k, 2]
+        d += quads[k, 3]
+    for rest in row[4 * fours :]:
+        a += rest
+    return (a + b) + (c + d)
 
-    merge: one row of the plan. x (shared-to-kept couplings), s (shared nodes' matrix and their totals): work space.
-    v: 1, or LANES blocks side by side. Returns 0, or 1 if the factorisation failed.
-    """
-    size, p, start = merge[SHARED], merge[PORTS], merge[START]
+
+@kernel
+def _fill(merge: IntArray, a: FloatArray, b: FloatArray, out: FloatArray, v: int) -> None:
+    """Put the couplings among each block's kept ports into the joined block; ports that both keep are added."""
+    together = merge[SHARED] == 0
+    if together:
+        for i in range(len(out)):
+            out[i, : (i + 1) * v] = 0.0
+    for part in range(merge[SEGMENTS]):
+        source, from_, count, to = merge[FIRST_SEGMENT + SEGMENT * part : FIRST_SEGMENT + SEGMENT * (part + 1)]
+        block = a if source == 0 else b
+        for i in range(count):
+            row = out[to + i]
+            for other in range(part + 1):
+                source_2, from_2, count_2, to_2 = merge[
+                    FIRST_SEGMENT + SEGMENT * other : FIRST_SEGMENT + SEGMENT * (other + 1)
+                ]
+                run = (i if other == part else count_2) * v
+                if source_2 != source:
+                    if not together:
+                        row[to_2 * v : to_2 * v + run] = 0.0
+                elif together:
+                    _add(row[to_2 * v : to_2 * v + run], block[from_ + i, from_2 * v : from_2 * v + run])
+                else:
+                    _copy(row[to_2 * v : to_2 * v + run], block[from_ + i, from_2 * v : from_2 * v + run])
+            row[(to + i) * v : (to + i + 1) * v] = 0.0
+
+
+@kernel
+def _views(merge: IntArray, buffer: FloatArray, v: int) -> tuple[FloatArray, FloatArray]:
     p_a, p_b = merge[PORTS_A], merge[PORTS_B]
     a = buffer[merge[START_A] * v : (merge[START_A] + p_a * p_a) * v].reshape(p_a, p_a * v)
     b = buffer[merge[START_B] * v : (merge[START_B] + p_b * p_b) * v].reshape(p_b, p_b * v)
-    out = buffer[start * v : (start + p * p) * v].reshape(p, p * v)
-    first_a, first_b = merge[SHARED_A], merge[SHARED_B]
-    matrix, total = s[: size * size * v].reshape(size, size * v), s[size * size * v : (size + 1) * size * v]
-    kept = x[: p * size * v].reshape(p, size * v)
+    return a, b
 
-    for i in range(p):
-        out[i, : (i + 1) * v] = 0.0
-    for part in range(merge[SEGMENTS]):  # couplings among the kept ports of each block
-        source, from_, count, to = merge[10 + SEGMENT * part : 10 + SEGMENT * (part + 1)]
-        block = a if source == 0 else b
-        for other in range(part + 1):
-            source_2, from_2, count_2, to_2 = merge[10 + SEGMENT * other : 10 + SEGMENT * (other + 1)]
-            if source_2 == source:
-                for i in range(count):
-                    run = i if other == part else count_2
-                    taken = block[from_ + i, from_2 * v : (from_2 + run) * v]
-                    _add_run(out[to + i, to_2 * v : (to_2 + run) * v], taken)
-    status = 0
-    if size > 0:
-        total[:] = 0.0
-        for i in range(size):
-            row_a = a[first_a + i, first_a * v : (first_a + size) * v]
-            row_b = b[first_b + i, first_b * v : (first_b + size) * v]
-            row = matrix[i]
-            for k in range(size * v):
-                coupling = row_a[k] + row_b[k]
-                row[k] = -coupling
-                total[k] += coupling
-        for part in range(merge[SEGMENTS]):
-            source, from_, count, to = merge[10 + SEGMENT * part : 10 + SEGMENT * (part + 1)]
-            block, first = (a, first_a) if source == 0 else (b, first_b)
-            for i in range(count):
-                row = block[from_ + i, first * v : (first + size) * v]
-                _copy_run(kept[to + i], row)
-                _add_run(total, row)
-        for i in range(size):
+
+@kernel
+def join_lanes(merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray, v: int) -> None:
+    """Join two blocks of `buffer` into a third, v pairs side by side (reduction.md eq. 4).
+
+    merge: one row of the plan. x (p, s, v), s ((s + 1) s v): work space.
+    """
+    size, p, start = merge[SHARED], merge[PORTS], merge[START]
+    a, b = _views(merge, buffer, v)
+    out = buffer[start * v : (start + p * p) * v].reshape(p, p * v)
+    _fill(merge, a, b, out, v)
+    if size == 0:
+        return
+    padded = -(-size // 4) * 4
+    matrix = s[: size * size * v].reshape(size, size, v)
+    total = s[size * size * v : (size + 1) * size * v].reshape(size, v)
+    kept = x[: p * padded * v].reshape(p, padded, v)
+    kept[:, size:] = 0.0
+    keeps_a, keeps_b = merge[PORTS_A] - size, merge[PORTS_B] - size
+    total[:] = 0.0
+    for i in range(size):
+        row_a = a[keeps_a + i].reshape(merge[PORTS_A], v)
+        row_b = b[keeps_b + i].reshape(merge[PORTS_B], v)
+        for j in range(i):
             for lane in range(v):
-                coupled = total[i * v + lane]
-                matrix[i, i * v + lane] = coupled if coupled > 0.0 else 1.0  # 1: a node without any coupling
-        if v == 1:
-            status = 1 if factorise(s, size) != 0 else 0
-            solve_lower(s, x, size, p)
-            add_gram(x, buffer[start : start + p * p], size, p)
-        else:
-            _factorise_lanes(s, size)
-            _solve_lower_lanes(s, x, size, p)
-            _add_gram_lanes(x, buffer, start, size, p)
-    mirror(buffer, start, p, v)
+                coupling = row_a[keeps_a + j, lane] + row_b[keeps_b + j, lane]
+                matrix[i, j, lane] = -coupling
+                total[i, lane] += coupling
+                total[j, lane] += coupling
+        for part in range(merge[SEGMENTS]):
+            source, from_, count, to = merge[FIRST_SEGMENT + SEGMENT * part : FIRST_SEGMENT + SEGMENT * (part + 1)]
+            row = row_a if source == 0 else row_b
+            for k in range(count):
+                for lane in range(v):
+                    kept[to + k, i, lane] = row[from_ + k, lane]
+                    total[i, lane] += row[from_ + k, lane]
+    for j in range(size):  # Cholesky, the diagonal left inverted
+        for lane in range(v):
+            pivot = total[j, lane]
+            for k in range(j):
+                pivot -= matrix[j, k, lane] * matrix[j, k, lane]
+            matrix[j, j, lane] = 1.0 / np.sqrt(pivot) if pivot > 0.0 else 1.0  # 1: a node without any coupling
+        for i in range(j + 1, size):
+            for k in range(j):
+                for lane in range(v):
+                    matrix[i, j, lane] -= matrix[i, k, lane] * matrix[j, k, lane]
+            for lane in range(v):
+                matrix[i, j, lane] *= matrix[j, j, lane]
+    for port in range(p):
+        for i in range(size):
+            for k in range(i):
+                for lane in range(v):
+                    kept[port, i, lane] -= matrix[i, k, lane] * kept[port, k, lane]
+            for lane in range(v):
+                kept[port, i, lane] *= matrix[i, i, lane]
+    grid = out.reshape(p, p, v)
+    for i in range(p):
+        for j in range(i):
+            for k in range(0, padded - 4, 8):
+                for lane in range(v):
+                    grid[i, j, lane] += (
+                        (kept[i, k, lane] * kept[j, k, lane] + kept[i, k + 1, lane] * kept[j, k + 1, lane])
+                        + (kept[i, k + 2, lane] * kept[j, k + 2, lane] + kept[i, k + 3, lane] * kept[j, k + 3, lane])
+                    ) + (
+                        (kept[i, k + 4, lane] * kept[j, k + 4, lane] + kept[i, k + 5, lane] * kept[j, k + 5, lane])
+                        + (kept[i, k + 6, lane] * kept[j, k + 6, lane] + kept[i, k + 7, lane] * kept[j, k + 7, lane])
+                    )
+            if padded % 8 == 4:
+                k = padded - 4
+                for lane in range(v):
+                    grid[i, j, lane] += (
+                        kept[i, k, lane] * kept[j, k, lane] + kept[i, k + 1, lane] * kept[j, k + 1, lane]
+                    ) + (kept[i, k + 2, lane] * kept[j, k + 2, lane] + kept[i, k + 3, lane] * kept[j, k + 3, lane])
+
+
+@kernel
+def _eliminate(merge: IntArray, a: FloatArray, b: FloatArray, x: FloatArray, s: FloatArray) -> int:
+    """Factorise the shared nodes' matrix into `s` and leave L⁻¹ times their couplings to the kept ports in `x` (s, p)."""
+    size, p = merge[SHARED], merge[PORTS]
+    matrix, total = s[: size * size].reshape(size, size), s[size * size : (size + 1) * size]
+    kept = x[: size * p].reshape(size, p)
+    keeps_a, keeps_b = merge[PORTS_A] - size, merge[PORTS_B] - size
+    total[:] = 0.0
+    for i in range(size):
+        row_a, row_b = a[keeps_a + i], b[keeps_b + i]
+        shared_a, shared_b, row = row_a[keeps_a : keeps_a + i], row_b[keeps_b : keeps_b + i], matrix[i]
+        mine = 0.0
+        for j in range(i):
+            coupling = shared_a[j] + shared_b[j]
+            row[j] = -coupling
+            total[j] += coupling
+            mine -= row[j]
+        total[i] += mine
+        for part in range(merge[SEGMENTS]):
+            source, from_, count, to = merge[FIRST_SEGMENT + SEGMENT * part : FIRST_SEGMENT + SEGMENT * (part + 1)]
+            _copy(kept[i, to : to + count], (row_a if source == 0 else row_b)[from_ : from_ + count])
+        total[i] += _sum(kept[i])
+    for i in range(size):
+        matrix[i, i] = total[i] if total[i] > 0.0 else 1.0  # 1: a node without any coupling
+    status = 1 if factorise(s, size) != 0 else 0
+    solve_lower(s, x, size, p)
+    return status
+
+
+@kernel
+def join(merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray) -> int:
+    """Join two large blocks of `buffer` into a third (reduction.md eq. 4); returns 0, or 1 if the factor failed.
+
+    merge: one row of the plan. x (s, p), s ((s + 1) s): work space.
+    """
+    size, p, start = merge[SHARED], merge[PORTS], merge[START]
+    a, b = _views(merge, buffer, 1)
+    block = buffer[start : start + p * p]
+    _fill(merge, a, b, block.reshape(p, p), 1)
+    if size == 0:
+        return 0
+    status = _eliminate(merge, a, b, x, s)
+    add_gram(x, block, size, p)
+    return status
+
+
+@kernel
+def join_last(
+    merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray, sides: IntArray, transfer: FloatArray
+) -> int:
+    """Join the last two blocks as far as the couplings of rows to columns go: `transfer` (m, n) alone.
+
+    sides: left, right, top and bottom ports of the joined block, in that order. Both ends of a line are one terminal.
+    """
+    size, p = merge[SHARED], merge[PORTS]
+    a, b = _views(merge, buffer, 1)
+    status = _eliminate(merge, a, b, x, s)
+    m, right, top, n = sides
+    transfer[:] = 0.0
+    for part in range(merge[SEGMENTS]):
+        source, from_, count, to = merge[FIRST_SEGMENT + SEGMENT * part : FIRST_SEGMENT + SEGMENT * (part + 1)]
+        if to < m + right:
+            continue
+        column = to - m - right if to < m + right + top else to - (p - n)
+        block = a if source == 0 else b
+        for other in range(part):
+            source_2, from_2, count_2, to_2 = merge[
+                FIRST_SEGMENT + SEGMENT * other : FIRST_SEGMENT + SEGMENT * (other + 1)
+            ]
+            if source_2 != source or to_2 >= m + right:
+                continue
+            row = to_2 if to_2 < m else to_2 - m
+            for i in range(count_2):
+                for j in range(count):
+                    transfer[row + i, column + j] += block[from_ + j, from_2 + i]
+    kept = x[: size * p].reshape(size, p)
+    for i in range(size):
+        if right > 0:
+            _add(kept[i, :m], kept[i, m : m + right])
+        if top > 0:
+            _add(kept[i, p - n :], kept[i, m + right : m + right + top])
+    add_product(x, transfer, size, p, m, n)
     return status

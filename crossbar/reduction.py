@@ -1,269 +1,28 @@
 """Exact transfer matrices of linear arrays by multiport reduction (docs/equations/reduction.md).
 
 Leaves of at most LEAF × LEAF cells are reduced LANES at a time; larger blocks are joined in pairs, each merge one
-Cholesky factor, one triangular solve and one rank-k update. The order of the merges depends on the shape alone and
-is planned once per shape (`plan`), then run on any conductances.
+Cholesky factor, one triangular solve and one rank-k update. The order of the merges depends on the shape alone
+(crossbar/plan.py), then runs on any conductances.
 
 m = rows, n = columns, t = arrays of equal shape, p = ports
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import numpy as np
 from numba import prange
 from threadpoolctl import ThreadpoolController
 
-from crossbar.multiport import (
-    LANES,
-    MERGE_WIDTH,
-    PORTS,
-    SEGMENTS,
-    SHARED,
-    SHARED_A,
-    START,
-    join,
-    strip,
-)
+from crossbar.multiport import LANES, SHARED, STRIP_COLUMN, STRIP_ROW, join, join_lanes, join_last, strip
+from crossbar.plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, plan
 from crossbar.wires import Wires
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError, ParameterError
 from devices.jit import kernel, threads
 
-LEAF = 8  # cells on the side of a block that is reduced in lanes (benchmarks/solver.py --leaf compares)
 TASKS = 8  # subtrees of one array that are reduced in parallel
-
-
-@dataclass(frozen=True)
-class Block:
-    """A rectangle of cells with the number of ports on its four sides and its place in the buffer."""
-
-    start: int
-    left: int
-    right: int
-    top: int
-    bottom: int
-
-    @property
-    def ports(self) -> int:
-        """Number of ports."""
-        return self.left + self.right + self.top + self.bottom
-
-    @property
-    def size(self) -> int:
-        """Number of floats that the couplings take."""
-        return self.ports**2
-
-
-@dataclass(frozen=True)
-class Ends:
-    """Which far ends have terminals, and whether the lines of a direction have 0 Ω (each line one node)."""
-
-    far_row: bool
-    far_column: bool
-    joined_row: bool
-    joined_column: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The merges of one array shape, as tables for the kernels."""
-
-    leaf_ops: IntArray  #: (ops, MERGE_WIDTH) strips and merges of every leaf class, one class after another
-    classes: IntArray  #: (classes, 8): first op, ops, rows, root start, ports, buffer size, work size, largest shared
-    groups: IntArray  #: (groups, 1 + LANES): class, leaves
-    leaves: IntArray  #: (leaves, 3): first row, first column, start in the buffer
-    ops: IntArray  #: (ops, MERGE_WIDTH) merges above the leaves, task after task, then those of the top
-    tasks: IntArray  #: (tasks + 1,) first op of each task; the ops after the last task are the top
-    buffer: int  #: floats of the whole buffer
-    work: int  #: floats of work space for a merge's shared-to-kept couplings
-    shared: int  #: most ports that two blocks share
-    root: Block
-
-    @property
-    def flops(self) -> int:
-        """Floating-point operations of one array's reduction, a symmetric update counted as the half it computes."""
-        total = 0
-        counts = np.bincount(self.groups[:, 0], minlength=len(self.classes))
-        for (first, n_ops, *_), groups in zip(self.classes, counts, strict=True):
-            total += LANES * int(groups) * sum(_merge_flops(op) for op in self.leaf_ops[first : first + n_ops])
-        return total + sum(_merge_flops(op) for op in self.ops)
-
-
-def _merge_flops(op: IntArray) -> int:
-    s, p = int(op[SHARED]), int(op[PORTS])
-    return s**3 // 3 + s * s * p + s * p * p if s > 0 else 0
-
-
-class _Tape:
-    """Records merges while it hands out buffer space like a stack."""
-
-    def __init__(self, ends: Ends, base: int = 0) -> None:
-        self.ends, self.ops = ends, list[list[int]]()
-        self.at = self.peak = base
-        self.work = self.shared = 0
-
-    def reserve(self, size: int) -> int:
-        start, self.at = self.at, self.at + size
-        self.peak = max(self.peak, self.at)
-        return start
-
-    def strip(self, column: int, a: int, has_right: bool, has_top: bool) -> Block:
-        block = Block(0, a, a * has_right, int(has_top), 1)
-        block = Block(self.reserve(block.size), a, a * has_right, int(has_top), 1)
-        op = [0] * MERGE_WIDTH
-        op[SHARED], op[START], op[SHARED_A], op[SEGMENTS] = -1, block.start, column, int(has_right) + 2 * int(has_top)
-        self.ops.append(op)
-        return block
-
-    def pair(self, first: Callable[[], Block], second: Callable[[], Block], sideways: bool, shape: Block) -> Block:
-        """Reserve the joined block, make both halves above it, join them and give their space back."""
-        out = Block(self.reserve(shape.size), shape.left, shape.right, shape.top, shape.bottom)
-        mark = self.at
-        self.join(first(), second(), out, sideways)
-        self.at = mark
-        return out
-
-    def join(self, a: Block, b: Block, out: Block, sideways: bool) -> None:
-        """Join `a` and `b` (side by side, or `a` above `b`) into `out`."""
-        sizes = [(x.left, x.right, x.top, x.bottom) for x in (a, b)]
-        first = [[0, x.left, x.left + x.right, x.left + x.right + x.top] for x in (a, b)]
-        to = [0, out.left, out.left + out.right, out.left + out.right + out.top]
-        left, right, top, bottom = range(4)
-        together = self.ends.joined_row if sideways else self.ends.joined_column
-        if sideways:
-            meet = (right, left)
-            order = [(0, left, 0), (1, right, 0), (0, top, 0), (1, top, a.top), (0, bottom, 0), (1, bottom, a.bottom)]
-        else:
-            meet = (bottom, top)
-            order = [(0, left, 0), (1, left, a.left), (0, right, 0), (1, right, a.right), (0, top, 0), (1, bottom, 0)]
-        if together:  # the two blocks share whole lines: their ports are added and stay
-            line = left if sideways else bottom
-            order = [entry for entry in order if entry[1] != line] + [(0, line, 0), (1, line, 0)]
-        segments = [
-            [source, first[source][side], sizes[source][side], to[side] + shift]
-            for source, side, shift in order
-            if sizes[source][side]
-        ]
-        segments.sort(key=lambda segment: segment[3])
-        shared = 0 if together else sizes[0][meet[0]]
-        op = [
-            shared, a.ports, b.ports, out.ports, a.start, b.start, out.start,
-            first[0][meet[0]], first[1][meet[1]], len(segments), *(entry for segment in segments for entry in segment),
-        ]  # fmt: skip
-        self.ops.append(op + [0] * (MERGE_WIDTH - len(op)))
-        self.work = max(self.work, shared * out.ports)
-        self.shared = max(self.shared, shared)
-
-
-def _cuts(length: int, parts: int) -> list[int]:
-    return [length * k // parts for k in range(parts + 1)]
-
-
-@lru_cache(maxsize=64)
-def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
-    """Plan the merges of an m × n array; `tasks` > 1 splits them into subtrees that can run in parallel."""
-    rows, columns = _cuts(m, -(-m // leaf)), _cuts(n, -(-n // leaf))
-
-    def shape(r: tuple[int, int], c: tuple[int, int]) -> Block:
-        a, b = rows[r[1]] - rows[r[0]], columns[c[1]] - columns[c[0]]
-        right = a if not ends.joined_row and (columns[c[1]] < n or ends.far_row) else 0
-        top = b if not ends.joined_column and (rows[r[0]] > 0 or ends.far_column) else 0
-        return Block(0, a, right, top, b)
-
-    leaf_ops: list[list[int]] = []
-    classes: dict[tuple[int, ...], list[int]] = {}
-    members: dict[tuple[int, ...], list[int]] = {}
-    leaves: list[list[int]] = []
-    placed: dict[tuple[int, int], Block] = {}
-    at = 0
-    for r in range(len(rows) - 1):
-        for c in range(len(columns) - 1):
-            block = shape((r, r + 1), (c, c + 1))
-            key = (block.left, block.right, block.top, block.bottom)
-            if key not in classes:
-                tape, root = _leaf_tape(block, ends)
-                classes[key] = [
-                    len(leaf_ops), len(tape.ops), block.left, root.start, root.ports, tape.peak, tape.work, tape.shared,
-                ]  # fmt: skip
-                leaf_ops += tape.ops
-            members.setdefault(key, []).append(len(leaves))
-            leaves.append([rows[r], columns[c], at])
-            placed[r, c] = Block(at, *key)
-            at += block.size
-    groups = []
-    for index, leaves_of in enumerate(members[key] for key in classes):
-        for first in range(0, len(leaves_of), LANES):
-            lanes = leaves_of[first : first + LANES]
-            groups.append([index, *lanes, *([lanes[-1]] * (LANES - len(lanes)))])
-
-    tape = _Tape(ends, at)
-    parts: list[tuple[tuple[int, int], tuple[int, int]]] = [((0, len(rows) - 1), (0, len(columns) - 1))]
-    while len(parts) < tasks and any(_can_split(part) for part in parts):
-        parts = [half for part in parts for half in (_split(part, rows, columns)[0] if _can_split(part) else [part])]
-    done: dict[tuple[tuple[int, int], tuple[int, int]], Block] = {}
-
-    def build(part: tuple[tuple[int, int], tuple[int, int]]) -> Block:
-        if part in done:
-            return done[part]
-        if not _can_split(part):
-            return placed[part[0][0], part[1][0]]
-        (one, two), sideways = _split(part, rows, columns)
-        return tape.pair(lambda: build(one), lambda: build(two), sideways, shape(*part))
-
-    first_ops = []
-    for part in parts:
-        first_ops.append(len(tape.ops))
-        tape.at = tape.peak  # tasks run at the same time: each has its own stretch of the buffer
-        done[part] = build(part)
-    first_ops.append(len(tape.ops))
-    tape.at = tape.peak
-    root = build(((0, len(rows) - 1), (0, len(columns) - 1)))
-    table = np.array(tape.ops, dtype=np.int64).reshape(-1, MERGE_WIDTH)
-    task_work = tape.work
-    return Plan(
-        np.array(leaf_ops, dtype=np.int64), np.array(list(classes.values()), dtype=np.int64),
-        np.array(groups, dtype=np.int64), np.array(leaves, dtype=np.int64), table, np.array(first_ops, dtype=np.int64),
-        tape.peak, task_work, tape.shared, root,
-    )  # fmt: skip
-
-
-def _can_split(part: tuple[tuple[int, int], tuple[int, int]]) -> bool:
-    return part[0][1] - part[0][0] > 1 or part[1][1] - part[1][0] > 1
-
-
-def _split(
-    part: tuple[tuple[int, int], tuple[int, int]], rows: list[int], columns: list[int]
-) -> tuple[list[tuple[tuple[int, int], tuple[int, int]]], bool]:
-    """Halve the longer side that can be halved; True if the halves lie side by side."""
-    r, c = part
-    sideways = columns[c[1]] - columns[c[0]] >= rows[r[1]] - rows[r[0]]
-    if (c if sideways else r)[1] - (c if sideways else r)[0] < 2:
-        sideways = not sideways
-    if sideways:
-        middle = (c[0] + c[1]) // 2
-        return [(r, (c[0], middle)), (r, (middle, c[1]))], True
-    middle = (r[0] + r[1]) // 2
-    return [((r[0], middle), c), ((middle, r[1]), c)], False
-
-
-def _leaf_tape(block: Block, ends: Ends) -> tuple[_Tape, Block]:
-    """Record the strips and merges of one leaf."""
-    tape = _Tape(ends)
-    a, b = block.left, block.bottom
-
-    def build(first: int, last: int) -> Block:
-        has_right = not ends.joined_row and (last < b or block.right > 0)
-        if last - first == 1:
-            return tape.strip(first, a, has_right, block.top > 0)
-        middle = (first + last) // 2
-        shape = Block(0, a, a * has_right, (last - first) * (block.top > 0), last - first)
-        return tape.pair(lambda: build(first, middle), lambda: build(middle, last), True, shape)
-
-    root = build(0, b)
-    return tape, root
 
 
 @kernel
@@ -272,41 +31,52 @@ def _reduce_group(
     half_row: float, between: float, half_column: float,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
 ) -> None:  # fmt: skip
-    first, n_ops, a, root, p, size, work, shared = classes[group[0]]
-    lanes = np.empty(size * LANES)
-    x, s = np.empty(work * LANES), np.empty((shared + 1) * shared * LANES)
-    rows, columns = np.empty(LANES, dtype=np.int64), np.empty(LANES, dtype=np.int64)
+    """Reduce LANES leaves of one class side by side and put each into the buffer with its ports in their order."""
+    kind = classes[group[0]]
+    first, n_ops, root, counts, size, work = kind[0], kind[1], kind[2], kind[3:7], kind[7], kind[8]
+    v = len(group) - 1
+    lanes = np.empty(size * v)
+    x, s = np.empty(work * v), np.empty(work * v)
+    rows, columns = np.empty(v, dtype=np.int64), np.empty(v, dtype=np.int64)
     for op in range(first, first + n_ops):
         row = leaf_ops[op]
         if row[SHARED] < 0:
-            for lane in range(LANES):
-                rows[lane] = leaves[group[1 + lane], 0]
-                columns[lane] = leaves[group[1 + lane], 1] + row[SHARED_A]
+            for lane in range(v):
+                rows[lane] = leaves[group[1 + lane], 0] + row[STRIP_ROW]
+                columns[lane] = leaves[group[1 + lane], 1] + row[STRIP_COLUMN]
             strip(
-                g, rows, columns, a, row[SEGMENTS] % 2 == 1, row[SEGMENTS] // 2 == 1, half_row, between, half_column,
-                left, right, top, bottom, lanes, row[START],
+                row, g, rows, columns, half_row, between, half_column, left, right, top, bottom, lanes
             )  # fmt: skip
         else:
-            join(row, lanes, x, s, LANES)
-    for lane in range(LANES):
-        to = leaves[group[1 + lane], 2]
-        for k in range(p * p):
-            buffer[to + k] = lanes[(root + k) * LANES + lane]
+            join_lanes(row, lanes, x, s, v)
+    p = counts.sum()
+    block = lanes[root * v : (root + p * p) * v].reshape(p, p, v)
+    place = np.empty(p, dtype=np.int64)
+    for lane in range(v):
+        leaf = leaves[group[1 + lane]]
+        port = 0
+        for side in range(4):
+            for k in range(counts[side]):
+                place[port] = leaf[3 + side] + k
+                port += 1
+        out = buffer[leaf[2] : leaf[2] + p * p].reshape(p, p)
+        for i in range(p):
+            for j in range(i):
+                out[max(place[i], place[j]), min(place[i], place[j])] = block[i, j, lane]
 
 
 @kernel
-def _run(ops: IntArray, first: int, last: int, buffer: FloatArray, work: int, shared: int) -> int:
-    x, s = np.empty(work), np.empty((shared + 1) * shared)
+def _run(ops: IntArray, first: int, last: int, buffer: FloatArray, x: FloatArray, s: FloatArray) -> int:
     failed = 0
     for op in range(first, last):
-        failed += join(ops[op], buffer, x, s, 1)
+        failed += join(ops[op], buffer, x, s)
     return failed
 
 
 @kernel(parallel=True)
 def _reduce_one(
     g: FloatArray, leaf_ops: IntArray, classes: IntArray, groups: IntArray, leaves: IntArray, ops: IntArray,
-    tasks: IntArray, work: int, shared: int,
+    tasks: IntArray, work: int,
     half_row: float, between: float, half_column: float,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
 ) -> int:  # fmt: skip
@@ -317,14 +87,15 @@ def _reduce_one(
         )
     failed = np.zeros(len(tasks) - 1, dtype=np.int64)
     for k in prange(len(tasks) - 1):
-        failed[k] = _run(ops, tasks[k], tasks[k + 1], buffer, work, shared)
+        x, s = np.empty(work), np.empty(work)
+        failed[k] = _run(ops, tasks[k], tasks[k + 1], buffer, x, s)
     return int(failed.sum())
 
 
 @kernel(parallel=True)
 def _reduce_many(
     g: FloatArray, leaf_ops: IntArray, classes: IntArray, groups: IntArray, leaves: IntArray, ops: IntArray,
-    size: int, work: int, shared: int,
+    size: int, work: int,
     half_row: float, between: float, half_column: float,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
     root: int, sides: IntArray, threads: int, transfers: FloatArray,
@@ -332,15 +103,18 @@ def _reduce_many(
     """Reduce t arrays, one per thread at a time; returns the number of failed merges."""
     failed = np.zeros(threads, dtype=np.int64)
     for thread in prange(threads):
-        buffer = np.empty(size)
+        buffer, x, s = np.empty(size), np.empty(work), np.empty(work)
         for t in range(thread, len(g), threads):
             for k in range(len(groups)):
                 _reduce_group(
                     groups[k], g[t], leaf_ops, classes, leaves, half_row, between, half_column,
                     left, right, top, bottom, buffer,
                 )  # fmt: skip
-            failed[thread] += _run(ops, 0, len(ops), buffer, work, shared)
-            _extract(buffer, root, sides, transfers[t])
+            if len(ops) > 0:
+                failed[thread] += _run(ops, 0, len(ops) - 1, buffer, x, s)
+                failed[thread] += join_last(ops[len(ops) - 1], buffer, x, s, sides, transfers[t])
+            else:
+                _extract(buffer, root, sides, transfers[t])
     return int(failed.sum())
 
 
@@ -349,15 +123,16 @@ def _extract(buffer: FloatArray, root: int, sides: IntArray, transfer: FloatArra
     """Sum the couplings from a row's ports (left, right) to a column's ports (top, bottom)."""
     m, right, top, n = sides
     p = m + right + top + n
+    block = buffer[root : root + p * p].reshape(p, p)
     for i in range(m):
         for j in range(n):
-            total = buffer[root + i * p + p - n + j]
+            total = block[p - n + j, i]
             if top > 0:
-                total += buffer[root + i * p + m + right + j]
+                total += block[m + right + j, i]
             if right > 0:
-                total += buffer[root + (m + i) * p + p - n + j]
+                total += block[p - n + j, m + i]
                 if top > 0:
-                    total += buffer[root + (m + i) * p + m + right + j]
+                    total += block[m + right + j, m + i]
             transfer[i, j] = total
 
 
@@ -441,11 +216,11 @@ def transfer_matrices(g: FloatArray, wires: Wires) -> FloatArray:
     steps = plan(m, n, at.ends)
     root = steps.root
     transfers = np.empty_like(g)
-    sides = np.array([root.left, root.right, root.top, root.bottom], dtype=np.int64)
+    sides = np.array(root.counts, dtype=np.int64)
     with _blas().limit(limits=1):
         failed = _reduce_many(
             g, steps.leaf_ops, steps.classes, steps.groups, steps.leaves, steps.ops, steps.buffer,
-            steps.work, steps.shared, *at.scalars, *at.lines, root.start, sides,
+            steps.work, *at.scalars, *at.lines, root.start, sides,
             min(threads(), t), transfers,
         )  # fmt: skip
     _check(failed, g, wires)
@@ -490,17 +265,17 @@ def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
     at = border(wires, m, n)
     steps = plan(m, n, at.ends, TASKS)
     buffer = np.empty(steps.buffer)
-    work, shared = steps.work, steps.shared
     with _blas().limit(limits=1):
         failed = _reduce_one(
-            g, steps.leaf_ops, steps.classes, steps.groups, steps.leaves, steps.ops, steps.tasks, work, shared,
+            g, steps.leaf_ops, steps.classes, steps.groups, steps.leaves, steps.ops, steps.tasks, steps.work,
             *at.scalars, *at.lines, buffer,
         )  # fmt: skip
-    failed += _run(steps.ops, steps.tasks[-1], len(steps.ops), buffer, work, shared)
+    failed += _run(steps.ops, steps.tasks[-1], len(steps.ops), buffer, np.empty(steps.work), np.empty(steps.work))
     _check(failed, g, wires)
     root = steps.root
     couplings = buffer[root.start : root.start + root.size].reshape(root.ports, root.ports)
-    np.fill_diagonal(couplings, 0.0)
+    couplings = np.tril(couplings, -1)
+    couplings += couplings.T
     if at.ends.joined_row or at.ends.joined_column:
         couplings, root = _attach(couplings, root, at.ends, wires, m, n)
     return _fold(couplings, root)
@@ -518,13 +293,15 @@ def transfer_matrix(g: FloatArray, wires: Wires) -> FloatArray:
 
 def _fold(couplings: FloatArray, root: Block) -> Multiport:
     """Tie both ends of a row to its source and both ends of a column to 0 V."""
-    m, n = root.left, root.bottom
-    rows = [slice(0, m)] + ([slice(m, m + root.right)] if root.right else [])
-    columns = [slice(root.ports - n, root.ports)] + ([slice(m + root.right, root.ports - n)] if root.top else [])
-    transfer = sum((couplings[r, c] for r in rows for c in columns[1:]), couplings[rows[0], columns[0]].copy())
-    exchange = sum((couplings[r, k] for r in rows for k in rows), np.zeros((m, m)))
-    for r in rows[1:]:
-        transfer = transfer + couplings[r, columns[0]]
+    m, right, top, n = (root.counts[side] for side in (LEFT, RIGHT, TOP, BOTTOM))
+    rows, columns = couplings[:m].copy(), slice(root.ports - n, root.ports)
+    if right:
+        rows += couplings[m : m + right]
+    transfer, exchange = rows[:, columns].copy(), rows[:, :m].copy()
+    if top:
+        transfer += rows[:, m + right : m + right + top]
+    if right:
+        exchange += rows[:, m : m + right]
     np.fill_diagonal(exchange, 0.0)
     return Multiport(transfer, exchange)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossbar.activity import Activity
-from crossbar.family import GainNodes
+from crossbar.family import Nodes
 from crossbar.periphery import Adc, Dac, convert
 from crossbar.reduction import transfer_matrices
 from crossbar.wires import Wires
@@ -26,7 +26,7 @@ from devices.noise import ReadNoise
 class Tile:
     """k gated arrays of m rows and c pairs, joined at their sense nodes; k = q = 1 without a gate in use."""
 
-    nodes: GainNodes | None  #: gate nodes; None: the gate is held
+    nodes: Nodes | None  #: gate nodes; None: the gate is held
     signal: FloatArray  #: (k, q, m, c) [S] transfer to the pair's current difference
     spent: FloatArray  #: (k, q, m) [S] transfer to all columns together: what a driven row draws
     noisy: FloatArray  #: (k, q, m, c) [S] conductance of both cells of a pair, for white noise
@@ -134,7 +134,7 @@ class WrittenArray:
 
     g_filament: FloatArray  #: (k, m, 2c) [S]
     gate_offset: FloatArray  #: (k, m, 2c) shift of each cell's Dirac point [V]
-    nodes: GainNodes | None  #: gate nodes; None: the gate is held at the top of its window
+    nodes: Nodes | None  #: gate nodes; None: the gate is held at the top of its window
     full_scale: float  #: [A]
     offsets: FloatArray  #: (c,) [codes]
 

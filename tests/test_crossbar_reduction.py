@@ -207,8 +207,8 @@ def test_batch__equals_one_by_one(rng, shape, far):
     g, wires = sane(rng, 3 * shape[0], shape[1], **far)
     batch = g.reshape(3, *shape)
     one_by_one = np.array([transfer_matrix(each, wires) for each in batch])
-    # the same merges; where lines have two ends, their four couplings are added in another order
-    np.testing.assert_allclose(transfer_matrices(batch, wires), one_by_one, rtol=1e-15 if far else 0.0, atol=0.0)
+    # the same merges but for the last, of which a batch computes no more than it needs, in another order of additions
+    np.testing.assert_allclose(transfer_matrices(batch, wires), one_by_one, rtol=1e-14, atol=0.0)
 
 
 def test_batch__of_none_is_empty(rng):
