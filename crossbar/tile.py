@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossbar.activity import Activity
-from crossbar.family import Nodes
+from crossbar.family import GainNodes, Nodes
 from crossbar.periphery import Adc, Dac, convert
 from crossbar.reduction import transfer_matrices
 from crossbar.wires import Wires
@@ -21,6 +21,9 @@ from devices.cells import Cell
 from devices.errors import ParameterError
 from devices.noise import ReadNoise
 
+#: Variances are nearly quadratic (white) and linear (1/f) in the gate coordinate; three nodes keep the sums over a column to 3 %, ours
+NOISE_NODES = 3
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -29,8 +32,9 @@ class Tile:
     nodes: Nodes | None  #: gate nodes; None: the gate is held
     signal: FloatArray  #: (k, q, m, c) [S] transfer to the pair's current difference
     spent: FloatArray  #: (k, q, m) [S] transfer to all columns together: what a driven row draws
-    noisy: FloatArray  #: (k, q, m, c) [S] conductance of both cells of a pair, for white noise
-    flicker: FloatArray  #: (k, q, m, c) [S²] variance of a pair's current over v², for 1/f noise
+    noise_nodes: Nodes | None  #: gate nodes of the two below, fewer than for currents; None: the gate is held
+    noisy: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S] conductance of both cells of a pair, for white noise
+    flicker: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S²] variance of a pair's current over v², for 1/f noise
     dac: Dac
     adc: Adc
     full_scale: float  #: range of the converters [A], fixed
@@ -53,14 +57,17 @@ class Tile:
         """Gate groups."""
         return int(self.signal.shape[0])
 
-    def mix(self, gains: FloatArray | None, b: int) -> FloatArray:
-        """Return what each stored matrix contributes: (b, k * q) from gains (b, k), or (1, 1) for a held gate."""
+    def mix(self, gains: FloatArray | None, b: int, nodes: Nodes | None = None) -> FloatArray:
+        """Return what each stored matrix contributes: (b, k * q) from gains (b, k), or (1, 1) for a held gate.
+
+        nodes: those of the matrices; None: of the currents.
+        """
         if self.nodes is None:
             return np.ones((1, 1))
         if gains is None or gains.shape != (b, self.gates):
             shape = None if gains is None else gains.shape
             raise ParameterError(f"gains must have shape ({b}, {self.gates}) for a gated tile, got {shape}")
-        return self.nodes.mix(gains).reshape(b, -1)
+        return (nodes or self.nodes).mix(gains).reshape(b, -1)
 
     def currents(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
         """Return pair currents (b, p, c) [A] without noise, from shares of v_read (b, p, m) and mixes (b or 1, k q)."""
@@ -81,7 +88,10 @@ class Tile:
         b, p, _ = codes.shape
         mix = self.mix(gains, b)
         signal, spent = self._mixed(self.signal, mix), self._mixed(self.spent[..., None], mix)[..., 0]
-        noisy, flicker = (self._mixed(part, mix) for part in (self.noisy, self.flicker)) if noise else (None, None)
+        noisy = flicker = None
+        if noise:
+            blurred = self.mix(gains, b, self.noise_nodes)
+            noisy, flicker = self._mixed(self.noisy, blurred), self._mixed(self.flicker, blurred)
         out = np.zeros((b, p, self.pairs))
         joules = driven = 0.0
         for bit, (value, share) in enumerate(self.dac.planes(codes)):
@@ -139,9 +149,9 @@ class WrittenArray:
     offsets: FloatArray  #: (c,) [codes]
 
 
-def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float) -> FloatArray:
+def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float, nodes: Nodes | None) -> FloatArray:
     """Return what the solver sees of each cell at each gate node: secant conductances (k, q, m, 2c) [S] at v_read."""
-    gains = np.array([cell.gain_high]) if written.nodes is None else written.nodes.gains
+    gains = np.array([cell.gain_high]) if nodes is None else nodes.gains
     g, offset = written.g_filament[:, None], written.gate_offset[:, None]
     if not cell.gated:
         return cell.terminal_conductance(np.broadcast_to(g, (len(g), len(gains), *g.shape[2:])), 1.0, v_read)
@@ -153,7 +163,7 @@ def build_tiles(
     cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
 ) -> list[Tile]:
     """Reduce written arrays, all of equal shape in one call, and fold their pairs."""
-    seen = [terminal_conductances(cell, each, dac.v_read) for each in written]
+    seen = [terminal_conductances(cell, each, dac.v_read, each.nodes) for each in written]
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, g in enumerate(seen):
         by_shape.setdefault(g.shape[2:], []).append(index)
@@ -167,11 +177,13 @@ def build_tiles(
             first += count
     tiles = []
     for each, g, w in zip(written, seen, transfers, strict=True):
-        flicker = noise.flicker_squared(g, dac.t_read)
+        nodes = None if each.nodes is None else GainNodes(each.nodes.gains[0], each.nodes.gains[-1], NOISE_NODES)
+        quiet = g if nodes is None else terminal_conductances(cell, each, dac.v_read, nodes)
+        flicker = noise.flicker_squared(quiet, dac.t_read)
         tiles.append(
             Tile(
                 each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1),
-                g[..., 0::2] + g[..., 1::2], flicker[..., 0::2] + flicker[..., 1::2],
+                nodes, quiet[..., 0::2] + quiet[..., 1::2], flicker[..., 0::2] + flicker[..., 1::2],
                 dac, adc, each.full_scale, each.offsets, noise, temperature,
             )
         )  # fmt: skip
