@@ -21,9 +21,9 @@ from devices.aliases import FloatArray
 from devices.cells import Cell
 from devices.errors import ParameterError
 
-SHIFTS = 24  # Dirac points between -reach and reach that gate nodes are fitted to, ours
+SHIFTS = 12  # Dirac points between -reach and reach that gate nodes are fitted to, ours
 BENDS = (0.0, 0.3, 1.0, 3.0)  # series resistance over cell resistance, as lines of an array show it, ours
-GRID = 400  # gate voltages of the fit, evenly spaced in Fermi level, ours
+GRID = 150  # gate voltages of the fit, evenly spaced in Fermi level, ours
 FILL = 1e-8  # size of the polynomials that take over when fewer functions than nodes are left to fit, ours
 
 

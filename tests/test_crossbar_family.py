@@ -1,0 +1,208 @@
+"""Transfer matrices between gate nodes: what is exact, how fast errors fall, and what happens outside the window."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.polynomial import Polynomial
+
+from crossbar import Family, GainNodes, GateNodes, Wires, transfer_family, transfer_matrices, transfer_matrix
+from devices import AdaptiveMemristor, Resistor
+from devices.errors import ParameterError
+from devices.presets import ideal_adaptive
+
+CELL = AdaptiveMemristor()
+LOW, HIGH = CELL.gain_low, CELL.gain_high
+# Gains to test at: even in gain, and even in gate voltage about the Dirac point, where the gain bends most.
+BETWEEN = np.concatenate([np.linspace(LOW, HIGH, 20), CELL.gate_gain(np.linspace(-0.5, 0.7, 20) + 0.01)])
+
+
+def written(seed, wires, offset=0.05, shape=(128, 64)):
+    """An array of default cells over their whole window, each with its own Dirac point, and its transfer matrices."""
+    rng = np.random.default_rng(seed)
+    g_filament = rng.uniform(CELL.g_min, CELL.g_max, shape)
+    shift = rng.normal(0.0, offset, shape)
+
+    def conductances(gain):
+        seen = CELL.gain_with_offset(CELL.gate_voltage(gain), shift)
+        return CELL.terminal_conductance(g_filament, seen, 0.1)
+
+    return conductances, transfer_matrices(np.stack([conductances(gain) for gain in BETWEEN]), wires)
+
+
+@pytest.fixture(scope="module", params=[1.0, 2.8], ids=["1 ohm", "2.8 ohm"])
+def direct(request):
+    wires = Wires(request.param, request.param, request.param, request.param)
+    return (*written(5, wires), wires)
+
+
+def misses(direct, nodes):
+    """Largest error of an entry and of a column's current with all rows on, each over its full scale; the estimate."""
+    conductances, exact, wires = direct
+    family = transfer_family(conductances, nodes, wires)
+    off = family.at(BETWEEN) - exact
+    return np.abs(off).max() / exact.max(), np.abs(off.sum(1)).max() / exact.sum(1).max(), family.error
+
+
+# ---- mixing ----
+
+
+def nodes_of(kind, count):
+    return GainNodes(LOW, HIGH, count) if kind == "gain" else GateNodes(CELL, count)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 16])
+@pytest.mark.parametrize("kind", ["gain", "gate"])
+def test_mix__rows_sum_to_one(kind, count):
+    mixed = nodes_of(kind, count).mix(BETWEEN.reshape(4, 10))
+    assert mixed.shape == (4, 10, count)
+    np.testing.assert_allclose(mixed.sum(-1), 1.0, rtol=1e-9)  # gate nodes: functions of size 1e-6 are scaled up
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 16])
+@pytest.mark.parametrize(("kind", "error"), [("gain", 0.0), ("gate", 1e-9)])
+def test_mix__exact_at_nodes(kind, error, count):
+    nodes = nodes_of(kind, count)
+    assert nodes.gains[0] == LOW
+    assert nodes.gains[-1] == HIGH
+    assert np.all(np.diff(nodes.gains) > 0.0)
+    np.testing.assert_allclose(nodes.mix(nodes.gains), np.eye(count), rtol=0.0, atol=error)
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=10), st.floats(0.0, 1.0))
+def test_gain_nodes__reproduce_polynomials_in_the_root_of_the_gain(coefficients, where):
+    nodes = GainNodes(0.01, 0.9, 10)
+    function = Polynomial(coefficients)
+    gain = 0.01 + where * 0.89
+    np.testing.assert_allclose(
+        nodes.mix(np.array(gain)) @ function(np.sqrt(nodes.gains)), function(np.sqrt(gain)), rtol=0.0, atol=1e-13
+    )
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 8])
+def test_gate_nodes__the_gain_itself_is_exact(count):
+    """So that a cell which multiplies exactly, on wires without resistance, is read without any error."""
+    nodes = GateNodes(CELL, count)
+    np.testing.assert_allclose(nodes.mix(BETWEEN) @ nodes.gains, BETWEEN, rtol=0.0, atol=1e-10)
+
+
+def test_gate_nodes__without_shifts_they_still_interpolate_smooth_functions():
+    """With nothing left to fit, polynomials in the root of the gain fill up the functions."""
+    nodes = GateNodes(CELL, 12, reach=0.0)
+    function = Polynomial([0.3, -1.0, 0.5, 0.2])
+    np.testing.assert_allclose(
+        nodes.mix(BETWEEN) @ function(np.sqrt(nodes.gains)), function(np.sqrt(BETWEEN)), rtol=0.0, atol=1e-4
+    )
+    np.testing.assert_allclose(nodes.mix(nodes.gains), np.eye(12), rtol=0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [-0.2, -0.13, 0.0, 0.07, 0.2])
+def test_gate_nodes__shifted_cells_on_wires(shift):
+    """Gains of cells with another Dirac point, bent by a series resistance up to three times the cell's."""
+    nodes = GateNodes(CELL, 14)
+    for bend in (0.0, 0.1, 0.6, 2.5):
+
+        def seen(gain, bend=bend):
+            other = CELL.gain_with_offset(CELL.gate_voltage(gain), shift)
+            return other / (1.0 + bend * other)
+
+        np.testing.assert_allclose(nodes.mix(BETWEEN) @ seen(nodes.gains), seen(BETWEEN), rtol=0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gain", "gate"])
+@pytest.mark.parametrize("gain", [0.0, 0.5 * LOW, 1.001 * HIGH, 1.0])
+def test_mix__refuses_to_extrapolate(kind, gain):
+    with pytest.raises(ParameterError, match=r"gain must lie between 0\.0106\d+ and 0\.917\d+, got"):
+        nodes_of(kind, 6).mix(np.array([0.5, gain]))
+
+
+@pytest.mark.parametrize("kind", ["gain", "gate"])
+def test_mix__takes_rounded_ends_and_nothing(kind):
+    nodes = nodes_of(kind, 6)
+    np.testing.assert_allclose(nodes.mix(np.array([LOW * (1 - 1e-12)]))[0], np.eye(6)[0], atol=1e-9)
+    assert nodes.mix(np.empty((0, 3))).shape == (0, 3, 6)
+    with pytest.raises(ParameterError, match="nan"):
+        nodes.mix(np.array([np.nan]))
+
+
+def test_nodes__bad_values_are_refused():
+    with pytest.raises(ParameterError, match="count must be ≥ 2, got 1"):
+        GainNodes(0.1, 0.9, 1)
+    with pytest.raises(ParameterError, match=r"high must be > 0\.5, got 0\.5"):
+        GainNodes(0.5, 0.5, 4)
+    with pytest.raises(ParameterError, match=r"low must be ≥ 0, got -0\.1"):
+        GainNodes(-0.1, 0.5, 4)
+    with pytest.raises(ParameterError, match="count must be ≥ 2, got 1"):
+        GateNodes(CELL, 1)
+    with pytest.raises(ParameterError, match=r"reach must be ≥ 0 V, got -0\.1 V"):
+        GateNodes(CELL, 4, reach=-0.1)
+    with pytest.raises(ParameterError, match="cell must be gated"):
+        GateNodes(Resistor(), 4)
+
+
+# ---- families ----
+
+
+@pytest.mark.parametrize(("count", "entries", "columns"), [(8, 5e-4, 3e-4), (10, 1e-4, 8e-5), (14, 1e-5, 5e-6)])
+def test_gate_nodes__error_on_wires_with_shifted_cells(direct, count, entries, columns):
+    """Measured for reach 0.2 V: 3e-4, 5e-5, 3e-6 of the largest entry; 1.7e-4, 4e-5, 2e-6 of a column's full current.
+
+    No choice of 10 nodes does much better: the best 10 functions for cells shifted by up to 0.2 V leave about 2e-5.
+    """
+    entry, column, _ = misses(direct, GateNodes(CELL, count))
+    assert entry < entries
+    assert column < columns
+
+
+@pytest.mark.parametrize("count", [6, 10, 14])
+def test_gate_nodes__error_estimate_bounds_the_error(direct, count):
+    """The last two terms are at least the error, and not more than 30 times it."""
+    entry, _, estimate = misses(direct, GateNodes(CELL, count))
+    assert entry < estimate < 30.0 * entry
+
+
+@pytest.mark.parametrize("count", [6, 10, 14])
+def test_gain_nodes__error_estimate_is_within_a_factor_of_4(direct, count):
+    """Shifted cells bend near the Dirac point, where Chebyshev nodes in √gain are few: 1e-3 of full scale with 10."""
+    entry, _, estimate = misses(direct, GainNodes(LOW, HIGH, count))
+    assert estimate / 4.0 < entry < 4.0 * estimate
+    assert entry > 5.0 * misses(direct, GateNodes(CELL, count))[0]
+
+
+@pytest.mark.parametrize("kind", ["gain", "gate"])
+def test_family__equal_cells_converge_fast(kind):
+    """Without shifts only wires and series resistance bend the gain: 10 nodes are exact to 1e-6 of full scale."""
+    wires = Wires(2.8, 2.8, 2.8, 2.8)
+    case = (*written(6, wires, offset=0.0), wires)
+    nodes = nodes_of("gain", 10) if kind == "gain" else GateNodes(CELL, 10, reach=0.0)
+    entry, column, _ = misses(case, nodes)
+    assert entry < 1e-6
+    assert column < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["gain", "gate"])
+def test_family__exact_at_nodes(kind, direct):
+    conductances, _, wires = direct
+    nodes = nodes_of(kind, 5)
+    family = transfer_family(conductances, nodes, wires)
+    single = transfer_matrix(conductances(nodes.gains[3]), wires)
+    np.testing.assert_allclose(family.at(nodes.gains[3]), single, rtol=0.0, atol=1e-10 * single.max())
+
+
+def test_family__ideal_cells_are_linear_in_the_gain(rng):
+    """Two nodes tell all."""
+    cell = ideal_adaptive()
+    g = rng.uniform(cell.g_min, cell.g_max, (6, 5))
+    nodes = GateNodes(cell, 2)
+    family = transfer_family(lambda gain: cell.terminal_conductance(g, gain, 0.1), nodes, Wires(0, 0, 0, 0))
+    gains = np.array([[cell.gain_low, 0.3], [0.5, cell.gain_high]])
+    np.testing.assert_allclose(family.at(gains), gains[..., None, None] * g, rtol=1e-12)
+
+
+def test_family__estimate_of_what_is_exact_is_nothing(rng):
+    """A function that three nodes hold leaves no tail in eight."""
+    g = rng.uniform(1e-6, 1e-5, (4, 3))
+    nodes = GainNodes(LOW, HIGH, 8)
+    assert Family(nodes, nodes.gains[:, None, None] * g).error < 1e-15
+    nodes = GateNodes(CELL, 8)
+    assert Family(nodes, nodes.gains[:, None, None] * g).error < 1e-9
