@@ -22,6 +22,7 @@ from devices.cells import Cell
 from devices.errors import ParameterError
 
 SHIFTS = 12  # Dirac points between -reach and reach that gate nodes are fitted to, ours
+RARITY = 2.0  # shifts s count exp(-2 (s / reach)²), as large ones are in few cells, ours
 BENDS = (0.0, 0.3, 1.0, 3.0)  # series resistance over cell resistance, as lines of an array show it, ours
 GRID = 150  # gate voltages of the fit, evenly spaced in Fermi level, ours
 FILL = 1e-8  # size of the polynomials that take over when fewer functions than nodes are left to fit, ours
@@ -158,8 +159,9 @@ def _fitted(cell: Cell, count: int, reach: float) -> _Fit:
     functions = _functions(cell, v_gate, count, reach)
     plain, upper = np.linalg.qr(functions[:, :2])
     inward = plain.T @ functions[:, 2:]
-    left, sizes, right = np.linalg.svd(functions[:, 2:] - plain @ inward, full_matrices=False)
-    more = right[: count - 2].T / sizes[: count - 2]
+    counted = np.concatenate([np.tile(np.exp(-RARITY * _shifts() ** 2), len(BENDS)), np.ones(count - 1)])
+    left, sizes, right = np.linalg.svd((functions[:, 2:] - plain @ inward) * counted, full_matrices=False)
+    more = counted[:, None] * right[: count - 2].T / sizes[: count - 2]
     to_basis = np.zeros((functions.shape[1], count))
     to_basis[:2, :2] = np.linalg.inv(upper)
     to_basis[:2, 2:] = -to_basis[:2, :2] @ inward @ more
@@ -174,14 +176,19 @@ def _fitted(cell: Cell, count: int, reach: float) -> _Fit:
 def _functions(cell: Cell, v_gate: FloatArray, count: int, reach: float) -> FloatArray:
     """Return 1, the gain, shifted and bent gains, and small polynomials in √gain at gate voltages: (len, functions)."""
     gain = cell.gate_gain(v_gate)
-    shifts = reach * np.cos(np.pi * (np.arange(SHIFTS) + 0.5) / SHIFTS)
-    shifted = cell.gate_gain(v_gate[:, None] - shifts)
+    shifted = cell.gate_gain(v_gate[:, None] - reach * _shifts())
     low, high = np.sqrt(cell.gain_low), np.sqrt(cell.gain_high)
     x = np.clip((2.0 * np.sqrt(gain) - low - high) / (high - low), -1.0, 1.0)
     return np.column_stack([
         np.ones_like(gain), gain, *(shifted / (1.0 + bend * shifted) for bend in BENDS),
         FILL * np.cos(np.arccos(x)[:, None] * np.arange(1, count)),
     ])  # fmt: skip
+
+
+def _shifts() -> FloatArray:
+    """Shifts (SHIFTS,) over the reach, dense at its ends."""
+    out: FloatArray = np.cos(np.pi * (np.arange(SHIFTS) + 0.5) / SHIFTS)
+    return out
 
 
 def _inside(gain: FloatArray, low: float, high: float) -> FloatArray:
