@@ -7,6 +7,7 @@ normal pairs by Box and Muller, Ann. Math. Stat. 29 (1958) 610.
 import numpy as np
 import numpy.typing as npt
 
+from devices.errors import ParameterError
 from devices.jit import kernel
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -38,7 +39,12 @@ def normal_pair(key: np.uint64, index: int) -> tuple[float, float]:
 
 
 def stream_keys(seed: int, labels: tuple[str, ...], indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """Return one 64-bit key per index for the stream named by `labels` under `seed`."""
+    """Return one 64-bit key per index for the stream named by `labels` under `seed`.
+
+    Raises ParameterError without a label: seed and index would mix alike, and streams of two seeds could meet.
+    """
+    if not any(labels):
+        raise ParameterError(f"labels must name the stream with at least one letter, got {labels!r}")
     words = np.frombuffer("\0".join(labels).encode(), dtype=np.uint8)
     key = np.uint64(_fold(np.uint64(seed & 0xFFFFFFFFFFFFFFFF), words))
     return _fan(key, np.ascontiguousarray(indices, dtype=np.int64))
