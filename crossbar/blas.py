@@ -4,12 +4,16 @@ The routines are bound by name, so that kernels which call them can be cached on
 are C-ordered; Fortran sees them transposed, so a lower triangle here is an upper one there.
 """
 
+from contextlib import AbstractContextManager
+from functools import cache
+
 import llvmlite.binding
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  (binds the C-level table that is read below)
 import scipy.linalg.cython_lapack  # noqa: F401
 from numba import types
 from numba.extending import get_cython_function_address
+from threadpoolctl import ThreadpoolController
 
 from devices.aliases import FloatArray
 from devices.jit import kernel
@@ -27,6 +31,21 @@ _dpotrf = _bind("cython_lapack", "dpotrf", 5)
 _dtrsm = _bind("cython_blas", "dtrsm", 11)
 _dsyrk = _bind("cython_blas", "dsyrk", 10)
 _dgemm = _bind("cython_blas", "dgemm", 13)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Return a context in which every BLAS, NumPy's too, stays on the calling thread.
+
+    For kernels that are parallel themselves, for many small products (waking threads costs more than it brings), and
+    for results that no number of threads changes.
+    """
+    context: AbstractContextManager[object] = _libraries().limit(limits=1)
+    return context
 
 
 @kernel

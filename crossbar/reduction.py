@@ -8,12 +8,11 @@ m = rows, n = columns, t = arrays of equal shape, p = ports
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numba import prange
-from threadpoolctl import ThreadpoolController
 
+from crossbar.blas import one_blas_thread
 from crossbar.multiport import LANES, SHARED, STRIP_COLUMN, STRIP_ROW, join, join_lanes, join_last, strip
 from crossbar.plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, plan
 from crossbar.wires import Wires
@@ -136,11 +135,6 @@ def _extract(buffer: FloatArray, root: int, sides: IntArray, transfer: FloatArra
             transfer[i, j] = total
 
 
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
-
-
 @dataclass(frozen=True)
 class Border:
     """What the kernels need of the wires of an m × n array."""
@@ -217,7 +211,7 @@ def transfer_matrices(g: FloatArray, wires: Wires) -> FloatArray:
     root = steps.root
     transfers = np.empty_like(g)
     sides = np.array(root.counts, dtype=np.int64)
-    with _blas().limit(limits=1):
+    with one_blas_thread():
         failed = _reduce_many(
             g, steps.leaf_ops, steps.classes, steps.groups, steps.leaves, steps.ops, steps.buffer,
             steps.work, *at.scalars, *at.lines, root.start, sides,
@@ -265,7 +259,7 @@ def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
     at = border(wires, m, n)
     steps = plan(m, n, at.ends, TASKS)
     buffer = np.empty(steps.buffer)
-    with _blas().limit(limits=1):
+    with one_blas_thread():
         failed = _reduce_one(
             g, steps.leaf_ops, steps.classes, steps.groups, steps.leaves, steps.ops, steps.tasks, steps.work,
             *at.scalars, *at.lines, buffer,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossbar.activity import Activity
+from crossbar.blas import one_blas_thread
 from crossbar.streams import stream_keys
 from devices import checks
 from devices.aliases import FloatArray, IntArray
@@ -72,22 +73,23 @@ def run(
     checks.whole("seed", seed, minimum=0)
     sums: dict[str, _Sums] = {}
     logits, exact = [], []
-    for start in range(0, len(images), batch):
-        part = images[start : start + batch]
-        reference = program.folded.activations(part)
-        indices = np.arange(start, start + len(part))
-        values = {INPUT: part}
-        for layer in program.folded.layers:
-            inputs = [values[source] for source in layer.inputs]
-            output, activity, shares = _layer(chip, layer, inputs, seed, indices)
-            values[layer.name] = output
-            at = sums.setdefault(layer.name, _Sums(layer))
-            at.add(output, reference[layer.name], layer.apply(*inputs), activity, shares)
-        last = program.folded.layers[-1].name
-        logits.append(values[last])
-        exact.append(reference[last])
-        if progress is not None:
-            progress(start + len(part))
+    with one_blas_thread():
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            reference = program.folded.activations(part)
+            indices = np.arange(start, start + len(part))
+            values = {INPUT: part}
+            for layer in program.folded.layers:
+                inputs = [values[source] for source in layer.inputs]
+                output, activity, shares = _layer(chip, layer, inputs, seed, indices)
+                values[layer.name] = output
+                at = sums.setdefault(layer.name, _Sums(layer))
+                at.add(output, reference[layer.name], layer.apply(*inputs), activity, shares)
+            last = program.folded.layers[-1].name
+            logits.append(values[last])
+            exact.append(reference[last])
+            if progress is not None:
+                progress(start + len(part))
     traces = tuple(each.trace(len(images)) for each in sums.values())
     empty = np.empty((0, len(program.network.classes)))
     return RunResult(chip, np.concatenate([empty, *logits]), np.concatenate([empty, *exact]), traces)

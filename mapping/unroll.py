@@ -8,13 +8,12 @@ Position order: position = y * output_width + x.
 # b = batch, c = channels, h, w = height, width of a map, n = columns, p = positions, r = rows
 
 import math
-from functools import cache
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
+from crossbar.blas import one_blas_thread
 from devices.aliases import FloatArray
 from devices.checks import whole
 from devices.errors import ParameterError
@@ -136,11 +135,5 @@ def _product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
 
 def _products(rows: FloatArray, matrices: FloatArray) -> FloatArray:
     """(b, p, r) @ (b, r, n), on one thread: waking threads for many small products costs more than it brings."""
-    with _blas().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         return rows @ matrices
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """Find the loaded BLAS libraries once."""
-    return ThreadpoolController()
