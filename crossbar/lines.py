@@ -119,8 +119,8 @@ def _hold(lines: Lines, v: FloatArray, x: FloatArray) -> None:
 
 
 @kernel
-def _row_voltages(rows: Lines, g: FloatArray, c: FloatArray, v: FloatArray, out: FloatArray, work: FloatArray) -> None:
-    """Voltages (q, m) of the row nodes for column voltages `c` and sources `v` (m,)."""
+def _into_rows(g: FloatArray, c: FloatArray, out: FloatArray, work: FloatArray) -> None:
+    """Current (q, m) that the cells carry from the column voltages `c` into rows at 0 V."""
     _transpose_product(g, c, work)
     if len(out) == 1 and len(work) > 1:
         out[0] = 0.0
@@ -129,14 +129,21 @@ def _row_voltages(rows: Lines, g: FloatArray, c: FloatArray, v: FloatArray, out:
                 out[0, i] += work[j, i]
     else:
         out[:] = work
+
+
+@kernel
+def _row_voltages(rows: Lines, g: FloatArray, c: FloatArray, v: FloatArray, out: FloatArray, work: FloatArray) -> None:
+    """Voltages (q, m) of the row nodes for column voltages `c` and sources `v` (m,)."""
+    _into_rows(g, c, out, work)
     _inject(rows, v, out)
-    _clear_held(rows, out)
+    clear_held(rows, out)
     sweep(rows, out)
     _hold(rows, v, out)
 
 
 @kernel
-def _clear_held(lines: Lines, x: FloatArray) -> None:
+def clear_held(lines: Lines, x: FloatArray) -> None:
+    """Take what arrives at the held nodes out of `x` (q, k): their terminals absorb it."""
     q = len(x)
     for line in range(x.shape[1]):
         if lines.fixed_near[line] > 0.0:
@@ -165,11 +172,12 @@ def _into_columns(columns: Lines, g: FloatArray, r: FloatArray, c: FloatArray, o
             current = columns.segment * (c[i, j] - c[i + 1, j])
             out[i, j] -= current
             out[i + 1, j] += current
-    _clear_held(columns, out)
+    clear_held(columns, out)
 
 
 @kernel
-def _dot(a: FloatArray, b: FloatArray) -> float:
+def dot(a: FloatArray, b: FloatArray) -> float:
+    """Sum of the products of two arrays' elements."""
     total = np.zeros(a.shape[1])
     for i in range(len(a)):
         for j in range(a.shape[1]):
@@ -178,7 +186,8 @@ def _dot(a: FloatArray, b: FloatArray) -> float:
 
 
 @kernel
-def _largest(a: FloatArray) -> float:
+def largest(a: FloatArray) -> float:
+    """Largest magnitude in an array."""
     most = 0.0
     for i in range(len(a)):
         for j in range(a.shape[1]):
@@ -187,31 +196,29 @@ def _largest(a: FloatArray) -> float:
 
 
 @kernel
-def _solve_input(
-    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, tolerance: float, most_steps: int,
-    c: FloatArray, r: FloatArray,
+def _descend(
+    g: FloatArray, rows: Lines, columns: Lines, left: FloatArray, absolute: float, relative: float, most_steps: int,
+    c: FloatArray,
 ) -> int:  # fmt: skip
-    """Column voltages `c` (q, n) and row voltages `r` (q, m) of one input; returns the steps, or -1 if too few."""
-    none = np.zeros(len(v))
-    work = np.empty((g.shape[1], g.shape[0]))
-    left, z, p, turned = np.empty_like(c), np.empty_like(c), np.empty_like(c), np.empty_like(r)
-    scale = np.abs(v).max()
-    c[:] = 0.0
-    _row_voltages(rows, g, c, v, r, work)
-    if scale == 0.0:
-        return 0
-    _into_columns(columns, g, r, c, left)
+    """Add to `c` (q, n) what the currents `left` (q, n) [A] at the column nodes raise; returns the steps.
+
+    Conjugate gradients on the column nodes, until the next correction of a node is at most `absolute` [V], or
+    `relative` of the first one.  `left` comes out as the remainder.
+    """
+    none, work = np.zeros(g.shape[0]), np.empty((g.shape[1], g.shape[0]))
+    z, p, applied = np.empty_like(c), np.empty_like(c), np.empty_like(c)
+    turned = np.empty((len(rows.inverse), g.shape[0]))
     z[:] = left
     sweep(columns, z)
     p[:] = z
-    now = _dot(left, z)
+    now = dot(left, z)
+    limit = max(absolute, relative * largest(z))
     steps = 0
-    applied = np.empty_like(c)
-    while steps < most_steps and now > 0.0 and _largest(z) > tolerance * scale:
+    while steps < most_steps and now > 0.0 and largest(z) > limit:
         steps += 1
         _row_voltages(rows, g, p, none, turned, work)
         _into_columns(columns, g, turned, p, applied)  # minus the operator
-        length = -_dot(p, applied)
+        length = -dot(p, applied)
         if length <= 0.0:
             break
         step = now / length
@@ -221,18 +228,92 @@ def _solve_input(
                 left[i, j] += step * applied[i, j]
         z[:] = left
         sweep(columns, z)
-        before, now = now, _dot(left, z)
+        before, now = now, dot(left, z)
         turn = now / before
         for i in range(len(c)):
             for j in range(c.shape[1]):
                 p[i, j] = z[i, j] + turn * p[i, j]
+    return steps
+
+
+@kernel
+def solve_sources(
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, tolerance: float, most_steps: int,
+    r: FloatArray, c: FloatArray,
+) -> int:  # fmt: skip
+    """Voltages of the row nodes `r` (q, m) and column nodes `c` (q, n) of one input `v` (m,) [V].
+
+    Returns the steps, or -1 if the last correction is above 100 `tolerance` of the largest source.
+    """
+    work = np.empty((g.shape[1], g.shape[0]))
+    left = np.empty_like(c)
+    scale = np.abs(v).max()
+    c[:] = 0.0
+    _row_voltages(rows, g, c, v, r, work)
+    if scale == 0.0:
+        return 0
+    _into_columns(columns, g, r, c, left)
+    steps = _descend(g, rows, columns, left, tolerance * scale, 0.0, most_steps, c)
     _row_voltages(rows, g, c, v, r, work)
     _into_columns(columns, g, r, c, left)  # one plain correction from the true remainder
-    z[:] = left
-    sweep(columns, z)
-    c += z
+    sweep(columns, left)
+    c += left
     _row_voltages(rows, g, c, v, r, work)
-    return steps if _largest(z) <= 100.0 * tolerance * scale else -1
+    return steps if largest(left) <= 100.0 * tolerance * scale else -1
+
+
+@kernel
+def solve_injected(
+    g: FloatArray, rows: Lines, columns: Lines, into_rows: FloatArray, into_columns: FloatArray,
+    relative: float, most_steps: int, r: FloatArray, c: FloatArray,
+) -> int:  # fmt: skip
+    """Voltages `r` (q, m), `c` (q, n) that currents (q, m), (q, n) [A] put into the nodes raise, all sources at 0 V.
+
+    `relative`: last correction over the first one.  Returns the steps.
+    """
+    work = np.empty((g.shape[1], g.shape[0]))
+    left = np.empty_like(c)
+    r[:] = into_rows
+    clear_held(rows, r)
+    sweep(rows, r)
+    c[:] = 0.0
+    _into_columns(columns, g, r, c, left)
+    left += into_columns
+    clear_held(columns, left)
+    steps = _descend(g, rows, columns, left, 0.0, relative, most_steps, c)
+    _into_rows(g, c, r, work)
+    r += into_rows
+    clear_held(rows, r)
+    sweep(rows, r)
+    return steps
+
+
+@kernel
+def left_over(lines: Lines, nodes: FloatArray, terminals: FloatArray, arriving: FloatArray, out: FloatArray) -> float:
+    """Fill the current (q, k) [A] left over at each free node; returns the largest current of a wire segment [A].
+
+    nodes: (q, k) [V]; terminals: (k,) [V] beyond both ends; arriving: (q', k) [A] from the cells.
+    """
+    q, k = nodes.shape
+    most = 0.0
+    if q == len(arriving):
+        out[:] = arriving
+    else:
+        out[:] = 0.0
+        for i in range(len(arriving)):
+            for line in range(k):
+                out[0, line] += arriving[i, line]
+    for line in range(k):
+        out[0, line] += lines.near[line] * (terminals[line] - nodes[0, line])
+        out[q - 1, line] += lines.far[line] * (terminals[line] - nodes[q - 1, line])
+    for i in range(q - 1):
+        for line in range(k):
+            current = lines.segment * (nodes[i, line] - nodes[i + 1, line])
+            out[i, line] -= current
+            out[i + 1, line] += current
+            most = max(most, abs(current))
+    clear_held(lines, out)
+    return most
 
 
 @kernel(parallel=True)
@@ -244,7 +325,7 @@ def solve_inputs(
     m, n = g.shape
     for k in prange(len(v)):
         c, r = np.empty((len(columns.inverse), n)), np.empty((len(rows.inverse), m))
-        steps[k] = _solve_input(g, rows, columns, v[k], tolerance, most_steps, c, r)
+        steps[k] = solve_sources(g, rows, columns, v[k], tolerance, most_steps, r, c)
         for i in range(m):
             for j in range(n):
                 v_rows[k, i, j] = r[j if len(r) > 1 else 0, i]
