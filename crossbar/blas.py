@@ -9,7 +9,7 @@ from functools import cache
 
 import llvmlite.binding
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  (binds the C-level table that is read below)
+import scipy.linalg.cython_blas  # (binds the C-level table that is read below)
 import scipy.linalg.cython_lapack  # noqa: F401
 from numba import types
 from numba.extending import get_cython_function_address

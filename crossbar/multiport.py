@@ -258,7 +258,7 @@ def join_lanes(merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray
 
 @kernel
 def _eliminate(merge: IntArray, a: FloatArray, b: FloatArray, x: FloatArray, s: FloatArray) -> int:
-    """Factorise the shared nodes' matrix into `s` and leave L⁻¹ times their couplings to the kept ports in `x` (s, p)."""
+    """Factorise the shared nodes' matrix into `s`; leave L⁻¹ times their couplings to the kept ports in `x` (s, p)."""
     size, p = merge[SHARED], merge[PORTS]
     matrix, total = s[: size * size].reshape(size, size), s[size * size : (size + 1) * size]
     kept = x[: size * p].reshape(size, p)

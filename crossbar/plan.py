@@ -143,7 +143,7 @@ class _Tape:
         return out
 
     def _join(self, a: Block, b: Block, out: Block, sideways: bool, together: bool) -> None:
-        doubled = (TOP, BOTTOM) if sideways else (LEFT, RIGHT)  # sides to which both blocks contribute one after another
+        doubled = (TOP, BOTTOM) if sideways else (LEFT, RIGHT)  # sides to which both blocks contribute in turn
         line = LEFT if sideways else BOTTOM  # where lines of 0 Ω have their only ports
         owner = {LEFT: 0, RIGHT: 1, TOP: 0, BOTTOM: 1}
         segments: list[list[int]] = []
@@ -157,7 +157,8 @@ class _Tape:
                 segments.append([source, block.first(side), block.counts[side], out.first(side) + shift])
                 shift += block.counts[side] if side in doubled else 0
         shared = 0 if together else a.counts[RIGHT if sideways else BOTTOM]
-        op = [shared, a.ports, b.ports, out.ports, a.start, b.start, out.start, len(segments), *sum(segments, [])]
+        op = [shared, a.ports, b.ports, out.ports, a.start, b.start, out.start, len(segments)]
+        op.extend(number for segment in segments for number in segment)
         self.ops.append(op + [0] * (MERGE_WIDTH - len(op)))
         padded = -(-shared // 4) * 4
         self.work = max(self.work, padded * out.ports, (shared + 1) * shared)

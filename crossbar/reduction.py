@@ -7,13 +7,15 @@ Cholesky factor, one triangular solve and one rank-k update. The order of the me
 m = rows, n = columns, t = arrays of equal shape, p = ports
 """
 
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numba import prange
 
 from crossbar.blas import one_blas_thread
-from crossbar.multiport import LANES, SHARED, STRIP_COLUMN, STRIP_ROW, join, join_lanes, join_last, strip
+from crossbar.multiport import SHARED, STRIP_COLUMN, STRIP_ROW, join, join_lanes, join_last, strip
 from crossbar.plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, plan
 from crossbar.wires import Wires
 from devices import checks
@@ -25,96 +27,51 @@ TASKS = 8  # subtrees of one array that are reduced in parallel
 
 
 @kernel
-def _reduce_group(
-    group: IntArray, g: FloatArray, leaf_ops: IntArray, classes: IntArray, leaves: IntArray,
+def _reduce_leaves(
+    groups: IntArray, g: FloatArray, leaf_ops: IntArray, classes: IntArray, leaves: IntArray,
     half_row: float, between: float, half_column: float,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
 ) -> None:  # fmt: skip
-    """Reduce LANES leaves of one class side by side and put each into the buffer with its ports in their order."""
-    kind = classes[group[0]]
-    first, n_ops, root, counts, size, work = kind[0], kind[1], kind[2], kind[3:7], kind[7], kind[8]
-    v = len(group) - 1
-    lanes = np.empty(size * v)
-    x, s = np.empty(work * v), np.empty(work * v)
-    rows, columns = np.empty(v, dtype=np.int64), np.empty(v, dtype=np.int64)
-    for op in range(first, first + n_ops):
-        row = leaf_ops[op]
-        if row[SHARED] < 0:
-            for lane in range(v):
-                rows[lane] = leaves[group[1 + lane], 0] + row[STRIP_ROW]
-                columns[lane] = leaves[group[1 + lane], 1] + row[STRIP_COLUMN]
-            strip(
-                row, g, rows, columns, half_row, between, half_column, left, right, top, bottom, lanes
-            )  # fmt: skip
-        else:
-            join_lanes(row, lanes, x, s, v)
-    p = counts.sum()
-    block = lanes[root * v : (root + p * p) * v].reshape(p, p, v)
-    place = np.empty(p, dtype=np.int64)
-    for lane in range(v):
-        leaf = leaves[group[1 + lane]]
-        port = 0
-        for side in range(4):
-            for k in range(counts[side]):
-                place[port] = leaf[3 + side] + k
-                port += 1
-        out = buffer[leaf[2] : leaf[2] + p * p].reshape(p, p)
-        for i in range(p):
-            for j in range(i):
-                out[max(place[i], place[j]), min(place[i], place[j])] = block[i, j, lane]
+    """Reduce groups of leaves of one class side by side and put each leaf into the buffer, its ports in their order."""
+    for group in groups:
+        kind = classes[group[0]]
+        first, n_ops, root, counts, size, work = kind[0], kind[1], kind[2], kind[3:7], kind[7], kind[8]
+        v = len(group) - 1
+        lanes = np.empty(size * v)
+        x, s = np.empty(work * v), np.empty(work * v)
+        rows, columns = np.empty(v, dtype=np.int64), np.empty(v, dtype=np.int64)
+        for op in range(first, first + n_ops):
+            row = leaf_ops[op]
+            if row[SHARED] < 0:
+                for lane in range(v):
+                    rows[lane] = leaves[group[1 + lane], 0] + row[STRIP_ROW]
+                    columns[lane] = leaves[group[1 + lane], 1] + row[STRIP_COLUMN]
+                strip(row, g, rows, columns, half_row, between, half_column, left, right, top, bottom, lanes)
+            else:
+                join_lanes(row, lanes, x, s, v)
+        p = counts.sum()
+        block = lanes[root * v : (root + p * p) * v].reshape(p, p, v)
+        place = np.empty(p, dtype=np.int64)
+        for lane in range(v):
+            leaf = leaves[group[1 + lane]]
+            port = 0
+            for side in range(4):
+                for k in range(counts[side]):
+                    place[port] = leaf[3 + side] + k
+                    port += 1
+            out = buffer[leaf[2] : leaf[2] + p * p].reshape(p, p)
+            for i in range(p):
+                for j in range(i):
+                    out[max(place[i], place[j]), min(place[i], place[j])] = block[i, j, lane]
 
 
 @kernel
-def _run(ops: IntArray, first: int, last: int, buffer: FloatArray, x: FloatArray, s: FloatArray) -> int:
+def _join_all(ops: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray) -> int:
+    """Run merges one after another; returns how many failed."""
     failed = 0
-    for op in range(first, last):
-        failed += join(ops[op], buffer, x, s)
+    for op in ops:
+        failed += join(op, buffer, x, s)
     return failed
-
-
-@kernel(parallel=True)
-def _reduce_one(
-    g: FloatArray, leaf_ops: IntArray, classes: IntArray, groups: IntArray, leaves: IntArray, ops: IntArray,
-    tasks: IntArray, work: int,
-    half_row: float, between: float, half_column: float,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
-) -> int:  # fmt: skip
-    """Reduce the leaves, then the tasks of one array, each in parallel; returns the number of failed merges."""
-    for k in prange(len(groups)):
-        _reduce_group(
-            groups[k], g, leaf_ops, classes, leaves, half_row, between, half_column, left, right, top, bottom, buffer
-        )
-    failed = np.zeros(len(tasks) - 1, dtype=np.int64)
-    for k in prange(len(tasks) - 1):
-        x, s = np.empty(work), np.empty(work)
-        failed[k] = _run(ops, tasks[k], tasks[k + 1], buffer, x, s)
-    return int(failed.sum())
-
-
-@kernel(parallel=True)
-def _reduce_many(
-    g: FloatArray, leaf_ops: IntArray, classes: IntArray, groups: IntArray, leaves: IntArray, ops: IntArray,
-    size: int, work: int,
-    half_row: float, between: float, half_column: float,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
-    root: int, sides: IntArray, threads: int, transfers: FloatArray,
-) -> int:  # fmt: skip
-    """Reduce t arrays, one per thread at a time; returns the number of failed merges."""
-    failed = np.zeros(threads, dtype=np.int64)
-    for thread in prange(threads):
-        buffer, x, s = np.empty(size), np.empty(work), np.empty(work)
-        for t in range(thread, len(g), threads):
-            for k in range(len(groups)):
-                _reduce_group(
-                    groups[k], g[t], leaf_ops, classes, leaves, half_row, between, half_column,
-                    left, right, top, bottom, buffer,
-                )  # fmt: skip
-            if len(ops) > 0:
-                failed[thread] += _run(ops, 0, len(ops) - 1, buffer, x, s)
-                failed[thread] += join_last(ops[len(ops) - 1], buffer, x, s, sides, transfers[t])
-            else:
-                _extract(buffer, root, sides, transfers[t])
-    return int(failed.sum())
 
 
 @kernel
@@ -208,17 +165,35 @@ def transfer_matrices(g: FloatArray, wires: Wires) -> FloatArray:
     if at.ends.joined_row or at.ends.joined_column:
         return np.array([transfer_matrix(each, wires) for each in g]).reshape(g.shape)
     steps = plan(m, n, at.ends)
-    root = steps.root
+    root, sides = steps.root, np.array(steps.root.counts, dtype=np.int64)
     transfers = np.empty_like(g)
-    sides = np.array(root.counts, dtype=np.int64)
+    workers = max(min(threads(), t), 1)
+
+    def reduce_some(first: int) -> int:
+        buffer, x, s = np.empty(steps.buffer), np.empty(steps.work), np.empty(steps.work)
+        failed = 0
+        for each, transfer in zip(g[first::workers], transfers[first::workers], strict=True):
+            _reduce_leaves(
+                steps.groups, each, steps.leaf_ops, steps.classes, steps.leaves, *at.scalars, *at.lines, buffer
+            )
+            if len(steps.ops):
+                failed += _join_all(steps.ops[:-1], buffer, x, s)
+                failed += join_last(steps.ops[-1], buffer, x, s, sides, transfer)
+            else:
+                _extract(buffer, root.start, sides, transfer)
+        return failed
+
     with one_blas_thread():
-        failed = _reduce_many(
-            g, steps.leaf_ops, steps.classes, steps.groups, steps.leaves, steps.ops, steps.buffer,
-            steps.work, *at.scalars, *at.lines, root.start, sides,
-            min(threads(), t), transfers,
-        )  # fmt: skip
-    _check(failed, g, wires)
+        _check(sum(_in_threads(reduce_some, range(workers))), g, wires)
     return transfers
+
+
+def _in_threads(work: Callable[[Any], int], items: Iterable[Any]) -> list[int]:
+    """Call `work`, whose kernels release the interpreter's lock, with each item, threads() of them at a time."""
+    if threads() == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads()) as pool:
+        return list(pool.map(work, items))
 
 
 @dataclass(frozen=True)
@@ -259,12 +234,18 @@ def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
     at = border(wires, m, n)
     steps = plan(m, n, at.ends, TASKS)
     buffer = np.empty(steps.buffer)
+
+    def reduce_leaves(groups: IntArray) -> int:
+        _reduce_leaves(groups, g, steps.leaf_ops, steps.classes, steps.leaves, *at.scalars, *at.lines, buffer)
+        return 0
+
+    def run_merges(ops: IntArray) -> int:
+        return int(_join_all(ops, buffer, np.empty(steps.work), np.empty(steps.work)))
+
     with one_blas_thread():
-        failed = _reduce_one(
-            g, steps.leaf_ops, steps.classes, steps.groups, steps.leaves, steps.ops, steps.tasks, steps.work,
-            *at.scalars, *at.lines, buffer,
-        )  # fmt: skip
-    failed += _run(steps.ops, steps.tasks[-1], len(steps.ops), buffer, np.empty(steps.work), np.empty(steps.work))
+        _in_threads(reduce_leaves, np.array_split(steps.groups, TASKS))
+        failed = sum(_in_threads(run_merges, np.split(steps.ops, steps.tasks[1:])[:-1]))
+    failed += run_merges(steps.ops[steps.tasks[-1] :])
     _check(failed, g, wires)
     root = steps.root
     couplings = buffer[root.start : root.start + root.size].reshape(root.ports, root.ports)

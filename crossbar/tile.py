@@ -21,7 +21,7 @@ from devices.cells import Cell
 from devices.errors import ParameterError
 from devices.noise import ReadNoise
 
-#: Variances are nearly quadratic (white) and linear (1/f) in the gate coordinate; three nodes keep the sums over a column to 3 %, ours
+#: Variances are nearly quadratic (white) and linear (1/f) in √gain: three nodes keep a column's sum to 3 %, ours
 NOISE_NODES = 3
 
 

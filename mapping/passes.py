@@ -187,7 +187,8 @@ def typical_gains(shares: FloatArray | None, hardware: Hardware) -> FloatArray:
     if shares is None:
         return np.array([cell.gain_high])
     typical = (shares**2).sum(0) / np.maximum(shares.sum(0), 1e-12)
-    return cell.gain_low + typical * (cell.gain_high - cell.gain_low)
+    gains: FloatArray = cell.gain_low + typical * (cell.gain_high - cell.gain_low)
+    return gains
 
 
 def compensate(
@@ -231,6 +232,5 @@ def _transfers(pieces: Sequence[FloatArray], hardware: Hardware) -> list[FloatAr
     for shape in sorted(shapes):
         members = [index for index, piece in enumerate(pieces) if piece.shape[1:] == shape]
         reduced = transfer_matrices(np.concatenate([pieces[index] for index in members]), hardware.wires)
-        for index, w in zip(members, np.split(reduced, len(members)), strict=True):
-            out[index] = w
+        out |= dict(zip(members, np.split(reduced, len(members)), strict=True))
     return [out[index] for index in range(len(pieces))]

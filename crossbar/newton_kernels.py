@@ -1,0 +1,194 @@
+"""Kernels that solve arrays of nonlinear cells: Newton on Kirchhoff's current law, lines.py inside every step.
+
+b = batch, m = rows, n = columns; q nodes along a line, 1 where a line without resistance is one node; row nodes are
+stored as (q, m), column nodes as (q, n), as in crossbar/lines.py.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from crossbar.lines import Lines, dot, factorise_lines, largest, left_over, solve_injected, solve_sources
+from devices.aliases import BoolArray, FloatArray, IntArray
+from devices.jit import kernel
+from devices.laws import gated_current
+
+LOOSEST = 1e-2  # relative error of a Newton step, docs/equations/newton.md eq. 6 (ours)
+START = 1e-3  # relative error of the linear solve that begins (ours)
+DESCENT = 0.1  # slope of the merit left uphill after a step, docs/equations/newton.md eq. 8 (ours)
+FALLING = 0.5  # slope left downhill after a shortened step (ours)
+TRIALS = 40  # lengths tried in one step (ours): halving 40 times is 1e-12
+SMALL = 1e-8  # a step of at most this part of the largest source is taken whole (ours)
+SETTLED = 1e-12  # a correction of a node voltage, over the largest source, that only rounding explains (ours)
+
+
+class Cells(NamedTuple):
+    """Where the cells of one input stand: voltages of their nodes, and what they carry there."""
+
+    r: FloatArray  #: (q, m) voltages of the row nodes [V]
+    c: FloatArray  #: (q, n) voltages of the column nodes [V]
+    current: FloatArray  #: (m, n) [A]
+    turned: FloatArray  #: (n, m) minus the same, as it arrives at the row nodes [A]
+    slope: FloatArray  #: (m, n) dI/dv [S]
+    into_rows: FloatArray  #: (q, m) left over at the row nodes [A]
+    into_columns: FloatArray  #: (q, n) left over at the column nodes [A]
+
+
+@kernel
+def _cells(rows: Lines, columns: Lines, m: int, n: int) -> Cells:
+    """Room for one input."""
+    q_r, q_c = len(rows.inverse), len(columns.inverse)
+    return Cells(
+        np.zeros((q_r, m)), np.zeros((q_c, n)), np.zeros((m, n)), np.zeros((n, m)), np.zeros((m, n)),
+        np.zeros((q_r, m)), np.zeros((q_c, n)),
+    )  # fmt: skip
+
+
+@kernel
+def _evaluate(
+    law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray, at: Cells  # noqa: ANN401
+) -> float:
+    """Fill what the cells carry and what is left over at every node; returns the relative residual.
+
+    Source: docs/equations/newton.md eq. 1-2 and 9.
+    """
+    m, n = g_filament.shape
+    most = 0.0
+    for i in range(m):
+        for j in range(n):
+            drop = at.r[j if len(at.r) > 1 else 0, i] - at.c[i if len(at.c) > 1 else 0, j]
+            at.current[i, j], at.slope[i, j] = gated_current(law, g_filament[i, j], gain[i, j], drop)
+            at.turned[j, i] = -at.current[i, j]
+            most = max(most, abs(at.current[i, j]))
+    most = max(most, left_over(rows, at.r, v, at.turned, at.into_rows))
+    most = max(most, left_over(columns, at.c, np.zeros(n), at.current, at.into_columns))
+    worst = max(largest(at.into_rows), largest(at.into_columns))
+    if not math.isfinite(at.current.sum() + dot(at.into_rows, at.into_rows) + dot(at.into_columns, at.into_columns)):
+        return math.inf
+    return worst / most if most > 0.0 else 0.0
+
+
+@kernel
+def _factorised(lines: Lines, cells: FloatArray) -> Lines:
+    """The same lines with other cells (nodes along the line, lines) [S]."""
+    inverse, ratio = np.empty_like(lines.inverse), np.empty_like(lines.ratio)
+    factorise_lines(cells, lines.segment, lines.near, lines.far, lines.fixed_near, lines.fixed_far, inverse, ratio)
+    return Lines(
+        cells, inverse, ratio, lines.near, lines.far, lines.segment, lines.fixed_near, lines.fixed_far
+    )  # fmt: skip
+
+
+@kernel
+def _begin(
+    law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray, most_steps: int,  # noqa: ANN401
+    at: Cells,
+) -> None:  # fmt: skip
+    """Solve the linear array of the secant conductances at the sources' voltages; docs/equations/newton.md eq. 4."""
+    m, n = g_filament.shape
+    secant = at.slope
+    for i in range(m):
+        for j in range(n):
+            current, slope = gated_current(law, g_filament[i, j], gain[i, j], v[i])
+            secant[i, j] = current / v[i] if v[i] != 0.0 else slope
+            if not math.isfinite(secant[i, j]):
+                secant[i, j] = gated_current(law, g_filament[i, j], gain[i, j], 0.0)[1]
+    now_rows, now_columns = _factorised(rows, np.ascontiguousarray(secant.T)), _factorised(columns, secant)
+    solve_sources(secant, now_rows, now_columns, v, START, most_steps, at.r, at.c)
+
+
+@kernel
+def _step(
+    law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray,  # noqa: ANN401
+    now: Cells, after: Cells, d_r: FloatArray, d_c: FloatArray, whole: bool,
+) -> float:  # fmt: skip
+    """Go from `now` along (d_r, d_c) as far as the merit falls, fill `after`; returns its residual, inf if stuck.
+
+    Source: docs/equations/newton.md eq. 7-8.
+    """
+    downhill = dot(now.into_rows, d_r) + dot(now.into_columns, d_c)  # minus the slope of the merit
+    low, high, at_low, length = 0.0, 1.0, -downhill, 1.0
+    for _ in range(TRIALS):
+        after.r[:] = now.r + length * d_r
+        after.c[:] = now.c + length * d_c
+        residual = _evaluate(law, g_filament, gain, rows, columns, v, after)
+        if whole and math.isfinite(residual):
+            return residual
+        slope = -dot(after.into_rows, d_r) - dot(after.into_columns, d_c)
+        uphill = not math.isfinite(residual) or slope > DESCENT * downhill
+        if not uphill and (length == 1.0 or slope >= -FALLING * downhill):
+            return residual
+        part = 0.1
+        if uphill:
+            high = length
+            if math.isfinite(slope):
+                part = min(max(at_low / (at_low - slope), 0.1), 0.5)
+        else:
+            low, at_low = length, slope
+            part = 0.5
+        length = low + part * (high - low)
+    return math.inf
+
+
+@kernel
+def _solve_input(
+    law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray,  # noqa: ANN401
+    tolerance: float, most_steps: int, most_inner: int, ends: Cells, history: FloatArray,
+) -> tuple[int, bool]:  # fmt: skip
+    """Solve one input `v` (m,) [V] into `ends`; returns the steps and whether it is solved."""
+    m, n = g_filament.shape
+    now, after = ends, _cells(rows, columns, m, n)
+    d_r, d_c = np.empty_like(now.r), np.empty_like(now.c)
+    _begin(law, g_filament, gain, rows, columns, v, most_inner, now)
+    residual = _evaluate(law, g_filament, gain, rows, columns, v, now)
+    history[0] = residual
+    scale = np.abs(v).max()
+    solved = residual <= tolerance
+    steps = 0
+    while not solved and steps < most_steps and math.isfinite(residual):
+        steps += 1
+        now_rows = _factorised(rows, np.ascontiguousarray(now.slope.T))
+        now_columns = _factorised(columns, now.slope)
+        accuracy = min(LOOSEST, residual)
+        solve_injected(
+            now.slope, now_rows, now_columns, now.into_rows, now.into_columns, accuracy, most_inner, d_r, d_c
+        )  # fmt: skip
+        moved = max(largest(d_r), largest(d_c))
+        residual = _step(
+            law, g_filament, gain, rows, columns, v, now, after, d_r, d_c, moved <= SMALL * scale
+        )  # fmt: skip
+        history[steps] = residual
+        if math.isfinite(residual):
+            now, after = after, now
+            solved = residual <= tolerance or moved <= SETTLED * scale
+    if steps % 2 == 1:  # the two have changed places
+        ends.r[:], ends.c[:], ends.current[:], ends.slope[:] = now.r, now.c, now.current, now.slope
+    return steps, solved
+
+
+@kernel(parallel=True)
+def solve_cells(
+    law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray,  # noqa: ANN401
+    tolerance: float, most_steps: int, most_inner: int,
+    v_rows: FloatArray, v_columns: FloatArray, current: FloatArray, slope: FloatArray,
+    history: FloatArray, steps: IntArray, solved: BoolArray,
+) -> None:  # fmt: skip
+    """Solve a batch of inputs `v` (b, m) [V]; gain is (1, m, n) or (b, m, n).
+
+    Fills node voltages and cell currents (b, m, n), the cells' slopes added up along each column (b, n) [S], the
+    residuals before and after each step (b, most_steps + 1), the steps and whether each input is solved (b,).
+    """
+    m, n = g_filament.shape
+    for k in prange(len(v)):
+        at = _cells(rows, columns, m, n)
+        steps[k], solved[k] = _solve_input(
+            law, g_filament, gain[k if len(gain) > 1 else 0], rows, columns, v[k], tolerance, most_steps, most_inner,
+            at, history[k],
+        )  # fmt: skip
+        for i in range(m):
+            for j in range(n):
+                v_rows[k, i, j] = at.r[j if len(at.r) > 1 else 0, i]
+                v_columns[k, i, j] = at.c[i if len(at.c) > 1 else 0, j]
+                current[k, i, j] = at.current[i, j]
+                slope[k, j] += at.slope[i, j]
