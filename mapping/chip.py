@@ -1,17 +1,20 @@
 """A written chip: Program × seed → every tile with the conductances that writing left, reduced and ready to run."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from crossbar.family import GainNodes
+from crossbar.family import GateNodes
 from crossbar.tile import Tile, WrittenArray, build_tiles
 from devices import checks
 from devices.aliases import FloatArray
 from mapping.encode import filaments
 from mapping.hardware import Hardware
 from mapping.program import Matrix, Placement, Program
+
+REACH = 4.0  # standard deviations of the Dirac points that gate nodes are fitted to, ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,8 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
         written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))
     gated = matrix.kind == "dynamic conv"
     offsets = hardware.adc.offset * np.random.default_rng([*stream, 1]).standard_normal(placement.shape[1])
-    nodes = GainNodes(cell.gain_low, cell.gain_high, tile.gate_nodes) if gated else None
+    reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
+    nodes = GateNodes(cell, tile.gate_nodes, reach) if gated else None
     return WrittenArray(written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets)
 
 
