@@ -1,0 +1,292 @@
+"""The command: what it prints and writes, and that what the user got wrong becomes one sentence and exit status 2."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mapping import cli
+from mapping.datasets import ZOO
+from mapping.hardware import hardware_names
+from mapping.models import model_names
+from mapping.network import Conv, GlobalAveragePool, Linear, Network, Relu, save_network
+
+QUICK = ["--set", "tile.rows=32", "--set", "tile.columns=32"]
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A small static network for the bundled digits, in a file."""
+    rng = np.random.default_rng(4)
+    layers = (
+        Conv("conv", ("input",), rng.normal(size=(4, 1, 3, 3)), padding=(1, 1), stride=(2, 2)),
+        Relu("relu", ("conv",)),
+        GlobalAveragePool("pool", ("relu",)),
+        Linear("fc", ("pool",), rng.normal(size=(10, 4))),
+    )
+    path = tmp_path / "small.npz"
+    save_network(Network("small", (1, 8, 8), tuple("0123456789"), layers, {"dataset": "digits"}), path)
+    return str(path)
+
+
+@pytest.fixture
+def crossgate(tmp_path, monkeypatch, capfd):
+    """Call the command as the shell would: (status, stdout, stderr); the working folder is a fresh one."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["crossgate", *map(str, words)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capfd.readouterr()
+
+    return call
+
+
+def refused(answer, *words):
+    """Exit status 2, nothing on stdout, and one sentence with all these words on stderr."""
+    status, out, err = answer
+    assert status == 2
+    assert out == ""
+    assert err.startswith("crossgate: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err, err
+    assert not list(Path.cwd().iterdir())  # neither a file nor a folder
+    return err
+
+
+# what it does
+
+
+def test_run__writes_and_prints(crossgate, model):
+    status, out, err = crossgate("run", model, "--chip", "two_terminal", "--images", 12, "--out", "o", *QUICK)
+    assert status == 0
+    assert err == ""
+    for words in ("small on two_terminal, seed 0", "conv", "fc", "accuracy", "12 images", "TOPS/W", "o/report.json"):
+        assert words in out
+    assert sorted(path.name for path in Path("o").iterdir()) == ["layers.png", "report.csv", "report.json"]
+    held = json.loads(Path("o/report.json").read_text())
+    assert (held["model"], held["chip"], held["seed"], held["images"]) == ("small", "two_terminal", 0, 12)
+    assert held["configuration"]["tile"]["rows"] == 32
+
+
+def test_run__json_is_exactly_the_files_text(crossgate, model):
+    status, out, err = crossgate("run", model, "--images", 5, "--json", "--seed", 3)
+    assert (status, err) == (0, "")
+    assert out == Path("crossgate-out/report.json").read_text(encoding="utf-8")
+    assert json.loads(out)["seed"] == 3
+
+
+def test_run__again_is_the_same_report(crossgate, model):
+    first, again, other = (
+        crossgate("run", model, "--images", 5, "--json", "--seed", seed, "--out", f"o{k}")[1]
+        for k, seed in enumerate((7, 7, 8))
+    )
+    assert first == again
+    assert json.loads(first)["layers"] != json.loads(other)["layers"]
+
+
+def test_run__ideal_fidelity_computes_the_exact_network(crossgate, model):
+    layers = json.loads(crossgate("run", model, "--images", 5, "--json", "--fidelity", "ideal")[1])["layers"]
+    assert max(layer["error"] for layer in layers) < 1e-10
+    linear = json.loads(crossgate("run", model, "--images", 5, "--json", "--fidelity", "linear")[1])["layers"]
+    assert min(layer["error"] for layer in linear) > 1e-3
+
+
+def test_run__settings_reach_the_chip(crossgate, model):
+    out = crossgate("run", model, "--images", 2, "--json", "--set", "wires.r_row=2.5", "--set", "adc.bits=ideal")[1]
+    held = json.loads(out)["configuration"]
+    assert held["wires"]["r_row"] == 2.5
+    assert held["adc"]["bits"] is None
+
+
+def test_run__takes_a_chip_file_and_a_data_folder(crossgate, model, tmp_path):
+    (tmp_path / "mine.toml").write_text('base = "two_terminal"\n[tile]\nrows = 16\n')
+    rng = np.random.default_rng(0)
+    data = tmp_path / "data"
+    data.mkdir()
+    np.save(data / "images.npy", rng.integers(0, 255, (9, 1, 8, 8)).astype(np.uint8))
+    np.save(data / "labels.npy", rng.integers(0, 10, 9))
+    status, out, _ = crossgate("run", model, "--chip", tmp_path / "mine.toml", "--data", data, "--json")
+    assert status == 0
+    held = json.loads(out)
+    assert (held["chip"], held["images"], held["configuration"]["tile"]["rows"]) == ("mine", 9, 16)
+
+
+def test_version__models__chips(crossgate):
+    status, out, _ = crossgate("--version")
+    assert status == 0
+    assert re.fullmatch(r"crossgate \d+\.\d+\.\d+\S*\n", out)
+    status, out, _ = crossgate("models")
+    assert status == 0
+    assert all(name in out for name in model_names())
+    assert re.search(r"dvgg-digits +digits +\d+ +[\d,]+ +9\d\.\d\d%", out)
+    status, out, _ = crossgate("chips")
+    assert status == 0
+    assert all(name in out for name in hardware_names())
+    assert "128 × 128" in out
+
+
+def test_help__names_every_option(crossgate):
+    status, out, _ = crossgate("run", "--help")
+    assert status == 0
+    for option in ("--chip", "--set", "--data", "--images", "--seed", "--fidelity", "--out", "--json"):
+        assert option in out
+    status, out, err = crossgate()
+    assert status == 2
+    assert "run" in out + err
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0 J"), (1.0, "1 J"), (0.9996, "1 J"), (4.65e-8, "46.5 nJ"), (1.64e-5, "16.4 µJ"), (5e-15, "5 fJ"),
+     (5e-18, "5e-18 J"), (123456.0, "1.23e+05 J")],
+)  # fmt: skip
+def test_si__writes_three_digits(value, text):
+    assert cli.si(value, "J") == text
+
+
+# what it refuses
+
+BAD = {
+    "model unknown": (["run", "dvgg-digit"], "there is no model 'dvgg-digit'", "did you mean dvgg-digits"),
+    "model file missing": (["run", "none.npz"], "there is no network file none.npz"),
+    "chip unknown": (["run", "--chip", "adaptive2"], "there is no chip 'adaptive2'", "did you mean adaptive2d"),
+    "chip file missing": (["run", "--chip", "none.toml"], "there is no chip description none.toml"),
+    "negative resistance": (["run", "--set", "wires.r_row=-1"], "r_row must be ≥ 0 Ω, got -1 Ω"),
+    "unknown key": (["run", "--set", "wires.r_raw=1"], "'wires.r_raw'", "nearest valid: wires.r_row"),
+    "unknown section": (["run", "--set", "wire.r_row=1"], "'wire'", "nearest valid: wires"),
+    "no value": (["run", "--set", "wires.r_row"], "takes SECTION.KEY=VALUE", "'wires.r_row'"),
+    "no number": (["run", "--set", "wires.r_row=two"], "r_row must be a real number in Ω, got 'two'"),
+    "fidelity": (["run", "--fidelity", "exact"], "--fidelity must be one of ideal, linear, got 'exact'"),
+    "images not whole": (["run", "--images", "3.5"], "--images must be a whole number ≥ 1, got '3.5'"),
+    "images none": (["run", "--images", "0"], "--images must be a whole number ≥ 1, got '0'"),
+    "images too many": (["run", "--images", "99999"], "450 images, 99999 were asked for"),
+    "seed": (["run", "--seed", "-1"], "--seed must be a whole number ≥ 0, got '-1'"),
+    "data missing": (["run", "--data", "nowhere"], "there is no folder nowhere", "images.npy"),
+    "gate missing": (["run", "dvgg-digits", "--chip", "two_terminal"], "conv2 is a dynamic layer", "'two_terminal'"),
+    "option unknown": (["run", "--imags", "3"], "--imags", "see crossgate --help"),
+    "command unknown": (["runn"], "'runn'", "see crossgate --help"),
+    "word too many": (["run", "vgg-digits", "more"], "more", "see crossgate --help"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input__is_one_sentence(case, crossgate):
+    words, *said = BAD[case]
+    refused(crossgate(*words), *said)
+
+
+def test_bad_input__chip_files(crossgate, tmp_path):
+    path = tmp_path / "mine.toml"
+    for text, words in (
+        ("[wires]\nr_rwo = 1.0", ("'wires.r_rwo'", "nearest valid: wires.r_row", "mine.toml")),
+        ("[wires]\nr_row = -1.0", ("r_row must be ≥ 0 Ω, got -1 Ω", "mine.toml")),
+        ("[wires\n", ("not valid TOML",)),
+        (f"base = '{path}'", ("is its own base",)),
+    ):
+        path.write_text(text)
+        refused(crossgate("run", "--chip", path), *words)
+
+
+def test_bad_input__nan_in_a_model_file(crossgate, model, tmp_path):
+    """A weight of a sound file is overwritten by NaN."""
+    bad = tmp_path / "bad.npz"
+    with zipfile.ZipFile(model) as source, zipfile.ZipFile(bad, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "0.weight.npy":
+                array = np.load(io.BytesIO(data))
+                array[1, 0, 2, 1] = np.nan
+                held = io.BytesIO()
+                np.save(held, array)
+                data = held.getvalue()
+            target.writestr(name, data)
+    refused(crossgate("run", bad), "bad.npz is not a sound network file", "conv.weight", "no nan", "(1, 0, 2, 1)")
+
+
+@pytest.mark.parametrize("damage", ["text", "empty", "cut"])
+def test_bad_input__damaged_model_files(damage, crossgate, tmp_path):
+    bad = tmp_path / "bad.npz"
+    sound = (ZOO / "vgg-digits.npz").read_bytes()
+    bad.write_bytes({"text": b"weights", "empty": b"", "cut": sound[: len(sound) // 2]}[damage])
+    refused(crossgate("run", bad), "bad.npz is not a sound network file")
+
+
+def test_bad_input__data_folders(crossgate, model, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    refused(crossgate("run", model, "--data", data), "has no images.npy and no labels.npy", "expected images.npy with")
+    np.save(data / "labels.npy", np.zeros(4, dtype=int))
+    np.save(data / "images.npy", np.zeros((4, 1, 9, 8), dtype=np.uint8))
+    refused(crossgate("run", model, "--data", data), "have shape (1, 9, 8), but small takes (1, 8, 8)")
+    np.save(data / "images.npy", np.zeros((4, 8, 8), dtype=np.uint8))
+    refused(crossgate("run", model, "--data", data), "must hold (n, channels, height, width) pixels")
+    np.save(data / "images.npy", np.full((4, 1, 8, 8), np.nan))
+    refused(crossgate("run", model, "--data", data), "must hold float pixels from 0 to 1")
+
+
+def test_bad_input__unwritable_out(crossgate, model, tmp_path):
+    """A path below a regular file, which nobody can write to, root included; said before anything is computed."""
+    (tmp_path / "file").write_text("mine")
+    refused(crossgate("run", model, "--out", tmp_path / "file" / "below"), "cannot write to", "Not a directory")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_failed_run__leaves_the_reports_of_the_last_one(crossgate, model):
+    assert crossgate("run", model, "--images", 2)[0] == 0
+    before = {path.name: path.read_bytes() for path in Path("crossgate-out").iterdir()}
+    assert crossgate("run", model, "--images", 2, "--set", "wires.r_driver=[1.0,2.0]")[0] == 2
+    assert {path.name: path.read_bytes() for path in Path("crossgate-out").iterdir()} == before
+
+
+# as the shell sees it
+
+
+def shell(*words, cwd):
+    command = Path(sys.executable).with_name("crossgate")
+    start = [str(command)] if command.exists() else [sys.executable, "-m", "mapping.cli"]
+    return subprocess.run([*start, *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONWARNINGS": "error::SyntaxWarning"})  # fmt: skip
+
+
+def test_shell__refusals_have_status_2_and_no_traceback(tmp_path):
+    for words, said in (
+        (["run", "nothing"], "there is no model 'nothing' in the zoo"),
+        (["run", "--set", "wires.r_row=-1"], "r_row must be ≥ 0 Ω"),
+    ):
+        done = shell(*words, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert re.fullmatch(r"crossgate: [^\n]+\n", done.stderr)
+        assert said in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_shell__json_alone_is_on_stdout(tmp_path, model):
+    done = shell("run", model, "--images", 3, "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["images"] == 3
+
+
+def test_import__pulls_in_nothing_heavy():
+    """Loading the packages loads no plots, no terminal tables, no training."""
+    heavy = ("matplotlib", "torch", "rich", "typer", "pandas", "sklearn", "joblib", "onnx")
+    code = f"import sys, mapping; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

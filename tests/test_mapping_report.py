@@ -1,0 +1,316 @@
+"""Reports: sums, prices, latencies by hand, and what the files hold."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+
+from crossbar.costs import ADC_MODELS, Costs
+from devices.errors import ParameterError
+from mapping.chip import write
+from mapping.hardware import Hardware, load_hardware
+from mapping.inference import run
+from mapping.network import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+from mapping.passes import compile_network
+from mapping.plots import COLOURS, plot_energy, plot_error, plot_latency
+from mapping.report import COMPONENTS, LayerReport, Report, check_folder, latency, price
+
+KEYS = {"model", "chip", "seed", "images", "accuracy_chip", "accuracy_exact", "energy_J_per_image",
+        "latency_s_per_image", "layers"}  # fmt: skip
+LAYER_KEYS = {"name", "kind", "tiles", "error", "energy_J", "latency_s"}
+
+
+def network(rng):
+    """conv (signed) -> relu -> dynamic -> pool -> linear on maps of 6 × 5."""
+    layers = (
+        Conv("conv", ("input",), rng.normal(size=(4, 2, 3, 3)), rng.normal(size=4), padding=(1, 1)),
+        Relu("relu", ("conv",)),
+        DynamicConv(
+            "mixed", ("relu",), rng.normal(size=(3, 5, 4, 3, 3)), rng.normal(size=(3, 5)), (1, 1), (0, 0), (1, 1), 1,
+            Attention(rng.normal(size=(2, 4)), rng.normal(size=2), rng.normal(size=(3, 2)), None),
+        ),
+        GlobalAveragePool("pool", ("mixed",)),
+        Linear("fc", ("pool",), rng.normal(size=(3, 5))),
+    )  # fmt: skip
+    return Network("small", (2, 6, 5), tuple("abc"), layers)
+
+
+def simulated(hardware, count=6):
+    rng = np.random.default_rng(8)
+    exact = network(rng)
+    images = rng.normal(size=(count, 2, 6, 5))
+    program = compile_network(exact, hardware, images[:4])
+    return run(write(program, 2), images, seed=2), rng.integers(0, 3, count)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return simulated(Hardware().with_values(["tile.rows=16", "tile.columns=8"]))[0]
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return simulated(load_hardware("ideal"))[1]
+
+
+@pytest.fixture(scope="module")
+def report(result, labels):
+    return price(result, labels)
+
+
+# sums
+
+
+def test_totals__are_the_sums_of_the_layers(report):
+    assert report.energy_J_per_image == pytest.approx(sum(layer.energy_J for layer in report.layers), rel=1e-12)
+    digital = 2 * report.configuration["costs"]["t_digital"]  # relu and pool, a step each
+    assert report.latency_s_per_image == pytest.approx(
+        sum(layer.latency_s for layer in report.layers) + digital, rel=1e-12
+    )
+    assert report.operations_per_image == sum(layer.operations for layer in report.layers)
+    assert report.tiles == sum(layer.tiles for layer in report.layers)
+    for layer in report.layers:
+        assert layer.energy_J == pytest.approx(sum(layer.energy_by_component_J.values()), rel=1e-12)
+        assert tuple(layer.energy_by_component_J) == COMPONENTS
+        assert all(value >= 0.0 for value in layer.energy_by_component_J.values())
+
+
+def test_operations__by_hand(report):
+    by_layer = {layer.name: layer.operations for layer in report.layers}
+    assert by_layer == {
+        "conv": 2 * 30 * 18 * 4, "mixed": 2 * (12 * 36 * 5 + 4 * 2 + 2 * 3), "fc": 2 * 5 * 3
+    }  # fmt: skip
+    assert report.tops_per_watt == pytest.approx(
+        report.operations_per_image / report.energy_J_per_image * 1e-12, rel=1e-12
+    )
+
+
+def test_gates__cost_where_there_are_gates_only(report):
+    gates = {layer.name: layer.energy_by_component_J["gates"] for layer in report.layers}
+    assert gates["mixed"] > 0.0
+    assert gates["conv"] == gates["fc"] == 0.0
+
+
+def test_layers__are_those_with_tiles(report):
+    assert [(layer.name, layer.kind) for layer in report.layers] == [
+        ("conv", "conv"), ("mixed", "dynamic conv"), ("fc", "linear")
+    ]  # fmt: skip
+    assert [layer.tiles for layer in report.layers] == [2, 3 * 3 * 2 + 1 + 1, 1]
+    assert report.layers[0].utilisation == 18 * 8 / (2 * 16 * 8)
+    assert report.layers[0].attention_entropy is None
+
+
+def test_attention__entropy_and_deviation_by_hand(result, report):
+    trace = next(layer for layer in result.layers if layer.name == "mixed")
+    shares = trace.attention
+    assert report.layers[1].attention_entropy == pytest.approx(
+        -np.mean(np.sum(shares * np.log(np.maximum(shares, 1e-300)), axis=1)) / math.log(3), rel=1e-9
+    )
+    assert report.layers[1].attention_deviation == pytest.approx(np.mean(np.std(shares, axis=0)), rel=1e-12)
+
+
+def test_accuracy__is_of_the_labels(result, labels, report):
+    assert report.accuracy_chip == np.mean(result.logits.argmax(1) == labels)
+    assert report.accuracy_exact == np.mean(result.exact.argmax(1) == labels)
+    bare = price(result)
+    assert bare.accuracy_chip is bare.accuracy_exact is None
+    assert dataclasses.replace(bare, accuracy_chip=report.accuracy_chip, accuracy_exact=report.accuracy_exact) == report
+
+
+# prices
+
+
+def test_price__twice_with_other_costs_changes_no_count(result, report):
+    before = [layer.activity for layer in result.layers]
+    costs = Costs(node=7e-9, adc_model="isaac", e_add=1e-9, t_digital=5e-9)
+    dear = price(result, costs=costs)
+    assert [layer.activity for layer in result.layers] == before
+    assert dear.energy_J_per_image != report.energy_J_per_image
+    assert dear.latency_s_per_image > report.latency_s_per_image
+    for one, two in zip(dear.layers, report.layers, strict=True):
+        for name in ("tiles", "operations", "error", "own_error", "utilisation", "attention_entropy"):
+            assert getattr(one, name) == getattr(two, name)
+        assert one.energy_by_component_J["array"] == two.energy_by_component_J["array"]
+    assert dear.configuration["costs"]["adc_model"] == "isaac"
+    assert price(result).energy_J_per_image == report.energy_J_per_image  # and the first price stands
+
+
+def test_price__doubles_what_costs_double(result, report):
+    costs = result.chip.program.hardware.costs
+    doubled = price(result, costs=dataclasses.replace(costs, e_add=2 * costs.e_add, e_multiply=2 * costs.e_multiply))
+    for one, two in zip(doubled.layers, report.layers, strict=True):
+        for component in COMPONENTS:
+            factor = 2.0 if component == "digital" else 1.0
+            assert one.energy_by_component_J[component] == pytest.approx(factor * two.energy_by_component_J[component])
+
+
+def test_band__spans_the_converter_models(result, report):
+    low, high = report.energy_band_J_per_image
+    costs = result.chip.program.hardware.costs
+    each = [price(result, costs=dataclasses.replace(costs, adc_model=m)).energy_J_per_image for m in ADC_MODELS]
+    assert (low, high) == pytest.approx((min(each), max(each)), rel=1e-9)
+    assert low <= report.energy_J_per_image <= high
+
+
+def test_price__of_the_converters_by_hand(result, report):
+    costs, adc = result.chip.program.hardware.costs, result.chip.program.hardware.adc
+    conversions = 2 * 2 * 30 * 4  # both signs, rows 9 + 9, 30 positions, 4 outputs
+    energy = report.layers[0].energy_by_component_J["adc"]
+    assert energy == pytest.approx(conversions * costs.conversion(adc, "survey"), rel=1e-12)
+
+
+# latency
+
+T_SLOT, T_ADC, T_DIGITAL, T_GATE = 1e-9, 10e-9, 1e-9, 10e-9
+
+
+@pytest.mark.parametrize(
+    ("settings", "conv", "mixed", "fc"),
+    [
+        # 255 slots of 1 ns are longer than 4 conversions of 10 ns: reads set the pace, the last conversion follows.
+        # conv: 30 positions of both signs; two pieces of rows and a bias are two sums.
+        # mixed: FC reads of positive inputs, 1 position each, 2 and 3 outputs; softmax and inverse law 4 steps; gates;
+        # 12 positions of 5 outputs in two pieces (3 at most), 36 rows in 3 pieces: two sums.
+        (
+            [], 60 * 255 + 40 + 2,
+            (255 + 20 + 1) + (255 + 30 + 1) + 4 + 10 + (12 * 255 + 30 + 2), 2 * 255 + 30 + 1,
+        ),
+        # bit-serial: 8 reads of a slot; conversions set the pace, the first read precedes them.
+        (
+            ["dac.coding=bit-serial"], 60 * 8 * 40 + 1 + 2,
+            (8 * 20 + 1 + 1) + (8 * 30 + 1 + 1) + 4 + 10 + (12 * 8 * 30 + 1 + 2), 2 * 8 * 30 + 1 + 1,
+        ),
+        # one converter per pair
+        (
+            ["dac.coding=amplitude", "adc.columns=1"], 60 * 10 + 1 + 2,
+            (10 + 1 + 1) + (10 + 1 + 1) + 4 + 10 + (12 * 10 + 1 + 2), 2 * 10 + 1 + 1,
+        ),
+    ],
+    ids=["pulse-width", "bit-serial", "amplitude"],
+)  # fmt: skip
+def test_latency__by_hand(settings, conv, mixed, fc):
+    hardware = Hardware().with_values(["tile.rows=16", "tile.columns=8", *settings])
+    rng = np.random.default_rng(8)
+    program = compile_network(network(rng), hardware, rng.normal(size=(4, 2, 6, 5)))
+    assert [matrix.signed for matrix in program.of("mixed")] == [False, False, False]
+    assert program.matrices["fc"][0].signed
+    found = [latency(program, name, hardware.costs) * 1e9 for name in ("conv", "mixed", "fc", "relu")]
+    assert found == pytest.approx([conv, mixed, fc, 0.0], rel=1e-12)
+
+
+# files
+
+
+def test_json__has_the_keys_that_others_read(report):
+    held = json.loads(report.to_json())
+    assert set(held) >= KEYS
+    assert all(set(layer) >= LAYER_KEYS for layer in held["layers"])
+    assert held["model"] == "small"
+    assert held["chip"] == "adaptive2d"
+    assert (held["seed"], held["images"]) == (2, 6)
+    assert held["energy_J_per_image"] == report.energy_J_per_image
+    assert held["layers"][1]["energy_J"] == report.layers[1].energy_J
+    assert held["configuration"]["wires"]["r_row"] == 1.06
+    assert held["configuration"]["wires"]["r_driver_far"] == "inf"
+    assert set(held["versions"]) >= {"crossgate", "python", "numpy", "numba", "scipy"}
+
+
+def test_json__is_strict_even_with_infinities():
+    text = price(simulated(load_hardware("ideal"), 2)[0]).to_json()
+    assert "Infinity" not in text
+    assert "NaN" not in text
+    assert json.loads(text)["configuration"]["cell"]["v_0"] == "inf"
+
+
+def test_csv__has_one_row_per_layer(report):
+    rows = list(csv.DictReader(io.StringIO(report.to_csv())))
+    assert [row["name"] for row in rows] == ["conv", "mixed", "fc"]
+    for row, layer in zip(rows, report.layers, strict=True):
+        assert float(row["energy_J"]) == layer.energy_J
+        assert sum(float(row[f"energy_{name}_J"]) for name in COMPONENTS) == pytest.approx(layer.energy_J)
+        assert float(row["latency_s"]) == layer.latency_s
+        assert int(row["tiles"]) == layer.tiles
+
+
+def test_save__writes_three_files_and_nothing_else(report, tmp_path):
+    out = tmp_path / "deep" / "out"
+    paths = report.save(out)
+    assert sorted(paths) == sorted(out.iterdir())
+    assert [path.name for path in paths] == ["report.json", "report.csv", "layers.png"]
+    assert (out / "report.json").read_text(encoding="utf-8") == report.to_json() + "\n"
+    assert (out / "report.csv").read_text(encoding="utf-8") == report.to_csv()
+    before = (out / "layers.png").read_bytes()
+    assert before[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = (int.from_bytes(before[at : at + 4], "big") for at in (16, 20))
+    assert 1000 < width < 4000
+    assert 300 < height < 2000
+    assert 10_000 < len(before) < 1_000_000
+    report.save(out)  # over the old ones
+    assert sorted(paths) == sorted(out.iterdir())
+
+
+def test_save__below_a_file_is_refused(report, tmp_path):
+    (tmp_path / "file").write_text("")
+    for call in (report.save, check_folder):
+        with pytest.raises(ParameterError, match=r"cannot write to .*file.below: Not a directory; give a folder"):
+            call(tmp_path / "file" / "below")
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_save__over_a_folder_of_that_name_is_refused(report, tmp_path):
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(ParameterError, match=r"cannot write to .*; give a folder that can be written"):
+        report.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_check_folder__makes_nothing(tmp_path):
+    check_folder(tmp_path / "a" / "b")
+    check_folder(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_report__of_a_network_without_matrices(tmp_path):
+    """Nothing lies on tiles: no layers, no energy, files all the same."""
+    exact = Network("pool", (3, 4, 4), tuple("abc"), (GlobalAveragePool("pool", ("input",)),))
+    images = np.random.default_rng(1).random((2, 3, 4, 4))
+    report = price(run(write(compile_network(exact, Hardware(), images)), images))
+    assert report.layers == ()
+    assert report.energy_J_per_image == report.tops_per_watt == 0.0
+    assert report.to_csv().count("\n") == 1
+    assert len(report.save(tmp_path)) == 3
+
+
+# figures
+
+
+def test_plots__draw_what_the_report_says(report):
+    axes = plot_energy(report)
+    heights = {name: [bar.get_height() for bar in part] for name, part in zip(COLOURS, axes.containers, strict=True)}
+    assert set(heights) == set(COMPONENTS)
+    for i, layer in enumerate(report.layers):
+        assert sum(heights[name][i] for name in COMPONENTS) == pytest.approx(layer.energy_J * 1e9)
+    errors = plot_error(report)
+    assert [bar.get_height() for bar in errors.containers[1]] == pytest.approx([100 * r.error for r in report.layers])
+    times = plot_latency(report)
+    latencies = [1e6 * layer.latency_s for layer in report.layers]
+    assert [bar.get_height() for bar in times.containers[0]] == pytest.approx(latencies)
+
+
+def test_plots__draw_on_given_axes(report):
+    from matplotlib.figure import Figure
+
+    ax = Figure().subplots()
+    assert plot_energy(report, ax) is ax
+    assert plot_error(report, ax) is ax
+    assert plot_latency(report, ax) is ax
+
+
+def test_report__is_a_value(report):
+    assert eval(repr(report), {"Report": Report, "LayerReport": LayerReport, "inf": math.inf}) == report  # noqa: S307
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.seed = 3
