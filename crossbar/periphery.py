@@ -152,6 +152,30 @@ class GateDac:
         return np.clip(cell.gate_voltage(gains), cell.v_gate_min, cell.v_gate_max)
 
 
+BINS = 32  # steps of a pulse's length in `overlaps`, ours: its result is right to about 1 / BINS²
+
+
+@kernel(parallel=True)
+def overlaps(share: FloatArray, taken: FloatArray, longest: float, out: FloatArray) -> None:
+    """Sum over p reads the mean square of what is on: pulses of length share (b, p, m), each worth taken (b, m).
+
+    All pulses of a read begin together. longest: at least the longest pulse; out: (b,), in the units of taken squared.
+    """
+    scale = BINS / longest
+    for entry in prange(len(share)):
+        worth = taken[entry]
+        ending, total = np.empty(BINS + 1), 0.0
+        for i in range(share.shape[1]):
+            ending[:] = 0.0
+            for row in range(len(worth)):
+                ending[int(share[entry, i, row] * scale + 0.5)] += worth[row]
+            on = 0.0
+            for step in range(BINS, 0, -1):
+                on += ending[step]
+                total += on * on
+        out[entry] = total / scale
+
+
 @kernel(parallel=True)
 def convert(
     currents: FloatArray, variance: FloatArray, keys: np.ndarray, noisy: bool, lsb: float, largest: float,

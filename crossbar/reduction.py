@@ -15,7 +15,23 @@ from typing import Any
 import numpy as np
 
 from crossbar.blas import one_blas_thread
-from crossbar.multiport import SHARED, STRIP_COLUMN, STRIP_ROW, join, join_lanes, join_last, strip
+from crossbar.multiport import (
+    FIRST_SEGMENT,
+    PORTS,
+    PORTS_A,
+    PORTS_B,
+    SEGMENT,
+    SEGMENTS,
+    SHARED,
+    START_A,
+    START_B,
+    STRIP_COLUMN,
+    STRIP_ROW,
+    join,
+    join_lanes,
+    join_last,
+    strip,
+)
 from crossbar.plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, plan
 from crossbar.wires import Wires
 from devices import checks
@@ -75,11 +91,53 @@ def _join_all(ops: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray) -
 
 
 @kernel
-def _extract(buffer: FloatArray, root: int, sides: IntArray, transfer: FloatArray) -> None:
-    """Sum the couplings from a row's ports (left, right) to a column's ports (top, bottom)."""
+def _sum_exchange(merge: IntArray, buffer: FloatArray, x: FloatArray, sides: IntArray, taken: FloatArray) -> None:
+    """Sum over k what the last merge couples row i to row k, for each i: `taken` (m,), from what `join_last` leaves."""
+    size, p = merge[SHARED], merge[PORTS]
+    m, right = sides[0], sides[1]
+    taken[:] = 0.0
+    for block, start, ports in ((0, START_A, PORTS_A), (1, START_B, PORTS_B)):
+        couplings = buffer[merge[start] : merge[start] + merge[ports] ** 2].reshape(merge[ports], merge[ports])
+        for part in range(merge[SEGMENTS]):
+            source, from_, count, to = merge[FIRST_SEGMENT + SEGMENT * part : FIRST_SEGMENT + SEGMENT * (part + 1)]
+            if source != block or to >= m + right:
+                continue
+            for other in range(part + 1):
+                source_2, from_2, count_2, to_2 = merge[
+                    FIRST_SEGMENT + SEGMENT * other : FIRST_SEGMENT + SEGMENT * (other + 1)
+                ]
+                if source_2 != block or to_2 >= m + right:
+                    continue
+                for i in range(count):
+                    for k in range(i if other == part else count_2):
+                        row, row_2 = (to + i) % m, (to_2 + k) % m
+                        if row != row_2:  # both ends of a row are one source
+                            taken[row] += couplings[from_ + i, from_2 + k]
+                            taken[row_2] += couplings[from_ + i, from_2 + k]
+    kept, before = x[: size * p].reshape(size, p), np.empty(m)
+    for i in range(size):  # sums over all others from both sides: a row may meet itself far more than any other
+        total = 0.0
+        for row in range(m):
+            before[row] = total
+            total += kept[i, row]
+        total = 0.0
+        for row in range(m - 1, -1, -1):
+            taken[row] += kept[i, row] * (before[row] + total)
+            total += kept[i, row]
+
+
+@kernel
+def _extract(buffer: FloatArray, root: int, sides: IntArray, transfer: FloatArray, taken: FloatArray) -> None:
+    """Sum the couplings from a row's ports (left, right) to a column's ports (top, bottom), and to other rows'."""
     m, right, top, n = sides
     p = m + right + top + n
     block = buffer[root : root + p * p].reshape(p, p)
+    taken[:] = 0.0
+    for i in range(m + right):
+        for k in range(i):
+            if i % m != k % m:
+                taken[i % m] += block[i, k]
+                taken[k % m] += block[i, k]
     for i in range(m):
         for j in range(n):
             total = block[p - n + j, i]
@@ -157,35 +215,48 @@ def transfer_matrices(g: FloatArray, wires: Wires) -> FloatArray:
     Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
     Source: docs/equations/reduction.md.
     """
+    return reduce_arrays(g, wires)[0]
+
+
+def reduce_arrays(g: FloatArray, wires: Wires) -> tuple[FloatArray, FloatArray]:
+    """Return what transfer_matrices returns, and what each row at 1 V sends into all others at 0 V: (t, m) [S].
+
+    g: (t, m, n) [S], at least 0.  The second are the row sums of `Multiport.exchange`.
+    Raises what transfer_matrices raises.
+    """
     g = checks.array("g", g, ndim=3, minimum=0.0)
     t, m, n = g.shape
     if not m * n:
         raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     at = border(wires, m, n)
     if at.ends.joined_row or at.ends.joined_column:
-        return np.array([transfer_matrix(each, wires) for each in g]).reshape(g.shape)
+        parts = [reduce_array(each, wires) for each in g]
+        exchanged = np.array([each.exchange.sum(1) for each in parts])
+        return np.array([each.transfer for each in parts]).reshape(g.shape), exchanged.reshape(t, m)
     steps = plan(m, n, at.ends)
     root, sides = steps.root, np.array(steps.root.counts, dtype=np.int64)
-    transfers = np.empty_like(g)
+    transfers, taken = np.empty_like(g), np.empty((t, m))
     workers = max(min(threads(), t), 1)
 
     def reduce_some(first: int) -> int:
         buffer, x, s = np.empty(steps.buffer), np.empty(steps.work), np.empty(steps.work)
         failed = 0
-        for each, transfer in zip(g[first::workers], transfers[first::workers], strict=True):
+        mine = slice(first, None, workers)
+        for each, transfer, exchange in zip(g[mine], transfers[mine], taken[mine], strict=True):
             _reduce_leaves(
                 steps.groups, each, steps.leaf_ops, steps.classes, steps.leaves, *at.scalars, *at.lines, buffer
             )
             if len(steps.ops):
                 failed += _join_all(steps.ops[:-1], buffer, x, s)
                 failed += join_last(steps.ops[-1], buffer, x, s, sides, transfer)
+                _sum_exchange(steps.ops[-1], buffer, x, sides, exchange)
             else:
-                _extract(buffer, root.start, sides, transfer)
+                _extract(buffer, root.start, sides, transfer, exchange)
         return failed
 
     with one_blas_thread():
         _check(sum(_in_threads(reduce_some, range(workers))), g, wires)
-    return transfers
+    return transfers, taken
 
 
 def _in_threads(work: Callable[[Any], int], items: Iterable[Any]) -> list[int]:

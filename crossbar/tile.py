@@ -12,8 +12,8 @@ import numpy as np
 
 from crossbar.activity import Activity
 from crossbar.family import GainNodes, Nodes
-from crossbar.periphery import Adc, Dac, convert
-from crossbar.reduction import transfer_matrices
+from crossbar.periphery import Adc, Dac, convert, overlaps
+from crossbar.reduction import reduce_arrays
 from crossbar.wires import Wires
 from devices import checks
 from devices.aliases import FloatArray
@@ -31,7 +31,8 @@ class Tile:
 
     nodes: Nodes | None  #: gate nodes; None: the gate is held
     signal: FloatArray  #: (k, q, m, c) [S] transfer to the pair's current difference
-    spent: FloatArray  #: (k, q, m) [S] transfer to all columns together: what a driven row draws
+    spent: FloatArray  #: (k, q, m) [S] transfer of each row to all columns together
+    taken: FloatArray  #: (k, q, m) [S] coupling of each row to all others: what rows at 0 V take from a driven one
     noise_nodes: Nodes | None  #: gate nodes of the two below, fewer than for currents; None: the gate is held
     noisy: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S] conductance of both cells of a pair, for white noise
     flicker: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S²] variance of a pair's current over v², for 1/f noise
@@ -87,7 +88,8 @@ class Tile:
         codes = checks.array("codes", codes, shape=(None, None, self.rows), minimum=0.0)
         b, p, _ = codes.shape
         mix = self.mix(gains, b)
-        signal, spent = self._mixed(self.signal, mix), self._mixed(self.spent[..., None], mix)[..., 0]
+        signal = self._mixed(self.signal, mix)
+        spent, taken = (self._mixed(part[..., None], mix)[..., 0] for part in (self.spent, self.taken))
         noisy = flicker = None
         if noise:
             blurred = self.mix(gains, b, self.noise_nodes)
@@ -107,7 +109,7 @@ class Tile:
                 self.offsets, converted,
             )  # fmt: skip
             out += converted if value == 1.0 else value * converted
-            joules += self._joules(share, spent)
+            joules += self._joules(share, spent, taken)
             driven += float(np.count_nonzero(share))
         n = self.dac.conversions
         return out, Activity(
@@ -125,17 +127,25 @@ class Tile:
         k, q, m, c = parts.shape
         return (mix @ parts.reshape(k * q, m * c)).reshape(len(mix), m, c)
 
-    def _joules(self, share: FloatArray, spent: FloatArray) -> float:
-        """Energy of one plane of reads [J].
+    def _joules(self, share: FloatArray, spent: FloatArray, taken: FloatArray) -> float:
+        """Energy of one plane of reads [J]: what the sources deliver to columns and to rows at a lower voltage.
 
-        Rows are on at v_read or off, so power is v_read times the current of all columns (docs/equations/periphery.md).
-        With amplitude coding a row at x of v_read draws x of its current at x of the voltage; the share that
-        neighbouring rows take back through the sense resistances is left out.
+        Couplings between rows enter by their sums alone, as if every two rows met in proportion to both sums.
+        Source: docs/equations/periphery.md eq. 8.
         """
         drawn = share * share if self.dac.coding == "amplitude" else share
-        return float(np.einsum("bm,bm->", drawn.sum(1), np.broadcast_to(spent, (len(share), self.rows)))) * (
-            self.dac.v_read**2 * self.dac.t_read
-        )
+        spent, taken = (np.broadcast_to(each, (len(share), self.rows)) for each in (spent, taken))
+        squares = float(np.einsum("bm,bm->", drawn.sum(1), spent + taken))
+        meeting = taken.sum(1)
+        if not share.size or not meeting.all():
+            together = np.zeros(len(share))
+        elif self.dac.coding == "pulse-width":
+            together = np.empty(len(share))
+            overlaps(share, np.ascontiguousarray(taken), max(1.0, float(share.max())), together)
+        else:
+            together = (np.matmul(share, taken[:, :, None])[..., 0] ** 2).sum(1)
+        back = float(np.sum(together / np.where(meeting > 0.0, meeting, 1.0)))
+        return (squares - back) * self.dac.v_read**2 * self.dac.t_read
 
 
 @dataclass(frozen=True)
@@ -168,21 +178,24 @@ def build_tiles(
     for index, g in enumerate(seen):
         by_shape.setdefault(g.shape[2:], []).append(index)
     transfers: list[FloatArray] = [np.empty(0)] * len(seen)
+    taken: list[FloatArray] = [np.empty(0)] * len(seen)
     for shape, members in by_shape.items():
-        reduced = transfer_matrices(np.concatenate([seen[index].reshape(-1, *shape) for index in members]), wires)
+        stacked = np.concatenate([seen[index].reshape(-1, *shape) for index in members])
+        reduced, exchanged = reduce_arrays(stacked, wires)
         first = 0
         for index in members:
             count = seen[index].shape[0] * seen[index].shape[1]
             transfers[index] = reduced[first : first + count].reshape(seen[index].shape)
+            taken[index] = exchanged[first : first + count].reshape(seen[index].shape[:3])
             first += count
     tiles = []
-    for each, g, w in zip(written, seen, transfers, strict=True):
+    for each, w, exchange in zip(written, transfers, taken, strict=True):
         nodes = None if each.nodes is None else GainNodes(each.nodes.gains[0], each.nodes.gains[-1], NOISE_NODES)
-        quiet = g if nodes is None else terminal_conductances(cell, each, dac.v_read, nodes)
+        quiet = terminal_conductances(cell, each, dac.v_read, nodes)
         flicker = noise.flicker_squared(quiet, dac.t_read)
         tiles.append(
             Tile(
-                each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1),
+                each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1), exchange,
                 nodes, quiet[..., 0::2] + quiet[..., 1::2], flicker[..., 0::2] + flicker[..., 1::2],
                 dac, adc, each.full_scale, each.offsets, noise, temperature,
             )
