@@ -13,7 +13,7 @@ import numpy as np
 from crossbar.reduction import transfer_matrices
 from devices import checks
 from devices.aliases import FloatArray
-from devices.errors import ParameterError
+from devices.errors import MappingError, ParameterError
 from mapping import digital
 from mapping.encode import Encoding, cancel_floor, filaments, gate_floor
 from mapping.hardware import Hardware, load_hardware
@@ -165,7 +165,7 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware) -> Matr
         for sign in (1.0, -1.0) if signed else (1.0,):
             for _, share in dac.planes(dac.codes(sign * source.x[:, :, rows] / x_scale)):
                 peak = max(peak, float(np.abs(np.matmul(share, kernel[:, rows, columns])).max(initial=0.0)))
-        tiles.append(Placement(rows, columns, hardware.adc.margin * peak if peak > 0.0 else dac.v_read * cell.g_min))
+        tiles.append(Placement(rows, columns, hardware.adc.margin * peak if peak > 0.0 else dac.v_read * cell.g_max))
     positions = source.x.shape[1]
     return Matrix(
         source.name,
@@ -199,6 +199,7 @@ def compensate(
     conductances: (k, r, 2 n) [S] terminal conductances at the top of the gate window; gains: (k,) where each kernel is
     met. The factor is the transfer of the cell that loses most; all others are written weaker. Only the larger cell of
     a pair moves. COMPENSATION_STEPS fixed-point steps, each cutting the error by about the fraction that wires take.
+    Raises MappingError if the wires let nothing through.
     Source: docs/equations/encoding.md eq. 5.
     """
     cell, v_read = hardware.cell, hardware.dac.v_read
@@ -206,18 +207,25 @@ def compensate(
     at = gains[:, None, None]
     first = [cell.terminal_conductance(piece, at, v_read) for piece in pieces]
     wanted = [g[..., 0::2] - g[..., 1::2] for g in first]
-    kept = min(float((w / g).min()) for w, g in zip(_transfers(first, hardware), first, strict=True))
+    kept = min(float(_over(w, g).min()) for w, g in zip(_transfers(first, hardware), first, strict=True))
+    if kept <= 0.0:
+        raise MappingError(f"no read gets through the wires of chip {hardware.name!r}: {hardware.wires!r}")
     for _ in range(COMPENSATION_STEPS):
         through = _transfers([cell.terminal_conductance(piece, at, v_read) for piece in pieces], hardware)
         for piece, w, difference in zip(pieces, through, wanted, strict=True):
             for mine, sign in ((0, 1.0), (1, -1.0)):
                 aim = kept * sign * difference + w[..., 1 - mine :: 2]
-                moved = np.clip(piece[..., mine::2] * aim / w[..., mine::2], cell.g_min, cell.g_max)
+                moved = np.clip(piece[..., mine::2] * _over(aim, w[..., mine::2]), cell.g_min, cell.g_max)
                 piece[..., mine::2] = np.where(sign * difference > 0.0, moved, piece[..., mine::2])
     out = conductances.copy()
     for (rows, columns), piece in zip(cuts, pieces, strict=True):
         out[:, rows, _both(columns)] = cell.terminal_conductance(piece, cell.gain_high, v_read)
     return out, kept
+
+
+def _over(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return a / b, and 1 for a cell that conducts nothing."""
+    return np.divide(a, b, out=np.ones_like(b), where=b > 0.0)
 
 
 def _both(columns: slice) -> slice:
