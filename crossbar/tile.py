@@ -21,7 +21,8 @@ from devices.cells import Cell
 from devices.errors import ParameterError
 from devices.noise import ReadNoise
 
-#: Variances are nearly quadratic (white) and linear (1/f) in √gain: three nodes keep a column's sum to 3 %, ours
+#: Variances are nearly quadratic (white) and linear (1/f) in √gain: three nodes keep a column's to 4 % of an open
+#: gate's, but give an almost closed gate alone up to twice its 1/f noise, ours
 NOISE_NODES = 3
 
 

@@ -1,0 +1,437 @@
+"""Tiles against the slow twin: currents, noise, energy and counts."""
+
+import itertools
+
+import numba
+import numpy as np
+import pytest
+
+from crossbar import Activity, Adc, Dac, GateDac, GateNodes, Tile, Wires, reference_solve
+from crossbar.streams import stream_keys
+from crossbar.tile import WrittenArray, build_tiles, terminal_conductances
+from devices import AdaptiveMemristor, ReadNoise, Resistor, Spread, jit
+from devices.errors import ParameterError
+
+CELL = AdaptiveMemristor()
+WIRES = Wires(1.0, 2.0, 80.0, 15.0)
+SILENT = ReadNoise.none()
+M, C = 11, 4  # rows and pairs of the small tiles below
+
+
+def array(rng, gates=1, nodes=None, rows=M, pairs=C, spread=None, full_scale=2e-6, offsets=None):
+    """A written array: targets over the whole window, with the default spread between cells."""
+    targets = rng.uniform(CELL.g_min, CELL.g_max, (gates, rows, 2 * pairs))
+    written = (Spread() if spread is None else spread).write(CELL, targets, rng)
+    return WrittenArray(
+        written.g_filament, written.gate_offset, nodes, full_scale, np.zeros(pairs) if offsets is None else offsets
+    )
+
+
+def tile_of(written, wires=WIRES, dac=None, adc=None, noise=SILENT, temperature=300.0) -> Tile:
+    return build_tiles(
+        CELL, [written], wires, dac or Dac(), Adc(bits=None) if adc is None else adc, noise, temperature
+    )[0]  # fmt: skip
+
+
+def seen(written, gain, v_read, gate=0):
+    """Conductances (m, 2c) that the twin is given: those of the cells of one gate group at a gain."""
+    shifted = CELL.gain_with_offset(CELL.gate_voltage(gain), written.gate_offset[gate])
+    return CELL.terminal_conductance(written.g_filament[gate], shifted, v_read)
+
+
+def pair_currents(conductances, v, wires=WIRES):
+    currents = reference_solve(conductances, v, wires).currents
+    return currents[:, 0::2] - currents[:, 1::2]
+
+
+def random_codes(rng, dac, b, p, rows=M):
+    return rng.integers(0, int(dac.full_code) + 1, (b, p, rows)).astype(float)
+
+
+def keys(b, seed=1):
+    return stream_keys(seed, ("tile",), np.arange(b))
+
+
+# ---- currents ----
+
+
+@pytest.mark.parametrize("gates", [1, 3])
+def test_currents__at_the_nodes_are_the_twins(rng, gates):
+    """Every gate group at every node, added at the sense nodes."""
+    nodes = GateNodes(CELL, 6)
+    written = array(rng, gates, nodes)
+    tile = tile_of(written)
+    share = rng.uniform(0.0, 1.0, (6, 2, M))
+    gains = np.stack([np.roll(nodes.gains, 2 * k) for k in range(gates)], axis=1)  # (6, gates)
+    got = tile.currents(share, tile.mix(gains, 6))
+    exact = np.array([
+        sum(pair_currents(seen(written, gains[b, k], 0.1, k), 0.1 * share[b]) for k in range(gates)) for b in range(6)
+    ])  # fmt: skip
+    np.testing.assert_allclose(got, exact, rtol=0.0, atol=1e-9 * np.abs(exact).max())
+
+
+def test_currents__between_nodes_to_1e5_of_full_scale(rng):
+    """Cells with 50 mV of their own and 20 mV per gate line on their Dirac points, 14 nodes."""
+    written = array(rng, 1, GateNodes(CELL, 14, reach=0.22), rows=40, pairs=8)
+    tile = tile_of(written)
+    voltages = np.array([-1.3, -0.4, -0.05, 0.11, 0.3, 0.7, 1.9, 3.3])
+    share = rng.uniform(0.0, 1.0, (len(voltages), 3, 40))
+    gains = CELL.gate_gain(voltages)
+    got = tile.currents(share, tile.mix(gains[:, None], len(voltages)))
+    exact = np.array([pair_currents(seen(written, gain, 0.1), 0.1 * x) for gain, x in zip(gains, share, strict=True)])
+    full = 0.1 * seen(written, CELL.gain_high, 0.1).sum(0).max()
+    assert np.abs(got - exact).max() < 1e-5 * full
+
+
+def test_currents__a_held_gate_is_open(rng):
+    written = array(rng)
+    tile = tile_of(written)
+    share = rng.uniform(0.0, 1.0, (2, 3, M))
+    got = tile.currents(share, tile.mix(None, 2))
+    exact = np.array([pair_currents(seen(written, CELL.gain_high, 0.1), 0.1 * x) for x in share])
+    np.testing.assert_allclose(got, exact, rtol=0.0, atol=1e-9 * np.abs(exact).max())
+
+
+def test_currents__cells_without_a_gate(rng):
+    cell = Resistor()
+    g = rng.uniform(cell.g_min, cell.g_max, (1, M, 2 * C))
+    written = WrittenArray(g, np.zeros_like(g), None, 1e-6, np.zeros(C))
+    tile = build_tiles(cell, [written], WIRES, Dac(), Adc(bits=None), SILENT, 300.0)[0]
+    share = rng.uniform(0.0, 1.0, (1, 3, M))
+    exact = pair_currents(g[0], 0.1 * share[0])
+    np.testing.assert_allclose(tile.currents(share, tile.mix(None, 1))[0], exact, rtol=1e-9, atol=1e-18)
+
+
+def test_build__together_is_one_by_one(rng):
+    """Arrays of two shapes in one call."""
+    several = [array(rng, 2, GateNodes(CELL, 4)), array(rng, 1), array(rng, 2, GateNodes(CELL, 4)), array(rng, rows=5)]
+    together = build_tiles(CELL, several, WIRES, Dac(), Adc(), ReadNoise(), 300.0)
+    for written, tile in zip(several, together, strict=True):
+        alone = tile_of(written, noise=ReadNoise())
+        for name in ("signal", "spent", "taken", "noisy", "flicker"):
+            np.testing.assert_array_equal(getattr(tile, name), getattr(alone, name))
+        assert (tile.gates, tile.rows, tile.pairs) == alone.signal.shape[0:1] + alone.signal.shape[2:]
+
+
+# ---- reads without noise ----
+
+
+@pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
+def test_read__every_coding_gives_the_same_currents(rng, coding):
+    dac = Dac(bits=5, coding=coding)
+    tile = tile_of(array(rng), dac=dac)
+    codes = random_codes(rng, dac, 3, 4)
+    got, _ = tile.read(codes, None, keys(3), noise=False)
+    np.testing.assert_allclose(
+        got, tile.currents(codes / 31.0, tile.mix(None, 3)), rtol=0.0, atol=1e-13 * np.abs(got).max()
+    )
+
+
+def test_read__codes_are_rounded_currents(rng):
+    offsets = rng.normal(0.0, 0.25, C)
+    written = array(rng, full_scale=6e-6, offsets=offsets)
+    dac = Dac(bits=4)
+    tile = tile_of(written, dac=dac, adc=Adc(bits=6))
+    codes = random_codes(rng, dac, 2, 30)
+    got, _ = tile.read(codes, None, keys(2), noise=False)
+    lsb = 6e-6 / 31
+    exact = tile.currents(codes / 15.0, tile.mix(None, 2)) / lsb + offsets
+    np.testing.assert_array_equal(got, np.clip(np.rint(exact), -31, 31))
+    assert np.abs(got).max() == 31.0  # some saturate
+    assert np.abs(got).min() < 31.0
+
+
+def test_read__bit_serial_converts_every_bit(rng):
+    dac = Dac(bits=3, coding="bit-serial")
+    tile = tile_of(array(rng, full_scale=8e-6), dac=dac, adc=Adc(bits=7))
+    codes = random_codes(rng, dac, 1, 20)
+    got, done = tile.read(codes, None, keys(1), noise=False)
+    lsb, mix = 8e-6 / 63, tile.mix(None, 1)
+    planes = [
+        np.clip(np.rint(tile.currents((codes.astype(int) >> bit & 1).astype(float), mix) / lsb), -63, 63)
+        for bit in range(3)
+    ]
+    np.testing.assert_allclose(got, (planes[0] + 2 * planes[1] + 4 * planes[2]) / 7.0, rtol=1e-14)
+    assert done.conversions == 20 * 3 * C
+
+
+# ---- noise ----
+
+
+def many_reads(tile, codes, count, gains=None):
+    """Variance (c,) of the converted currents over `count` reads of one input."""
+    out, _ = tile.read(np.broadcast_to(codes, (1, count, len(codes))), gains, keys(1, 7), noise=True)
+    return out[0].var(0, ddof=1), out[0]
+
+
+def of_cells(noise, g, v, t_read, temperature=300.0):
+    """Variance (c,) of pair currents as the sum over the cells of both columns of each pair."""
+    cells = noise.cell_variance(g, v[:, None], t_read, temperature).sum(0)
+    return cells[0::2] + cells[1::2]
+
+
+READS = 20_000  # the variance of so many is known to 1 %; 4.5 standard errors are let through
+SAMPLING = 4.5 * (2.0 / READS) ** 0.5
+
+
+@pytest.mark.parametrize(
+    "noise", [ReadNoise(), ReadNoise(flicker=False), ReadNoise(thermal_shot=False)], ids=["both", "white", "flicker"]
+)
+@pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
+def test_noise__variance_is_the_cells_sum(rng, coding, noise):
+    dac = Dac(bits=4, coding=coding, v_read=0.15)
+    written = array(rng)
+    tile = tile_of(written, dac=dac, noise=noise, temperature=330.0)
+    codes = np.array([0, 15, 7, 3, 15, 0, 1, 8, 12, 15, 5], dtype=float)
+    g = seen(written, CELL.gain_high, dac.v_read)
+    share = codes / 15.0
+    if coding == "amplitude":
+        expected = of_cells(noise, g, 0.15 * share, dac.t_read, 330.0)
+    elif coding == "bit-serial":  # each bit's read has its own noise; the results add with the bits' values
+        bits = [(codes.astype(int) >> bit) & 1 for bit in range(4)]
+        expected = sum(
+            (2.0**k / 15.0) ** 2 * of_cells(noise, g, 0.15 * on, dac.t_read, 330.0) for k, on in enumerate(bits)
+        )
+    else:  # white noise of the driven part and of the part at rest; 1/f noise of the mean current
+        white = ReadNoise(thermal_shot=noise.thermal_shot, flicker=False)
+        driven, rest = (
+            white.cell_variance(g, v, dac.t_read, 330.0) for v in (dac.v_read, 0.0)
+        )  # fmt: skip
+        cells = share[:, None] * driven + (1.0 - share[:, None]) * rest
+        cells = cells + noise.flicker_squared(g, dac.t_read) * (0.15 * share[:, None]) ** 2
+        expected = cells.sum(0)[0::2] + cells.sum(0)[1::2]
+    got, reads = many_reads(tile, codes, READS)
+    np.testing.assert_allclose(got, expected, rtol=SAMPLING)
+    mean = tile.currents(share[None, None], tile.mix(None, 1))[0, 0]
+    assert np.all(np.abs(reads.mean(0) - mean) < 4.5 * np.sqrt(expected / READS))
+
+
+def test_noise__full_and_empty_codes_are_plain_reads(rng):
+    """Rows at v_read or at rest: the variance is ReadNoise.cell_variance, nothing else."""
+    written, dac = array(rng), Dac()
+    tile = tile_of(written, dac=dac, noise=ReadNoise())
+    codes = np.where(np.arange(M) % 3 > 0, 255.0, 0.0)
+    expected = of_cells(ReadNoise(), seen(written, CELL.gain_high, 0.1), codes / 2550.0, dac.t_read)
+    np.testing.assert_allclose(many_reads(tile, codes, READS)[0], expected, rtol=SAMPLING)
+
+
+@pytest.mark.parametrize("v_gate", [-2.0, -0.5, -0.1, 0.1, 0.3, 1.1, 3.0, 4.0])
+def test_noise__between_gate_nodes(rng, v_gate):
+    """Variances are mixed between three nodes: right to 4 % of an open gate's, and to 5 % where the gate opens."""
+    written, dac = array(rng, 2, GateNodes(CELL, 8)), Dac()
+    tile = tile_of(written, dac=dac, noise=ReadNoise())
+    gain = CELL.gate_gain(v_gate)
+    codes = np.full(M, 255.0)
+    expected = sum(of_cells(ReadNoise(), seen(written, gain, 0.1, k), codes / 2550.0, dac.t_read) for k in range(2))
+    open_ = sum(
+        of_cells(ReadNoise(), seen(written, CELL.gain_high, 0.1, k), codes / 2550.0, dac.t_read) for k in range(2)
+    )
+    got, _ = many_reads(tile, codes, READS, np.full((1, 2), gain))
+    np.testing.assert_array_less(np.abs(got - expected), 0.04 * open_.mean() + SAMPLING * expected)
+    if v_gate > 0.05:
+        np.testing.assert_allclose(got, expected, rtol=0.05 + SAMPLING)
+
+
+def test_noise__columns_and_reads_are_independent(rng):
+    tile = tile_of(array(rng), noise=ReadNoise())
+    _, reads = many_reads(tile, np.full(M, 255.0), READS)
+    z = (reads - reads.mean(0)) / reads.std(0)
+    for a, b in itertools.combinations(range(C), 2):
+        assert abs(np.mean(z[:, a] * z[:, b])) < 4.5 / READS**0.5
+    for lag in (1, 2, 5):
+        assert np.all(np.abs(np.mean(z[lag:] * z[:-lag], axis=0)) < 4.5 / (READS - lag) ** 0.5)
+
+
+def test_noise__is_off_when_asked(rng):
+    written = array(rng)
+    noisy, silent = tile_of(written, noise=ReadNoise()), tile_of(written)
+    codes = np.full((1, 2, M), 100.0)
+    np.testing.assert_array_equal(
+        noisy.read(codes, None, keys(1), noise=False)[0], silent.read(codes, None, keys(1), noise=True)[0]
+    )
+
+
+@pytest.mark.parametrize("coding", ["pulse-width", "bit-serial"])
+@pytest.mark.parametrize("bits", [None, 8])
+def test_noise__the_batch_does_not_matter(rng, bits, coding):
+    dac = Dac(bits=4, coding=coding)
+    tile = tile_of(array(rng, 2, GateNodes(CELL, 5)), dac=dac, adc=Adc(bits=bits), noise=ReadNoise())
+    codes, gains = random_codes(rng, dac, 5, 7), rng.uniform(0.1, 0.9, (5, 2))
+    together, done = tile.read(codes, gains, keys(5), noise=True)
+    total = Activity()
+    for b in range(5):
+        alone, activity = tile.read(codes[b : b + 1], gains[b : b + 1], keys(5)[b : b + 1], noise=True)
+        np.testing.assert_allclose(together[b], alone[0], rtol=0.0, atol=1e-14 * np.abs(together).max())
+        total = total + activity
+    for name, value in vars(total).items():
+        assert getattr(done, name) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core")
+def test_noise__threads_change_no_bit(rng):
+    dac = Dac()
+    tile = tile_of(array(rng), dac=dac, noise=ReadNoise())
+    codes = random_codes(rng, dac, 6, 9)
+    before = jit.threads()
+    results = []
+    try:
+        for count in (1, 2):
+            jit.set_threads(count)
+            results.append(tile.read(codes, None, keys(6), noise=True))
+    finally:
+        jit.set_threads(before)
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1]
+
+
+# ---- energy ----
+
+
+def twins_joules(written, codes, dac, wires, gains=None):
+    """Power of the slow twin, every instant of every read, times time."""
+    total = 0.0
+    for b, p, k in itertools.product(*(range(n) for n in codes.shape[:2]), range(len(written.g_filament))):
+        g = seen(written, CELL.gain_high if gains is None else gains[b, k], dac.v_read, k)
+        code = codes[b, p]
+        if dac.coding == "amplitude":
+            total += reference_solve(g, dac.v_read * code[None] / dac.full_code, wires).power[0] * dac.t_slot
+        elif dac.coding == "bit-serial":
+            on = np.array([(code.astype(int) >> bit) & 1 for bit in range(dac.bits)])
+            total += reference_solve(g, dac.v_read * on, wires).power.sum() * dac.t_slot
+        else:  # rows go off one after another
+            ends = np.concatenate([[0.0], np.unique(code)])
+            on = np.array([code >= end for end in ends[1:]])
+            total += (reference_solve(g, dac.v_read * on, wires).power * np.diff(ends)).sum() * dac.t_slot
+    return total
+
+
+@pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
+def test_joules__the_twins_power_times_time(rng, coding):
+    """Couplings between rows enter by their sums, which leaves 1e-3 of the energy on the strongest wires here."""
+    dac = Dac(bits=4, coding=coding)
+    for wires in (WIRES, Wires(2.8, 2.8, 2.8, 2.8), Wires(1.0, 1.0, 100.0, 500.0)):
+        written = array(rng, 2, GateNodes(CELL, 8))
+        codes, gains = random_codes(rng, dac, 2, 2), rng.uniform(0.05, 0.9, (2, 2))
+        _, done = tile_of(written, wires, dac).read(codes, gains, keys(2), noise=False)
+        assert done.joules_array == pytest.approx(twins_joules(written, codes, dac, wires, gains), rel=2e-3)
+
+
+@pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
+def test_joules__exact_where_rows_do_not_meet(rng, coding):
+    """Columns held at 0 V let nothing pass from row to row."""
+    dac = Dac(bits=4, coding=coding)
+    wires = Wires(3.0, 0.0, 200.0, 0.0)
+    written = array(rng)
+    codes = random_codes(rng, dac, 2, 2)
+    _, done = tile_of(written, wires, dac).read(codes, None, keys(2), noise=False)
+    assert done.joules_array == pytest.approx(twins_joules(written, codes, dac, wires), rel=1e-9)
+
+
+@pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
+def test_joules__exact_where_all_rows_are_driven_alike(rng, coding):
+    """Then no row is below another, whatever the wires."""
+    dac = Dac(bits=4, coding=coding)
+    codes = np.repeat(random_codes(rng, dac, 2, 3, 1), M, axis=2)
+    written = array(rng)
+    _, done = tile_of(written, dac=dac).read(codes, None, keys(2), noise=False)
+    tight = {"amplitude": 1e-9, "bit-serial": 1e-9, "pulse-width": 2e-2}[coding]  # a pulse's end falls into a step
+    assert done.joules_array == pytest.approx(twins_joules(written, codes, dac, WIRES), rel=tight)
+
+
+def test_joules__without_rows_at_rest_they_were_too_few(rng):
+    """Half of the rows off: what they take is several per cent that the columns' currents do not show."""
+    dac, wires = Dac(bits=1, coding="bit-serial"), Wires(2.8, 2.8, 2.8, 2.8)
+    written = array(rng, rows=64, pairs=16)
+    codes = np.repeat([[0.0, 1.0]], 32, axis=0).reshape(1, 1, 64)
+    tile = tile_of(written, wires, dac)
+    _, done = tile.read(codes, None, keys(1), noise=False)
+    columns = float(tile.spent[0, 0] @ codes[0, 0]) * dac.v_read**2 * dac.t_slot
+    exact = twins_joules(written, codes, dac, wires)
+    assert columns < 0.98 * exact
+    assert done.joules_array == pytest.approx(exact, rel=1e-3)
+
+
+def test_joules__no_reads_none():
+    written = WrittenArray(np.full((1, 2, 2), 1e-5), np.zeros((1, 2, 2)), None, 1e-6, np.zeros(1))
+    tile = tile_of(written)
+    out, done = tile.read(np.zeros((0, 3, 2)), None, keys(0), noise=False)
+    assert out.shape == (0, 3, 1)
+    assert done == Activity()
+    assert tile.read(np.zeros((1, 3, 2)), None, keys(1), noise=False)[1].joules_array == 0.0
+
+
+# ---- counts ----
+
+
+@pytest.mark.parametrize(
+    ("coding", "planes", "pulses"), [("pulse-width", 1, 5), ("amplitude", 1, 5), ("bit-serial", 2, 7)]
+)
+def test_activity__by_hand(coding, planes, pulses):
+    """Two inputs, three positions, two rows, one pair, two gate groups; five codes are not 0, seven bits are 1."""
+    g = np.full((2, 2, 2), 1e-5)
+    nodes = GateNodes(CELL, 3)
+    written = WrittenArray(g, np.zeros_like(g), nodes, 1e-6, np.zeros(1))
+    tile = tile_of(written, dac=Dac(bits=2, coding=coding))
+    codes = np.array([[[0, 1], [3, 0], [0, 0]], [[2, 0], [3, 1], [0, 0]]], dtype=float)
+    _, done = tile.read(codes, np.full((2, 2), nodes.gains[1]), keys(2), noise=False)
+    assert done.reads == 2 * 3 * planes * 2
+    assert done.row_pulses == pulses * 2
+    assert done.row_codes == 2 * 3 * 2 * 2
+    assert done.conversions == 2 * 3 * planes * 1
+    assert done.cell_reads == pulses * 2 * 2
+    assert done.additions == 2 * 3 * (planes - 1)
+    assert done.gate_updates == done.gate_swing == done.multiplications == done.buffer_bits == 0.0
+    assert done.joules_array > 0.0
+
+
+def test_activity__adds_and_scales():
+    one = Activity(reads=1.0, conversions=2.0, joules_array=3.0)
+    two = one + one.scaled(2.0)
+    assert two == Activity(reads=3.0, conversions=6.0, joules_array=9.0)
+
+
+# ---- bad input ----
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (np.ones((2, M)), r"codes must have shape \(any, any, 11\), got \(2, 11\)"),
+        (np.ones((1, 2, M + 1)), r"codes must have shape \(any, any, 11\), got \(1, 2, 12\)"),
+        (-np.ones((1, 2, M)), "codes must be ≥ 0 everywhere, got -1"),
+        (np.full((1, 2, M), np.nan), "codes must hold no nan"),
+    ],
+)
+def test_read__bad_codes_are_refused(rng, codes, words):
+    with pytest.raises(ParameterError, match=words):
+        tile_of(array(rng)).read(codes, None, keys(1), noise=False)
+
+
+@pytest.mark.parametrize(("gains", "shown"), [(None, "None"), (np.ones(2), r"\(2,\)"), (np.ones((1, 3)), r"\(1, 3\)")])
+def test_read__bad_gains_are_refused(rng, gains, shown):
+    tile = tile_of(array(rng, 2, GateNodes(CELL, 3)))
+    with pytest.raises(ParameterError, match=rf"gains must have shape \(1, 2\) for a gated tile, got {shown}"):
+        tile.read(np.ones((1, 1, M)), gains, keys(1), noise=False)
+
+
+def test_read__gains_outside_the_window_are_refused(rng):
+    tile = tile_of(array(rng, 1, GateNodes(CELL, 3)))
+    with pytest.raises(ParameterError, match="gain must lie between"):
+        tile.read(np.ones((1, 1, M)), np.array([[0.99]]), keys(1), noise=False)
+
+
+def test_read__gains_of_a_gate_driver_are_always_inside(rng):
+    tile = tile_of(array(rng, 1, GateNodes(CELL, 3)))
+    gains = GateDac(bits=5).gains(np.linspace(0.0, 1.0, 33)[:, None], CELL)
+    assert tile.read(np.ones((33, 1, M)), gains, keys(33), noise=False)[0].shape == (33, 1, C)
+
+
+def test_terminal_conductances__shape_and_values(rng):
+    nodes = GateNodes(CELL, 4)
+    written = array(rng, 2, nodes)
+    all_nodes = terminal_conductances(CELL, written, 0.1, nodes)
+    assert all_nodes.shape == (2, 4, M, 2 * C)
+    np.testing.assert_allclose(all_nodes[1, 2], seen(written, nodes.gains[2], 0.1, 1), rtol=1e-12)
+    np.testing.assert_allclose(
+        terminal_conductances(CELL, written, 0.1, None)[0, 0], seen(written, CELL.gain_high, 0.1), rtol=1e-12
+    )
