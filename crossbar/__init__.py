@@ -1,8 +1,9 @@
 """Arrays of cells on real wires: volts in, amperes out; with converters, codes in, codes out."""
 
 from crossbar.activity import Activity
+from crossbar.array import Array
 from crossbar.family import Family, GainNodes, GateNodes, transfer_family
-from crossbar.linear import solve
+from crossbar.newton import solve
 from crossbar.periphery import Adc, Dac, GateDac
 from crossbar.reduction import Multiport, reduce_array, transfer_matrices, transfer_matrix
 from crossbar.reference import reference_solve
@@ -14,6 +15,7 @@ from crossbar.wires import Wires
 __all__ = [
     "Activity",
     "Adc",
+    "Array",
     "Dac",
     "Family",
     "GainNodes",

@@ -16,7 +16,7 @@ TOLERANCE = 1e-14  # last correction of a node voltage over the largest input, o
 MOST_STEPS = 2000  # ours: two lines that float far apart need some hundreds
 
 
-def _factorised(cells: FloatArray, r_segment: float, near: FloatArray, far: FloatArray) -> Lines:
+def factorised(cells: FloatArray, r_segment: float, near: FloatArray, far: FloatArray) -> Lines:
     """Factorise the lines of one direction; cells (nodes along the line, lines)."""
     one_node = r_segment == 0.0 or len(cells) == 1
     fixed = [np.ascontiguousarray(end == 0.0, dtype=np.float64) for end in (near, far)]
@@ -41,8 +41,8 @@ def solve(g: FloatArray, v: FloatArray, wires: Wires) -> Solution:
     if not m * n:
         raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     v = checks.array("v", v, shape=(None, m))
-    rows = _factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
-    columns = _factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
+    rows = factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
+    columns = factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
     v_rows, v_columns = np.empty((len(v), m, n)), np.empty((len(v), m, n))
     steps = np.zeros(len(v), dtype=np.int64)
     solve_inputs(g, rows, columns, v, TOLERANCE, MOST_STEPS, v_rows, v_columns, steps)
@@ -51,37 +51,50 @@ def solve(g: FloatArray, v: FloatArray, wires: Wires) -> Solution:
             f"{np.count_nonzero(steps < 0)} of {len(v)} inputs unsolved, first {int(np.argmax(steps < 0))}: the node "
             f"voltages still moved by more than {100 * TOLERANCE:g} of the input after {MOST_STEPS} steps"
         )
+    return solution(g * (v_rows - v_columns), g.sum(0), v, wires, v_rows, v_columns)
+
+
+def solution(
+    cells: FloatArray, slopes: FloatArray, v: FloatArray, wires: Wires, v_rows: FloatArray, v_columns: FloatArray,
+    steps: int = 0, history: FloatArray | None = None,
+) -> Solution:  # fmt: skip
+    """Return the Solution of solved node voltages, for cells that carry `cells` (b, m, n) [A].
+
+    slopes: (n,) or (b, n), the cells' slopes added up along each column [S].
+    """
     return Solution(
-        _currents(g, wires, v_rows, v_columns),
+        _currents(cells, slopes, wires, v_columns),
         v_rows,
         v_columns,
-        _heat(g, v, wires, v_rows, v_columns),
-        residual(g, v, wires, v_rows, v_columns),
+        _heat(cells, v, wires, v_rows, v_columns),
+        violation(cells, v, wires, v_rows, v_columns),
+        steps,
+        history,
     )
 
 
-def _currents(g: FloatArray, wires: Wires, v_rows: FloatArray, v_columns: FloatArray) -> FloatArray:
+def _currents(cells: FloatArray, slopes: FloatArray, wires: Wires, v_columns: FloatArray) -> FloatArray:
     """Currents (b, n) [A] of the columns, through their ends or their cells, whichever conduct less.
 
     There the voltages drop, so that rounding does not count: a floating column delivers exactly nothing.
     Source: docs/equations/lines.md eq. 8.
     """
-    m, n = g.shape
+    m, n = cells.shape[1:]
     with np.errstate(divide="ignore"):
         far, near = 1.0 / wires.sense_far(n), 1.0 / wires.sense(n)
-    ends = np.flatnonzero(far + near < g.sum(0))
-    currents: FloatArray = (g * (v_rows - v_columns)).sum(1)
-    currents[:, ends] = v_columns[:, 0, ends] * far[ends] + v_columns[:, m - 1, ends] * near[ends]
+    weak = far + near < slopes
+    near, far = (np.where(np.isfinite(end), end, 0.0) for end in (near, far))
+    currents: FloatArray = np.where(weak, v_columns[:, 0] * far + v_columns[:, m - 1] * near, cells.sum(1))
     return currents
 
 
-def _heat(g: FloatArray, v: FloatArray, wires: Wires, v_rows: FloatArray, v_columns: FloatArray) -> FloatArray:
-    """Power (b,) [W] that turns into heat; as the voltages make it least, their errors enter squared.
+def _heat(cells: FloatArray, v: FloatArray, wires: Wires, v_rows: FloatArray, v_columns: FloatArray) -> FloatArray:
+    """Power (b,) [W] that turns into heat; as a linear circuit's voltages make it least, errors enter squared there.
 
     Source: docs/equations/lines.md eq. 9.
     """
-    m, n = g.shape
-    power: FloatArray = np.einsum("mn,bmn->b", g, (v_rows - v_columns) ** 2)
+    m, n = cells.shape[1:]
+    power: FloatArray = np.einsum("bmn,bmn->b", cells, v_rows - v_columns)
     for nodes, axis, r_segment in ((v_rows, 2, wires.r_row), (v_columns, 1, wires.r_column)):
         if r_segment > 0.0:
             power += (np.diff(nodes, axis=axis) ** 2).sum((1, 2)) / r_segment
@@ -102,8 +115,12 @@ def residual(g: FloatArray, v: FloatArray, wires: Wires, v_rows: FloatArray, v_c
     Lines of 0 Ω count as one node; nodes that sit on an ideal terminal take any current.
     Source: docs/equations/nodal.md.
     """
-    m, n = g.shape
-    cells = g * (v_rows - v_columns)
+    return violation(g * (v_rows - v_columns), v, wires, v_rows, v_columns)
+
+
+def violation(cells: FloatArray, v: FloatArray, wires: Wires, v_rows: FloatArray, v_columns: FloatArray) -> float:
+    """Return the residual where the cells carry `cells` (b, m, n) [A]; docs/equations/nodal.md eq. 12."""
+    m, n = cells.shape[1:]
     most = np.abs(cells).max((1, 2))
     worst = np.zeros(len(v))
     zero = np.zeros((len(v), n))

@@ -8,7 +8,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from crossbar.lines import Lines, dot, factorise_lines, largest, left_over, solve_injected, solve_sources
 from devices.aliases import BoolArray, FloatArray, IntArray
@@ -132,63 +131,46 @@ def _step(
 
 
 @kernel
-def _solve_input(
-    law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray,  # noqa: ANN401
-    tolerance: float, most_steps: int, most_inner: int, ends: Cells, history: FloatArray,
-) -> tuple[int, bool]:  # fmt: skip
-    """Solve one input `v` (m,) [V] into `ends`; returns the steps and whether it is solved."""
-    m, n = g_filament.shape
-    now, after = ends, _cells(rows, columns, m, n)
-    d_r, d_c = np.empty_like(now.r), np.empty_like(now.c)
-    _begin(law, g_filament, gain, rows, columns, v, most_inner, now)
-    residual = _evaluate(law, g_filament, gain, rows, columns, v, now)
-    history[0] = residual
-    scale = np.abs(v).max()
-    solved = residual <= tolerance
-    steps = 0
-    while not solved and steps < most_steps and math.isfinite(residual):
-        steps += 1
-        now_rows = _factorised(rows, np.ascontiguousarray(now.slope.T))
-        now_columns = _factorised(columns, now.slope)
-        accuracy = min(LOOSEST, residual)
-        solve_injected(
-            now.slope, now_rows, now_columns, now.into_rows, now.into_columns, accuracy, most_inner, d_r, d_c
-        )  # fmt: skip
-        moved = max(largest(d_r), largest(d_c))
-        residual = _step(
-            law, g_filament, gain, rows, columns, v, now, after, d_r, d_c, moved <= SMALL * scale
-        )  # fmt: skip
-        history[steps] = residual
-        if math.isfinite(residual):
-            now, after = after, now
-            solved = residual <= tolerance or moved <= SETTLED * scale
-    if steps % 2 == 1:  # the two have changed places
-        ends.r[:], ends.c[:], ends.current[:], ends.slope[:] = now.r, now.c, now.current, now.slope
-    return steps, solved
-
-
-@kernel(parallel=True)
 def solve_cells(
     law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray,  # noqa: ANN401
     tolerance: float, most_steps: int, most_inner: int,
     v_rows: FloatArray, v_columns: FloatArray, current: FloatArray, slope: FloatArray,
     history: FloatArray, steps: IntArray, solved: BoolArray,
 ) -> None:  # fmt: skip
-    """Solve a batch of inputs `v` (b, m) [V]; gain is (1, m, n) or (b, m, n).
+    """Solve inputs `v` (b, m) [V] one after another; gain is (1, m, n) or (b, m, n).
 
     Fills node voltages and cell currents (b, m, n), the cells' slopes added up along each column (b, n) [S], the
     residuals before and after each step (b, most_steps + 1), the steps and whether each input is solved (b,).
     """
     m, n = g_filament.shape
-    for k in prange(len(v)):
-        at = _cells(rows, columns, m, n)
-        steps[k], solved[k] = _solve_input(
-            law, g_filament, gain[k if len(gain) > 1 else 0], rows, columns, v[k], tolerance, most_steps, most_inner,
-            at, history[k],
-        )  # fmt: skip
+    now, after = _cells(rows, columns, m, n), _cells(rows, columns, m, n)
+    d_r, d_c = np.empty_like(now.r), np.empty_like(now.c)
+    for k in range(len(v)):
+        gains = gain[k if len(gain) > 1 else 0]
+        _begin(law, g_filament, gains, rows, columns, v[k], most_inner, now)
+        residual = _evaluate(law, g_filament, gains, rows, columns, v[k], now)
+        history[k, 0] = residual
+        scale = np.abs(v[k]).max()
+        solved[k] = residual <= tolerance
+        while not solved[k] and steps[k] < most_steps and math.isfinite(residual):
+            steps[k] += 1
+            now_rows = _factorised(rows, np.ascontiguousarray(now.slope.T))
+            now_columns = _factorised(columns, now.slope)
+            accuracy = min(LOOSEST, residual)
+            solve_injected(
+                now.slope, now_rows, now_columns, now.into_rows, now.into_columns, accuracy, most_inner, d_r, d_c
+            )  # fmt: skip
+            moved = max(largest(d_r), largest(d_c))
+            residual = _step(
+                law, g_filament, gains, rows, columns, v[k], now, after, d_r, d_c, moved <= SMALL * scale
+            )  # fmt: skip
+            history[k, steps[k]] = residual
+            if math.isfinite(residual):
+                now, after = after, now
+                solved[k] = residual <= tolerance or moved <= SETTLED * scale
         for i in range(m):
             for j in range(n):
-                v_rows[k, i, j] = at.r[j if len(at.r) > 1 else 0, i]
-                v_columns[k, i, j] = at.c[i if len(at.c) > 1 else 0, j]
-                current[k, i, j] = at.current[i, j]
-                slope[k, j] += at.slope[i, j]
+                v_rows[k, i, j] = now.r[j if len(now.r) > 1 else 0, i]
+                v_columns[k, i, j] = now.c[i if len(now.c) > 1 else 0, j]
+                current[k, i, j] = now.current[i, j]
+                slope[k, j] += now.slope[i, j]

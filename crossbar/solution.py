@@ -23,3 +23,5 @@ class Solution:
     residual: float
     #: Newton steps of the slowest input; 0 for a linear circuit, which needs none
     steps: int = 0
+    #: (b, steps + 1) residuals of each input before its first and after each step, nan once solved; None if linear
+    history: FloatArray | None = None

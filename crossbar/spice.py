@@ -6,17 +6,21 @@ Needs no other solver of this package: it is how an outside judge sees the same 
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from crossbar.array import Array
 from crossbar.wires import Wires
 from devices.aliases import FloatArray
 from devices.checks import array
 from devices.errors import ParameterError, SimulationError
+from devices.laws import AdaptiveLaw, OhmicLaw
 
 __all__ = ["read_spice", "run_ngspice", "to_spice"]
 
@@ -24,33 +28,57 @@ CURRENTS_FILE = "crossgate-currents.txt"  # what a netlist of ours leaves in ngs
 TIE = 1e9  # [Ω] holds a floating island at 0 V; no current can flow in it, so any value does
 DIGITS = 17  # decimal digits that name a float64
 
-# A linear operating point is one direct solve: what matters is that nothing is added to the circuit (gmin) and that
-# no pivot is taken for zero (pivtol). The tolerances only say when ngspice stops repeating the same solve.
+# Nothing may be added to the circuit (gmin), and no pivot be taken for zero (pivtol). The tolerances of a linear
+# circuit only say when ngspice stops repeating the same solve; those of a nonlinear one end its Newton steps, whose
+# last one is far more exact than they ask, and they must stay above its rounding.
 OPTIONS = ".options gmin=1e-30 reltol=1e-12 abstol=1e-24 vntol=1e-18 pivtol=1e-40 pivrel=1e-3"
+NONLINEAR_OPTIONS = ".options gmin=1e-30 reltol=1e-9 abstol=1e-16 vntol=1e-12 pivtol=1e-40 pivrel=1e-3 itl1=1000"
 
 
-def to_spice(g: FloatArray, v: FloatArray, wires: Wires, path: str | Path) -> None:
-    """Write the netlist of an array of linear cells to `path`; `ngspice -b` then leaves the currents in a text file.
+class _Part(NamedTuple):
+    """One element of a netlist between two nodes."""
 
-    g: (m, n) [S]; v: (m,) or (1, m) [V]. Elements are called as in docs/nomenclature.md, indices count from 0:
-    Rcell_i_j, Rrow_i_j (right of cell i, j), Rcol_i_j (below it), Rdrv_i, Rdrvfar_i, Rsense_j, Rsensefar_j, the sources
-    Vdrv_i and the ammeters Vsense_j. Nodes joined by 0 Ω share one name; open parts are left out.
-    Raises ParameterError for a bad shape or value.
+    name: str
+    a: str
+    b: str
+    value: str  # ohms, or the current of a behavioural source
+
+
+def to_spice(
+    circuit: FloatArray | Array, v: FloatArray, wires: Wires, path: str | Path, *, v_gate: npt.ArrayLike | None = None
+) -> None:
+    """Write the netlist of an array to `path`; `ngspice -b` then leaves the currents of its columns in a text file.
+
+    circuit: conductances (m, n) [S] of linear cells, or an Array; v: (m,) or (1, m) [V]; v_gate: gates of an Array
+    [V], one value or two axes that spread over (m, n). Elements are called as in docs/nomenclature.md, indices count
+    from 0: Rcell_i_j, or Bcell_i_j, Rseries_i_j and Rleak_i_j of a nonlinear cell, Rrow_i_j (right of cell i, j),
+    Rcol_i_j (below it), Rdrv_i, Rdrvfar_i, Rsense_j, Rsensefar_j, the sources Vdrv_i and the ammeters Vsense_j. Nodes
+    joined by 0 Ω share one name; open parts are left out. A cell's gate enters as the number of its read gain.
+    Raises ParameterError for a bad shape or value, or cells whose law has no netlist.
     """
-    g = array("g", g, ndim=2, minimum=0.0)
-    m, n = g.shape
-    if g.size == 0:
-        raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
+    if isinstance(circuit, Array):
+        m, n = circuit.shape
+        cells = _law_cells(circuit, circuit.gain(v_gate)[0])
+    else:
+        g = array("g", circuit, ndim=2, minimum=0.0)
+        m, n = g.shape
+        if g.size == 0:
+            raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
+        if v_gate is not None:
+            raise ParameterError("v_gate must be left out for plain conductances: they have no gate")
+        cells = _linear_cells(g)
     v = array("v", v)
     if v.shape not in ((m,), (1, m)):
         raise ParameterError(f"v must be one input, of shape ({m},) or (1, {m}), got {v.shape}")
 
-    resistors = [part for part in _resistors(g, wires) if part[1] != part[2] and part[3] != np.inf]
-    lines = [f"* {m} x {n} crossbar, written by crossgate", OPTIONS]
+    names = _Names(m, n, wires)
+    parts = [part for part in [*_wires(m, n, wires, names), *cells(names)] if part.a != part.b and part.value != "inf"]
+    nonlinear = any(part.name.startswith("B") for part in parts)
+    lines = [f"* {m} x {n} crossbar, written by crossgate", NONLINEAR_OPTIONS if nonlinear else OPTIONS]
     lines += [f"Vdrv_{i} s_{i} 0 DC {volt!r}" for i, volt in enumerate(v.ravel().tolist())]
     lines += [f"Vsense_{j} t_{j} 0 DC 0" for j in range(n)]
-    lines += [f"{name} {a} {b} {ohm!r}" for name, a, b, ohm in resistors]
-    lines += [f"Rtie_{k} {name} 0 {TIE!r}" for k, name in enumerate(_floating(m, n, resistors))]
+    lines += [" ".join(part) for part in parts]
+    lines += [f"Rtie_{k} {name} 0 {TIE!r}" for k, name in enumerate(_floating(m, n, parts))]
     ammeters = " ".join(f"i(vsense_{j})" for j in range(n))
     lines += [".op", ".control", f"set numdgt={DIGITS}", "run", f"wrdata {CURRENTS_FILE} {ammeters}", "quit"]
     lines += [".endc", ".end"]
@@ -96,52 +124,99 @@ def read_spice(path: str | Path) -> FloatArray:
     return np.ascontiguousarray(pairs[:, 1])[None, :]
 
 
-def _resistors(g: FloatArray, wires: Wires) -> Iterator[tuple[str, str, str, float]]:
-    """Every part but the sources as (name, node, node, ohm), also those that join a node to itself or are open."""
-    m, n = g.shape
-    driver, driver_far = wires.driver(m), wires.driver_far(m)
-    sense, sense_far = wires.sense(n), wires.sense_far(n)
-    ends_of_row, ends_of_column = {0, n - 1}, {0, m - 1}
+class _Names:
+    """Names of the nodes of an array; what 0 Ω joins shares one."""
 
-    def row(i: int, j: int) -> str:
+    def __init__(self, m: int, n: int, wires: Wires) -> None:
+        self.r_row, self.r_column = wires.r_row, wires.r_column
+        self.driver, self.driver_far = wires.driver(m), wires.driver_far(m)
+        self.sense, self.sense_far = wires.sense(n), wires.sense_far(n)
+        self.last_row, self.last_column = m - 1, n - 1
+
+    def row(self, i: int, j: int) -> str:
         """Name of row node (i, j): of its source or of its whole row if 0 Ω makes them one."""
-        touched = ends_of_row if wires.r_row == 0.0 else {j}
-        if (driver[i] == 0.0 and 0 in touched) or (driver_far[i] == 0.0 and n - 1 in touched):
+        touched = {0, self.last_column} if self.r_row == 0.0 else {j}
+        if (self.driver[i] == 0.0 and 0 in touched) or (self.driver_far[i] == 0.0 and self.last_column in touched):
             return f"s_{i}"
-        return f"r_{i}" if wires.r_row == 0.0 else f"r_{i}_{j}"
+        return f"r_{i}" if self.r_row == 0.0 else f"r_{i}_{j}"
 
-    def column(i: int, j: int) -> str:
+    def column(self, i: int, j: int) -> str:
         """Name of column node (i, j): of its ammeter or of its whole column if 0 Ω makes them one."""
-        touched = ends_of_column if wires.r_column == 0.0 else {i}
-        if (sense[j] == 0.0 and m - 1 in touched) or (sense_far[j] == 0.0 and 0 in touched):
+        touched = {0, self.last_row} if self.r_column == 0.0 else {i}
+        if (self.sense[j] == 0.0 and self.last_row in touched) or (self.sense_far[j] == 0.0 and 0 in touched):
             return f"t_{j}"
-        return f"c_{j}" if wires.r_column == 0.0 else f"c_{i}_{j}"
+        return f"c_{j}" if self.r_column == 0.0 else f"c_{i}_{j}"
 
+
+def _wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
+    """Every wire and end, also those that join a node to itself or are open."""
     for i in range(m):
-        yield f"Rdrv_{i}", f"s_{i}", row(i, 0), float(driver[i])
-        yield f"Rdrvfar_{i}", f"s_{i}", row(i, n - 1), float(driver_far[i])
+        yield _Part(f"Rdrv_{i}", f"s_{i}", names.row(i, 0), _ohms(names.driver[i]))
+        yield _Part(f"Rdrvfar_{i}", f"s_{i}", names.row(i, n - 1), _ohms(names.driver_far[i]))
         for j in range(n - 1):
-            yield f"Rrow_{i}_{j}", row(i, j), row(i, j + 1), wires.r_row
+            yield _Part(f"Rrow_{i}_{j}", names.row(i, j), names.row(i, j + 1), _ohms(wires.r_row))
     for j in range(n):
-        yield f"Rsense_{j}", column(m - 1, j), f"t_{j}", float(sense[j])
-        yield f"Rsensefar_{j}", column(0, j), f"t_{j}", float(sense_far[j])
+        yield _Part(f"Rsense_{j}", names.column(m - 1, j), f"t_{j}", _ohms(names.sense[j]))
+        yield _Part(f"Rsensefar_{j}", names.column(0, j), f"t_{j}", _ohms(names.sense_far[j]))
         for i in range(m - 1):
-            yield f"Rcol_{i}_{j}", column(i, j), column(i + 1, j), wires.r_column
-    for i in range(m):
-        for j in range(n):
-            yield f"Rcell_{i}_{j}", row(i, j), column(i, j), 1.0 / float(g[i, j]) if g[i, j] > 0.0 else np.inf
+            yield _Part(f"Rcol_{i}_{j}", names.column(i, j), names.column(i + 1, j), _ohms(wires.r_column))
 
 
-def _floating(m: int, n: int, resistors: list[tuple[str, str, str, float]]) -> Iterator[str]:
-    """One node of each island that no resistor joins to a source or to 0 V, where ngspice finds no solution."""
+def _ohms(value: float) -> str:
+    """Text of a resistance with all its digits."""
+    return repr(float(value))
+
+
+def _inverse(siemens: float) -> str:
+    """Text of the resistance of a conductance; none is open."""
+    return _ohms(1.0 / siemens) if siemens > 0.0 else "inf"
+
+
+def _linear_cells(g: FloatArray) -> Callable[[_Names], Iterator[_Part]]:
+    """Cells that are resistors."""
+
+    def parts(names: _Names) -> Iterator[_Part]:
+        for (i, j), siemens in np.ndenumerate(g):
+            yield _Part(f"Rcell_{i}_{j}", names.row(i, j), names.column(i, j), _inverse(float(siemens)))
+
+    return parts
+
+
+def _law_cells(cells: Array, gain: FloatArray) -> Callable[[_Names], Iterator[_Part]]:
+    """Cells of an array by their law; gain (m, n).  Raises ParameterError if the law has no netlist."""
+    law = cells.cell.law
+    small = gain * cells.g_filament  # small-signal conductance of the barriers [S]
+    if isinstance(law, OhmicLaw):
+        return _linear_cells(small + law.g_leak)
+    if not isinstance(law, AdaptiveLaw):
+        raise ParameterError(f"cells must follow OhmicLaw or AdaptiveLaw to have a netlist, got {type(law).__name__}")
+
+    def parts(names: _Names) -> Iterator[_Part]:
+        for (i, j), siemens in np.ndenumerate(small):
+            row, column = names.row(i, j), names.column(i, j)
+            inner = f"x_{i}_{j}" if law.r_series > 0.0 else column
+            if siemens > 0.0:
+                if law.v_0 == np.inf:
+                    yield _Part(f"Rcell_{i}_{j}", row, inner, _inverse(float(siemens)))
+                else:  # docs/equations/cells.md eq. 7-8, the series resistance as a node of its own
+                    current = f"I={float(siemens) * law.v_0!r}*sinh(V({row},{inner})/{law.v_0!r})"
+                    yield _Part(f"Bcell_{i}_{j}", row, inner, current)
+                yield _Part(f"Rseries_{i}_{j}", inner, column, _ohms(law.r_series))
+            yield _Part(f"Rleak_{i}_{j}", row, column, _inverse(law.g_leak))
+
+    return parts
+
+
+def _floating(m: int, n: int, parts: list[_Part]) -> Iterator[str]:
+    """One node of each island that no element joins to a source or to 0 V, where ngspice finds no solution."""
     held = [f"s_{i}" for i in range(m)] + [f"t_{j}" for j in range(n)]
-    names = list(dict.fromkeys(held + [node for _, a, b, _ in resistors for node in (a, b)]))
+    names = list(dict.fromkeys(held + [node for part in parts for node in (part.a, part.b)]))
     number = {name: k for k, name in enumerate(names)}
-    ends = np.array([(number[a], number[b]) for _, a, b, _ in resistors], dtype=np.int64).reshape(-1, 2)
+    ends = np.array([(number[part.a], number[part.b]) for part in parts], dtype=np.int64).reshape(-1, 2)
     joined = sparse.coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
     _, island = connected_components(joined, directed=False)
     anchored = set(island[: len(held)].tolist())
-    for name, part in zip(names, island.tolist(), strict=True):
-        if part not in anchored:
-            anchored.add(part)
+    for name, mine in zip(names, island.tolist(), strict=True):
+        if mine not in anchored:
+            anchored.add(mine)
             yield name
