@@ -38,7 +38,8 @@ def adc_neurosim(bits: int, node_nm: float, r_column: float, temperature: float 
 
     Source: NeuroSim V1.3, SarADC.cpp, low-power transistors; nodes between its own take the next larger.
     """
-    node = min((each for each in NEUROSIM_SAR if each >= node_nm), default=max(NEUROSIM_SAR))
+    rounded = node_nm * (1.0 - 1e-9)  # 22 · 1e-9 m is a little more than 22 nm
+    node = min((each for each in NEUROSIM_SAR if each >= rounded), default=max(NEUROSIM_SAR))
     a, c, d = NEUROSIM_SAR[node]
     exponent = 2.297 if node == 32 else 2.303
     watts = (a * bits + c) * 1e-6 + d * math.exp(-exponent * math.log10(r_column))
