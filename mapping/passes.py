@@ -200,7 +200,7 @@ def compensate(
     met. The factor is the transfer of the cell that loses most; all others are written weaker. Only the larger cell of
     a pair moves. COMPENSATION_STEPS fixed-point steps, each cutting the error by about the fraction that wires take.
     Raises MappingError if the wires let nothing through.
-    Source: docs/equations/encoding.md eq. 5.
+    Source: docs/equations/encoding.md eq. 6.
     """
     cell, v_read = hardware.cell, hardware.dac.v_read
     pieces = [filaments(conductances[:, rows, _both(columns)], cell, v_read) for rows, columns in cuts]

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -359,3 +361,61 @@ def test_tile__pairs_are_half_the_columns():
 
 def test_chips__have_no_other_files():
     assert {path.suffix for path in Path(CHIPS).iterdir()} == {".toml"}
+
+
+# docs/chips.md
+
+
+def documented():
+    """Key → (unit, default) of every table row of the page, by section."""
+    page = (Path(__file__).parents[1] / "docs" / "chips.md").read_text(encoding="utf-8")
+    found = {}
+    for part in re.split(r"^## ", page, flags=re.MULTILINE)[1:]:
+        heading, _, body = part.partition("\n")
+        for key, unit, default, meaning, source in re.findall(
+            r"^\| `(\w+)` \|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|([^|\n]*)\|$", body, flags=re.MULTILINE
+        ):
+            assert heading.startswith("["), heading
+            assert meaning.strip()
+            assert source.strip()
+            found[f"{heading.strip('[]')}.{key}"] = (unit.strip(), default.strip())
+    return found
+
+
+def test_page__has_every_key_with_its_default():
+    """Neither a key without a row, nor a row without a key, nor another default."""
+    page, hardware = documented(), Hardware()
+    assert list(page) == KEYS
+    for key, (_, text) in page.items():
+        section, _, name = key.partition(".")
+        default = getattr(getattr(hardware, section), name)
+        try:
+            shown = tomllib.loads(f"x = {text}")["x"]
+        except tomllib.TOMLDecodeError:
+            shown = text  # a word
+        assert shown == default, key
+        assert type(shown) is type(default), key
+
+
+def test_page__has_every_unit():
+    page, hardware = documented(), Hardware()
+    for key, (unit, _) in page.items():
+        section, _, name = key.partition(".")
+        field = next(each for each in dataclasses.fields(getattr(hardware, section)) if each.name == name)
+        wanted = "Ω" if section == "wires" else field.metadata.get("unit", "")
+        assert unit == wanted, key
+
+
+def test_page__names_the_bundled_chips_and_the_presets():
+    page = (Path(__file__).parents[1] / "docs" / "chips.md").read_text(encoding="utf-8")
+    for name in (*hardware_names(), *PRESETS):
+        assert f"`{name}`" in page
+
+
+def test_page__first_example_is_a_chip(chip_file):
+    page = (Path(__file__).parents[1] / "docs" / "chips.md").read_text(encoding="utf-8")
+    hardware = load_hardware(chip_file(re.search(r"```toml\n(.*?)```", page, flags=re.DOTALL)[1]))
+    assert hardware == dataclasses.replace(
+        Hardware().with_values(["wires.r_row=2.8", "wires.r_column=2.8", "adc.bits=6"]),
+        name="mine", about="older wires, coarser converters",
+    )  # fmt: skip

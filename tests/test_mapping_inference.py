@@ -189,7 +189,7 @@ def test_perfect_chip__computes_the_zoo(name, chip):
 
 
 def test_sigmoid_attention__errs_by_the_floor_and_by_nothing_else(rng):
-    """Shares that do not sum to 1 leave floor / (1 - floor) of every kernel: docs/equations/encoding.md eq. 6."""
+    """Shares that do not sum to 1 leave floor / (1 - floor) of every kernel: docs/equations/encoding.md eq. 5."""
     layer = dynamic(rng, "mixed", "input", 2, 4, kind="sigmoid")
     exact, test = network(layer, *close(rng, "mixed", 4)), images(rng, 6)
     hardware = load_hardware("ideal")

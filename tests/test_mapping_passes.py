@@ -168,7 +168,7 @@ def test_cancel_floor__leaves_weights_alone_where_nothing_cancels(rng):
 
 
 def test_cancel_floor__what_stays_without_sum_one_is_the_floor_times_the_sum(rng):
-    """The error that docs/equations/encoding.md states: e Σ W, e = floor / (1 - floor)."""
+    """The error of docs/equations/encoding.md eq. 5: e Σ W, e = floor / (1 - floor)."""
     weights, floor = rng.normal(size=(3, 5, 4)), 0.05
     shares = rng.random((6, 3))
     stored, scale = cancel_floor(weights, floor, sums_to_one=False)
