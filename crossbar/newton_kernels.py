@@ -16,8 +16,8 @@ from devices.laws import gated_current
 
 LOOSEST = 1e-2  # relative error of a Newton step, docs/equations/newton.md eq. 6 (ours)
 START = 1e-3  # relative error of the linear solve that begins (ours)
-DESCENT = 0.1  # slope of the merit left uphill after a step, docs/equations/newton.md eq. 8 (ours)
-FALLING = 0.5  # slope left downhill after a shortened step (ours)
+DESCENT = 0.1  # slope of the merit that may be left after a step, docs/equations/newton.md eq. 8 (ours)
+FALLING = 0.5  # slope that may be left downhill once a step was too long (ours)
 TRIALS = 40  # lengths tried in one step (ours): halving 40 times is 1e-12
 SMALL = 1e-8  # a step of at most this part of the largest source is taken whole (ours)
 SETTLED = 1e-12  # a correction of a node voltage, over the largest source, that only rounding explains (ours)
@@ -107,7 +107,7 @@ def _step(
     Source: docs/equations/newton.md eq. 7-8.
     """
     downhill = dot(now.into_rows, d_r) + dot(now.into_columns, d_c)  # minus the slope of the merit
-    low, high, at_low, length = 0.0, 1.0, -downhill, 1.0
+    low, high, at_low, length = 0.0, math.inf, -downhill, 1.0
     for _ in range(TRIALS):
         after.r[:] = now.r + length * d_r
         after.c[:] = now.c + length * d_c
@@ -115,18 +115,15 @@ def _step(
         if whole and math.isfinite(residual):
             return residual
         slope = -dot(after.into_rows, d_r) - dot(after.into_columns, d_c)
-        uphill = not math.isfinite(residual) or slope > DESCENT * downhill
-        if not uphill and (length == 1.0 or slope >= -FALLING * downhill):
-            return residual
-        part = 0.1
-        if uphill:
+        part = 0.5
+        if not math.isfinite(residual) or slope > DESCENT * downhill:  # too far
             high = length
-            if math.isfinite(slope):
-                part = min(max(at_low / (at_low - slope), 0.1), 0.5)
-        else:
+            part = min(max(at_low / (at_low - slope), 0.1), 0.5) if math.isfinite(slope) else 0.1
+        elif slope >= -(DESCENT if high == math.inf else FALLING) * downhill:
+            return residual
+        else:  # not far enough
             low, at_low = length, slope
-            part = 0.5
-        length = low + part * (high - low)
+        length = 2.0 * length if high == math.inf else low + part * (high - low)
     return math.inf
 
 
