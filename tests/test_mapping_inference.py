@@ -9,11 +9,13 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from crossbar import Activity, Wires
+from crossbar.streams import stream_keys
 from devices import jit
 from devices.cells import Resistor
 from devices.errors import ParameterError
 from devices.noise import ReadNoise
 from devices.spread import Spread
+from mapping import inference
 from mapping.chip import write
 from mapping.datasets import load_dataset
 from mapping.encode import gate_floor
@@ -328,6 +330,28 @@ def test_run__without_noise_equal_images_give_equal_logits(noisy):
     result = run(write(quiet, 3), np.repeat(test[:1], 4, axis=0), seed=3)
     agree(result.logits[1:], result.logits[:1].repeat(3, 0), 1e-12)
     agree(run(write(quiet, 3), np.repeat(test[:1], 4, axis=0), seed=9).logits, result.logits, 1e-12)
+
+
+def test_noise__no_two_reads_share_a_stream(rng, monkeypatch):
+    """Over matrices, tiles, signs, images and bits, however the batches fall."""
+    hardware = Hardware().with_values(["tile.rows=16", "dac.coding=bit-serial", "tile.gate_nodes=4"])
+    exact, test = residual(rng), images(rng, 5, signed=True)
+    chip = write(compile_network(exact, hardware, test))
+    drawn = []
+
+    def recorded(*arguments):
+        drawn.append(stream_keys(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(inference, "stream_keys", recorded)
+    run(chip, test, batch=2)
+    keys = np.concatenate(drawn)
+    assert len(keys) >= 5 * 19
+    bits = keys[:, None] + np.arange(8, dtype=np.uint64)
+    assert len(np.unique(bits)) == bits.size
+    again = len(drawn)
+    run(chip, test, seed=1, batch=2)
+    assert not set(np.concatenate(drawn[again:])) & set(keys)
 
 
 def test_noise__averages_out(rng):
