@@ -130,6 +130,15 @@ def test_streams__of_tiles_and_kernels_are_unrelated():
     assert everything.std() == pytest.approx(1.0, abs=5.0 / np.sqrt(2 * everything.size))
 
 
+def test_streams__of_converter_offsets_differ_between_tiles():
+    chip = write(program(small()), 0)
+    first = [tile.offsets[0] for tiles in chip.tiles.values() for tile in tiles]
+    assert len(set(first)) == len(first) > 10
+    assert np.std(np.concatenate([tile.offsets for tiles in chip.tiles.values() for tile in tiles])) == pytest.approx(
+        chip.program.hardware.adc.offset, rel=0.4
+    )
+
+
 def test_write__reports_progress_and_refuses_seeds():
     placed = program(small())
     done = []

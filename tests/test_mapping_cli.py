@@ -243,10 +243,16 @@ def test_bad_input__data_folders(crossgate, model, tmp_path):
 
 
 def test_bad_input__unwritable_out(crossgate, model, tmp_path):
-    """A path below a regular file, which nobody can write to, root included; said before anything is computed."""
+    """A path below a regular file, which nobody can write to, root included."""
     (tmp_path / "file").write_text("mine")
     refused(crossgate("run", model, "--out", tmp_path / "file" / "below"), "cannot write to", "Not a directory")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_bad_input__unwritable_out_is_said_before_anything_is_computed(crossgate, model, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(cli, "_simulate", lambda *arguments: pytest.fail("computed first"))
+    refused(crossgate("run", model, "--out", tmp_path / "file" / "below"), "cannot write to")
 
 
 def test_failed_run__leaves_the_reports_of_the_last_one(crossgate, model):

@@ -324,6 +324,18 @@ def test_ranges__are_the_margin_over_the_largest_calibration_current(coding, mix
         assert tile.full_scale == pytest.approx(1.25 * largest, rel=1e-9)
 
 
+def test_ranges__of_signed_inputs_cover_both_signs(rng):
+    """Inputs of -1 and 0.25: the reads of the negative part set scale and range."""
+    weight = rng.uniform(0.5, 1.0, (3, 60))
+    exact = network(Flatten("flat", ("input",)), Linear("fc", ("flat",), weight))
+    calibration = np.where(rng.random((2, 2, 6, 5)) < 0.5, -1.0, 0.25)
+    (matrix,) = compile_network(exact, load_hardware("ideal"), calibration).matrices["fc"]
+    assert matrix.signed
+    assert matrix.x_scale == 1.0
+    currents = np.maximum(-calibration, 0.0).reshape(2, 60) @ weight.T / matrix.scale
+    assert matrix.tiles[0].full_scale == pytest.approx(1.1 * currents.max(), rel=1e-12)
+
+
 def test_ranges__of_nothing_are_still_ranges(rng):
     conv = Conv("conv", ("input",), np.zeros((4, 2, 3, 3)))
     program = compile_network(network(conv, *ends(rng, "conv", 4)), Hardware(), images(rng, 2))
