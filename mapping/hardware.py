@@ -34,7 +34,7 @@ class TileShape:
     columns: int = 128  #: bit lines; two make a differential pair
     trim_pairs: bool = True  #: the partner of a cell that took no write is set to restore the pair's difference
     compensate_wires: bool = True  #: targets are set so that the nominal wires' losses cancel
-    gate_nodes: int = 10  #: gate voltages at which a gated array is reduced; 10 keep 2e-5 of a column's full current
+    gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 keep 3e-6 of a column's full current
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
