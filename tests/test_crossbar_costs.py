@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from crossbar import Activity, Adc
 from crossbar.costs import ADC_MODELS, ISAAC_ADC_PJ, Costs, adc_isaac, adc_neurosim, adc_survey
 from devices.errors import ParameterError
 
+approx = partial(pytest.approx, abs=0.0)  # its own 1e-12 would let any energy pass
 SLOW = 1e6  # below every corner of the survey's fit, where the energy does not depend on the rate
 
 # Survey fit evaluated from the coefficients of arXiv 2404.06553, pJ per conversion: node: 4 to 8 bits,
@@ -47,11 +49,11 @@ def test_survey__corner_rate(bits, corner):
     assert adc_survey(bits, 0.95 * corner, 22) == flat
     assert adc_survey(bits, 1.1 * corner, 22) > flat
     rise = math.log(adc_survey(bits, 8 * corner, 22) / adc_survey(bits, 4 * corner, 22)) / math.log(2.0)
-    assert rise == pytest.approx(2.871903 / 10 * math.log(10), rel=1e-9) == pytest.approx(0.661, abs=1e-3)
+    assert rise == approx(2.871903 / 10 * math.log(10), rel=1e-9) == approx(0.661, abs=1e-3)
 
 
 def test_survey__isaacs_converter_within_11_percent():
-    assert 1e12 * adc_survey(8, 1.2e9, 32) == pytest.approx(1.11 * 1.667, rel=1e-2)
+    assert 1e12 * adc_survey(8, 1.2e9, 32) == approx(1.11 * 1.667, rel=1e-2)
 
 
 @pytest.mark.parametrize("bits", [2, 3])
@@ -66,9 +68,9 @@ def test_survey__below_4_bits_as_4(bits):
 def test_neurosim__own_and_column_parts(bits, node, own, column):
     """Femtojoules; the second part is the current of a column of 10 kΩ and goes as one over its resistance."""
     far = 1e15 * adc_neurosim(bits, node, 1e9)
-    assert far == pytest.approx(own, rel=1e-2)
-    assert 1e15 * adc_neurosim(bits, node, 1e4) - far == pytest.approx(column, rel=1e-2)
-    assert 1e15 * adc_neurosim(bits, node, 1e5) - far == pytest.approx(column / 10, rel=1e-2)
+    assert far == approx(own, rel=1e-2)
+    assert 1e15 * adc_neurosim(bits, node, 1e4) - far == approx(column, rel=1e-2)
+    assert 1e15 * adc_neurosim(bits, node, 1e5) - far == approx(column / 10, rel=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +84,8 @@ def test_neurosim__own_and_column_parts(bits, node, own, column):
 def test_neurosim__every_node(node, a, c, d):
     slope = 2.297 if node == 32 else 2.303
     watts = (a * 6 + c) * 1e-6 + d * math.exp(-slope * 4.5)
-    assert adc_neurosim(6, node, 10**4.5) == pytest.approx(watts * 7e-9, rel=1e-12)
-    assert adc_neurosim(6, node, 10**4.5, temperature=350.0) == pytest.approx(watts * 7e-9 * 1.065, rel=1e-12)
+    assert adc_neurosim(6, node, 10**4.5) == approx(watts * 7e-9, rel=1e-12)
+    assert adc_neurosim(6, node, 10**4.5, temperature=350.0) == approx(watts * 7e-9 * 1.065, rel=1e-12)
 
 
 def test_neurosim__nodes_between_take_the_next_larger():
@@ -98,8 +100,8 @@ def test_isaac__the_table_at_32_nm():
     table = {4: 0.79, 5: 0.99, 6: 1.20, 7: 1.42, 8: 1.67, 9: 1.97, 10: 2.38}
     assert table == ISAAC_ADC_PJ
     for bits, pj in table.items():
-        assert 1e12 * adc_isaac(bits, 32) == pytest.approx(pj, rel=1e-12)
-        assert 1e12 * adc_isaac(bits, 16) == pytest.approx(pj / 2, rel=1e-12)
+        assert 1e12 * adc_isaac(bits, 32) == approx(pj, rel=1e-12)
+        assert 1e12 * adc_isaac(bits, 16) == approx(pj / 2, rel=1e-12)
     assert adc_isaac(2, 32) == adc_isaac(4, 32)
     assert adc_isaac(12, 32) == adc_isaac(10, 32)
 
@@ -108,9 +110,9 @@ def test_models__differ_as_much_as_is_known():
     """At 22 nm and 8 bits accepted models lie 6 to 13 times apart, which is why a band is reported."""
     each = [Costs().conversion(Adc(), model, r_column=1e4) for model in ADC_MODELS]
     assert 5.0 < max(each) / min(each) < 13.0
-    assert Costs().conversion(Adc(), "survey") == pytest.approx(0.847e-12, rel=1e-2)
-    assert Costs().conversion(Adc(), "neurosim", 1e9) == pytest.approx(78.1e-15, rel=1e-2)
-    assert Costs().conversion(Adc(), "isaac") == pytest.approx(1.67e-12 * 22 / 32, rel=1e-6)
+    assert Costs().conversion(Adc(), "survey") == approx(0.847e-12, rel=1e-2)
+    assert Costs().conversion(Adc(), "neurosim", 1e9) == approx(78.1e-15, rel=1e-2)
+    assert Costs().conversion(Adc(), "isaac") == approx(1.67e-12 * 22 / 32, rel=1e-6)
 
 
 @pytest.mark.parametrize("model", ADC_MODELS)
@@ -132,20 +134,20 @@ def test_energies__by_hand():
     line = 2e-10 * 80e-9  # F per cell
     assert list(at_40) == ["array", "adc", "drivers", "gates", "digital", "buffers"]
     assert at_40["array"] == 1.0
-    assert at_40["drivers"] == pytest.approx(0.291e-12 + line * 0.8**2, rel=1e-12)
-    assert at_40["gates"] == pytest.approx(0.291e-12 + 1.55e-3 * 80e-9**2 + line, rel=1e-12)
-    assert at_40["digital"] == pytest.approx(0.021e-12 * 40 / 32 + 0.25e-12, rel=1e-12)
-    assert at_32["digital"] == pytest.approx(0.021e-12 + 0.25e-12 * 32 / 40, rel=1e-12)
-    assert at_32["buffers"] == pytest.approx(20.45e-12 / 256, rel=2e-3)  # ISAAC: 20.45 pJ per 256 bits
-    assert at_32["adc"] == pytest.approx(1.714e-12, rel=1e-2)
+    assert at_40["drivers"] == approx(0.291e-12 + line * 0.8**2, rel=1e-12)
+    assert at_40["gates"] == approx(0.291e-12 + 1.55e-3 * 80e-9**2 + line, rel=1e-12)
+    assert at_40["digital"] == approx(0.021e-12 * 40 / 32 + 0.25e-12, rel=1e-12)
+    assert at_32["digital"] == approx(0.021e-12 + 0.25e-12 * 32 / 40, rel=1e-12)
+    assert at_32["buffers"] == approx(20.45e-12 / 256, rel=2e-3)  # ISAAC: 20.45 pJ per 256 bits
+    assert at_32["adc"] == approx(1.714e-12, rel=1e-2)
 
 
 def test_energies__gates_of_an_array():
     """128 × 128 cells of 80 nm swung over the whole window: 5.8 pJ in the cells, and their lines on top."""
     swing = Activity(gate_swing=128 * 128 * 6.0**2)
-    assert Costs(c_wire=0.0).energies(swing, Adc())["gates"] == pytest.approx(5.8e-12, rel=1e-2)
+    assert Costs(c_wire=0.0).energies(swing, Adc())["gates"] == approx(5.8e-12, rel=1e-2)
     lines = 128 * 128 * 36 * 2e-10 * 80e-9
-    assert Costs().energies(swing, Adc())["gates"] == pytest.approx(5.85e-12 + lines, rel=1e-2)
+    assert Costs().energies(swing, Adc())["gates"] == approx(5.85e-12 + lines, rel=1e-2)
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.floats(0.0, 1e3))
@@ -154,8 +156,8 @@ def test_energies__linear_in_the_counts(seed, other, factor):
     a, b = some_activity(seed), some_activity(other)
     both, scaled = costs.energies(a + b, adc), costs.energies(a.scaled(factor), adc)
     for name, joules in costs.energies(a, adc).items():
-        assert both[name] == pytest.approx(joules + costs.energies(b, adc)[name], rel=1e-12)
-        assert scaled[name] == pytest.approx(factor * joules, rel=1e-12)
+        assert both[name] == approx(joules + costs.energies(b, adc)[name], rel=1e-12)
+        assert scaled[name] == approx(factor * joules, rel=1e-12)
     assert set(costs.energies(Activity(), adc).values()) == {0.0}
 
 
@@ -175,14 +177,14 @@ def test_energies__digital_scales_with_the_node_and_the_array_does_not():
     at_22, at_44 = Costs(node=22e-9).energies(done, adc), Costs(node=44e-9).energies(done, adc)
     assert at_44["array"] == at_22["array"]
     for name in ("digital", "buffers"):
-        assert at_44[name] == pytest.approx(2.0 * at_22[name], rel=1e-12)
+        assert at_44[name] == approx(2.0 * at_22[name], rel=1e-12)
     lines = Activity(cell_reads=1.0, gate_swing=1.0)
     for name in ("drivers", "gates"):  # capacitance of lines and cells goes with the pitch, not with the node
         assert Costs(node=44e-9).energies(lines, adc)[name] == Costs(node=22e-9).energies(lines, adc)[name]
     codes = Activity(row_codes=1.0, gate_updates=1.0)
     for name in ("drivers", "gates"):
         twice, once = (Costs(node=node).energies(codes, adc)[name] for node in (44e-9, 22e-9))
-        assert twice == pytest.approx(2.0 * once, rel=1e-12)
+        assert twice == approx(2.0 * once, rel=1e-12)
 
 
 def test_pricing_twice__changes_no_count():

@@ -1,6 +1,7 @@
 """Tiles against the slow twin: currents, noise, energy and counts."""
 
 import itertools
+from functools import partial
 
 import numba
 import numpy as np
@@ -12,6 +13,7 @@ from crossbar.tile import WrittenArray, build_tiles, terminal_conductances
 from devices import AdaptiveMemristor, ReadNoise, Resistor, Spread, jit
 from devices.errors import ParameterError
 
+approx = partial(pytest.approx, abs=0.0)  # its own 1e-12 would let any energy pass
 CELL = AdaptiveMemristor()
 WIRES = Wires(1.0, 2.0, 80.0, 15.0)
 SILENT = ReadNoise.none()
@@ -264,7 +266,7 @@ def test_noise__the_batch_does_not_matter(rng, bits, coding):
         np.testing.assert_allclose(together[b], alone[0], rtol=0.0, atol=1e-14 * np.abs(together).max())
         total = total + activity
     for name, value in vars(total).items():
-        assert getattr(done, name) == pytest.approx(value, rel=1e-12)
+        assert getattr(done, name) == approx(value, rel=1e-12)
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core")
@@ -307,13 +309,13 @@ def twins_joules(written, codes, dac, wires, gains=None):
 
 @pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
 def test_joules__the_twins_power_times_time(rng, coding):
-    """Couplings between rows enter by their sums, which leaves 1e-3 of the energy on the strongest wires here."""
+    """Couplings between rows enter as products of factors, and pulses end in one of 32 steps: 1e-3 on few rows."""
     dac = Dac(bits=4, coding=coding)
     for wires in (WIRES, Wires(2.8, 2.8, 2.8, 2.8), Wires(1.0, 1.0, 100.0, 500.0)):
         written = array(rng, 2, GateNodes(CELL, 8))
         codes, gains = random_codes(rng, dac, 2, 2), rng.uniform(0.05, 0.9, (2, 2))
         _, done = tile_of(written, wires, dac).read(codes, gains, keys(2), noise=False)
-        assert done.joules_array == pytest.approx(twins_joules(written, codes, dac, wires, gains), rel=2e-3)
+        assert done.joules_array == approx(twins_joules(written, codes, dac, wires, gains), rel=1e-3)
 
 
 @pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
@@ -324,7 +326,7 @@ def test_joules__exact_where_rows_do_not_meet(rng, coding):
     written = array(rng)
     codes = random_codes(rng, dac, 2, 2)
     _, done = tile_of(written, wires, dac).read(codes, None, keys(2), noise=False)
-    assert done.joules_array == pytest.approx(twins_joules(written, codes, dac, wires), rel=1e-9)
+    assert done.joules_array == approx(twins_joules(written, codes, dac, wires), rel=1e-9)
 
 
 @pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
@@ -334,12 +336,12 @@ def test_joules__exact_where_all_rows_are_driven_alike(rng, coding):
     codes = np.repeat(random_codes(rng, dac, 2, 3, 1), M, axis=2)
     written = array(rng)
     _, done = tile_of(written, dac=dac).read(codes, None, keys(2), noise=False)
-    tight = {"amplitude": 1e-9, "bit-serial": 1e-9, "pulse-width": 2e-2}[coding]  # a pulse's end falls into a step
-    assert done.joules_array == pytest.approx(twins_joules(written, codes, dac, WIRES), rel=tight)
+    tight = {"amplitude": 1e-9, "bit-serial": 1e-9, "pulse-width": 1e-3}[coding]  # a pulse's end falls into a step
+    assert done.joules_array == approx(twins_joules(written, codes, dac, WIRES), rel=tight)
 
 
 def test_joules__without_rows_at_rest_they_were_too_few(rng):
-    """Half of the rows off: what they take is several per cent that the columns' currents do not show."""
+    """Half of the rows off: what they take is some per cent that the columns' currents do not show."""
     dac, wires = Dac(bits=1, coding="bit-serial"), Wires(2.8, 2.8, 2.8, 2.8)
     written = array(rng, rows=64, pairs=16)
     codes = np.repeat([[0.0, 1.0]], 32, axis=0).reshape(1, 1, 64)
@@ -348,7 +350,7 @@ def test_joules__without_rows_at_rest_they_were_too_few(rng):
     columns = float(tile.spent[0, 0] @ codes[0, 0]) * dac.v_read**2 * dac.t_slot
     exact = twins_joules(written, codes, dac, wires)
     assert columns < 0.98 * exact
-    assert done.joules_array == pytest.approx(exact, rel=1e-3)
+    assert done.joules_array == approx(exact, rel=5e-4)  # the far half off, the near half on: the worst order
 
 
 def test_joules__no_reads_none():
