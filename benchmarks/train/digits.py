@@ -7,7 +7,7 @@ Run from the repository's root, with it on PYTHONPATH; needs PyTorch (an extra),
 
 Both networks have the same backbone, recipe and seed; in `dvgg-digits` every 3x3 convolution after the first has K
 kernels mixed by attention. Both are trained for analog hardware: in each step every weight matrix is disturbed as a
-written crossbar would be. benchmarks/train/logs/digits-choices.csv holds the comparison behind the recipe.
+written crossbar would be. Logs and the comparison behind a recipe are written to benchmarks/train/logs/.
 """
 
 import argparse
@@ -418,6 +418,7 @@ def train(name: str, recipe: Recipe, hardware: Hardware, seed: int, log: Path | 
             row[f"conv{n}_entropy_of_mean"] = f"{float(of_mean):.4f}"
         rows.append(row)
     if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
@@ -527,6 +528,7 @@ def make(name: str, recipe: Recipe, hardware: Hardware, seed: int) -> None:
 def choose(seed: int, epochs: int) -> None:
     """Train dvgg-digits by every candidate recipe not yet in the table; write how each does on validation."""
     base, path = Recipe(epochs=epochs), LOGS / "digits-choices.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
     if path.exists():
         with path.open(newline="") as file:
