@@ -49,13 +49,13 @@ def _reduce_leaves(
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
 ) -> None:  # fmt: skip
     """Reduce groups of leaves of one class side by side and put each leaf into the buffer, its ports in their order."""
+    v = groups.shape[1] - 1
+    size, work = classes[:, 7].max(), classes[:, 8].max()
+    lanes, x, s = np.empty(size * v), np.empty(work * v), np.empty(work * v)
+    rows, columns = np.empty(v, dtype=np.int64), np.empty(v, dtype=np.int64)
     for group in groups:
         kind = classes[group[0]]
-        first, n_ops, root, counts, size, work = kind[0], kind[1], kind[2], kind[3:7], kind[7], kind[8]
-        v = len(group) - 1
-        lanes = np.empty(size * v)
-        x, s = np.empty(work * v), np.empty(work * v)
-        rows, columns = np.empty(v, dtype=np.int64), np.empty(v, dtype=np.int64)
+        first, n_ops, root, counts = kind[0], kind[1], kind[2], kind[3:7]
         for op in range(first, first + n_ops):
             row = leaf_ops[op]
             if row[SHARED] < 0:
