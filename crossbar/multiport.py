@@ -1,8 +1,8 @@
 """Kernels that join blocks of cells, each seen only from its ports (docs/equations/reduction.md).
 
 A block is kept as its matrix of *couplings*: the positive conductance between every two of its ports. Nothing in a
-block is grounded, so each diagonal is a row sum and no step subtracts: couplings never lose digits, whatever the
-ratio of cells to wires. Only the lower triangle is kept, and the ports that the next merge eliminates come last, so
+block is grounded, so each diagonal is a row sum and nothing subtracts but the factor of the shared nodes: couplings
+keep their digits at any ratio of cells to wires, unless whole lines float (reduction.md says how far). Only the lower triangle is kept, and the ports that the next merge eliminates come last, so
 that a merge reads whole rows of it.
 
 a, b = rows and columns of a block, p = ports, s = ports shared by two blocks, v = blocks side by side (lanes)
