@@ -2,8 +2,8 @@
 
 A block is kept as its matrix of *couplings*: the positive conductance between every two of its ports. Nothing in a
 block is grounded, so each diagonal is a row sum and nothing subtracts but the factor of the shared nodes: couplings
-keep their digits at any ratio of cells to wires, unless whole lines float (reduction.md says how far). Only the lower triangle is kept, and the ports that the next merge eliminates come last, so
-that a merge reads whole rows of it.
+keep their digits at any ratio of cells to wires, unless whole lines float (reduction.md says how far). Only the lower
+triangle is kept, and the ports that the next merge eliminates come last, so that a merge reads whole rows of it.
 
 a, b = rows and columns of a block, p = ports, s = ports shared by two blocks, v = blocks side by side (lanes)
 Element (i, j), j < i, of the lane l of a block that starts at `start` is ``buffer[(start + i * p + j) * v + l]``.
