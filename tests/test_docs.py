@@ -1,12 +1,16 @@
 """Documents: their Python blocks run, their links lead somewhere, the equations that code names exist."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+GALLERY = sorted((ROOT / "docs" / "gallery").glob("plot_*.py"))
 SOURCES = [path for package in ("devices", "crossbar", "mapping") for path in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -58,3 +62,30 @@ def test_sources__equations_they_name_exist(source):
         known = {int(a or b) for a, b in tags}
         for number in range(int(first), int(last or first) + 1):
             assert number in known, f"{name(source)} names eq. {number} of {name(path)}"
+
+
+@pytest.mark.parametrize("script", GALLERY, ids=lambda path: path.stem)
+def test_gallery__scripts_draw_a_figure(script, tmp_path, monkeypatch):
+    """As docs/contributing.md asks: a title and what to see, one figure, nothing left behind."""
+    monkeypatch.chdir(tmp_path)
+    before = dict(plt.rcParams)
+    space = runpy.run_path(str(script), run_name="gallery")
+    title, empty, *seen = space["__doc__"].strip().splitlines()
+    assert title.endswith(".")
+    assert empty == ""
+    assert 2 <= len(seen) <= 5
+    figure = space["main"]()
+    assert isinstance(figure, Figure)
+    assert any(ax.has_data() for ax in figure.axes)
+    figure.savefig("drawn.png", dpi=40)  # what is drawn late may fail late
+    assert not plt.get_fignums()
+    assert dict(plt.rcParams) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn.png"]
+    saves = f'if __name__ == "__main__":\n    main().savefig("{script.stem.removeprefix("plot_")}.png", dpi=150)\n'
+    assert script.read_text(encoding="utf-8").endswith(saves)
+
+
+def test_gallery__index_lists_every_script():
+    table = (ROOT / "docs" / "gallery" / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[(\w+\.py)\]\(\1\) \| .+ \|$", table, flags=re.MULTILINE)
+    assert sorted(listed) == [script.name for script in GALLERY]
