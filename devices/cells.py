@@ -6,114 +6,25 @@ Every array argument broadcasts with the others; scalars give numpy scalars.
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from devices import gate, laws
 from devices.aliases import FloatArray
+from devices.cellbase import Cell, GatelessCell, LawCell, broadcast, checked_states, flat, rising
 from devices.checks import array, check_fields, number, quantity
 from devices.constants import BOLTZMANN_EV, ELEMENTARY_CHARGE, PLANCK
 from devices.dynamics import MOST_STEPS, Growth, evolve
 from devices.errors import ConvergenceError, ParameterError
 
+__all__ = ["AdaptiveMemristor", "Cell", "Resistor"]
+
 HBAR_EV = PLANCK / (2.0 * math.pi * ELEMENTARY_CHARGE)  # [eV s]
 
 
-class Cell(Protocol):
-    """What an array, a writer or a mapper may ask of a cell."""
-
-    @property
-    def g_min(self) -> float:
-        """Lowest filament conductance of the nominal window [S]."""
-
-    @property
-    def g_max(self) -> float:
-        """Highest filament conductance of the nominal window [S]."""
-
-    @property
-    def v_gate_min(self) -> float:
-        """Lower end of the gate window [V]."""
-
-    @property
-    def v_gate_max(self) -> float:
-        """Upper end of the gate window [V]."""
-
-    @property
-    def gated(self) -> bool:
-        """Whether the gate changes the read conductance."""
-
-    @property
-    def law(self) -> laws.Law:
-        """Parameters of the current-voltage law, for kernels."""
-
-    @property
-    def gain_low(self) -> float:
-        """Read gain at v_gate_min."""
-
-    @property
-    def gain_high(self) -> float:
-        """Read gain at v_gate_max."""
-
-    def filament(self, w: npt.ArrayLike) -> FloatArray:
-        """Return the filament conductance [S] of states w in [0, 1]."""
-
-    def state(self, g_filament: npt.ArrayLike) -> FloatArray:
-        """Return the state w in [0, 1] of filament conductances [S]; outside the nominal window w is 0 or 1."""
-
-    def conductance(self, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike = 0.0) -> FloatArray:
-        """Return the secant conductance I/v [S] at read voltage v [V], at v = 0 the slope."""
-
-    def current(self, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return current [A] and slope dI/dv [S]."""
-
-    def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
-        """Return the read gain at gate voltages [V]."""
-
-    def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
-        """Return the gate voltages [V] of read gains, the exact inverse of gate_gain."""
-
-    def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
-        """Return the Fermi level [eV] of the gated electrode."""
-
-    def terminal_conductance(self, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
-        """Return the secant conductance I/v [S] at read voltage v [V] of filaments [S] at a read gain."""
-
-    def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
-        """Return the filament conductance [S] that shows g_terminal [S]: the inverse of terminal_conductance."""
-
-    def gain_with_offset(self, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
-        """Return the read gain of cells whose Dirac points are shifted by offset [V]."""
-
-
-class _LawCell:
-    """What a cell derives from its law, its filament and its gain."""
-
-    def conductance(self: Cell, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike = 0.0) -> FloatArray:
-        """Return the secant conductance I/v [S] at read voltage v [V], at v = 0 the slope, of states w at v_gate [V].
-
-        Raises ParameterError if a state lies outside [0, 1] or the shapes do not broadcast.
-        """
-        return self.terminal_conductance(self.filament(w), self.gate_gain(v_gate), v)
-
-    def current(self: Cell, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return current [A] and slope dI/dv [S] of states w at gate voltage v_gate [V] and cell voltage v [V].
-
-        Raises ParameterError if a state lies outside [0, 1] or the shapes do not broadcast.
-        """
-        (g, gain, volts), shape = _flat(g_filament=self.filament(w), gain=self.gate_gain(v_gate), v=array("v", v))
-        current, slope = laws.currents(self.law, g, gain, volts)
-        return current.reshape(shape)[()], slope.reshape(shape)[()]
-
-    def gain_with_offset(self: Cell, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
-        """Return the read gain at v_gate [V] of cells whose Dirac points are shifted by offset [V]."""
-        (volts, shifts), _ = _broadcast(v_gate=array("v_gate", v_gate), offset=array("offset", offset))
-        return self.gate_gain(volts - shifts)
-
-
 @dataclass(frozen=True)
-class Resistor(_LawCell):
+class Resistor(GatelessCell):
     """An ohmic cell without a gate; its state is the linear position in the window (ours)."""
 
     g_min: float = quantity(0.5e-6, "S", minimum=0.0)  #: lowest conductance [S]
@@ -121,44 +32,19 @@ class Resistor(_LawCell):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _rising(self, "g_min", "g_max", "S")
-
-    @property
-    def gated(self) -> bool:
-        """False: there is no gate."""
-        return False
+        rising(self, "g_min", "g_max", "S")
 
     @property
     def law(self) -> laws.OhmicLaw:
         """Parameters of the current-voltage law, for kernels."""
         return laws.OhmicLaw()
 
-    @property
-    def gain_low(self) -> float:
-        """Read gain at v_gate_min: 1."""
-        return 1.0
-
-    @property
-    def gain_high(self) -> float:
-        """Read gain at v_gate_max: 1."""
-        return 1.0
-
-    @property
-    def v_gate_min(self) -> float:
-        """Lower end of the gate window [V]: 0, there is no gate."""
-        return 0.0
-
-    @property
-    def v_gate_max(self) -> float:
-        """Upper end of the gate window [V]: 0, there is no gate."""
-        return 0.0
-
     def filament(self, w: npt.ArrayLike) -> FloatArray:
         """Return the conductance [S] of states w in [0, 1]: g_min + w (g_max - g_min).
 
         Raises ParameterError if a state lies outside [0, 1].
         """
-        result: FloatArray = self.g_min + _states(w) * (self.g_max - self.g_min)
+        result: FloatArray = self.g_min + checked_states(w) * (self.g_max - self.g_min)
         return result[()]
 
     def state(self, g_filament: npt.ArrayLike) -> FloatArray:
@@ -167,35 +53,23 @@ class Resistor(_LawCell):
         result: FloatArray = np.clip((g - self.g_min) / (self.g_max - self.g_min), 0.0, 1.0)
         return result[()]
 
-    def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
-        """Return 1 for every gate voltage."""
-        return np.ones_like(array("v_gate", v_gate))[()]
-
-    def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
-        """Raise ParameterError: a resistor has no gate voltage that sets its gain."""
-        raise ParameterError(f"gain must be left alone for a cell without a gate, got {gain!r} for {self}")
-
-    def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
-        """Raise ParameterError: a resistor has no Fermi level that follows a gate."""
-        raise ParameterError(f"v_gate must be left alone for a cell without a gate, got {v_gate!r} for {self}")
-
     def terminal_conductance(
         self, g_filament: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0
     ) -> FloatArray:
         """Return g_filament [S] in the common shape: neither gain nor voltage changes a resistor."""
         g = array("g_filament", g_filament, minimum=0.0)
-        (result, _, _), _ = _broadcast(g_filament=g, gain=array("gain", gain), v=array("v", v))
+        (result, _, _), _ = broadcast(g_filament=g, gain=array("gain", gain), v=array("v", v))
         return result.copy()[()]
 
     def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0) -> FloatArray:
         """Return g_terminal [S] in the common shape: the inverse of terminal_conductance."""
         g = array("g_terminal", g_terminal, minimum=0.0)
-        (result, _, _), _ = _broadcast(g_terminal=g, gain=array("gain", gain), v=array("v", v))
+        (result, _, _), _ = broadcast(g_terminal=g, gain=array("gain", gain), v=array("v", v))
         return result.copy()[()]
 
 
 @dataclass(frozen=True)
-class AdaptiveMemristor(_LawCell):
+class AdaptiveMemristor(LawCell):
     """A silver filament cell whose graphene electrode is gated; docs/equations/cells.md defines every symbol.
 
     The default set is ours, anchored to published relatives of the device (docs/equations/cells.md, last section); no
@@ -229,8 +103,8 @@ class AdaptiveMemristor(_LawCell):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _rising(self, "g_min", "g_max", "S")
-        _rising(self, "v_gate_min", "v_gate_max", "V")
+        rising(self, "g_min", "g_max", "S")
+        rising(self, "v_gate_min", "v_gate_max", "V")
 
     @property
     def gated(self) -> bool:
@@ -268,7 +142,7 @@ class AdaptiveMemristor(_LawCell):
 
         Raises ParameterError if a state lies outside [0, 1].
         """
-        result: FloatArray = self.g_min * (self.g_max / self.g_min) ** _states(w)
+        result: FloatArray = self.g_min * (self.g_max / self.g_min) ** checked_states(w)
         return result[()]
 
     def state(self, g_filament: npt.ArrayLike) -> FloatArray:
@@ -279,12 +153,12 @@ class AdaptiveMemristor(_LawCell):
 
     def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
         """Return the Fermi level [eV] of the graphene at gate voltages [V]."""
-        (volts,), shape = _flat(v_gate=array("v_gate", v_gate))
+        (volts,), shape = flat(v_gate=array("v_gate", v_gate))
         return gate.fermi_energies(self.law, volts).reshape(shape)[()]
 
     def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
         """Return the read gain, between gain_min and 1, at gate voltages [V]; no window applies."""
-        (volts,), shape = _flat(v_gate=array("v_gate", v_gate))
+        (volts,), shape = flat(v_gate=array("v_gate", v_gate))
         return gate.read_gains(self.law, volts).reshape(shape)[()]
 
     def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
@@ -306,7 +180,7 @@ class AdaptiveMemristor(_LawCell):
 
         At v = 0 it is the slope.  Raises ParameterError if a conductance or gain is negative.
         """
-        (g, gains, volts), shape = _flat(
+        (g, gains, volts), shape = flat(
             g_filament=array("g_filament", g_filament, minimum=0.0),
             gain=array("gain", gain, minimum=0.0),
             v=array("v", v),
@@ -319,7 +193,7 @@ class AdaptiveMemristor(_LawCell):
         The window does not apply.  Raises ParameterError if a gain is not positive or no filament shows g_terminal,
         which must lie from g_leak to below g_leak + 1 / r_series.
         """
-        (g, gains, volts), shape = _flat(
+        (g, gains, volts), shape = flat(
             g_terminal=array("g_terminal", g_terminal), gain=array("gain", gain), v=array("v", v)
         )
         if gains.size and gains.min() <= 0.0:
@@ -370,8 +244,8 @@ class AdaptiveMemristor(_LawCell):
             warm = dataclasses.replace(self, temperature=temperature)
             return warm.evolve(w, v, v_gate, dt, largest_step=largest_step)
         largest = number("largest_step", largest_step, above=0.0, maximum=0.5)
-        (states, volts, gates, times), shape = _flat(
-            w=_states(w), v=array("v", v), v_gate=array("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
+        (states, volts, gates, times), shape = flat(
+            w=checked_states(w), v=array("v", v), v_gate=array("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
         )
         law = self.law
         energies = gate.fermi_energies(law, gates)
@@ -383,34 +257,3 @@ class AdaptiveMemristor(_LawCell):
                 f"(now {largest:g}) or divide dt"
             )
         return result.reshape(shape)[()]
-
-
-def _states(w: npt.ArrayLike) -> FloatArray:
-    """Return states as an array; raise ParameterError outside [0, 1]."""
-    states = array("w", w, minimum=0.0)
-    if states.size and states.max() > 1.0:
-        raise ParameterError(f"w must lie in [0, 1], got {states.max():g}")
-    return states
-
-
-def _rising(cell: object, low: str, high: str, unit: str) -> None:
-    """Raise ParameterError unless field `low` is below field `high`."""
-    bottom, top = getattr(cell, low), getattr(cell, high)
-    if not bottom < top:
-        raise ParameterError(f"{low} must be < {high} = {top:g} {unit}, got {bottom:g} {unit}")
-
-
-def _broadcast(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
-    """Return views of one shape, and the shape; raise ParameterError that shows the shapes if there is none."""
-    try:
-        shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
-    except ValueError:
-        shown = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
-        raise ParameterError(f"{' and '.join(arrays)} must have shapes that broadcast, got {shown}") from None
-    return [np.broadcast_to(a, shape) for a in arrays.values()], shape
-
-
-def _flat(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
-    """Return flat arrays of one length for kernels, and the shape to give the result."""
-    views, shape = _broadcast(**arrays)
-    return [np.ascontiguousarray(a).reshape(-1) for a in views], shape

@@ -45,7 +45,7 @@ class AdaptiveLaw(NamedTuple):
     e_slope: float  # [eV] width of the opening
 
 
-Law = OhmicLaw | AdaptiveLaw
+Law = tuple[Any, ...]  # any registered NamedTuple
 
 
 @kernel(inline=True)
