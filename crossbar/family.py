@@ -7,25 +7,33 @@ q = nodes, b = batch, m = rows, n = columns.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import comb
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from scipy.linalg import qr
+from scipy.linalg import qr, solve_triangular
 
+from crossbar.blas import one_blas_thread
 from crossbar.reduction import transfer_matrices
 from crossbar.wires import Wires
 from devices import checks
-from devices.aliases import FloatArray
+from devices.aliases import FloatArray, IntArray
 from devices.cells import Cell
-from devices.errors import ParameterError
+from devices.errors import ConvergenceError, ParameterError
 
 SHIFTS = 12  # Dirac points between -reach and reach that gate nodes are fitted to, ours
 RARITY = 2.0  # shifts s count exp(-2 (s / reach)²), as large ones are in few cells, ours
-BENDS = (0.0, 0.3, 1.0, 3.0)  # series resistance over cell resistance, as lines of an array show it, ours
-GRID = 150  # gate voltages of the fit, evenly spaced in Fermi level, ours
-FILL = 1e-8  # size of the polynomials that take over when fewer functions than nodes are left to fit, ours
+BENDS = (0.0, *np.geomspace(0.01, 3.0, 8).tolist())  # series resistance over cell resistance, as lines show it, ours
+FILL = 1e-10  # size of the polynomials that take over when fewer functions than nodes are left to fit, ours
+FADING = 0.5  # of the size of each polynomial against that of one degree less, ours
+GRIDS = (256, 512, 1024, 2048)  # Chebyshev intervals over the gate window; the first that holds the functions, ours
+HELD = 1e-12  # largest miss between the points of a grid that holds them, ours
+DENSER = 4  # times as many even points of a table that is read by a polynomial through STENCIL of them, ours
+STENCIL = 8  # ours: with the two above, a miss of 1e-14 on a grid that holds the functions
+EVEN = np.array([(-1.0) ** k * comb(STENCIL - 1, k) for k in range(STENCIL)])  # barycentric factors, even points
+MOST_NODES = 65  # ours; 27 gate nodes reach 1e-9 with Dirac points 50 mV apart on wires of 2.8 ohm
 
 
 class Nodes(Protocol):
@@ -45,6 +53,9 @@ class Nodes(Protocol):
 
     def mix(self, gain: FloatArray) -> FloatArray:
         """Return what each node contributes at given gains: (…, q) from (…), rows of sum 1."""
+
+    def grown(self) -> "Nodes":
+        """Return the next larger set of nodes, which holds all of these."""
 
 
 @dataclass(frozen=True)
@@ -86,32 +97,28 @@ class GainNodes:
         Source: barycentric formula, Berrut and Trefethen, SIAM Review 46 (2004) 501, eq. 5.4.
         """
         gain = _inside(gain, self.low, self.high)
-        factors = (-1.0) ** np.arange(self.count)
-        factors[[0, -1]] /= 2
-        distance = np.sqrt(gain)[..., None] - np.sqrt(self.gains)
-        with np.errstate(divide="ignore"):
-            terms = factors / distance
-        hit = np.isinf(terms)
-        on_node = hit.any(-1, keepdims=True)
-        terms = np.where(on_node, hit.astype(np.float64), terms)
-        out: FloatArray = terms / terms.sum(-1, keepdims=True)
-        return out
+        return _barycentric(np.sqrt(self.gains), np.sqrt(gain))
+
+    def grown(self) -> "GainNodes":
+        """Return 2 q - 1 nodes: these and one between every two of them."""
+        return replace(self, count=2 * self.count - 1)
 
 
 @dataclass(frozen=True)
 class GateNodes:
     """Nodes over the gate window of a cell, fitted to the gains of cells whose Dirac points are shifted.
 
-    Source: docs/equations/reduction.md, section 5; nodes are chosen as Maday et al. choose "magic points", Commun. Pure
-    Appl. Anal. 8 (2009) 383, here by pivoted QR.
+    The nodes of one count are among those of every larger one.
+    Source: docs/equations/reduction.md, section 5; an interpolative decomposition (H. Cheng et al., SIAM J. Sci.
+    Comput. 26 (2005) 1389) of the functions that occur.
     """
 
     cell: Cell
-    count: int  #: q, at least 2
+    count: int  #: q, from 2 to MOST_NODES
     reach: float = 0.2  #: largest shift of a Dirac point that is fitted [V]; four standard deviations are a good choice
 
     def __post_init__(self) -> None:
-        checks.whole("count", self.count, minimum=2)
+        checks.whole("count", self.count, minimum=2, maximum=MOST_NODES)
         checks.number("reach", self.reach, unit="V", minimum=0.0)
         if not self.cell.gated:
             raise ParameterError(f"cell must be gated, as nodes are gains of its gate, got {self.cell}")
@@ -123,7 +130,7 @@ class GateNodes:
 
     @property
     def tail(self) -> FloatArray:
-        """Coefficients (2, q) of the two functions that were fitted last, each times its largest value."""
+        """What q - 2 and q - 1 nodes miss at the node that was added next: (2, q)."""
         return self._fit.tail
 
     def mix(self, gain: FloatArray) -> FloatArray:
@@ -134,8 +141,11 @@ class GateNodes:
         """
         fit = self._fit
         gain = _inside(gain, fit.gains[0], fit.gains[-1])
-        functions = _functions(self.cell, self.cell.gate_voltage(gain.reshape(-1)), self.count, self.reach)
-        return (functions @ fit.table).reshape(*gain.shape, self.count)
+        return _read(fit, self.cell.fermi_energy(self.cell.gate_voltage(gain)))
+
+    def grown(self) -> "GateNodes":
+        """Return two more nodes, those where these miss most."""
+        return replace(self, count=min(self.count + 2, MOST_NODES))
 
     @property
     def _fit(self) -> "_Fit":
@@ -143,51 +153,123 @@ class GateNodes:
         return _fitted(frozen, self.count, self.reach)
 
 
+class _Grid(NamedTuple):
+    """Functions on Chebyshev points of the Fermi level, and the order in which these points become nodes."""
+
+    levels: FloatArray  #: (grid,) [eV], rising
+    gains: FloatArray  #: (grid,)
+    rise: FloatArray  #: (grid,) the gain's way from one end of the window, 0, to the other, 1
+    order: IntArray  #: (grid,) points between the ends, the next node first
+    factor: FloatArray  #: (MOST_NODES, grid) triangular in that order
+
+
 class _Fit(NamedTuple):
+    low: float  #: Fermi level where the table begins [eV]
+    step: float  #: between its rows [eV]
     gains: FloatArray  #: (q,)
-    table: FloatArray  #: (functions, q): mix = functions @ table
+    table: FloatArray  #: (levels, q) what each node contributes
     tail: FloatArray  #: (2, q)
 
 
 @lru_cache(maxsize=64)
 def _fitted(cell: Cell, count: int, reach: float) -> _Fit:
-    """Choose q functions and nodes: 1 and the gain itself, then the strongest directions of the bent, shifted gains."""
-    fine = np.linspace(cell.v_gate_min, cell.v_gate_max, 100 * GRID + 1)
-    levels = cell.fermi_energy(fine)
-    v_gate = np.interp(np.linspace(levels[0], levels[-1], GRID + 1), levels, fine)
-    v_gate[[0, -1]] = cell.v_gate_min, cell.v_gate_max
-    functions = _functions(cell, v_gate, count, reach)
-    plain, upper = np.linalg.qr(functions[:, :2])
-    inward = plain.T @ functions[:, 2:]
-    counted = np.concatenate([np.tile(np.exp(-RARITY * _shifts() ** 2), len(BENDS)), np.ones(count - 1)])
-    left, sizes, right = np.linalg.svd((functions[:, 2:] - plain @ inward) * counted, full_matrices=False)
-    more = counted[:, None] * right[: count - 2].T / sizes[: count - 2]
-    to_basis = np.zeros((functions.shape[1], count))
-    to_basis[:2, :2] = np.linalg.inv(upper)
-    to_basis[:2, 2:] = -to_basis[:2, :2] @ inward @ more
-    to_basis[2:, 2:] = more
-    basis = np.hstack([plain, left[:, : count - 2]])
-    at = np.sort(qr(basis.T, mode="r", pivoting=True)[1][:count])
-    inverse = np.linalg.inv(basis[at])
-    tail = inverse[-2:] * np.abs(basis[:, -2:]).max(0)[:, None]
-    return _Fit(cell.gate_gain(v_gate[at]), to_basis @ inverse, tail)
+    """Sort the two ends and the first count - 2 other nodes, with what they contribute."""
+    frozen: Any = cell
+    grid = _grid(frozen, reach)
+    place = np.concatenate([[0, len(grid.gains) - 1], grid.order[: count - 2]])
+    tail = np.zeros((2, count))
+    for row, known in enumerate((max(count - 2, 1), count - 1)):
+        tail[row, :known] = -_table(grid, known)[place[known]]
+        tail[row, known] = 1.0
+    rank = np.argsort(place)
+    even = np.linspace(grid.levels[0], grid.levels[-1], DENSER * (len(grid.levels) - 1) + 1)
+    with one_blas_thread():
+        table = _barycentric(grid.levels, even) @ _table(grid, count)[:, rank]
+    return _Fit(float(even[0]), float(even[1] - even[0]), grid.gains[place[rank]], table, tail[:, rank])
 
 
-def _functions(cell: Cell, v_gate: FloatArray, count: int, reach: float) -> FloatArray:
-    """Return 1, the gain, shifted and bent gains, and small polynomials in √gain at gate voltages: (len, functions)."""
-    gain = cell.gate_gain(v_gate)
+def _read(fit: _Fit, levels: FloatArray) -> FloatArray:
+    """Return what each node contributes at Fermi levels [eV]: (…, q) from (…)."""
+    position = np.clip((levels - fit.low) / fit.step, 0.0, len(fit.table) - 1.0)
+    first = np.clip(position.astype(np.int64) - STENCIL // 2 + 1, 0, len(fit.table) - STENCIL)
+    parts = _barycentric(np.arange(float(STENCIL)), position - first, EVEN)
+    out: FloatArray = (parts[..., None, :] @ fit.table[first[..., None] + np.arange(STENCIL)])[..., 0, :]
+    return out
+
+
+def _table(grid: _Grid, count: int) -> FloatArray:
+    """Return what the two ends and the first count - 2 other nodes contribute on the grid: (grid, count).
+
+    Least squares over the functions, with 1 and the gain itself exact; docs/equations/reduction.md eq. 12.
+    """
+    if count == 1:
+        return np.ones((len(grid.gains), 1))
+    inner = grid.order[: count - 2]
+    parts = np.zeros((len(inner), len(grid.gains)))
+    if len(inner):
+        parts[:, grid.order] = solve_triangular(grid.factor[: len(inner), : len(inner)], grid.factor[: len(inner)])
+    high = grid.rise - grid.rise[inner] @ parts
+    return np.column_stack([1.0 - high - parts.sum(0), high, parts.T])
+
+
+@lru_cache(maxsize=64)
+def _grid(cell: Cell, reach: float) -> _Grid:
+    """Choose the first grid that holds the functions, and order its points by pivoted QR."""
+    fine = np.linspace(cell.v_gate_min, cell.v_gate_max, 10 * GRIDS[-1] + 1)
+    known = cell.fermi_energy(fine)
+    for intervals in GRIDS:
+        angles = np.pi * np.arange(2 * intervals + 1) / (2 * intervals)
+        x = -np.cos(angles)
+        targets = 0.5 * (known[0] + known[-1] + (known[-1] - known[0]) * x)
+        v_gate = np.interp(targets, known, fine)
+        for _ in range(3):  # from a straight line between fine points to rounding
+            v_gate += (targets - cell.fermi_energy(v_gate)) * np.gradient(v_gate, targets)
+        v_gate[[0, -1]] = cell.v_gate_min, cell.v_gate_max
+        functions = _functions(cell, v_gate, x, reach)
+        with one_blas_thread():
+            between = _barycentric(targets[::2], targets[1::2]) @ functions[::2]
+        if np.abs(between - functions[1::2]).max() <= HELD:
+            break
+    levels, gains, functions = targets[::2], cell.gate_gain(v_gate[::2]), functions[::2]
+    rise = (gains - gains[0]) / (gains[-1] - gains[0])
+    left = functions - functions[0] - np.outer(rise, functions[-1] - functions[0])
+    shifts = np.exp(-RARITY * _shifts() ** 2)
+    left *= np.concatenate([np.tile(shifts, len(BENDS)), np.ones(MOST_NODES - 1)])
+    with one_blas_thread():
+        factor, order = qr(left[1:-1].T, mode="r", pivoting=True)
+    return _Grid(levels, gains, rise, order + 1, factor[: MOST_NODES - 2])
+
+
+def _functions(cell: Cell, v_gate: FloatArray, x: FloatArray, reach: float) -> FloatArray:
+    """Return shifted and bent gains, and small polynomials in x, at gate voltages: (len, functions)."""
     shifted = cell.gate_gain(v_gate[:, None] - reach * _shifts())
-    low, high = np.sqrt(cell.gain_low), np.sqrt(cell.gain_high)
-    x = np.clip((2.0 * np.sqrt(gain) - low - high) / (high - low), -1.0, 1.0)
+    degrees = np.arange(1, MOST_NODES)
     return np.column_stack([
-        np.ones_like(gain), gain, *(shifted / (1.0 + bend * shifted) for bend in BENDS),
-        FILL * np.cos(np.arccos(x)[:, None] * np.arange(1, count)),
+        *(shifted / (1.0 + bend * shifted) for bend in BENDS),
+        FILL * FADING**degrees * np.cos(np.arccos(x)[:, None] * degrees),
     ])  # fmt: skip
 
 
 def _shifts() -> FloatArray:
     """Shifts (SHIFTS,) over the reach, dense at its ends."""
     out: FloatArray = np.cos(np.pi * (np.arange(SHIFTS) + 0.5) / SHIFTS)
+    return out
+
+
+def _barycentric(points: FloatArray, x: FloatArray, factors: FloatArray | None = None) -> FloatArray:
+    """Return what points contribute at x: (…, points) from (…), rows of sum 1.
+
+    factors: barycentric ones of the points; None: those of Chebyshev points (second kind) of an interval.
+    Source: Berrut and Trefethen, SIAM Review 46 (2004) 501, eq. 4.2 and 5.4.
+    """
+    given: FloatArray = (-1.0) ** np.arange(len(points)) if factors is None else factors
+    if factors is None:
+        given[[0, -1]] /= 2
+    with np.errstate(divide="ignore"):
+        terms = given / (x[..., None] - points)
+    hit = np.isinf(terms)
+    terms = np.where(hit.any(-1, keepdims=True), hit.astype(np.float64), terms)
+    out: FloatArray = terms / terms.sum(-1, keepdims=True)
     return out
 
 
@@ -217,15 +299,42 @@ class Family:
     def error(self) -> float:
         """Estimate of the interpolation error relative to the largest entry: the size of its last two terms.
 
-        Source: Trefethen, Approximation Theory and Approximation Practice, chapter 4 (aliasing of the tail).
+        Source: docs/equations/reduction.md eq. 13.
         """
         return float(np.abs(np.tensordot(self.nodes.tail, self.transfers, axes=1)).max() / np.abs(self.transfers).max())
 
 
-def transfer_family(conductances: Callable[[float], FloatArray], nodes: Nodes, wires: Wires) -> Family:
-    """Reduce an array at every node of the gate coordinate.
+def transfer_family(
+    conductances: Callable[[float], FloatArray], nodes: Nodes, wires: Wires, *,
+    tolerance: float | None = None, most_nodes: int = MOST_NODES,
+) -> Family:  # fmt: skip
+    """Reduce an array at every node of the gate coordinate; with a tolerance, at as many nodes as it asks for.
 
-    conductances: gain -> cell conductances (m, n) [S].
-    Raises what transfer_matrices raises.
+    conductances: gain -> cell conductances (m, n) [S].  tolerance: largest estimate `Family.error`, relative to the
+    largest entry; nodes grow from those given, to at most `most_nodes`, and none is reduced twice.
+    Raises what transfer_matrices raises, ParameterError for a tolerance that is not between 0 and 1, ConvergenceError
+    if the estimate is still above the tolerance with the most nodes.
+    Source: docs/equations/reduction.md, section 5.
     """
-    return Family(nodes, transfer_matrices(np.stack([conductances(float(gain)) for gain in nodes.gains]), wires))
+    if tolerance is not None:
+        checks.number("tolerance", tolerance, above=0.0, below=1.0)
+    most_nodes = checks.whole("most_nodes", most_nodes, minimum=nodes.count)
+    family = Family(nodes, _reduced(conductances, nodes.gains, wires))
+    while tolerance is not None and family.error > tolerance:
+        larger = family.nodes.grown()
+        if not family.nodes.count < larger.count <= most_nodes:
+            raise ConvergenceError(
+                f"{family.nodes.count} nodes leave an estimated error of {family.error:.1e} > {tolerance:g}, and the "
+                f"next larger set has more than {most_nodes}; allow more nodes or a larger tolerance"
+            )
+        old = np.abs(larger.gains[:, None] - family.nodes.gains).argmin(0)
+        new = np.setdiff1d(np.arange(larger.count), old)
+        transfers = np.empty((larger.count, *family.transfers.shape[1:]))
+        transfers[old], transfers[new] = family.transfers, _reduced(conductances, larger.gains[new], wires)
+        family = Family(larger, transfers)
+    return family
+
+
+def _reduced(conductances: Callable[[float], FloatArray], gains: FloatArray, wires: Wires) -> FloatArray:
+    """Return the transfer matrices (len, m, n) [S] at gains."""
+    return transfer_matrices(np.stack([conductances(float(gain)) for gain in gains]), wires)
