@@ -5,7 +5,11 @@ from devices.errors import ConvergenceError, MappingError, ParameterError, Simul
 from devices.laws import AdaptiveLaw, Law, OhmicLaw, cell_current
 from devices.noise import ReadNoise
 from devices.presets import PRESETS
+from devices.published import StanfordPku, Vteam
+from devices.selector import SelectedCell, SelectorLaw
 from devices.spread import Spread, Written
+from devices.waveforms import Trace, Waveform, pulses, simulate, sweep
+from devices.tabulated import Tabulated, TabulatedLaw
 
 __all__ = [
     "PRESETS",
@@ -19,8 +23,19 @@ __all__ = [
     "ParameterError",
     "ReadNoise",
     "Resistor",
+    "SelectedCell",
+    "SelectorLaw",
     "SimulationError",
     "Spread",
+    "Trace",
+    "Waveform",
+    "StanfordPku",
+    "Tabulated",
+    "TabulatedLaw",
+    "Vteam",
     "Written",
     "cell_current",
+    "pulses",
+    "simulate",
+    "sweep",
 ]

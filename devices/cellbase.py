@@ -1,6 +1,7 @@
 """What every cell has: the questions it answers, what follows from its law, and checks of its arguments."""
 
-from typing import Protocol
+import math
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ class Cell(Protocol):
         """Whether the gate changes the read conductance."""
 
     @property
-    def law(self) -> laws.Law:
+    def law(self) -> Any:  # noqa: ANN401 - any registered law
         """Parameters of the current-voltage law, for kernels."""
 
     @property
@@ -96,10 +97,64 @@ class LawCell:
         current, slope = laws.currents(self.law, g, gain, volts)
         return current.reshape(shape)[()], slope.reshape(shape)[()]
 
+    def terminal_conductance(
+        self: Cell, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike
+    ) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V] of filaments g_filament [S] at a read gain.
+
+        At v = 0 it is the slope.  Raises ParameterError if a conductance or gain is negative.
+        """
+        (g, gains, volts), shape = flat(
+            g_filament=array("g_filament", g_filament, minimum=0.0),
+            gain=array("gain", gain, minimum=0.0),
+            v=array("v", v),
+        )
+        current, slope = laws.currents(self.law, g, gains, volts)
+        return np.divide(current, volts, out=slope, where=volts != 0.0).reshape(shape)[()]
+
     def gain_with_offset(self: Cell, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
         """Return the read gain at v_gate [V] of cells whose Dirac points are shifted by offset [V]."""
         (volts, shifts), _ = broadcast(v_gate=array("v_gate", v_gate), offset=array("offset", offset))
         return self.gate_gain(volts - shifts)
+
+
+class BarrierCell(LawCell):
+    """A cell whose law is an AdaptiveLaw: secants and their inverse in closed form."""
+
+    def terminal_conductance(
+        self: Cell, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike
+    ) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V] of filaments g_filament [S] at a read gain.
+
+        At v = 0 it is the slope.  Raises ParameterError if a conductance or gain is negative.
+        """
+        (g, gains, volts), shape = flat(
+            g_filament=array("g_filament", g_filament, minimum=0.0),
+            gain=array("gain", gain, minimum=0.0),
+            v=array("v", v),
+        )
+        return laws.adaptive_secants(self.law, g, gains, volts).reshape(shape)[()]
+
+    def filament_for(self: Cell, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
+        """Return the filament conductance [S] whose secant at read voltage v [V] and read gain is g_terminal [S].
+
+        The window does not apply.  Raises ParameterError if a gain is not positive or no filament shows g_terminal,
+        which must lie from g_leak to below g_leak + 1 / r_series.
+        """
+        (g, gains, volts), shape = flat(
+            g_terminal=array("g_terminal", g_terminal), gain=array("gain", gain), v=array("v", v)
+        )
+        if gains.size and gains.min() <= 0.0:
+            raise ParameterError(f"gain must be > 0 everywhere, got {gains.min():g}")
+        law = self.law
+        bad = (g < law.g_leak) | (law.r_series * (g - law.g_leak) >= 1.0)
+        if bad.any():
+            top = law.g_leak + 1.0 / law.r_series if law.r_series else math.inf
+            raise ParameterError(
+                f"g_terminal must be ≥ g_leak = {law.g_leak:g} S and < {top:g} S, got {g[bad][0]:g} S "
+                f"({np.count_nonzero(bad)} of {g.size})"
+            )
+        return laws.adaptive_filaments(law, g, gains, volts).reshape(shape)[()]
 
 
 class GatelessCell(LawCell):
@@ -143,12 +198,46 @@ class GatelessCell(LawCell):
         raise ParameterError(f"v_gate must be left alone for a cell without a gate, got {v_gate!r} for {self}")
 
 
+class OhmicCell(GatelessCell):
+    """A cell whose law is a bare OhmicLaw: its filament is what its terminals show."""
+
+    def terminal_conductance(
+        self, g_filament: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0
+    ) -> FloatArray:
+        """Return g_filament [S] in the common shape: neither gain nor voltage changes a resistor."""
+        g = array("g_filament", g_filament, minimum=0.0)
+        (result, _, _), _ = broadcast(g_filament=g, gain=array("gain", gain), v=array("v", v))
+        return result.copy()[()]
+
+    def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0) -> FloatArray:
+        """Return g_terminal [S] in the common shape: the inverse of terminal_conductance."""
+        g = array("g_terminal", g_terminal, minimum=0.0)
+        (result, _, _), _ = broadcast(g_terminal=g, gain=array("gain", gain), v=array("v", v))
+        return result.copy()[()]
+
+
 def checked_states(w: npt.ArrayLike) -> FloatArray:
     """Return states as an array; raise ParameterError outside [0, 1]."""
     states = array("w", w, minimum=0.0)
     if states.size and states.max() > 1.0:
         raise ParameterError(f"w must lie in [0, 1], got {states.max():g}")
     return states
+
+
+def geometric(w: npt.ArrayLike, low: float, high: float) -> FloatArray:
+    """Return conductances [S] of states w in [0, 1] in a window low (high / low)^w.
+
+    Raises ParameterError if a state lies outside [0, 1].
+    """
+    result: FloatArray = low * (high / low) ** checked_states(w)
+    return result[()]
+
+
+def geometric_state(g: npt.ArrayLike, low: float, high: float) -> FloatArray:
+    """Return the state of conductances [S], the inverse of geometric; outside the window it is 0 or 1."""
+    inside = np.clip(array("g_filament", g, minimum=0.0), low, high)
+    result: FloatArray = np.log(inside / low) / math.log(high / low)
+    return np.clip(result, 0.0, 1.0)[()]
 
 
 def rising(cell: object, low: str, high: str, unit: str) -> None:

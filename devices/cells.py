@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from devices import gate, laws
 from devices.aliases import FloatArray
-from devices.cellbase import Cell, GatelessCell, LawCell, broadcast, checked_states, flat, rising
+from devices.cellbase import BarrierCell, Cell, OhmicCell, checked_states, flat, geometric, geometric_state, rising
 from devices.checks import array, check_fields, number, quantity
 from devices.constants import BOLTZMANN_EV, ELEMENTARY_CHARGE, PLANCK
 from devices.dynamics import MOST_STEPS, Growth, evolve
@@ -24,7 +24,7 @@ HBAR_EV = PLANCK / (2.0 * math.pi * ELEMENTARY_CHARGE)  # [eV s]
 
 
 @dataclass(frozen=True)
-class Resistor(GatelessCell):
+class Resistor(OhmicCell):
     """An ohmic cell without a gate; its state is the linear position in the window (ours)."""
 
     g_min: float = quantity(0.5e-6, "S", minimum=0.0)  #: lowest conductance [S]
@@ -53,23 +53,9 @@ class Resistor(GatelessCell):
         result: FloatArray = np.clip((g - self.g_min) / (self.g_max - self.g_min), 0.0, 1.0)
         return result[()]
 
-    def terminal_conductance(
-        self, g_filament: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0
-    ) -> FloatArray:
-        """Return g_filament [S] in the common shape: neither gain nor voltage changes a resistor."""
-        g = array("g_filament", g_filament, minimum=0.0)
-        (result, _, _), _ = broadcast(g_filament=g, gain=array("gain", gain), v=array("v", v))
-        return result.copy()[()]
-
-    def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0) -> FloatArray:
-        """Return g_terminal [S] in the common shape: the inverse of terminal_conductance."""
-        g = array("g_terminal", g_terminal, minimum=0.0)
-        (result, _, _), _ = broadcast(g_terminal=g, gain=array("gain", gain), v=array("v", v))
-        return result.copy()[()]
-
 
 @dataclass(frozen=True)
-class AdaptiveMemristor(LawCell):
+class AdaptiveMemristor(BarrierCell):
     """A silver filament cell whose graphene electrode is gated; docs/equations/cells.md defines every symbol.
 
     The default set is ours, anchored to published relatives of the device (docs/equations/cells.md, last section); no
@@ -142,14 +128,11 @@ class AdaptiveMemristor(LawCell):
 
         Raises ParameterError if a state lies outside [0, 1].
         """
-        result: FloatArray = self.g_min * (self.g_max / self.g_min) ** checked_states(w)
-        return result[()]
+        return geometric(w, self.g_min, self.g_max)
 
     def state(self, g_filament: npt.ArrayLike) -> FloatArray:
         """Return the state w in [0, 1] of filament conductances [S]; outside the nominal window w is 0 or 1."""
-        g = np.clip(array("g_filament", g_filament, minimum=0.0), self.g_min, self.g_max)
-        result: FloatArray = np.log(g / self.g_min) / math.log(self.g_max / self.g_min)
-        return np.clip(result, 0.0, 1.0)[()]
+        return geometric_state(g_filament, self.g_min, self.g_max)
 
     def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
         """Return the Fermi level [eV] of the graphene at gate voltages [V]."""
@@ -174,38 +157,6 @@ class AdaptiveMemristor(LawCell):
                 f"gain must lie inside ({self.gain_min:g}, 1), got {first:g} ({np.count_nonzero(bad)} of {gains.size})"
             )
         return gate.gate_voltages(self.law, gains.reshape(-1)).reshape(gains.shape)[()]
-
-    def terminal_conductance(self, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
-        """Return the secant conductance I/v [S] at read voltage v [V] of filaments g_filament [S] at a read gain.
-
-        At v = 0 it is the slope.  Raises ParameterError if a conductance or gain is negative.
-        """
-        (g, gains, volts), shape = flat(
-            g_filament=array("g_filament", g_filament, minimum=0.0),
-            gain=array("gain", gain, minimum=0.0),
-            v=array("v", v),
-        )
-        return laws.adaptive_secants(self.law, g, gains, volts).reshape(shape)[()]
-
-    def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
-        """Return the filament conductance [S] whose secant at read voltage v [V] and read gain is g_terminal [S].
-
-        The window does not apply.  Raises ParameterError if a gain is not positive or no filament shows g_terminal,
-        which must lie from g_leak to below g_leak + 1 / r_series.
-        """
-        (g, gains, volts), shape = flat(
-            g_terminal=array("g_terminal", g_terminal), gain=array("gain", gain), v=array("v", v)
-        )
-        if gains.size and gains.min() <= 0.0:
-            raise ParameterError(f"gain must be > 0 everywhere, got {gains.min():g}")
-        bad = (g < self.g_leak) | (self.r_series * (g - self.g_leak) >= 1.0)
-        if bad.any():
-            top = self.g_leak + 1.0 / self.r_series if self.r_series else math.inf
-            raise ParameterError(
-                f"g_terminal must be ≥ g_leak = {self.g_leak:g} S and < {top:g} S, got {g[bad][0]:g} S "
-                f"({np.count_nonzero(bad)} of {g.size})"
-            )
-        return laws.adaptive_filaments(self.law, g, gains, volts).reshape(shape)[()]
 
     def growth(self) -> Growth:
         """Return the parameters of the state equation at this cell's temperature, for kernels."""

@@ -45,6 +45,11 @@ class AdaptiveLaw(NamedTuple):
     e_slope: float  # [eV] width of the opening
 
 
+def ungated_barrier(v_0: float, r_series: float = 0.0, g_leak: float = 0.0) -> AdaptiveLaw:
+    """Return the law of a sinh barrier whose gain is 1 at any gate voltage."""
+    return AdaptiveLaw(v_0, r_series, g_leak, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0)
+
+
 Law = tuple[Any, ...]  # any registered NamedTuple
 
 
