@@ -8,8 +8,8 @@ from devices.presets import PRESETS
 from devices.published import StanfordPku, Vteam
 from devices.selector import SelectedCell, SelectorLaw
 from devices.spread import Spread, Written
-from devices.waveforms import Trace, Waveform, pulses, simulate, sweep
 from devices.tabulated import Tabulated, TabulatedLaw
+from devices.waveforms import Trace, Waveform, pulses, simulate, sweep
 
 __all__ = [
     "PRESETS",
@@ -27,12 +27,12 @@ __all__ = [
     "SelectorLaw",
     "SimulationError",
     "Spread",
-    "Trace",
-    "Waveform",
     "StanfordPku",
     "Tabulated",
     "TabulatedLaw",
+    "Trace",
     "Vteam",
+    "Waveform",
     "Written",
     "cell_current",
     "pulses",
