@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from devices.errors import ParameterError, SimulationError
+from mapping.output import check_folder, si
 
 if TYPE_CHECKING:
     from mapping.datasets import Dataset
@@ -63,7 +64,6 @@ def run(
     """Run a network's inference on a virtual chip and report accuracy, energy and latency per layer."""
     from mapping.hardware import load_hardware
     from mapping.models import load_model
-    from mapping.report import check_folder
 
     if fidelity not in FIDELITIES:
         raise ParameterError(f"--fidelity must be one of {', '.join(FIDELITIES)}, got {fidelity!r}")
@@ -232,14 +232,6 @@ def _show(report: "Report", console: Console) -> None:
     )
     totals.add_row("tiles", f"{report.tiles}")
     console.print(totals)
-
-
-def si(value: float, unit: str) -> str:
-    """Write a quantity with three digits and an SI prefix."""
-    for factor, prefix in ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f")):
-        if abs(value) >= factor * 0.9995:
-            return f"{value / factor:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import platform
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -20,8 +19,8 @@ import numpy as np
 
 from crossbar.costs import ADC_MODELS, Costs
 from devices.aliases import IntArray
-from devices.errors import ParameterError
 from mapping.inference import LayerTrace, RunResult
+from mapping.output import write_whole
 from mapping.program import Matrix, Program
 
 COMPONENTS = ("array", "adc", "drivers", "gates", "digital", "buffers")
@@ -86,46 +85,17 @@ class Report:
 
         Raises ParameterError if the folder cannot be made or written.
         """
-        path = Path(folder)
         writers: dict[str, Callable[[Path], object]] = {
             "report.json": lambda to: to.write_text(self.to_json() + "\n", encoding="utf-8"),
             "report.csv": lambda to: to.write_text(self.to_csv(), encoding="utf-8"),
             "layers.png": self._draw,
         }
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path, prefix=".crossgate-") as aside:
-                for name, write in writers.items():
-                    write(Path(aside) / name)
-                for name in writers:
-                    (Path(aside) / name).replace(path / name)
-        except OSError as error:
-            raise _unwritable(path, error) from None
-        return [path / name for name in writers]
+        return write_whole(folder, writers)
 
     def _draw(self, path: Path) -> None:
         from mapping.plots import plot_report
 
         plot_report(self).savefig(path, dpi=150)
-
-
-def check_folder(path: Path) -> None:
-    """Try whether a folder can be made and written, and leave nothing behind.
-
-    Raises ParameterError if it cannot.
-    """
-    try:
-        there = path
-        while not there.exists() and there != there.parent:
-            there = there.parent
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> ParameterError:
-    return ParameterError(f"cannot write to {path}: {error.strerror}; give a folder that can be written")
 
 
 def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None = None) -> Report:

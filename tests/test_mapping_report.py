@@ -15,9 +15,10 @@ from mapping.chip import write
 from mapping.hardware import Hardware, load_hardware
 from mapping.inference import run
 from mapping.network import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+from mapping.output import check_folder
 from mapping.passes import compile_network
 from mapping.plots import COLOURS, plot_energy, plot_error, plot_latency
-from mapping.report import COMPONENTS, LayerReport, Report, check_folder, latency, price
+from mapping.report import COMPONENTS, LayerReport, Report, latency, price
 
 KEYS = {"model", "chip", "seed", "images", "accuracy_chip", "accuracy_exact", "energy_J_per_image",
         "latency_s_per_image", "layers"}  # fmt: skip
