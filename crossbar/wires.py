@@ -1,6 +1,6 @@
 """The wires of an array: segments between neighbouring cells, and the ends that join its lines to the outside."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from math import inf
 
 import numpy as np
@@ -10,6 +10,18 @@ from devices.checks import array, number, whole
 from devices.errors import ParameterError
 
 __all__ = ["Wires"]
+
+
+COPPER = 4.5e-3  #: [1/K] wires of a chip, NeuroSim V1.3; bulk copper 3.9e-3
+
+
+def graphene_coefficient(r_square: float) -> float:
+    """Return the temperature coefficient [1/K] of graphene of a sheet resistance [ohm per square] at 300 K.
+
+    Acoustic phonons add 0.1 ohm per square and kelvin whatever the carrier density.
+    Source: Chen et al., Nat. Nanotechnol. 3, 206 (2008), arXiv 0711.3646: 30 ohm at room temperature.
+    """
+    return 0.1 / number("r_square", r_square, unit="Ω", above=0.0)
 
 
 def _end(name: str, value: object) -> float | FloatArray:
@@ -83,6 +95,19 @@ class Wires:
     def sense_far(self, n: int) -> FloatArray:
         """Resistances (n,) [Ω] between the column nodes of row 0 and 0 V."""
         return self._lines("r_sense_far", n, "columns")
+
+    def at_temperature(self, temperature: float, coefficient: float = COPPER) -> "Wires":
+        """Return the wires at a temperature [K], these being the wires at 300 K; ends are drivers and do not change.
+
+        coefficient: relative change per kelvin of the segments [1/K], COPPER or graphene_coefficient(...).
+        Raises ParameterError if nothing would be left of a segment.
+        Source: docs/equations/spread.md eq. 8.
+        """
+        warmer = number("temperature", temperature, unit="K", above=0.0) - 300.0
+        factor = 1.0 + number("coefficient", coefficient, unit="1/K") * warmer
+        if factor <= 0.0:
+            raise ParameterError(f"1 + coefficient x (temperature - 300 K) must be > 0, got {factor:g}")
+        return self if factor == 1.0 else replace(self, r_row=self.r_row * factor, r_column=self.r_column * factor)
 
     def _lines(self, name: str, count: int, kind: str) -> FloatArray:
         """Field `name` with one value per line; raises ParameterError if it was given for another number of lines."""
