@@ -205,7 +205,7 @@ def build_tiles(
     for each, w, exchange in zip(written, transfers, taken, strict=True):
         nodes = None if each.nodes is None else GainNodes(each.nodes.gains[0], each.nodes.gains[-1], NOISE_NODES)
         quiet = terminal_conductances(cell, each, dac.v_read, nodes)
-        flicker = noise.flicker_squared(quiet, dac.t_read)
+        flicker = noise.proportional_squared(quiet, dac.t_read)
         tiles.append(
             Tile(
                 each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1), exchange,

@@ -11,7 +11,7 @@ from devices.selector import SelectedCell
 def adaptive_2d() -> AdaptiveMemristor:
     """Return the gated silver-filament cell that keeps its state for years.
 
-    Source: ours, anchored to published relatives (docs/equations/cells.md, section 7).
+    Source: ours, anchored to published relatives (docs/equations/cells.md, section 6).
     """
     return AdaptiveMemristor()
 

@@ -138,7 +138,7 @@ def monotone_slopes(x: FloatArray, y: FloatArray) -> FloatArray:
     before, after = h[1:] + 2.0 * h[:-1], 2.0 * h[1:] + h[:-1]
     # the harmonic mean, in a form where a secant of 0 gives 0
     s_0, s_1 = secant[..., :-1], secant[..., 1:]
-    below = before * s_1 + after * s_0
+    below = after * s_1 + before * s_0
     inner = np.divide(3.0 * (h[1:] + h[:-1]) * s_0 * s_1, below, out=np.zeros_like(below), where=below > 0.0)
 
     def end(h_0: float, h_1: float, s_0: FloatArray, s_1: FloatArray) -> FloatArray:

@@ -44,7 +44,13 @@ def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | 
         ]
         tiles[matrix.name] = tuple(
             build_tiles(
-                hardware.cell, arrays, hardware.wires, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
+                hardware.cell,
+                arrays,
+                hardware.wires_in_use,
+                hardware.dac,
+                hardware.adc,
+                hardware.noise,
+                hardware.temperature,
             )
         )
         done += len(arrays)
@@ -64,7 +70,7 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
     wanted = matrix.conductances[:, placement.rows, columns]
     targets = filaments(wanted, cell, hardware.dac.v_read)
     written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))
-    if tile.trim_pairs:  # the same stream again: the same cells, the same luck
+    if tile.trim_pairs and hardware.spread.verified:  # the same stream again: the same cells, the same luck
         targets = trimmed(wanted, targets, written.g_filament, hardware)
         written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))
     gated = matrix.kind == "dynamic conv"

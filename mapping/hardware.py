@@ -15,10 +15,11 @@ from crossbar.costs import Costs
 from crossbar.periphery import Adc, Dac, GateDac
 from crossbar.wires import Wires
 from devices import checks
-from devices.cells import AdaptiveMemristor, Resistor
+from devices.cells import AdaptiveMemristor, Cell, Resistor
 from devices.errors import MappingError, ParameterError
 from devices.noise import ReadNoise
 from devices.presets import PRESETS
+from devices.selector import SelectedCell
 from devices.spread import Spread
 
 CHIPS = Path(__file__).parent / "chips"  #: where the bundled descriptions lie
@@ -60,7 +61,7 @@ class Hardware:
 
     name: str = "adaptive2d"
     about: str = ""  #: one sentence for lists
-    cell: AdaptiveMemristor | Resistor = field(default_factory=AdaptiveMemristor)
+    cell: Cell = field(default_factory=AdaptiveMemristor)
     spread: Spread = field(default_factory=Spread)
     noise: ReadNoise = field(default_factory=ReadNoise)
     #: a 22 nm crosspoint at twice the half pitch (NeuroSim V1.3 wires), drivers and sense inputs ours
@@ -74,16 +75,18 @@ class Hardware:
     @property
     def temperature(self) -> float:
         """Temperature of the cells [K]."""
-        return getattr(self.cell, "temperature", 300.0)
+        return float(getattr(self.cell, "temperature", 300.0))
+
+    @property
+    def wires_in_use(self) -> Wires:
+        """The wires at the temperature of the cells; `wires` are those at 300 K."""
+        return self.wires.at_temperature(self.temperature, self.spread.wire_temperature_coefficient)
 
     def idealised(self) -> "Hardware":
         """Return the same tiles and window with perfect cells, wires and converters, without spread and noise."""
-        cell = self.cell
-        if isinstance(cell, AdaptiveMemristor):
-            cell = replace(cell, v_0=math.inf, r_series=0.0, g_leak=0.0)
         return replace(
             self,
-            cell=cell,
+            cell=_idealised(self.cell),
             spread=Spread.none(),
             noise=ReadNoise.none(),
             wires=Wires(0.0, 0.0, 0.0, 0.0),
@@ -100,6 +103,12 @@ class Hardware:
                 "have no gate: choose a chip with gated cells, or a static network"
             )
 
+        if isinstance(self.cell, SelectedCell) and self.cell.v_threshold >= self.dac.v_read:
+            raise MappingError(
+                f"{name} would be read at dac.v_read = {self.dac.v_read:g} V, where the selectors of chip "
+                f"{self.name!r} are off: they switch at cell.v_threshold = {self.cell.v_threshold:g} V"
+            )
+
     def with_values(self, settings: Iterable[str]) -> "Hardware":
         """Return the description with KEY=VALUE settings applied, such as wires.r_row=2.8.
 
@@ -113,6 +122,18 @@ class Hardware:
                 raise ParameterError(f"--set takes SECTION.KEY=VALUE such as wires.r_row=2.8, got {setting!r}")
             changes.setdefault(section, {})[name] = _value(text.strip())
         return _update(self, changes, "--set")
+
+
+def _idealised(cell: Cell) -> Cell:
+    """The exact multiplier, or without a gate the resistor, of a cell's window."""
+    if isinstance(cell, SelectedCell):
+        return _idealised(cell.cell)
+    if isinstance(cell, AdaptiveMemristor):
+        return replace(cell, v_0=math.inf, r_series=0.0, g_leak=0.0)
+    if not cell.gated:
+        return Resistor(cell.g_min, cell.g_max)
+    bottom = max(cell.g_min, 1e-6 * cell.g_max)  # a table of one level goes down to 0
+    return AdaptiveMemristor(bottom, cell.g_max, v_0=math.inf, r_series=0.0, g_leak=0.0)
 
 
 def hardware_names() -> tuple[str, ...]:

@@ -239,6 +239,6 @@ def _transfers(pieces: Sequence[FloatArray], hardware: Hardware) -> list[FloatAr
     out: dict[int, FloatArray] = {}
     for shape in sorted(shapes):
         members = [index for index, piece in enumerate(pieces) if piece.shape[1:] == shape]
-        reduced = transfer_matrices(np.concatenate([pieces[index] for index in members]), hardware.wires)
+        reduced = transfer_matrices(np.concatenate([pieces[index] for index in members]), hardware.wires_in_use)
         out |= dict(zip(members, np.split(reduced, len(members)), strict=True))
     return [out[index] for index in range(len(pieces))]
