@@ -15,6 +15,10 @@ from numba import prange
 from devices.aliases import FloatArray, IntArray
 from devices.jit import kernel
 
+STRONG = 1.0  # [S] a shorted cell: here rounding in a cell outweighs what its lines carry (ours)
+POLISHES = 10  # ours; one or two are usual
+POLISHED = 1e-3  # relative error of each such correction (ours)
+
 
 class Lines(NamedTuple):
     """Factorised chains of one direction: k lines of q nodes (q = 1 where the line is one node)."""
@@ -65,6 +69,16 @@ def factorise_lines(
                 inverse[i, line] = 1.0 / pivot if pivot > 0.0 else 0.0
                 ratio[i, line] = onward / pivot if pivot > 0.0 else 0.0
                 carry[line] = ratio[i, line] * leaving
+
+
+@kernel
+def with_cells(lines: Lines, cells: FloatArray) -> Lines:
+    """The same lines with other cells (nodes along the line, lines) [S]."""
+    inverse, ratio = np.empty_like(lines.inverse), np.empty_like(lines.ratio)
+    factorise_lines(cells, lines.segment, lines.near, lines.far, lines.fixed_near, lines.fixed_far, inverse, ratio)
+    return Lines(
+        cells, inverse, ratio, lines.near, lines.far, lines.segment, lines.fixed_near, lines.fixed_far
+    )  # fmt: skip
 
 
 @kernel
@@ -237,29 +251,71 @@ def _descend(
 
 
 @kernel
+def _remainder(columns: Lines, g: FloatArray, r: FloatArray, c: FloatArray, u: FloatArray, out: FloatArray) -> None:
+    """Current (q, n) left over at each column node whose line ends at voltages `u` (n,) [V]."""
+    _into_columns(columns, g, r, c, out)
+    for line in range(len(u)):
+        out[0, line] += columns.near[line] * u[line]
+        out[-1, line] += columns.far[line] * u[line]
+    clear_held(columns, out)
+
+
+@kernel
 def solve_sources(
-    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, tolerance: float, most_steps: int,
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, u: FloatArray, tolerance: float, most_steps: int,
     r: FloatArray, c: FloatArray,
 ) -> int:  # fmt: skip
-    """Voltages of the row nodes `r` (q, m) and column nodes `c` (q, n) of one input `v` (m,) [V].
+    """Voltages of the row nodes `r` (q, m) and column nodes `c` (q, n) of one input `v` (m,), sensed at `u` (n,) [V].
 
     Returns the steps, or -1 if the last correction is above 100 `tolerance` of the largest source.
     """
     work = np.empty((g.shape[1], g.shape[0]))
     left = np.empty_like(c)
-    scale = np.abs(v).max()
+    scale = max(np.abs(v).max(), np.abs(u).max())
     c[:] = 0.0
+    _hold(columns, u, c)
     _row_voltages(rows, g, c, v, r, work)
     if scale == 0.0:
         return 0
-    _into_columns(columns, g, r, c, left)
+    _remainder(columns, g, r, c, u, left)
     steps = _descend(g, rows, columns, left, tolerance * scale, 0.0, most_steps, c)
     _row_voltages(rows, g, c, v, r, work)
-    _into_columns(columns, g, r, c, left)  # one plain correction from the true remainder
+    _remainder(columns, g, r, c, u, left)  # one plain correction from the true remainder
     sweep(columns, left)
     c += left
     _row_voltages(rows, g, c, v, r, work)
-    return steps if largest(left) <= 100.0 * tolerance * scale else -1
+    if largest(left) > 100.0 * tolerance * scale:
+        return -1
+    if largest(g) < STRONG:
+        return steps
+    return _polish(g, rows, columns, v, u, 100.0 * tolerance * scale, most_steps, steps, r, c)
+
+
+@kernel
+def _polish(
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, u: FloatArray, enough: float, most_steps: int,
+    steps: int, r: FloatArray, c: FloatArray,
+) -> int:  # fmt: skip
+    """Correct `r` and `c` from what is left over at rows and columns alike, for cells much stronger than their lines.
+
+    Returns the steps, or -1 if corrections stay above `enough` [V] (docs/equations/lines.md eq. 8).
+    """
+    m, n = g.shape
+    cells, turned = np.empty((m, n)), np.empty((n, m))
+    into_rows, into_columns, d_r, d_c = np.empty_like(r), np.empty_like(c), np.empty_like(r), np.empty_like(c)
+    for _ in range(POLISHES):
+        for i in range(m):
+            for j in range(n):
+                cells[i, j] = g[i, j] * (r[j if len(r) > 1 else 0, i] - c[i if len(c) > 1 else 0, j])
+                turned[j, i] = -cells[i, j]
+        left_over(rows, r, v, turned, into_rows)
+        left_over(columns, c, u, cells, into_columns)
+        steps += solve_injected(g, rows, columns, into_rows, into_columns, POLISHED, most_steps, d_r, d_c)
+        r += d_r
+        c += d_c
+        if max(largest(d_r), largest(d_c)) <= enough:
+            return steps
+    return -1
 
 
 @kernel
@@ -318,14 +374,14 @@ def left_over(lines: Lines, nodes: FloatArray, terminals: FloatArray, arriving: 
 
 @kernel(parallel=True)
 def solve_inputs(
-    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, tolerance: float, most_steps: int,
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, v_sense: FloatArray, tolerance: float, most_steps: int,
     v_rows: FloatArray, v_columns: FloatArray, steps: IntArray,
 ) -> None:  # fmt: skip
-    """Solve a batch of inputs `v` (b, m); fills voltages (b, m, n) and the steps taken (-1: not converged)."""
+    """Solve inputs `v` (b, m), `v_sense` (b, n) [V]; fills voltages (b, m, n) and the steps taken (-1: no end)."""
     m, n = g.shape
     for k in prange(len(v)):
         c, r = np.empty((len(columns.inverse), n)), np.empty((len(rows.inverse), m))
-        steps[k] = solve_sources(g, rows, columns, v[k], tolerance, most_steps, r, c)
+        steps[k] = solve_sources(g, rows, columns, v[k], v_sense[k], tolerance, most_steps, r, c)
         for i in range(m):
             for j in range(n):
                 v_rows[k, i, j] = r[j if len(r) > 1 else 0, i]

@@ -27,36 +27,39 @@ PARTS = 4  # of a batch per thread, so that threads end together (ours)
 
 def solve(
     circuit: FloatArray | Array, v: FloatArray, wires: Wires, *,
-    v_gate: npt.ArrayLike | None = None, tolerance: float = TOLERANCE,
+    v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0, tolerance: float = TOLERANCE,
 ) -> Solution:  # fmt: skip
     """Solve an array for a batch of inputs, with all node voltages.
 
     circuit: conductances (m, n) [S] of linear cells, or an Array of cells with their laws.  v: (b, m) [V].
-    v_gate: gates of an Array [V], see solve_array.  tolerance: relative residual at which Newton stops.
+    v_gate: gates of an Array [V], see solve_array.  v_sense: voltages of the columns' ends [V], one value or two axes
+    that spread over (b, n), for half-selected columns.  tolerance: relative residual at which Newton stops.
     Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
     Source: docs/equations/lines.md, docs/equations/newton.md.
     """
     if isinstance(circuit, Array):
-        return solve_array(circuit, v, wires, v_gate=v_gate, tolerance=tolerance)
+        return solve_array(circuit, v, wires, v_gate=v_gate, v_sense=v_sense, tolerance=tolerance)
     if v_gate is not None:
         raise ParameterError("v_gate must be left out for plain conductances: they have no gate, an Array's cells have")
-    return linear.solve(circuit, v, wires)
+    return linear.solve(circuit, v, wires, v_sense=v_sense)
 
 
 def solve_array(
     array: Array, v: FloatArray, wires: Wires, *,
-    v_gate: npt.ArrayLike | None = None, tolerance: float = TOLERANCE, most_steps: int = MOST_STEPS,
+    v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0,
+    tolerance: float = TOLERANCE, most_steps: int = MOST_STEPS,
 ) -> Solution:  # fmt: skip
     """Solve an array of nonlinear cells for a batch of inputs by Newton steps, each a linear array.
 
     v: (b, m) [V].  v_gate: [V] one value, two axes that spread over (m, n), or three over (b, m, n); None for cells
-    without a gate.  An input is solved at a relative residual of `tolerance`, or where only rounding moves its voltages
-    (docs/equations/newton.md, section 4); Solution.residual says what was reached.
+    without a gate.  v_sense: as of `solve`.  An input is solved at a relative residual of `tolerance`, or where only
+    rounding moves its voltages (docs/equations/newton.md, section 4); Solution.residual says what was reached.
     Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
     Source: docs/equations/newton.md eq. 1-10.
     """
     m, n = array.shape
     v = checks.array("v", v, shape=(None, m))
+    senses = checks.spread("v_sense", v_sense, (len(v), n), "(b, n)")
     gain = array.gain(v_gate, len(v))
     tolerance = checks.number("tolerance", tolerance, above=0.0, below=1.0)
     most_steps = checks.whole("most_steps", most_steps, minimum=1)
@@ -71,7 +74,7 @@ def solve_array(
         inputs = slice(first, last)
         solve_cells(
             array.cell.law, g, gain[inputs] if len(gain) > 1 else gain, rows, columns, v[inputs],
-            tolerance, most_steps, linear.MOST_STEPS, v_rows[inputs], v_columns[inputs], cells[inputs],
+            senses[inputs], tolerance, most_steps, linear.MOST_STEPS, v_rows[inputs], v_columns[inputs], cells[inputs],
             slopes[inputs], history[inputs], steps[inputs], solved[inputs],
         )  # fmt: skip
 
@@ -91,4 +94,5 @@ def solve_array(
             f"{tolerance:g} after {steps[first]} of at most {most_steps} steps"
         )
     most = int(steps.max(initial=0))
-    return linear.solution(cells, slopes, v, wires, v_rows, v_columns, most, history[:, : most + 1])
+    terminals = linear.Terminals(v, senses, wires)
+    return linear.solution(cells, slopes, terminals, v_rows, v_columns, most, history[:, : most + 1])

@@ -4,6 +4,7 @@ It shares nothing with the fast solvers but its arguments, so that each can be t
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +16,15 @@ from scipy.sparse.linalg import splu
 from crossbar.solution import Solution
 from crossbar.wires import Wires
 from devices.aliases import BoolArray, FloatArray, IntArray
-from devices.checks import array
+from devices.checks import array, spread
 from devices.errors import ConvergenceError, ParameterError
 
-__all__ = ["reference_solve"]
+__all__ = ["reference_solve", "reference_source_lines"]
 
 # Voltages are refined in the widest floats of the machine, as cells may be 1e9 times weaker than wires.
 Wide = np.longdouble
 WideArray = npt.NDArray[np.longdouble]
+_Resistor = tuple[int, int, float]  # node, node, ohm
 REFINEMENTS = 30  # ours; three are usual
 SETTLED = 1e-13  # largest last correction, relative to the largest free voltage, that is accepted (ours)
 
@@ -62,50 +64,131 @@ class _Branches(NamedTuple):
         return sparse.coo_array(entries, shape=(count, count)).tocsc()
 
 
-def reference_solve(g: FloatArray, v: FloatArray, wires: Wires) -> Solution:
+def reference_solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike = 0.0) -> Solution:
     """Solve an array of linear cells, exactly for 0 Ω and open wires, slowly and readably.
 
-    g: (m, n) conductances of the cells [S], 0 is an open cell; v: (b, m) source voltages [V].
-    Nodes without any path to a source or to 0 V are given 0 V. The residual is that of the voltages before they are
-    rounded to float64. Raises ParameterError for a bad shape or value, ConvergenceError if cells are so much weaker
-    than wires (about 1e15 times) that the matrix is singular in float64.
+    g: (m, n) conductances of the cells [S], 0 is an open cell; v: (b, m) source voltages [V]; v_sense: voltages of
+    the columns' ends [V], one value or two axes that spread over (b, n).
+    Nodes without any path to a source or to a column's end are given 0 V. The residual is that of the voltages before
+    they are rounded to float64. Raises ParameterError for a bad shape or value, ConvergenceError if cells are so much
+    weaker than wires (about 1e15 times) that the matrix is singular in float64.
     Source: docs/equations/nodal.md eq. 1-12.
     """
-    g = array("g", g, ndim=2, minimum=0.0)
+    g = _cells(g)
     m, n = g.shape
-    if g.size == 0:
-        raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
     v = array("v", v, shape=(None, m))
     if len(v) == 0:
         raise ParameterError(f"v must hold at least one input, got shape {v.shape}")
+    senses = spread("v_sense", v_sense, (len(v), n), "(b, n)")
+    nodes = _Nodes(m, n, m)
+    resistors = [*nodes.rows(wires), *nodes.columns(wires)]
+    return _circuit(nodes, resistors, g, v, senses)
 
-    # Four kinds of node: the row and column nodes of the cells, the ideal sources, and the 0 V ends of the columns.
-    row_nodes = np.arange(m * n).reshape(m, n)
-    column_nodes = m * n + row_nodes
-    sources = 2 * m * n + np.arange(m)
-    senses = 2 * m * n + m + np.arange(n)
-    count = 2 * m * n + m + n
 
-    resistors = list(_resistors(wires, row_nodes, column_nodes, sources, senses))
+def reference_source_lines(
+    g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, *,
+    beside_columns: bool = False, r_on: float = 0.0, r_off: float = np.inf, v_sense: npt.ArrayLike = 0.0,
+) -> Solution:  # fmt: skip
+    """Solve an array whose inputs switch its cells and whose current comes from source lines, one circuit per input.
+
+    The slow twin of `solve_source_lines`, with its arguments.
+
+    Raises what reference_solve raises.  Source: docs/equations/topologies.md eq. 4-6.
+    """
+    g = _cells(g)
+    m, n = g.shape
+    switched = array("on", on, shape=(None, m))
+    lines = n if beside_columns else m
+    sources = spread("v_source", v_source, (len(switched), lines), "(b, lines)")
+    senses = spread("v_sense", v_sense, (len(switched), n), "(b, n)")
+    nodes = _Nodes(m, n, lines)
+    resistors = [*(nodes.beside(wires) if beside_columns else nodes.rows(wires)), *nodes.columns(wires)]
+    parts = []
+    for row_is_on, source, sense in zip(switched > 0.0, sources, senses, strict=True):
+        siemens = np.zeros((m, n))
+        for i in range(m):
+            for j in range(n):
+                ohms = (1.0 / g[i, j] if g[i, j] > 0.0 else np.inf) + (r_on if row_is_on[i] else r_off)
+                siemens[i, j] = 1.0 / ohms
+        parts.append(_circuit(nodes, resistors, siemens, source[None], sense[None]))
+    return Solution(
+        currents=np.concatenate([part.currents for part in parts]),
+        v_rows=np.concatenate([part.v_rows for part in parts]),
+        v_columns=np.concatenate([part.v_columns for part in parts]),
+        power=np.concatenate([part.power for part in parts]),
+        residual=max(part.residual for part in parts),
+    )
+
+
+def _cells(g: FloatArray) -> FloatArray:
+    """The conductances, if they are those of an array."""
+    g = array("g", g, ndim=2, minimum=0.0)
+    if g.size == 0:
+        raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
+    return g
+
+
+class _Nodes:
+    """The nodes of a circuit: both sides of each cell, the ideal sources, and the far sides of the columns' ends."""
+
+    def __init__(self, m: int, n: int, sources: int) -> None:
+        self.of_rows = np.arange(m * n).reshape(m, n)
+        self.of_columns = m * n + self.of_rows
+        self.sources = 2 * m * n + np.arange(sources)
+        self.senses = 2 * m * n + sources + np.arange(n)
+        self.count = 2 * m * n + sources + n
+
+    def rows(self, wires: Wires) -> Iterator[_Resistor]:
+        """Every wire and end of the rows; docs/equations/nodal.md, section 1."""
+        m = len(self.of_rows)
+        yield from _lines(self.of_rows, self.sources, wires.driver(m), wires.driver_far(m), wires.r_row)
+
+    def beside(self, wires: Wires) -> Iterator[_Resistor]:
+        """Every wire and end of source lines that run beside the columns; docs/equations/topologies.md, section 3."""
+        n = len(self.senses)
+        near, far = wires.driver(n, "source lines"), wires.driver_far(n, "source lines")
+        yield from _lines(self.of_rows.T, self.sources, near, far, wires.r_row)
+
+    def columns(self, wires: Wires) -> Iterator[_Resistor]:
+        """Every wire and end of the columns."""
+        n = len(self.senses)
+        yield from _lines(self.of_columns.T, self.senses, wires.sense_far(n), wires.sense(n), wires.r_column)
+
+
+def _lines(
+    nodes: IntArray, terminals: IntArray, near: FloatArray, far: FloatArray, segment: float
+) -> Iterator[_Resistor]:
+    """Resistors of lines (lines, nodes along it): both ends to the line's terminal, and the segments between."""
+    for line, terminal, at_first, at_last in zip(nodes, terminals, near, far, strict=True):
+        yield terminal, line[0], at_first
+        yield terminal, line[-1], at_last
+        for one, other in pairwise(line):
+            yield one, other, segment
+
+
+def _circuit(nodes: _Nodes, resistors: list[_Resistor], g: FloatArray, v: FloatArray, v_sense: FloatArray) -> Solution:
+    """Solve resistors (node, node, ohm) and cells g (m, n) for sources v (b, sources), v_sense (b, n) [V]."""
+    m, n = g.shape
 
     # Nodes joined by 0 Ω are one node; from here on, a node is such a group (eq. 5).
     shorts = np.array([(a, b) for a, b, ohm in resistors if ohm == 0.0], dtype=np.int64).reshape(-1, 2)
-    groups, node = _components(count, shorts)
+    groups, node = _components(nodes.count, shorts)
 
     parts = [(node[a], node[b], 1.0 / ohm) for a, b, ohm in resistors if 0.0 < ohm < np.inf]
-    parts += [(node[row_nodes[i, j]], node[column_nodes[i, j]], g[i, j]) for i in range(m) for j in range(n)]
+    cells = [(nodes.of_rows[i, j], nodes.of_columns[i, j], g[i, j]) for i in range(m) for j in range(n)]
+    parts += [(node[a], node[b], siemens) for a, b, siemens in cells]
     parts = [(a, b, siemens) for a, b, siemens in parts if a != b and siemens > 0.0]
     branches = _Branches(
         ends=np.array([(a, b) for a, b, _ in parts], dtype=np.int64).reshape(-1, 2),
         siemens=np.array([siemens for _, _, siemens in parts], dtype=np.float64),
     )
 
-    # The voltages that are known: the sources, the 0 V ends, and by convention every floating island (eq. 6).
+    # The voltages that are known: the sources, the columns' ends, and by convention every floating island (eq. 6).
     voltages = np.zeros((groups, len(v)), dtype=Wide)
-    voltages[node[sources]] = v.T
     known = np.zeros(groups, dtype=np.bool_)
-    known[node[sources]] = True
-    known[node[senses]] = True
+    for terminals, volts in ((nodes.sources, v), (nodes.senses, v_sense)):
+        voltages[node[terminals]] = volts.T
+        known[node[terminals]] = True
     islands, island = _components(groups, branches.ends)
     anchored = np.zeros(islands, dtype=np.bool_)
     anchored[island[known]] = True
@@ -113,8 +196,8 @@ def reference_solve(g: FloatArray, v: FloatArray, wires: Wires) -> Solution:
 
     voltages = _solve(branches, voltages, ~known)
 
-    # What leaves each node through its branches: nothing where the voltage is free (eq. 1), and at a 0 V end what it
-    # delivers to the array (eq. 8).
+    # What leaves each node through its branches: nothing where the voltage is free (eq. 1), and at a column's end what
+    # that delivers to the array (eq. 8).
     through = branches.through(voltages)
     leaving = branches.leaving(voltages)
     largest = np.abs(through).max(axis=0, initial=0.0)
@@ -123,29 +206,12 @@ def reference_solve(g: FloatArray, v: FloatArray, wires: Wires) -> Solution:
 
     nodal = voltages[node].T.astype(np.float64)  # (b, nodes)
     return Solution(
-        currents=-leaving[node[senses]].T.astype(np.float64),  # eq. 9
-        v_rows=nodal[:, row_nodes],
-        v_columns=nodal[:, column_nodes],
+        currents=-leaving[node[nodes.senses]].T.astype(np.float64),  # eq. 9
+        v_rows=nodal[:, nodes.of_rows],
+        v_columns=nodal[:, nodes.of_columns],
         power=np.sum(through**2 / branches.siemens[:, None], axis=0).astype(np.float64),  # eq. 10, the sum on the right
         residual=float(residual),
     )
-
-
-def _resistors(
-    wires: Wires, row_nodes: IntArray, column_nodes: IntArray, sources: IntArray, senses: IntArray
-) -> Iterator[tuple[int, int, float]]:
-    """Every wire of the array as (node, node, ohm); docs/equations/nodal.md, section 1."""
-    m, n = row_nodes.shape
-    for i in range(m):
-        yield sources[i], row_nodes[i, 0], wires.driver(m)[i]
-        yield sources[i], row_nodes[i, n - 1], wires.driver_far(m)[i]
-        for j in range(n - 1):
-            yield row_nodes[i, j], row_nodes[i, j + 1], wires.r_row
-    for j in range(n):
-        yield column_nodes[m - 1, j], senses[j], wires.sense(n)[j]
-        yield column_nodes[0, j], senses[j], wires.sense_far(n)[j]
-        for i in range(m - 1):
-            yield column_nodes[i, j], column_nodes[i + 1, j], wires.r_column
 
 
 def _components(count: int, ends: IntArray) -> tuple[int, IntArray]:

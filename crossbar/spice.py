@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from crossbar.array import Array
 from crossbar.wires import Wires
 from devices.aliases import FloatArray
-from devices.checks import array
+from devices.checks import array, spread
 from devices.errors import ParameterError, SimulationError
 from devices.laws import AdaptiveLaw, OhmicLaw
 
@@ -45,40 +45,57 @@ class _Part(NamedTuple):
 
 
 def to_spice(
-    circuit: FloatArray | Array, v: FloatArray, wires: Wires, path: str | Path, *, v_gate: npt.ArrayLike | None = None
-) -> None:
+    circuit: FloatArray | Array, v: FloatArray, wires: Wires, path: str | Path, *,
+    v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0,
+) -> None:  # fmt: skip
     """Write the netlist of an array to `path`; `ngspice -b` then leaves the currents of its columns in a text file.
 
     circuit: conductances (m, n) [S] of linear cells, or an Array; v: (m,) or (1, m) [V]; v_gate: gates of an Array
-    [V], one value or two axes that spread over (m, n). Elements are called as in docs/nomenclature.md, indices count
-    from 0: Rcell_i_j, or Bcell_i_j, Rseries_i_j and Rleak_i_j of a nonlinear cell, Rrow_i_j (right of cell i, j),
-    Rcol_i_j (below it), Rdrv_i, Rdrvfar_i, Rsense_j, Rsensefar_j, the sources Vdrv_i and the ammeters Vsense_j. Nodes
-    joined by 0 Ω share one name; open parts are left out. A cell's gate enters as the number of its read gain.
+    [V], one value or two axes that spread over (m, n); v_sense: the columns' ends [V], one value or two axes that
+    spread over (1, n). Elements are called as in docs/nomenclature.md, indices count from 0: Rcell_i_j, or Bcell_i_j,
+    Rseries_i_j and Rleak_i_j of a nonlinear cell, Rrow_i_j (right of cell i, j), Rcol_i_j (below it), Rdrv_i,
+    Rdrvfar_i, Rsense_j, Rsensefar_j, the sources Vdrv_i and the ammeters Vsense_j. Nodes joined by 0 Ω share one name;
+    open parts are left out. A cell's gate enters as the number of its read gain.
     Raises ParameterError for a bad shape or value, or cells whose law has no netlist.
     """
     if isinstance(circuit, Array):
         m, n = circuit.shape
         cells = _law_cells(circuit, circuit.gain(v_gate)[0])
     else:
-        g = array("g", circuit, ndim=2, minimum=0.0)
+        g = _conductances(circuit)
         m, n = g.shape
-        if g.size == 0:
-            raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
         if v_gate is not None:
             raise ParameterError("v_gate must be left out for plain conductances: they have no gate")
         cells = _linear_cells(g)
     v = array("v", v)
     if v.shape not in ((m,), (1, m)):
         raise ParameterError(f"v must be one input, of shape ({m},) or (1, {m}), got {v.shape}")
-
+    senses = spread("v_sense", v_sense, (1, n), "(1, n)")
     names = _Names(m, n, wires)
-    parts = [part for part in [*_wires(m, n, wires, names), *cells(names)] if part.a != part.b and part.value != "inf"]
+    parts = [*_row_wires(m, n, wires, names), *_column_wires(m, n, wires, names), *cells(names)]
+    _write(path, m, n, v.ravel(), senses.ravel(), parts)
+
+
+def _conductances(g: FloatArray) -> FloatArray:
+    """The conductances, if they are those of an array."""
+    g = array("g", g, ndim=2, minimum=0.0)
+    if g.size == 0:
+        raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
+    return g
+
+
+def _write(path: str | Path, m: int, n: int, v: FloatArray, v_sense: FloatArray, parts: list[_Part]) -> None:
+    """Write sources, ammeters and those parts that are neither shorts nor open."""
+    parts = [part for part in parts if part.a != part.b and part.value != "inf"]
     nonlinear = any(part.name.startswith("B") for part in parts)
     lines = [f"* {m} x {n} crossbar, written by crossgate", NONLINEAR_OPTIONS if nonlinear else OPTIONS]
-    lines += [f"Vdrv_{i} s_{i} 0 DC {volt!r}" for i, volt in enumerate(v.ravel().tolist())]
-    lines += [f"Vsense_{j} t_{j} 0 DC 0" for j in range(n)]
+    lines += [f"Vdrv_{i} s_{i} 0 DC {volt!r}" for i, volt in enumerate(v.tolist())]
+    lines += [
+        f"Vsense_{j} t_{j} 0 DC {volt!r}" if volt else f"Vsense_{j} t_{j} 0 DC 0"
+        for j, volt in enumerate(v_sense.tolist())
+    ]
     lines += [" ".join(part) for part in parts]
-    lines += [f"Rtie_{k} {name} 0 {TIE!r}" for k, name in enumerate(_floating(m, n, parts))]
+    lines += [f"Rtie_{k} {name} 0 {TIE!r}" for k, name in enumerate(_floating(len(v), n, parts))]
     ammeters = " ".join(f"i(vsense_{j})" for j in range(n))
     lines += [".op", ".control", f"set numdgt={DIGITS}", "run", f"wrdata {CURRENTS_FILE} {ammeters}", "quit"]
     lines += [".endc", ".end"]
@@ -148,13 +165,17 @@ class _Names:
         return f"c_{j}" if self.r_column == 0.0 else f"c_{i}_{j}"
 
 
-def _wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
-    """Every wire and end, also those that join a node to itself or are open."""
+def _row_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
+    """Every wire and end of the rows, also those that join a node to itself or are open."""
     for i in range(m):
         yield _Part(f"Rdrv_{i}", f"s_{i}", names.row(i, 0), _ohms(names.driver[i]))
         yield _Part(f"Rdrvfar_{i}", f"s_{i}", names.row(i, n - 1), _ohms(names.driver_far[i]))
         for j in range(n - 1):
             yield _Part(f"Rrow_{i}_{j}", names.row(i, j), names.row(i, j + 1), _ohms(wires.r_row))
+
+
+def _column_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
+    """Every wire and end of the columns, also those that join a node to itself or are open."""
     for j in range(n):
         yield _Part(f"Rsense_{j}", names.column(m - 1, j), f"t_{j}", _ohms(names.sense[j]))
         yield _Part(f"Rsensefar_{j}", names.column(0, j), f"t_{j}", _ohms(names.sense_far[j]))

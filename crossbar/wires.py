@@ -80,17 +80,17 @@ class Wires:
         near = (self.r_row, self.r_column, self.r_driver, self.r_sense)
         return all(not np.any(resistance) for resistance in near)
 
-    def driver(self, m: int) -> FloatArray:
-        """Resistances (m,) [Ω] between the sources and the row nodes of column 0."""
-        return self._lines("r_driver", m, "rows")
+    def driver(self, m: int, lines: str = "rows") -> FloatArray:
+        """Resistances (m,) [Ω] between the sources and the row nodes of column 0; `lines` is what to call them."""
+        return self._lines("r_driver", m, lines)
 
     def sense(self, n: int) -> FloatArray:
         """Resistances (n,) [Ω] between the column nodes of the last row and 0 V."""
         return self._lines("r_sense", n, "columns")
 
-    def driver_far(self, m: int) -> FloatArray:
+    def driver_far(self, m: int, lines: str = "rows") -> FloatArray:
         """Resistances (m,) [Ω] between the sources and the row nodes of the last column."""
-        return self._lines("r_driver_far", m, "rows")
+        return self._lines("r_driver_far", m, lines)
 
     def sense_far(self, n: int) -> FloatArray:
         """Resistances (n,) [Ω] between the column nodes of row 0 and 0 V."""
@@ -140,6 +140,9 @@ class Wires:
             return "float('inf')" if value == inf else repr(value)
 
         # An open far end is the default and goes without saying.
-        given = {each.name: value for each, value in zip(fields(self), self._values(), strict=True)
-                 if not (each.default == inf and value == inf)}
+        given = {
+            each.name: value
+            for each, value in zip(fields(self), self._values(), strict=True)
+            if not (each.default == inf and value == inf)
+        }
         return f"Wires({', '.join(f'{name}={text(value)}' for name, value in given.items())})"

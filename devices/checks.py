@@ -104,6 +104,18 @@ def array(
     return result
 
 
+def spread(name: str, value: object, shape: tuple[int, int], axes: str) -> FloatArray:
+    """Return `value` spread over `shape`, as a copy: one value, or two axes that are 1 or fit.
+
+    axes: what the message calls them, as "(b, n)".
+    Raises ParameterError if value is not finite and numeric or has another shape.
+    """
+    given = array(name, value)
+    if given.ndim not in (0, 2) or any(mine not in (1, whole) for mine, whole in zip(given.shape, shape, strict=False)):
+        raise ParameterError(f"{name} must be one value or spread over {axes} = {shape}, got shape {given.shape}")
+    return np.broadcast_to(given, shape).copy()
+
+
 def quantity(default: float, unit: str = "", **bounds: float | bool) -> float:
     """Return a dataclass field with a default, a unit and the bounds of `number`; check_fields enforces them."""
     result: float = dataclasses.field(default=default, metadata={"unit": unit, **bounds})
