@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from devices.errors import ParameterError, SimulationError
+from mapping import cli_devices
 from mapping.output import check_folder, si
 
 if TYPE_CHECKING:
@@ -116,6 +117,10 @@ def chips() -> None:
         )  # fmt: skip
     Console().print(table)
     Console().print("[dim]converters: row driver / column / gate[/dim]")
+
+
+app.command()(cli_devices.fit)
+app.command()(cli_devices.device)
 
 
 def main() -> None:

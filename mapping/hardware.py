@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import math
 import os
 import tomllib
@@ -147,6 +148,21 @@ def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
     Raises ParameterError for an unknown name, a file that is no TOML, an unknown key or a value out of bounds.
     """
     return _load(name_or_path, ())
+
+
+def cell_file(
+    values: Mapping[str, float], base: str, about: str, comments: Mapping[str, str], head: Iterable[str] = ()
+) -> str:
+    """Return the text of a chip description that starts from `base` and sets fields of its cell.
+
+    values: by field.  comments: what stands behind a field's value.  head: lines of comment at the top.
+    """
+    lines = [f"# {' '.join(line.split())}" for line in head]
+    lines += [f"base = {json.dumps(base)}", f"about = {json.dumps(about)}", "", "[cell]"]
+    for name, value in values.items():
+        comment = f" # {' '.join(comments[name].split())}" if name in comments else ""
+        lines.append(f"{name} = {value!r}{comment}")
+    return "\n".join(lines) + "\n"
 
 
 def _load(name_or_path: str | os.PathLike[str], seen: tuple[Path, ...]) -> Hardware:
