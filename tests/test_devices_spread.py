@@ -1,14 +1,23 @@
 """Spread: what was put in is found again in 1e5 cells, each effect alone and all together."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
-from devices import AdaptiveMemristor, ParameterError, Resistor, Spread
+from devices import PRESETS, AdaptiveMemristor, ParameterError, Resistor, Spread
 
 CELL = AdaptiveMemristor()
 MANY = (10, 100, 100)
+STORED_FILAMENTS = [
+    [2.054616600686678e-05, 2.077887934090221e-05, 2.008100562426122e-05],
+    [2.0308872742796315e-05, 1.9788498156294533e-05, 2.0823376571316353e-05],
+]
+STORED_OFFSETS = [
+    [0.018952589234206663, -0.005483721683847583, -0.10437049135835197],
+    [-0.012651434776266672, 0.0014206297843452516, 0.059548010100119626],
+]
 
 
 def sampled(cells):
@@ -18,8 +27,7 @@ def sampled(cells):
 
 def alone(**parts):
     """A spread with one effect."""
-    none = dict.fromkeys(Spread.__dataclass_fields__, 0.0)
-    return Spread(**(none | parts))
+    return dataclasses.replace(Spread.none(), **parts)
 
 
 def test_none__every_target_in_the_window_is_met(rng):
@@ -129,6 +137,97 @@ def test_write__switching_one_effect_off_leaves_the_others_as_they_were():
 def test_write__a_resistor_takes_it_as_well(rng):
     written = Spread().write(Resistor(0.0, 1e-4), np.full((20, 20), 5e-5), rng)
     assert written.g_filament.shape == written.gate_offset.shape == (20, 20)
+
+
+# device-to-device and cycle-to-cycle
+
+
+def test_draw__a_chip_that_is_written_again_keeps_its_cells():
+    spread = Spread(stuck_on=0.05, stuck_off=0.05)
+    cells = spread.draw(CELL, (40, 30), np.random.default_rng(1), lines=4)
+    rng = np.random.default_rng(2)
+    first, second = cells.write(np.full((40, 30), 1e-5), rng), cells.write(np.full((40, 30), 1e-5), rng)
+    assert first.gate_offset is second.gate_offset is cells.gate_offset
+    stuck = cells.stuck_on | cells.stuck_off
+    assert np.array_equal(first.g_filament == second.g_filament, stuck)  # and luck is new elsewhere
+    low, high = (cells.write(np.full((40, 30), t), rng).g_filament for t in (0.0, 1.0))
+    assert np.all(low >= cells.g_min)
+    assert np.mean(low[~stuck] == cells.g_min[~stuck]) == pytest.approx(0.83, abs=0.06)  # errors below 1 sigma
+    assert np.array_equal(high[~stuck], cells.g_max[~stuck])
+
+
+def test_draw__then_write_is_what_write_does_at_once():
+    """The streams are the same, so a seed gives the chip that it gave before cells could be drawn apart."""
+    spread, targets = Spread(), np.random.default_rng(0).uniform(0, 6e-5, (2, 8, 6))
+    at_once = spread.write(CELL, targets, np.random.default_rng(5), lines=2)
+    cells = spread.draw(CELL, targets.shape, np.random.default_rng(5), lines=2)
+    written = cells.write(targets, np.random.default_rng(5).spawn(6)[2])
+    assert np.array_equal(at_once.g_filament, written.g_filament)
+    assert np.array_equal(at_once.gate_offset, written.gate_offset)
+
+
+def test_write__draws_of_a_seed_never_change():
+    """Numbers in documents hold for seeds; this one was written by the first release."""
+    written = Spread().write(CELL, np.full((2, 3), 2e-5), np.random.default_rng([7, 1]), lines=2)
+    assert np.allclose(written.g_filament, STORED_FILAMENTS, rtol=1e-12)
+    assert np.allclose(written.gate_offset, STORED_OFFSETS, rtol=1e-12)
+
+
+def test_cycles__the_low_end_is_lognormal_and_the_high_end_normal_at_every_write(rng):
+    spread = alone(cycle_low_ln_sigma=0.2, cycle_high_cv=0.0153)
+    cells = spread.draw(CELL, MANY, rng)
+    assert np.ptp(cells.g_min) == np.ptp(cells.g_max) == 0.0  # nothing of it belongs to the device
+    low, again = (np.log(cells.write(np.zeros(MANY), rng).g_filament / CELL.g_min) for _ in range(2))
+    assert low.std() == pytest.approx(0.2, rel=sampled(low.size))
+    assert np.mean((low / 0.2) ** 3) == pytest.approx(0.0, abs=5 * math.sqrt(6 / low.size))
+    assert np.corrcoef(low.ravel(), again.ravel())[0, 1] == pytest.approx(0.0, abs=5 / math.sqrt(low.size))
+    high = cells.write(np.ones(MANY), rng).g_filament / CELL.g_max - 1.0
+    assert high.std() == pytest.approx(0.0153, rel=sampled(high.size))
+    assert np.mean((high / 0.0153) ** 3) == pytest.approx(0.0, abs=5 * math.sqrt(6 / high.size))
+
+
+def test_cycles__variances_of_devices_and_cycles_come_apart(rng):
+    """Analysis of variance over cells that are written twice."""
+    cells = alone(window_low_ln_sigma=0.3, cycle_low_ln_sigma=0.1).draw(CELL, MANY, rng)
+    first, second = (np.log(cells.write(np.zeros(MANY), rng).g_filament) for _ in range(2))
+    assert (first - second).std() / math.sqrt(2) == pytest.approx(0.1, rel=sampled(first.size))
+    device = math.sqrt(np.cov(first.ravel(), second.ravel())[0, 1])
+    assert device == pytest.approx(0.3, rel=2 * sampled(first.size))
+
+
+def test_unverified__a_write_lands_at_its_place_in_the_cell_s_own_window(rng):
+    cells = alone(window_low_ln_sigma=0.3, window_high_cv=0.057, verified=False).draw(CELL, MANY, rng)
+    w = 0.4
+    g = cells.write(np.full(MANY, CELL.filament(w)), rng).g_filament
+    assert np.allclose(np.log(g), (1 - w) * np.log(cells.g_min) + w * np.log(cells.g_max), rtol=1e-12)
+    weak = np.log(cells.write(np.full(MANY, CELL.filament(0.0)), rng).g_filament)
+    assert weak.std() == pytest.approx(0.3, rel=sampled(weak.size))  # lognormal high-resistance states of 1e5 cells
+    strong = cells.write(np.full(MANY, CELL.filament(1.0)), rng).g_filament
+    assert strong.std() / strong.mean() == pytest.approx(0.057, rel=sampled(strong.size))
+
+
+def test_unverified__without_spread_the_target_is_met(rng):
+    targets = rng.uniform(CELL.g_min, CELL.g_max, (20, 20))
+    written = alone(verified=False, write_error=0.1).write(CELL, targets, rng)
+    assert np.allclose(written.g_filament, targets, rtol=1e-12)  # and the error of verification does not apply
+    linear = alone(verified=False).write(Resistor(0.0, 1e-4), targets, rng)
+    assert np.allclose(linear.g_filament, targets, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cell", [PRESETS[name]() for name in ("stanford_pku", "vteam", "selected_two_terminal")])
+def test_write__every_cell_takes_it(cell, rng):
+    targets = cell.filament(rng.random((30, 30)))
+    written = Spread().write(cell, targets, rng)
+    assert np.corrcoef(written.g_filament.ravel(), np.ravel(targets))[0, 1] > 0.7
+    assert np.all(written.g_filament > 0.0)
+
+
+def test_drawn_cells__refuse_another_shape_and_no_generator(rng):
+    cells = Spread().draw(CELL, (3, 4), rng)
+    with pytest.raises(ParameterError, match=r"g_filament_targets must have shape \(3, 4\), got \(4, 3\)"):
+        cells.write(np.full((4, 3), 1e-5), rng)
+    with pytest.raises(ParameterError, match="rng must be a numpy"):
+        cells.write(np.full((3, 4), 1e-5), None)
 
 
 @pytest.mark.parametrize(
