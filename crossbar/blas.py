@@ -1,4 +1,4 @@
-"""Triangular factorisation, solve, rank-k update and product from SciPy's BLAS/LAPACK, callable inside kernels.
+"""Triangular factorisation, solve and rank-k update from SciPy's BLAS/LAPACK, callable inside kernels.
 
 The routines are bound by name, so that kernels which call them can be cached on disk between processes. All arrays
 are C-ordered; Fortran sees them transposed, so a lower triangle here is an upper one there.
@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 from devices.aliases import FloatArray
 from devices.jit import kernel
 
-_UPPER, _RIGHT, _PLAIN, _TRANSPOSED = (ord(letter) for letter in "URNT")
+_UPPER, _RIGHT, _PLAIN = (ord(letter) for letter in "URN")
 
 
 def _bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
@@ -30,7 +30,6 @@ def _bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
 _dpotrf = _bind("cython_lapack", "dpotrf", 5)
 _dtrsm = _bind("cython_blas", "dtrsm", 11)
 _dsyrk = _bind("cython_blas", "dsyrk", 10)
-_dgemm = _bind("cython_blas", "dgemm", 13)
 
 
 @cache
@@ -70,24 +69,12 @@ def solve_lower(s: FloatArray, x: FloatArray, size: int, p: int) -> None:
 
 
 @kernel
-def add_gram(x: FloatArray, out: FloatArray, size: int, p: int) -> None:
-    """Add xᵀ x, of `x` (size, p), to the lower triangle of the (p, p) matrix at the start of `out`."""
+def add_gram(x: FloatArray, out: FloatArray, size: int, p: int, step: int) -> None:
+    """Add xᵀ x, of `x` (size, p), to the lower triangle of the (p, p) matrix in `out`, whose rows lie `step` apart."""
     letters = np.array([_UPPER, _PLAIN], dtype=np.uint8)
-    sizes = np.array([p, size], dtype=np.int32)
+    sizes = np.array([p, size, step], dtype=np.int32)
     one = np.ones(1)
     _dsyrk(
         letters.ctypes, letters[1:].ctypes, sizes.ctypes, sizes[1:].ctypes, one.ctypes, x.ctypes, sizes.ctypes,
-        one.ctypes, out.ctypes, sizes.ctypes,
-    )  # fmt: skip
-
-
-@kernel
-def add_product(x: FloatArray, out: FloatArray, size: int, p: int, m: int, n: int) -> None:
-    """Add aᵀ b to `out` (m, n), a the first m and b the last n columns of `x` (size, p)."""
-    letters = np.array([_PLAIN, _TRANSPOSED], dtype=np.uint8)
-    sizes = np.array([n, m, size, p], dtype=np.int32)
-    one = np.ones(1)
-    _dgemm(
-        letters.ctypes, letters[1:].ctypes, sizes.ctypes, sizes[1:].ctypes, sizes[2:].ctypes, one.ctypes,
-        x[p - n :].ctypes, sizes[3:].ctypes, x.ctypes, sizes[3:].ctypes, one.ctypes, out.ctypes, sizes.ctypes,
+        one.ctypes, out.ctypes, sizes[2:].ctypes,
     )  # fmt: skip

@@ -1,21 +1,25 @@
 """Kernels that join blocks of cells, each seen only from its ports (docs/equations/reduction.md).
 
 A block is kept as its matrix of *couplings*: the positive conductance between every two of its ports. Nothing in a
-block is grounded, so each diagonal is a row sum and nothing subtracts but the factor of the shared nodes: couplings
+block is grounded, so each diagonal is a row sum and nothing subtracts but the pivots of the shared nodes: couplings
 keep their digits at any ratio of cells to wires, unless whole lines float (reduction.md says how far). Only the lower
 triangle is kept, and the ports that the next merge eliminates come last, so that a merge reads whole rows of it.
 
+Small blocks, and arrays of equal shape, are joined four at a time, one in each lane of a vector register, and blocks of
+results stay in registers over a whole sum; large blocks of one array are left to BLAS.
+
 a, b = rows and columns of a block, p = ports, s = ports shared by two blocks, v = blocks side by side (lanes)
-Element (i, j), j < i, of the lane l of a block that starts at `start` is ``buffer[(start + i * p + j) * v + l]``.
+Element (i, j), j < i, of the lane l of a block that starts at `start` is
+``buffer[(start + i * stride(p) + j) * v + l]``; strides and rows are padded so that no tile of results needs an edge.
 """
 
-import numpy as np
-
-from crossbar.blas import add_gram, add_product, factorise, solve_lower
+from crossbar.blas import add_gram, factorise, solve_lower
 from devices.aliases import FloatArray, IntArray
 from devices.jit import kernel
+from devices.simd import LANES, Vector, broadcast, fused, load, positive_or, root, store
 
-LANES = 16  # small blocks reduced side by side: enough to fill vector registers of any width
+NEAR = 1 << 14  # floats of rows that are kept near the processor while others pass by, ours
+TALL, WIDE = 3, 4  # a tile of results: 12 accumulators, which with their factors fill 16 vector registers
 
 # One merge is a row of integers: these heads, then SEGMENT runs of kept ports in the order of the joined block.
 SHARED, PORTS_A, PORTS_B, PORTS, START_A, START_B, START, SEGMENTS = range(8)
@@ -23,100 +27,88 @@ FIRST_SEGMENT = 8
 SEGMENT = 4  # (block 0 or 1, first port there, how many, first port in the joined block)
 MOST_SEGMENTS = 8
 MERGE_WIDTH = FIRST_SEGMENT + SEGMENT * MOST_SEGMENTS
-# A strip is a row of the same width: -1, then these.
-STRIP_START, STRIP_ROW, STRIP_COLUMN, STRIP_CELLS, AT_LEFT, AT_RIGHT, AT_TOP, AT_BOTTOM = range(1, 9)
+# A patch is a row of the same width: -1, then these; PATCH_SPACE includes that of the nodes still to be eliminated.
+PATCH_START, PATCH_ROW, PATCH_COLUMN, PATCH_ROWS, PATCH_COLUMNS, PATCH_SPACE, PATCH_PROGRAM, PATCH_PROGRAM_END = range(
+    1, 9
+)
+# Its program has a row of these for every node, then the places that `patch` names. Arms of a patch with a × b cells:
+# left (a), right (a), top (b), bottom (b), between cells of a row, of a column, none.
+CELL, CELL_PLACE, ARM_1, ARM_2, HAS_1, HAS_2, ALONG, NEIGHBOURS = range(8)
+NODE = 8
 
 
-@kernel
-def star(r_1: float, r_2: float, y: float) -> tuple[float, float, float, float]:
-    """Eliminate a node with two resistive arms and conductances of sum y (docs/equations/reduction.md eq. 3).
+@kernel(inline=True)
+def stride(p: int) -> int:
+    """Places from one row of a block with p ports to the next."""
+    return -(-p // WIDE) * WIDE
+
+
+@kernel(inline=True)
+def star(a_1: Vector, b_1: Vector, a_2: Vector, b_2: Vector, y: Vector) -> tuple[Vector, Vector, Vector, Vector]:
+    """Eliminate nodes with two arms of resistance a / b and conductances of sum y (docs/equations/reduction.md eq. 3).
 
     Returns the coupling of the arms' far ends, and the factors of y_k (arm 1 to k), y_k (arm 2 to k), y_k y_l (k to l).
-    0 and inf are exact; both arms may not be 0 at once.
+    An arm of 0 ohm is a = 0, an open one b = 0; both arms may not be 0 at once.
     """
-    if np.isinf(r_1) and np.isinf(r_2):
-        return 0.0, 0.0, 0.0, (1.0 / y if y > 0.0 else 0.0)
-    if np.isinf(r_1):
-        d = 1.0 + r_2 * y
-        return 0.0, 0.0, 1.0 / d, r_2 / d
-    if np.isinf(r_2):
-        d = 1.0 + r_1 * y
-        return 0.0, 1.0 / d, 0.0, r_1 / d
-    d = r_1 + r_2 + r_1 * r_2 * y
-    return 1.0 / d, r_2 / d, r_1 / d, r_1 * r_2 / d
+    one = broadcast(1.0)
+    d = fused(a_1 * a_2, y, fused(a_1, b_2, a_2 * b_1))
+    inverse = one / positive_or(d, one)  # nothing at all meets in a node where d = 0
+    return b_1 * b_2 * inverse, a_2 * b_1 * inverse, a_1 * b_2 * inverse, a_1 * a_2 * inverse
 
 
 @kernel
-def strip(
-    op: IntArray, g: FloatArray, rows: IntArray, columns: IntArray, half_row: float, between: float, half_column: float,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
-) -> None:  # fmt: skip
-    """Write the couplings of one column of cells, as many side by side as `rows` has entries.
+def patch(
+    op: IntArray, program: IntArray, cells: FloatArray, arms: FloatArray, buffer: FloatArray, y: FloatArray
+) -> None:
+    """Write the couplings of a few cells, in each lane its own, by eliminating node after node (patches.py).
 
-    op: the plan's row, with the places of its ports: a left, a right (-1: none), top (-1: none), bottom.
-    g: (m, n) [S]; rows, columns: (v,) first cell of each lane; left, right: (m,), top, bottom: (n,) resistances of
-    the border [ohm].
+    op: the plan's row; program: its nodes, each NODE numbers, then the places of its couplings, of those of the far
+    ends of its arms, and of those between every two neighbours.  cells: (cells, LANES) [S]; arms: (arms, 2, LANES) as
+    `star` takes them; y (neighbours * LANES): work space.
     """
-    m, n = g.shape
-    v, a = len(rows), op[STRIP_CELLS]
-    at_left, at_right, t, end = op[AT_LEFT], op[AT_RIGHT], op[AT_TOP], op[AT_BOTTOM]
-    has_right, has_top = at_right >= 0, t >= 0
-    p = a * (2 if has_right else 1) + (2 if has_top else 1)
-    block = buffer[op[STRIP_START] * v : (op[STRIP_START] + p * p) * v].reshape(p, p, v)
-    block[:] = 0.0
-    active = np.empty(p, dtype=np.int64)
-    onward = np.zeros((p, v))  # couplings of the node reached so far to the active ports
-    count = 0
-    f_1, f_2, f_y, c_12 = np.empty(v), np.empty(v), np.empty(v), np.empty(v)
-    for i in range(a):
-        for lane in range(v):
-            row, column = rows[lane] + i, columns[lane]
-            cell = g[row, column]
-            r_left = left[row] if column == 0 else half_row
-            r_right = np.inf
-            if has_right:
-                r_right = right[row] if column == n - 1 else half_row
-            c_12[lane], f_1[lane], f_2[lane], _ = star(r_left, r_right, cell)
-            f_1[lane] *= cell
-            f_2[lane] *= cell
-        onward[count] = f_1
-        active[count] = at_left + i
-        count += 1
-        if has_right:
-            onward[count] = f_2
-            active[count] = at_right + i
-            count += 1
-            block[max(at_left, at_right) + i, min(at_left, at_right) + i] = c_12
-        for lane in range(v):
-            row, column = rows[lane] + i, columns[lane]
-            total = 0.0
-            for k in range(count):
-                total += onward[k, lane]
-            r_up = np.inf
-            if i == 0 and has_top:
-                r_up = top[column] if row == 0 else half_column
-            r_down = between
-            if i == a - 1:
-                r_down = bottom[column] if row == m - 1 else half_column
-            c_12[lane], f_1[lane], f_2[lane], f_y[lane] = star(r_up, r_down, total)
+    v = LANES
+    start = op[PATCH_START] * v
+    zero = broadcast(0.0)
+    for at in range(start, start + op[PATCH_SPACE] * v, v):
+        store(buffer, at, zero)
+    at = op[PATCH_PROGRAM]
+    while at < op[PATCH_PROGRAM_END]:
+        arm_1, arm_2 = program[at + ARM_1] * 2 * v, program[at + ARM_2] * 2 * v
+        count = program[at + NEIGHBOURS]
+        if program[at + CELL] >= 0:
+            store(buffer, start + program[at + CELL_PLACE] * v, load(cells, program[at + CELL] * v))
+        places = at + NODE
+        total = zero
         for k in range(count):
+            place = start + program[places + k] * v
+            one = load(buffer, place)
+            total = total + one
+            store(y, k * v, one)
+            store(buffer, place, zero)
+        along, to_1, to_2, meeting = star(
+            load(arms, arm_1), load(arms, arm_1 + v), load(arms, arm_2), load(arms, arm_2 + v), total
+        )
+        places += count
+        if program[at + ALONG] >= 0:
+            place = start + program[at + ALONG] * v
+            store(buffer, place, load(buffer, place) + along)
+        if program[at + HAS_1] > 0:
+            for k in range(count):
+                place = start + program[places + k] * v
+                store(buffer, place, fused(to_1, load(y, k * v), load(buffer, place)))
+            places += count
+        if program[at + HAS_2] > 0:
+            for k in range(count):
+                place = start + program[places + k] * v
+                store(buffer, place, fused(to_2, load(y, k * v), load(buffer, place)))
+            places += count
+        for k in range(1, count):
+            scaled = meeting * load(y, k * v)
             for j in range(k):
-                low, high = min(active[k], active[j]), max(active[k], active[j])
-                for lane in range(v):
-                    block[high, low, lane] += f_y[lane] * onward[k, lane] * onward[j, lane]
-        if i == 0 and has_top:
-            for k in range(count):
-                for lane in range(v):
-                    block[max(t, active[k]), min(t, active[k]), lane] = f_1[lane] * onward[k, lane]
-        for k in range(count):
-            for lane in range(v):
-                onward[k, lane] *= f_2[lane]
-        if i == 0 and has_top:
-            onward[count] = c_12
-            active[count] = t
-            count += 1
-    for k in range(count):
-        block[max(end, active[k]), min(end, active[k])] = onward[k]
+                place = start + program[places + j] * v
+                store(buffer, place, fused(scaled, load(y, j * v), load(buffer, place)))
+            places += k
+        at = places
 
 
 @kernel(inline=True)
@@ -148,12 +140,12 @@ def _sum(row: FloatArray) -> float:
 
 
 @kernel
-def _fill(merge: IntArray, a: FloatArray, b: FloatArray, out: FloatArray, v: int) -> None:
+def _fill(merge: IntArray, a: FloatArray, b: FloatArray, out: FloatArray) -> None:
     """Put the couplings among each block's kept ports into the joined block; ports that both keep are added."""
     together = merge[SHARED] == 0
     if together:
         for i in range(len(out)):
-            out[i, : (i + 1) * v] = 0.0
+            out[i, : i + 1] = 0.0
     for part in range(merge[SEGMENTS]):
         source, from_, count, to = merge[FIRST_SEGMENT + SEGMENT * part : FIRST_SEGMENT + SEGMENT * (part + 1)]
         block = a if source == 0 else b
@@ -163,97 +155,264 @@ def _fill(merge: IntArray, a: FloatArray, b: FloatArray, out: FloatArray, v: int
                 source_2, from_2, count_2, to_2 = merge[
                     FIRST_SEGMENT + SEGMENT * other : FIRST_SEGMENT + SEGMENT * (other + 1)
                 ]
-                run = (i if other == part else count_2) * v
+                run = i if other == part else count_2
                 if source_2 != source:
                     if not together:
-                        row[to_2 * v : to_2 * v + run] = 0.0
+                        row[to_2 : to_2 + run] = 0.0
                 elif together:
-                    _add(row[to_2 * v : to_2 * v + run], block[from_ + i, from_2 * v : from_2 * v + run])
+                    _add(row[to_2 : to_2 + run], block[from_ + i, from_2 : from_2 + run])
                 else:
-                    _copy(row[to_2 * v : to_2 * v + run], block[from_ + i, from_2 * v : from_2 * v + run])
-            row[(to + i) * v : (to + i + 1) * v] = 0.0
+                    _copy(row[to_2 : to_2 + run], block[from_ + i, from_2 : from_2 + run])
+            row[to + i] = 0.0
 
 
 @kernel
-def _views(merge: IntArray, buffer: FloatArray, v: int) -> tuple[FloatArray, FloatArray]:
+def _fill_lanes(merge: IntArray, buffer: FloatArray, v: int) -> None:
+    """Do what `_fill` does, in each lane."""
+    together = merge[SHARED] == 0
+    out, step = merge[START] * v, stride(merge[PORTS]) * v
+    zero = broadcast(0.0)
+    if together:
+        for at in range(out, out + merge[PORTS] * step, v):
+            store(buffer, at, zero)
+    for part in range(merge[SEGMENTS]):
+        head = FIRST_SEGMENT + SEGMENT * part
+        source, count = merge[head], merge[head + 2]
+        block_step = stride(merge[PORTS_A + source]) * v
+        rows = merge[START_A + source] * v + merge[head + 1] * block_step
+        to = out + merge[head + 3] * step
+        for other in range(part + 1):
+            head_2 = FIRST_SEGMENT + SEGMENT * other
+            from_, run = rows + merge[head_2 + 1] * v, merge[head_2 + 2] * v
+            at = to + merge[head_2 + 3] * v
+            same = merge[head_2] == source
+            if together and not same:
+                continue
+            for i in range(count):
+                if other == part:
+                    run = (i + 1) * v
+                if not same:
+                    for k in range(0, run, v):
+                        store(buffer, at + k, zero)
+                elif together:
+                    for k in range(0, run, v):
+                        store(buffer, at + k, load(buffer, at + k) + load(buffer, from_ + k))
+                else:
+                    for k in range(0, run, v):
+                        store(buffer, at + k, load(buffer, from_ + k))
+                at += step
+                from_ += block_step
+
+
+@kernel
+def _views(merge: IntArray, buffer: FloatArray) -> tuple[FloatArray, FloatArray]:
     p_a, p_b = merge[PORTS_A], merge[PORTS_B]
-    a = buffer[merge[START_A] * v : (merge[START_A] + p_a * p_a) * v].reshape(p_a, p_a * v)
-    b = buffer[merge[START_B] * v : (merge[START_B] + p_b * p_b) * v].reshape(p_b, p_b * v)
+    a = buffer[merge[START_A] : merge[START_A] + p_a * stride(p_a)].reshape(p_a, stride(p_a))
+    b = buffer[merge[START_B] : merge[START_B] + p_b * stride(p_b)].reshape(p_b, stride(p_b))
     return a, b
 
 
-@kernel
-def join_lanes(merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray, v: int) -> None:
-    """Join two blocks of `buffer` into a third, v pairs side by side (reduction.md eq. 4).
+@kernel(inline=True)
+def _tile(
+    x: FloatArray, i: int, j: int, depth: int, step: int,
+    c_00: Vector, c_01: Vector, c_02: Vector, c_03: Vector, c_10: Vector, c_11: Vector, c_12: Vector, c_13: Vector,
+    c_20: Vector, c_21: Vector, c_22: Vector, c_23: Vector,
+) -> tuple[Vector, ...]:  # fmt: skip
+    """Add to a tile the products of three rows of x, from place i, with four from place j, `depth` terms each."""
+    i_1, i_2, j_1, j_2, j_3 = i + step, i + 2 * step, j + step, j + 2 * step, j + 3 * step
+    for k in range(0, depth * LANES, LANES):
+        a_0, a_1, a_2 = load(x, i + k), load(x, i_1 + k), load(x, i_2 + k)
+        b = load(x, j + k)
+        c_00, c_10, c_20 = fused(a_0, b, c_00), fused(a_1, b, c_10), fused(a_2, b, c_20)
+        b = load(x, j_1 + k)
+        c_01, c_11, c_21 = fused(a_0, b, c_01), fused(a_1, b, c_11), fused(a_2, b, c_21)
+        b = load(x, j_2 + k)
+        c_02, c_12, c_22 = fused(a_0, b, c_02), fused(a_1, b, c_12), fused(a_2, b, c_22)
+        b = load(x, j_3 + k)
+        c_03, c_13, c_23 = fused(a_0, b, c_03), fused(a_1, b, c_13), fused(a_2, b, c_23)
+    return c_00, c_01, c_02, c_03, c_10, c_11, c_12, c_13, c_20, c_21, c_22, c_23
 
-    merge: one row of the plan. x (p, s, v), s ((s + 1) s v): work space.
+
+@kernel(inline=True)
+def _add_tile(x: FloatArray, i: int, j: int, depth: int, step: int, out: FloatArray, at: int, out_step: int) -> None:
+    """Add the products of three rows of x with four to the tile of `out` at place `at`."""
+    v = LANES
+    at_1, at_2 = at + out_step, at + 2 * out_step
+    c_00, c_01, c_02, c_03, c_10, c_11, c_12, c_13, c_20, c_21, c_22, c_23 = _tile(
+        x, i, j, depth, step,
+        load(out, at), load(out, at + v), load(out, at + 2 * v), load(out, at + 3 * v),
+        load(out, at_1), load(out, at_1 + v), load(out, at_1 + 2 * v), load(out, at_1 + 3 * v),
+        load(out, at_2), load(out, at_2 + v), load(out, at_2 + 2 * v), load(out, at_2 + 3 * v),
+    )  # fmt: skip
+    store(out, at, c_00)
+    store(out, at + v, c_01)
+    store(out, at + 2 * v, c_02)
+    store(out, at + 3 * v, c_03)
+    store(out, at_1, c_10)
+    store(out, at_1 + v, c_11)
+    store(out, at_1 + 2 * v, c_12)
+    store(out, at_1 + 3 * v, c_13)
+    store(out, at_2, c_20)
+    store(out, at_2 + v, c_21)
+    store(out, at_2 + 2 * v, c_22)
+    store(out, at_2 + 3 * v, c_23)
+
+
+@kernel(inline=True)
+def _pivot(x: FloatArray, j: int, size: int, total: Vector) -> Vector:
+    """Return one over the pivot of row j of the factor; 1 for a node without any coupling."""
+    one = broadcast(1.0)
+    for k in range(j):
+        n = load(x, (j * size + k) * LANES)
+        total = total - n * n
+    return one / root(positive_or(total, one))
+
+
+@kernel
+def _factorise(x: FloatArray, size: int, rows: int, total: FloatArray) -> None:
+    """Eliminate `size` nodes: x (rows, size, LANES) goes from couplings to the factor's rows, signs left away.
+
+    The first rows are the nodes' own, of which the lower triangle counts.  total (size, LANES): sums of the couplings
+    of each node, overwritten.  Panels of WIDE columns; inside one, tiles of TALL rows stay in registers.
     """
-    size, p, start = merge[SHARED], merge[PORTS], merge[START]
-    a, b = _views(merge, buffer, v)
-    out = buffer[start * v : (start + p * p) * v].reshape(p, p * v)
-    _fill(merge, a, b, out, v)
+    v = LANES
+    step = size * v
+    whole = size // WIDE * WIDE
+    for j in range(0, whole, WIDE):
+        for i in range(j, j + WIDE):  # the panel's own rows
+            for column in range(j, i):
+                c = load(x, i * step + column * v)
+                for k in range(column):
+                    c = fused(load(x, i * step + k * v), load(x, column * step + k * v), c)
+                store(x, i * step + column * v, c * load(total, column * v))
+            store(total, i * v, _pivot(x, i, size, load(total, i * v)))
+        at = j * step
+        p_0, p_1, p_2, p_3 = (
+            load(total, j * v),
+            load(total, (j + 1) * v),
+            load(total, (j + 2) * v),
+            load(total, (j + 3) * v),
+        )
+        for i in range((j + WIDE) * step, rows * step, TALL * step):
+            i_1, i_2, jv = i + step, i + 2 * step, j * v
+            c_00, c_01, c_02, c_03, c_10, c_11, c_12, c_13, c_20, c_21, c_22, c_23 = _tile(
+                x, i, at, j, step,
+                load(x, i + jv), load(x, i + jv + v), load(x, i + jv + 2 * v), load(x, i + jv + 3 * v),
+                load(x, i_1 + jv), load(x, i_1 + jv + v), load(x, i_1 + jv + 2 * v), load(x, i_1 + jv + 3 * v),
+                load(x, i_2 + jv), load(x, i_2 + jv + v), load(x, i_2 + jv + 2 * v), load(x, i_2 + jv + 3 * v),
+            )  # fmt: skip
+            c_00, c_10, c_20 = c_00 * p_0, c_10 * p_0, c_20 * p_0
+            n = load(x, at + step + jv)
+            c_01, c_11, c_21 = fused(c_00, n, c_01) * p_1, fused(c_10, n, c_11) * p_1, fused(c_20, n, c_21) * p_1
+            n = load(x, at + 2 * step + jv)
+            c_02, c_12, c_22 = fused(c_00, n, c_02), fused(c_10, n, c_12), fused(c_20, n, c_22)
+            n = load(x, at + 2 * step + jv + v)
+            c_02, c_12, c_22 = fused(c_01, n, c_02) * p_2, fused(c_11, n, c_12) * p_2, fused(c_21, n, c_22) * p_2
+            n = load(x, at + 3 * step + jv)
+            c_03, c_13, c_23 = fused(c_00, n, c_03), fused(c_10, n, c_13), fused(c_20, n, c_23)
+            n = load(x, at + 3 * step + jv + v)
+            c_03, c_13, c_23 = fused(c_01, n, c_03), fused(c_11, n, c_13), fused(c_21, n, c_23)
+            n = load(x, at + 3 * step + jv + 2 * v)
+            c_03, c_13, c_23 = fused(c_02, n, c_03) * p_3, fused(c_12, n, c_13) * p_3, fused(c_22, n, c_23) * p_3
+            store(x, i + jv, c_00)
+            store(x, i + jv + v, c_01)
+            store(x, i + jv + 2 * v, c_02)
+            store(x, i + jv + 3 * v, c_03)
+            store(x, i_1 + jv, c_10)
+            store(x, i_1 + jv + v, c_11)
+            store(x, i_1 + jv + 2 * v, c_12)
+            store(x, i_1 + jv + 3 * v, c_13)
+            store(x, i_2 + jv, c_20)
+            store(x, i_2 + jv + v, c_21)
+            store(x, i_2 + jv + 2 * v, c_22)
+            store(x, i_2 + jv + 3 * v, c_23)
+    for j in range(whole, size):  # columns that fill no panel
+        inverse = _pivot(x, j, size, load(total, j * v))
+        for i in range((j + 1) * step, rows * step, step):
+            c = load(x, i + j * v)
+            for k in range(0, j * v, v):
+                c = fused(load(x, i + k), load(x, j * step + k), c)
+            store(x, i + j * v, c * inverse)
+
+
+@kernel
+def _gather(merge: IntArray, buffer: FloatArray, x: FloatArray, total: FloatArray) -> None:
+    """Collect the couplings of the shared nodes, to each other and to the kept ports, in `x`, and their sums."""
+    v = LANES
+    size, p = merge[SHARED], merge[PORTS]
+    step = size * v
+    keeps_a, keeps_b = merge[PORTS_A] - size, merge[PORTS_B] - size
+    step_a, step_b = stride(merge[PORTS_A]) * v, stride(merge[PORTS_B]) * v
+    zero = broadcast(0.0)
+    for at in range((size + p) * step, (size + p + TALL) * step, v):  # rows that only fill the last tile
+        store(x, at, zero)
+    for at in range(0, step, v):
+        store(total, at, zero)
+    for i in range(size):
+        row_a, row_b = merge[START_A] * v + (keeps_a + i) * step_a, merge[START_B] * v + (keeps_b + i) * step_b
+        mine = load(total, i * v)
+        for j in range(0, i * v, v):
+            coupling = load(buffer, row_a + keeps_a * v + j) + load(buffer, row_b + keeps_b * v + j)
+            store(x, i * step + j, coupling)
+            mine = mine + coupling
+            store(total, j, load(total, j) + coupling)
+        store(total, i * v, mine)
+    whole = size // WIDE * WIDE
+    for head in range(FIRST_SEGMENT, FIRST_SEGMENT + SEGMENT * merge[SEGMENTS], SEGMENT):
+        source, count = merge[head], merge[head + 2] * v
+        block_step = step_a if source == 0 else step_b
+        from_ = merge[START_A + source] * v + (keeps_a if source == 0 else keeps_b) * block_step + merge[head + 1] * v
+        to = (size + merge[head + 3]) * step
+        for i in range(0, whole, WIDE):  # four rows become columns at a time: whole cache lines
+            from_1, from_2, from_3 = from_ + block_step, from_ + 2 * block_step, from_ + 3 * block_step
+            t_0, t_1, t_2, t_3 = zero, zero, zero, zero
+            at = to + i * v
+            for k in range(0, count, v):
+                c_0, c_1 = load(buffer, from_ + k), load(buffer, from_1 + k)
+                c_2, c_3 = load(buffer, from_2 + k), load(buffer, from_3 + k)
+                store(x, at, c_0)
+                store(x, at + v, c_1)
+                store(x, at + 2 * v, c_2)
+                store(x, at + 3 * v, c_3)
+                t_0, t_1, t_2, t_3 = t_0 + c_0, t_1 + c_1, t_2 + c_2, t_3 + c_3
+                at += step
+            store(total, i * v, load(total, i * v) + t_0)
+            store(total, (i + 1) * v, load(total, (i + 1) * v) + t_1)
+            store(total, (i + 2) * v, load(total, (i + 2) * v) + t_2)
+            store(total, (i + 3) * v, load(total, (i + 3) * v) + t_3)
+            from_ += WIDE * block_step
+        for i in range(whole, size):
+            mine = load(total, i * v)
+            for k in range(0, count, v):
+                coupling = load(buffer, from_ + k)
+                store(x, to + k // v * step + i * v, coupling)
+                mine = mine + coupling
+            store(total, i * v, mine)
+            from_ += block_step
+
+
+@kernel
+def join_lanes(merge: IntArray, buffer: FloatArray, x: FloatArray, total: FloatArray) -> None:
+    """Join two blocks of `buffer` into a third, in each lane its own (reduction.md eq. 4).
+
+    merge: one row of the plan. x ((s + p + 3) s LANES), total (s LANES): work space.
+    """
+    v = LANES
+    size, p, start = merge[SHARED], merge[PORTS], merge[START] * v
+    _fill_lanes(merge, buffer, v)
     if size == 0:
         return
-    padded = -(-size // 4) * 4
-    matrix = s[: size * size * v].reshape(size, size, v)
-    total = s[size * size * v : (size + 1) * size * v].reshape(size, v)
-    kept = x[: p * padded * v].reshape(p, padded, v)
-    kept[:, size:] = 0.0
-    keeps_a, keeps_b = merge[PORTS_A] - size, merge[PORTS_B] - size
-    total[:] = 0.0
-    for i in range(size):
-        row_a = a[keeps_a + i].reshape(merge[PORTS_A], v)
-        row_b = b[keeps_b + i].reshape(merge[PORTS_B], v)
-        for j in range(i):
-            for lane in range(v):
-                coupling = row_a[keeps_a + j, lane] + row_b[keeps_b + j, lane]
-                matrix[i, j, lane] = -coupling
-                total[i, lane] += coupling
-                total[j, lane] += coupling
-        for part in range(merge[SEGMENTS]):
-            source, from_, count, to = merge[FIRST_SEGMENT + SEGMENT * part : FIRST_SEGMENT + SEGMENT * (part + 1)]
-            row = row_a if source == 0 else row_b
-            for k in range(count):
-                for lane in range(v):
-                    kept[to + k, i, lane] = row[from_ + k, lane]
-                    total[i, lane] += row[from_ + k, lane]
-    for j in range(size):  # Cholesky, the diagonal left inverted
-        for lane in range(v):
-            pivot = total[j, lane]
-            for k in range(j):
-                pivot -= matrix[j, k, lane] * matrix[j, k, lane]
-            matrix[j, j, lane] = 1.0 / np.sqrt(pivot) if pivot > 0.0 else 1.0  # 1: a node without any coupling
-        for i in range(j + 1, size):
-            for k in range(j):
-                for lane in range(v):
-                    matrix[i, j, lane] -= matrix[i, k, lane] * matrix[j, k, lane]
-            for lane in range(v):
-                matrix[i, j, lane] *= matrix[j, j, lane]
-    for port in range(p):
-        for i in range(size):
-            for k in range(i):
-                for lane in range(v):
-                    kept[port, i, lane] -= matrix[i, k, lane] * kept[port, k, lane]
-            for lane in range(v):
-                kept[port, i, lane] *= matrix[i, i, lane]
-    grid = out.reshape(p, p, v)
-    for i in range(p):
-        for j in range(i):
-            for k in range(0, padded - 4, 8):
-                for lane in range(v):
-                    grid[i, j, lane] += (
-                        (kept[i, k, lane] * kept[j, k, lane] + kept[i, k + 1, lane] * kept[j, k + 1, lane])
-                        + (kept[i, k + 2, lane] * kept[j, k + 2, lane] + kept[i, k + 3, lane] * kept[j, k + 3, lane])
-                    ) + (
-                        (kept[i, k + 4, lane] * kept[j, k + 4, lane] + kept[i, k + 5, lane] * kept[j, k + 5, lane])
-                        + (kept[i, k + 6, lane] * kept[j, k + 6, lane] + kept[i, k + 7, lane] * kept[j, k + 7, lane])
-                    )
-            if padded % 8 == 4:
-                k = padded - 4
-                for lane in range(v):
-                    grid[i, j, lane] += (
-                        kept[i, k, lane] * kept[j, k, lane] + kept[i, k + 1, lane] * kept[j, k + 1, lane]
-                    ) + (kept[i, k + 2, lane] * kept[j, k + 2, lane] + kept[i, k + 3, lane] * kept[j, k + 3, lane])
+    out_step = stride(p) * v
+    _gather(merge, buffer, x, total)
+    _factorise(x, size, size + p, total)
+    step = size * v
+    kept = size * step
+    near = max(NEAR // step // WIDE, 1) * WIDE
+    for first in range(0, p, near):
+        for i in range(first // TALL * TALL, p, TALL):
+            for j in range(first, min(i + TALL, p, first + near), WIDE):
+                at = start + i * out_step + j * v
+                _add_tile(x, kept + i * step, kept + j * step, size, step, buffer, at, out_step)
 
 
 @kernel
@@ -292,50 +451,82 @@ def join(merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray) -> i
     merge: one row of the plan. x (s, p), s ((s + 1) s): work space.
     """
     size, p, start = merge[SHARED], merge[PORTS], merge[START]
-    a, b = _views(merge, buffer, 1)
-    block = buffer[start : start + p * p]
-    _fill(merge, a, b, block.reshape(p, p), 1)
+    a, b = _views(merge, buffer)
+    block = buffer[start : start + p * stride(p)]
+    _fill(merge, a, b, block.reshape(p, stride(p)))
     if size == 0:
         return 0
     status = _eliminate(merge, a, b, x, s)
-    add_gram(x, block, size, p)
+    add_gram(x, block, size, p, stride(p))
     return status
 
 
 @kernel
 def join_last(
-    merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray, sides: IntArray, transfer: FloatArray
-) -> int:
-    """Join the last two blocks as far as the couplings of rows to columns go: `transfer` (m, n) alone.
+    merge: IntArray, buffer: FloatArray, x: FloatArray, total: FloatArray, sides: IntArray, out: FloatArray,
+    taken: FloatArray,
+) -> None:  # fmt: skip
+    """Join the last two blocks, in each lane, as far as the couplings of rows to columns go.
 
     sides: left, right, top and bottom ports of the joined block, in that order. Both ends of a line are one terminal.
+    out: rows of stride(m) * LANES, the couplings of each column to each row; taken (m * LANES): the sum of what each
+    row couples to all others; x, total: work space as `join_lanes` needs it.
     """
+    v = LANES
     size, p = merge[SHARED], merge[PORTS]
-    a, b = _views(merge, buffer, 1)
-    status = _eliminate(merge, a, b, x, s)
     m, right, top, n = sides
-    transfer[:] = 0.0
+    _gather(merge, buffer, x, total)
+    _factorise(x, size, size + p, total)
+    step = size * v
+    rows, columns = size * step, (size + p - n) * step
+    if right > 0:
+        _add(x[rows : rows + m * step], x[rows + m * step : rows + 2 * m * step])
+    if top > 0:
+        _add(x[columns : columns + n * step], x[columns - top * step : columns - top * step + n * step])
+    out_step = stride(m) * v
+    zero = broadcast(0.0)
+    for at in range(0, len(out), v):
+        store(out, at, zero)
+    for at in range(0, m * v, v):
+        store(taken, at, zero)
     for part in range(merge[SEGMENTS]):
-        source, from_, count, to = merge[FIRST_SEGMENT + SEGMENT * part : FIRST_SEGMENT + SEGMENT * (part + 1)]
-        if to < m + right:
-            continue
-        column = to - m - right if to < m + right + top else to - (p - n)
-        block = a if source == 0 else b
-        for other in range(part):
-            source_2, from_2, count_2, to_2 = merge[
-                FIRST_SEGMENT + SEGMENT * other : FIRST_SEGMENT + SEGMENT * (other + 1)
-            ]
-            if source_2 != source or to_2 >= m + right:
+        head = FIRST_SEGMENT + SEGMENT * part
+        source, count, to = merge[head], merge[head + 2], merge[head + 3]
+        block_step = stride(merge[PORTS_A + source]) * v
+        block = merge[START_A + source] * v + merge[head + 1] * block_step
+        for other in range(part + 1):
+            head_2 = FIRST_SEGMENT + SEGMENT * other
+            to_2, count_2 = merge[head_2 + 3], merge[head_2 + 2]
+            if merge[head_2] != source or to_2 >= m + right:
                 continue
-            row = to_2 if to_2 < m else to_2 - m
-            for i in range(count_2):
-                for j in range(count):
-                    transfer[row + i, column + j] += block[from_ + j, from_2 + i]
-    kept = x[: size * p].reshape(size, p)
-    for i in range(size):
-        if right > 0:
-            _add(kept[i, :m], kept[i, m : m + right])
-        if top > 0:
-            _add(kept[i, p - n :], kept[i, m + right : m + right + top])
-    add_product(x, transfer, size, p, m, n)
-    return status
+            row_2 = to_2 if to_2 < m else to_2 - m
+            for i in range(count):
+                from_ = block + i * block_step + merge[head_2 + 1] * v
+                if to >= m + right:
+                    column = (to - m - right if to < m + right + top else to - (p - n)) + i
+                    at = column * out_step + row_2 * v
+                    for k in range(0, count_2 * v, v):
+                        store(out, at + k, load(out, at + k) + load(buffer, from_ + k))
+                    continue
+                row = (to if to < m else to - m) + i
+                mine = zero
+                for k in range(i if other == part else count_2):
+                    if row != row_2 + k:  # both ends of a row are one source
+                        coupling = load(buffer, from_ + k * v)
+                        mine = mine + coupling
+                        store(taken, (row_2 + k) * v, load(taken, (row_2 + k) * v) + coupling)
+                store(taken, row * v, load(taken, row * v) + mine)
+    for j in range(0, n, TALL):
+        for i in range(0, m, WIDE):
+            _add_tile(x, columns + j * step, rows + i * step, size, step, out, j * out_step + i * v, out_step)
+    # Sums over all other rows from both sides: a row may meet itself far more than any other.
+    for order in (1, -1):
+        total[:step] = 0.0
+        for at in range(m):
+            row = at if order == 1 else m - 1 - at
+            mine = load(taken, row * v)
+            for k in range(0, step, v):
+                one, before = load(x, rows + row * step + k), load(total, k)
+                mine = fused(one, before, mine)
+                store(total, k, before + one)
+            store(taken, row * v, mine)

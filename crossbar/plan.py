@@ -10,11 +10,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from crossbar.multiport import LANES, MERGE_WIDTH, PORTS, SHARED
+from crossbar.multiport import MERGE_WIDTH, PORTS, SHARED, TALL
+from crossbar.patches import PATCH, padded, program
 from devices.aliases import IntArray
+from devices.simd import LANES
 
 LEAF = 8  # cells on the side of a block that is reduced in lanes (benchmarks/solver.py --leaf compares)
-STRIP = 4  # most cells of a column that one strip takes at once
 LEFT, RIGHT, TOP, BOTTOM = range(4)
 SIDES = (LEFT, RIGHT, TOP, BOTTOM)
 
@@ -47,8 +48,9 @@ class Block:
 
     @property
     def size(self) -> int:
-        """Number of floats that the couplings take."""
-        return self.ports**2
+        """Number of floats that the couplings take, rows and columns padded to whole tiles."""
+        rows, columns = padded(self.ports)
+        return rows * columns
 
     def first(self, side: int) -> int:
         """Place of the first port of a side; -1 if the side has none."""
@@ -60,24 +62,41 @@ class Block:
 class Plan:
     """The merges of one array shape, as tables for the kernels."""
 
-    leaf_ops: IntArray  #: (ops, MERGE_WIDTH) strips and merges of every leaf class, one class after another
-    classes: IntArray  #: (classes, 9): first op, ops, place of the root, its ports on 4 sides, buffer and work sizes
+    leaf_ops: IntArray  #: (ops, MERGE_WIDTH) patches and merges of every leaf class, one class after another
+    nodes: IntArray  #: programs of the patches
+    classes: IntArray  #: (classes, 7): first op, ops, place of the root, its ports on 4 sides
     groups: IntArray  #: (groups, 1 + LANES): class, leaves
     leaves: IntArray  #: (leaves, 7): first row, first column, place in the buffer, place of the first port of each side
     ops: IntArray  #: (ops, MERGE_WIDTH) merges above the leaves, task after task, then those of the top
     tasks: IntArray  #: (tasks + 1,) first op of each task; the ops after the last task are the top
     buffer: int  #: floats of the whole buffer
-    work: int  #: floats of work space for a merge
+    work: int  #: floats of work space for a merge above the leaves
+    leaf: tuple[int, int, int]  #: floats in each lane of buffer and work space of a leaf, most nodes that it eliminates
+    root: Block
+
+
+@dataclass(frozen=True)
+class LanePlan:
+    """Patches and merges of a whole array, or of a leaf, for arrays side by side in the lanes of a register."""
+
+    ops: IntArray  #: (ops, MERGE_WIDTH), the last one the merge of the root
+    nodes: IntArray  #: programs of the patches
+    buffer: int  #: floats of the buffer in each lane
+    work: int  #: floats of work space for a merge in each lane
+    shared: int  #: most nodes that a merge eliminates
     root: Block
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of one array's reduction, a symmetric update counted as the half it computes."""
-        total = 0
-        counts = np.bincount(self.groups[:, 0], minlength=len(self.classes))
-        for (first, n_ops, *_), groups in zip(self.classes, counts, strict=True):
-            total += LANES * int(groups) * sum(_merge_flops(op) for op in self.leaf_ops[first : first + n_ops])
-        return total + sum(_merge_flops(op) for op in self.ops)
+        """Floating-point operations of the merges of one array, counted once where results are symmetric.
+
+        Of the last merge only the couplings of rows to columns count, and what each row couples to the others in all;
+        patches are left out.
+        """
+        m, _, _, n = self.root.counts
+        *merges, last = (op for op in self.ops if op[SHARED] >= 0)
+        s, p = int(last[SHARED]), int(last[PORTS])
+        return sum(_merge_flops(op) for op in merges) + s**3 // 3 + s * s * p + 2 * s * m * n + 4 * s * m
 
 
 def _merge_flops(op: IntArray) -> int:
@@ -99,8 +118,10 @@ class _Tape:
     def __init__(self, m: int, n: int, ends: Ends, base: int = 0) -> None:
         self.m, self.n, self.ends = m, n, ends
         self.ops: list[list[int]] = []
+        self.nodes: list[int] = []  # programs of all patches
+        self.programs: dict[tuple[int, int, tuple[int, ...]], tuple[int, int, int]] = {}
         self.at = self.peak = base
-        self.work = 0
+        self.work = self.shared = 0
 
     def block(self, part: _Part, order: Order) -> Block:
         """Describe a part before it has a place."""
@@ -115,13 +136,18 @@ class _Tape:
         self.peak = max(self.peak, self.at)
         return Block(start, block.counts, block.order)
 
-    def strip(self, part: _Part, order: Order, origin: tuple[int, int]) -> Block:
-        """Record a strip: one column of cells, its place relative to `origin`."""
+    def patch(self, part: _Part, order: Order, origin: tuple[int, int]) -> Block:
+        """Record a patch, the place of its cells relative to `origin`."""
         block = self.reserve(self.block(part, order))
-        op = [
-            -1, block.start, part.rows[0] - origin[0], part.columns[0] - origin[1], block.counts[LEFT],
-            *(block.first(side) for side in SIDES),
-        ]  # fmt: skip
+        a, b = part.rows[1] - part.rows[0], part.columns[1] - part.columns[0]
+        first = tuple(block.first(side) for side in SIDES)
+        if (a, b, first) not in self.programs:
+            nodes, space = program(a, b, first, block.ports)
+            self.programs[a, b, first] = (space, len(self.nodes), len(self.nodes) + len(nodes))
+            self.nodes.extend(nodes)
+        mine = self.programs[a, b, first]
+        self.peak = max(self.peak, block.start + mine[0])
+        op = [-1, block.start, part.rows[0] - origin[0], part.columns[0] - origin[1], a, b, *mine]
         self.ops.append(op + [0] * (MERGE_WIDTH - len(op)))
         return block
 
@@ -160,8 +186,13 @@ class _Tape:
         op = [shared, a.ports, b.ports, out.ports, a.start, b.start, out.start, len(segments)]
         op.extend(number for segment in segments for number in segment)
         self.ops.append(op + [0] * (MERGE_WIDTH - len(op)))
-        padded = -(-shared // 4) * 4
-        self.work = max(self.work, padded * out.ports, (shared + 1) * shared)
+        self.work = max(self.work, (shared + out.ports + TALL) * shared, (shared + 1) * shared)
+        self.shared = max(self.shared, shared)
+
+
+def table(entries: list[list[int]], width: int) -> IntArray:
+    """Return rows of integers as an array, (0, width) where there are none."""
+    return np.array(entries, dtype=np.int64).reshape(-1, width)
 
 
 def _cuts(length: int, most: int) -> list[int]:
@@ -196,19 +227,22 @@ def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
         parts = [half for part, each in zip(parts, split, strict=True) for half in (each[:2] if each else (part,))]
 
     leaf_ops: list[list[int]] = []
+    nodes: list[int] = []
     classes: dict[tuple[int, ...], list[int]] = {}
     members: dict[tuple[int, ...], list[int]] = {}
     leaves: list[list[int]] = []
+    most = np.zeros(3, dtype=np.int64)
     space = _Tape(m, n, ends)  # the leaves' stretch of the buffer
 
     def leaf_block(part: _Part, order: Order) -> Block:
         block = space.reserve(space.block(part, order))
         if block.counts not in classes:
-            recorded, root = _leaf_tape(part, m, n, ends)
+            recorded, root = _leaf_tape(part, m, n, ends, nodes)
             classes[block.counts] = [
-                len(leaf_ops), len(recorded.ops), root.start, *block.counts, recorded.peak, recorded.work,
+                len(leaf_ops), len(recorded.ops), root.start, *block.counts,
             ]  # fmt: skip
             leaf_ops.extend(recorded.ops)
+            most[:] = np.maximum(most, (recorded.peak, recorded.work, recorded.shared))
         members.setdefault(block.counts, []).append(len(leaves))
         leaves.append([part.rows[0], part.columns[0], block.start, *(block.first(side) for side in SIDES)])
         return block
@@ -239,13 +273,21 @@ def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
             lanes = leaves_of[first : first + LANES]
             groups.append([index, *lanes, *([lanes[-1]] * (LANES - len(lanes)))])
 
-    def table(entries: list[list[int]], width: int) -> IntArray:
-        return np.array(entries, dtype=np.int64).reshape(-1, width)
-
     return Plan(
-        table(leaf_ops, MERGE_WIDTH), table(list(classes.values()), 9), table(groups, 1 + LANES), table(leaves, 7),
-        table(tape.ops, MERGE_WIDTH), np.array(first_ops, dtype=np.int64), tape.peak, tape.work, root,
+        table(leaf_ops, MERGE_WIDTH), np.array(nodes, dtype=np.int64), table(list(classes.values()), 7),
+        table(groups, 1 + LANES), table(leaves, 7),
+        table(tape.ops, MERGE_WIDTH), np.array(first_ops, dtype=np.int64), tape.peak, tape.work,
+        (int(most[0]), int(most[1]), int(most[2])), root,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def plan_lanes(m: int, n: int, ends: Ends) -> LanePlan:
+    """Plan the merges of m × n arrays that are reduced side by side."""
+    tape, root = _leaf_tape(_Part((0, m), (0, n)), m, n, ends, [])
+    return LanePlan(
+        table(tape.ops, MERGE_WIDTH), np.array(tape.nodes, dtype=np.int64), tape.peak, tape.work, tape.shared, root
+    )
 
 
 def _leaves(part: _Part, rows: list[int], columns: list[int]) -> list[_Part]:
@@ -271,16 +313,17 @@ def _orders(
     return out
 
 
-def _leaf_tape(part: _Part, m: int, n: int, ends: Ends) -> tuple[_Tape, Block]:
-    """Record the strips and merges of one leaf, its ports in the order left, right, top, bottom."""
+def _leaf_tape(part: _Part, m: int, n: int, ends: Ends, nodes: list[int]) -> tuple[_Tape, Block]:
+    """Record the patches and merges of one leaf, its ports in the order left, right, top, bottom."""
     tape = _Tape(m, n, ends)
+    tape.nodes = nodes
     origin = (part.rows[0], part.columns[0])
     (r_0, r_1), (c_0, c_1) = part.rows, part.columns
-    rows = [r_0 + cut for cut in _cuts(r_1 - r_0, STRIP)]
-    columns = list(range(c_0, c_1 + 1))
+    rows = [r_0 + cut for cut in _cuts(r_1 - r_0, PATCH)]
+    columns = [c_0 + cut for cut in _cuts(c_1 - c_0, 1 if ends.joined_row else PATCH)]
 
     def build(part: _Part, order: Order) -> Block:
         split = _split(part, rows, columns)
-        return tape.strip(part, order, origin) if split is None else tape.pair(part, order, split, build)
+        return tape.patch(part, order, origin) if split is None else tape.pair(part, order, split, build)
 
     return tape, build(part, SIDES)

@@ -13,60 +13,113 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from crossbar.blas import one_blas_thread
 from crossbar.multiport import (
-    FIRST_SEGMENT,
-    PORTS,
-    PORTS_A,
-    PORTS_B,
-    SEGMENT,
-    SEGMENTS,
+    PATCH_COLUMN,
+    PATCH_COLUMNS,
+    PATCH_ROW,
+    PATCH_ROWS,
     SHARED,
-    START_A,
-    START_B,
-    STRIP_COLUMN,
-    STRIP_ROW,
+    TALL,
+    WIDE,
     join,
     join_lanes,
     join_last,
-    strip,
+    patch,
+    stride,
 )
-from crossbar.plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, plan
+from crossbar.patches import PATCH
+from crossbar.plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, plan, plan_lanes
 from crossbar.wires import Wires
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError, ParameterError
 from devices.jit import kernel, threads
+from devices.simd import LANES
 
 TASKS = 8  # subtrees of one array that are reduced in parallel
+MOST_IN_LANES = 1 << 23  # floats of a buffer in each lane: larger arrays of a batch are reduced one by one, ours
+
+
+@kernel(inline=True)
+def _arm(r: float) -> tuple[float, float]:
+    """Write a resistance as a / b with neither above 1: 0 is (0, 1), open is (1, 0)."""
+    return (r, 1.0) if r <= 1.0 else (1.0, 1.0 / r)
+
+
+@kernel
+def _lay_arms(
+    arms: FloatArray, a: int, b: int, row: int, column: int, m: int, n: int, half_row: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+) -> None:  # fmt: skip
+    """Lay the border's resistances into the arms (arms, 2) of a patch of a × b cells in an m × n array."""
+    for i in range(a):
+        arms[i, 0], arms[i, 1] = _arm(left[row + i] if column == 0 else half_row)
+        arms[a + i, 0], arms[a + i, 1] = _arm(right[row + i] if column + b == n else half_row)
+    for j in range(b):
+        arms[2 * a + j, 0], arms[2 * a + j, 1] = _arm(top[column + j] if row == 0 else half_column)
+        to = bottom[column + j] if row + a == m else half_column
+        arms[2 * a + b + j, 0], arms[2 * a + b + j, 1] = _arm(to)
+
+
+@kernel
+def _reduce_lanes(
+    ops: IntArray, nodes: IntArray, g: FloatArray, arrays: IntArray, rows: IntArray, columns: IntArray,
+    half_row: float, between: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+    buffer: FloatArray, x: FloatArray, total: FloatArray,
+) -> None:  # fmt: skip
+    """Run patches and merges, in each lane on the cells of its array that start at its row and column."""
+    _, m, n = g.shape
+    cells, y = np.empty(PATCH * PATCH * LANES), np.empty(8 * PATCH * LANES)
+    arms = np.empty((4 * PATCH + 3) * 2 * LANES)
+    laid_a = laid_b = 0  # shape of the patch whose inner arms are laid
+    for op in ops:
+        if op[SHARED] >= 0:
+            join_lanes(op, buffer, x, total)
+            continue
+        a, b, border = op[PATCH_ROWS], op[PATCH_COLUMNS], False
+        for lane in range(LANES):
+            row, column = rows[lane] + op[PATCH_ROW], columns[lane] + op[PATCH_COLUMN]
+            border = border or row == 0 or column == 0 or row + a == m or column + b == n
+            for i in range(a):
+                for j in range(b):
+                    cells[(i * b + j) * LANES + lane] = g[arrays[lane], row + i, column + j]
+        if border or a != laid_a or b != laid_b:
+            grid = arms[: (2 * a + 2 * b + 3) * 2 * LANES].reshape(-1, 2, LANES)
+            for lane in range(LANES):
+                row, column = rows[lane] + op[PATCH_ROW], columns[lane] + op[PATCH_COLUMN]
+                _lay_arms(grid[:, :, lane], a, b, row, column, m, n, half_row, half_column, left, right, top, bottom)
+            grid[-3, 0], grid[-3, 1] = _arm(2.0 * half_row)
+            grid[-2, 0], grid[-2, 1] = _arm(between)
+            grid[-1, 0], grid[-1, 1] = 1.0, 0.0
+            laid_a, laid_b = (0, 0) if border else (a, b)
+        patch(op, nodes, cells, arms, buffer, y)
 
 
 @kernel
 def _reduce_leaves(
-    groups: IntArray, g: FloatArray, leaf_ops: IntArray, classes: IntArray, leaves: IntArray,
+    groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
+    sizes: tuple[int, ...],
     half_row: float, between: float, half_column: float,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
 ) -> None:  # fmt: skip
     """Reduce groups of leaves of one class side by side and put each leaf into the buffer, its ports in their order."""
-    v = groups.shape[1] - 1
-    size, work = classes[:, 7].max(), classes[:, 8].max()
-    lanes, x, s = np.empty(size * v), np.empty(work * v), np.empty(work * v)
-    rows, columns = np.empty(v, dtype=np.int64), np.empty(v, dtype=np.int64)
+    v = LANES
+    lanes, x, total = np.empty(sizes[0] * v), np.empty(sizes[1] * v), np.empty(sizes[2] * v)
+    arrays = np.zeros(v, dtype=np.int64)
     for group in groups:
         kind = classes[group[0]]
-        first, n_ops, root, counts = kind[0], kind[1], kind[2], kind[3:7]
-        for op in range(first, first + n_ops):
-            row = leaf_ops[op]
-            if row[SHARED] < 0:
-                for lane in range(v):
-                    rows[lane] = leaves[group[1 + lane], 0] + row[STRIP_ROW]
-                    columns[lane] = leaves[group[1 + lane], 1] + row[STRIP_COLUMN]
-                strip(row, g, rows, columns, half_row, between, half_column, left, right, top, bottom, lanes)
-            else:
-                join_lanes(row, lanes, x, s, v)
+        root, counts = kind[2], kind[3:7]
+        _reduce_lanes(
+            leaf_ops[kind[0] : kind[0] + kind[1]], nodes, g, arrays, leaves[group[1:], 0], leaves[group[1:], 1],
+            half_row, between, half_column, left, right, top, bottom, lanes, x, total,
+        )  # fmt: skip
         p = counts.sum()
-        block = lanes[root * v : (root + p * p) * v].reshape(p, p, v)
+        step = stride(p)
+        block = lanes[root * v : (root + p * step) * v].reshape(p, step, v)
         place = np.empty(p, dtype=np.int64)
         for lane in range(v):
             leaf = leaves[group[1 + lane]]
@@ -75,10 +128,51 @@ def _reduce_leaves(
                 for k in range(counts[side]):
                     place[port] = leaf[3 + side] + k
                     port += 1
-            out = buffer[leaf[2] : leaf[2] + p * p].reshape(p, p)
+            out = buffer[leaf[2] : leaf[2] + p * step].reshape(p, step)
             for i in range(p):
                 for j in range(i):
                     out[max(place[i], place[j]), min(place[i], place[j])] = block[i, j, lane]
+
+
+@kernel
+def _reduce_together(
+    ops: IntArray, nodes: IntArray, sides: IntArray, g: FloatArray, arrays: IntArray,
+    half_row: float, between: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+    buffer: FloatArray, x: FloatArray, total: FloatArray, transfers: FloatArray, taken: FloatArray,
+) -> None:  # fmt: skip
+    """Reduce arrays of equal shape, one in each lane, to their transfer matrices and sums of couplings between rows."""
+    _, m, n = g.shape
+    first = np.zeros(LANES, dtype=np.int64)
+    _reduce_lanes(
+        ops[:-1],
+        nodes,
+        g,
+        arrays,
+        first,
+        first,
+        half_row,
+        between,
+        half_column,
+        left,
+        right,
+        top,
+        bottom,
+        buffer,
+        x,
+        total,
+    )
+    out, exchanged = np.empty(-(-n // TALL) * TALL * stride(m) * LANES), np.empty(m * LANES)
+    join_last(ops[-1], buffer, x, total, sides, out, exchanged)
+    grid, sums = out.reshape(-1, stride(m), LANES), exchanged.reshape(m, LANES)
+    for lane in range(LANES):
+        transfer = transfers[arrays[lane]]
+        for i in range(m):
+            taken[arrays[lane], i] = sums[i, lane]
+        for first_column in range(0, n, 8):  # a cache line of the result at a time
+            for i in range(m):
+                for j in range(first_column, min(first_column + 8, n)):
+                    transfer[i, j] = grid[j, i, lane]
 
 
 @kernel
@@ -88,66 +182,6 @@ def _join_all(ops: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray) -
     for op in ops:
         failed += join(op, buffer, x, s)
     return failed
-
-
-@kernel
-def _sum_exchange(merge: IntArray, buffer: FloatArray, x: FloatArray, sides: IntArray, taken: FloatArray) -> None:
-    """Sum over k what the last merge couples row i to row k, for each i: `taken` (m,), from what `join_last` leaves."""
-    size, p = merge[SHARED], merge[PORTS]
-    m, right = sides[0], sides[1]
-    taken[:] = 0.0
-    for block, start, ports in ((0, START_A, PORTS_A), (1, START_B, PORTS_B)):
-        couplings = buffer[merge[start] : merge[start] + merge[ports] ** 2].reshape(merge[ports], merge[ports])
-        for part in range(merge[SEGMENTS]):
-            source, from_, count, to = merge[FIRST_SEGMENT + SEGMENT * part : FIRST_SEGMENT + SEGMENT * (part + 1)]
-            if source != block or to >= m + right:
-                continue
-            for other in range(part + 1):
-                source_2, from_2, count_2, to_2 = merge[
-                    FIRST_SEGMENT + SEGMENT * other : FIRST_SEGMENT + SEGMENT * (other + 1)
-                ]
-                if source_2 != block or to_2 >= m + right:
-                    continue
-                for i in range(count):
-                    for k in range(i if other == part else count_2):
-                        row, row_2 = (to + i) % m, (to_2 + k) % m
-                        if row != row_2:  # both ends of a row are one source
-                            taken[row] += couplings[from_ + i, from_2 + k]
-                            taken[row_2] += couplings[from_ + i, from_2 + k]
-    kept, before = x[: size * p].reshape(size, p), np.empty(m)
-    for i in range(size):  # sums over all others from both sides: a row may meet itself far more than any other
-        total = 0.0
-        for row in range(m):
-            before[row] = total
-            total += kept[i, row]
-        total = 0.0
-        for row in range(m - 1, -1, -1):
-            taken[row] += kept[i, row] * (before[row] + total)
-            total += kept[i, row]
-
-
-@kernel
-def _extract(buffer: FloatArray, root: int, sides: IntArray, transfer: FloatArray, taken: FloatArray) -> None:
-    """Sum the couplings from a row's ports (left, right) to a column's ports (top, bottom), and to other rows'."""
-    m, right, top, n = sides
-    p = m + right + top + n
-    block = buffer[root : root + p * p].reshape(p, p)
-    taken[:] = 0.0
-    for i in range(m + right):
-        for k in range(i):
-            if i % m != k % m:
-                taken[i % m] += block[i, k]
-                taken[k % m] += block[i, k]
-    for i in range(m):
-        for j in range(n):
-            total = block[p - n + j, i]
-            if top > 0:
-                total += block[m + right + j, i]
-            if right > 0:
-                total += block[p - n + j, m + i]
-                if top > 0:
-                    total += block[m + right + j, m + i]
-            transfer[i, j] = total
 
 
 @dataclass(frozen=True)
@@ -208,54 +242,50 @@ def _check(failed: int, g: FloatArray, wires: Wires) -> None:
         )
 
 
-def transfer_matrices(g: FloatArray, wires: Wires) -> FloatArray:
+def transfer_matrices(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) -> FloatArray:
     """Return the exact transfer matrices of t arrays of equal shape on equal wires: ``currents = v @ w[t]``.
 
-    g: (t, m, n) [S], at least 0.  Returns (t, m, n) [S].
+    g: (t, m, n) [S], at least 0.  Returns (t, m, n) [S] of `dtype`, float64 or float32; computed in float64 always.
     Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
     Source: docs/equations/reduction.md.
     """
-    return reduce_arrays(g, wires)[0]
+    return reduce_arrays(g, wires, dtype)[0]
 
 
-def reduce_arrays(g: FloatArray, wires: Wires) -> tuple[FloatArray, FloatArray]:
+def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) -> tuple[FloatArray, FloatArray]:
     """Return what transfer_matrices returns, and what each row at 1 V sends into all others at 0 V: (t, m) [S].
 
     g: (t, m, n) [S], at least 0.  The second are the row sums of `Multiport.exchange`.
     Raises what transfer_matrices raises.
     """
+    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ParameterError(f"dtype must be float64 or float32, got {np.dtype(dtype)}")
     g = checks.array("g", g, ndim=3, minimum=0.0)
     t, m, n = g.shape
     if not m * n:
         raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     at = border(wires, m, n)
-    if at.ends.joined_row or at.ends.joined_column:
+    steps = plan_lanes(m, n, at.ends)
+    single = t < 2 or len(steps.ops) < 2 or steps.buffer > MOST_IN_LANES
+    if single or at.ends.joined_row or at.ends.joined_column:
         parts = [reduce_array(each, wires) for each in g]
         exchanged = np.array([each.exchange.sum(1) for each in parts])
-        return np.array([each.transfer for each in parts]).reshape(g.shape), exchanged.reshape(t, m)
-    steps = plan(m, n, at.ends)
-    root, sides = steps.root, np.array(steps.root.counts, dtype=np.int64)
-    transfers, taken = np.empty_like(g), np.empty((t, m))
-    workers = max(min(threads(), t), 1)
+        return np.array([each.transfer for each in parts], dtype).reshape(g.shape), exchanged.reshape(t, m)
+    sides = np.array(steps.root.counts, dtype=np.int64)
+    transfers, taken = np.empty(g.shape, dtype), np.empty((t, m))
+    groups = np.minimum(np.arange(-(-t // LANES) * LANES), t - 1).reshape(-1, LANES)
+    workers = min(threads(), len(groups))
 
     def reduce_some(first: int) -> int:
-        buffer, x, s = np.empty(steps.buffer), np.empty(steps.work), np.empty(steps.work)
-        failed = 0
-        mine = slice(first, None, workers)
-        for each, transfer, exchange in zip(g[mine], transfers[mine], taken[mine], strict=True):
-            _reduce_leaves(
-                steps.groups, each, steps.leaf_ops, steps.classes, steps.leaves, *at.scalars, *at.lines, buffer
+        buffer, x = np.empty(steps.buffer * LANES), np.empty(steps.work * LANES)
+        total = np.empty(max(steps.shared, 1) * LANES)
+        for arrays in groups[first::workers]:
+            _reduce_together(
+                steps.ops, steps.nodes, sides, g, arrays, *at.scalars, *at.lines, buffer, x, total, transfers, taken
             )
-            if len(steps.ops):
-                failed += _join_all(steps.ops[:-1], buffer, x, s)
-                failed += join_last(steps.ops[-1], buffer, x, s, sides, transfer)
-                _sum_exchange(steps.ops[-1], buffer, x, sides, exchange)
-            else:
-                _extract(buffer, root.start, sides, transfer, exchange)
-        return failed
+        return 0
 
-    with one_blas_thread():
-        _check(sum(_in_threads(reduce_some, range(workers))), g, wires)
+    _in_threads(reduce_some, range(workers))
     return transfers, taken
 
 
@@ -307,7 +337,18 @@ def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
     buffer = np.empty(steps.buffer)
 
     def reduce_leaves(groups: IntArray) -> int:
-        _reduce_leaves(groups, g, steps.leaf_ops, steps.classes, steps.leaves, *at.scalars, *at.lines, buffer)
+        _reduce_leaves(
+            groups,
+            g[None],
+            steps.leaf_ops,
+            steps.nodes,
+            steps.classes,
+            steps.leaves,
+            steps.leaf,
+            *at.scalars,
+            *at.lines,
+            buffer,
+        )
         return 0
 
     def run_merges(ops: IntArray) -> int:
@@ -319,8 +360,8 @@ def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
     failed += run_merges(steps.ops[steps.tasks[-1] :])
     _check(failed, g, wires)
     root = steps.root
-    couplings = buffer[root.start : root.start + root.size].reshape(root.ports, root.ports)
-    couplings = np.tril(couplings, -1)
+    couplings = buffer[root.start : root.start + root.size].reshape(-1, -(-root.ports // WIDE) * WIDE)
+    couplings = np.tril(couplings[: root.ports, : root.ports], -1)
     couplings += couplings.T
     if at.ends.joined_row or at.ends.joined_column:
         couplings, root = _attach(couplings, root, at.ends, wires, m, n)
@@ -352,9 +393,7 @@ def _fold(couplings: FloatArray, root: Block) -> Multiport:
     return Multiport(transfer, exchange)
 
 
-def _attach(
-    couplings: FloatArray, root: Block, ends: Ends, wires: Wires, m: int, n: int
-) -> tuple[FloatArray, Block]:
+def _attach(couplings: FloatArray, root: Block, ends: Ends, wires: Wires, m: int, n: int) -> tuple[FloatArray, Block]:
     """Put the drivers and sense resistors in series with lines that are one node each (0 Ω segments)."""
     arms = np.zeros(root.ports)
     if ends.joined_row:

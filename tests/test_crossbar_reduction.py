@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from crossbar import Multiport, Wires, reduce_array, reference_solve, transfer_matrices, transfer_matrix
 from crossbar.multiport import star
-from crossbar.plan import Ends, plan
-from crossbar.reduction import reduce_arrays
+from crossbar.plan import Ends, plan, plan_lanes
+from crossbar.reduction import _arm, reduce_arrays
 from devices import jit
 from devices.errors import ParameterError
+from devices.jit import kernel
+from devices.simd import load, store
 
 # The twin refines to about 1e-15 of each current and the reduction never subtracts: 4e-15 was the largest difference
 # of any entry over 400 drawn arrays. The bound leaves room for other BLAS libraries.
@@ -193,20 +195,62 @@ def test_floating_cluster__digits_go_with_its_isolation(rng, r_end):
 # ---- one elimination ----
 
 
+@kernel
+def eliminated(arms, y, out):
+    """Run `star` on four nodes at once: arms (4, LANES), y (LANES) -> out (4, LANES)."""
+    results = star(load(arms, 0), load(arms, 4), load(arms, 8), load(arms, 12), load(y, 0))
+    store(out, 0, results[0])
+    store(out, 4, results[1])
+    store(out, 8, results[2])
+    store(out, 12, results[3])
+
+
+def star_of(r_1, r_2, y):
+    """What `star` makes of arms given by their resistances, in every lane."""
+    arms = np.array([_arm(r_1), _arm(r_2)]).reshape(4)
+    out = np.empty((4, 4))
+    eliminated(np.repeat(arms, 4), np.full(4, y), out.reshape(-1))
+    np.testing.assert_array_equal(out, np.broadcast_to(out[:, :1], (4, 4)))
+    return out[:, 0]
+
+
 @pytest.mark.parametrize(("r_1", "r_2", "y"), [(2.0, 3.0, 0.5), (0.0, 3.0, 0.5), (2.0, 0.0, 0.5), (2.0, 3.0, 0.0)])
 def test_star__is_the_star_mesh_transform(r_1, r_2, y):
     """With conductances 1/r of both arms, every coupling is a product over the sum; the 0 Ω limit is finite."""
     tiny = 1e-13
     a, b = 1.0 / max(r_1, tiny), 1.0 / max(r_2, tiny)
     total = a + b + y
-    np.testing.assert_allclose(star(r_1, r_2, y), (a * b / total, a / total, b / total, 1.0 / total), atol=1e-11)
+    np.testing.assert_allclose(star_of(r_1, r_2, y), (a * b / total, a / total, b / total, 1.0 / total), atol=1e-11)
 
 
 @pytest.mark.parametrize("y", [0.0, 0.5])
 def test_star__open_arms(y):
-    assert star(inf, inf, y) == (0.0, 0.0, 0.0, 1.0 / y if y else 0.0)
-    np.testing.assert_allclose(star(inf, 4.0, y), (0.0, 0.0, 0.25 / (0.25 + y), 1.0 / (0.25 + y)), rtol=1e-15)
-    np.testing.assert_allclose(star(4.0, inf, y), (0.0, 0.25 / (0.25 + y), 0.0, 1.0 / (0.25 + y)), rtol=1e-15)
+    """Of a node without any coupling the last factor is never used: only that it is finite counts."""
+    np.testing.assert_allclose(star_of(inf, inf, y), (0.0, 0.0, 0.0, 1.0 / y if y else 1.0), rtol=1e-15)
+    np.testing.assert_allclose(star_of(inf, 4.0, y), (0.0, 0.0, 0.25 / (0.25 + y), 1.0 / (0.25 + y)), rtol=1e-15)
+    np.testing.assert_allclose(star_of(4.0, inf, y), (0.0, 0.25 / (0.25 + y), 0.0, 1.0 / (0.25 + y)), rtol=1e-15)
+
+
+@pytest.mark.parametrize("r", [1e-300, 1e-3, 1.0, 1e6, 1e300])
+def test_arm__is_the_resistance(r):
+    a, b = _arm(r)
+    assert 0.0 <= min(a, b) <= max(a, b) == 1.0
+    np.testing.assert_allclose(a / b, r, rtol=1e-15)
+
+
+@pytest.mark.parametrize(("a", "b"), [(1, 1), (2, 3), (4, 4), (3, 1)])
+@pytest.mark.parametrize(("right", "top"), [(False, False), (True, True)])
+def test_patch__eliminates_what_the_dense_matrix_eliminates(rng, a, b, right, top):
+    """One patch alone, against the Schur complement of its nodal matrix."""
+    far = {
+        "r_driver_far": rng.uniform(1.0, 9.0, a) if right else inf,
+        "r_sense_far": rng.uniform(1.0, 9.0, b) if top else inf,
+    }
+    wires = Wires(2.0, 3.0, rng.uniform(1.0, 9.0, a), rng.uniform(1.0, 9.0, b), **far)
+    g = 10.0 ** rng.uniform(-3.0, 0.0, (a, b))
+    exact = reference_solve(g, np.eye(a), wires)
+    np.testing.assert_allclose(transfer_matrix(g, wires), exact.currents, rtol=1e-13)
+    np.testing.assert_allclose(reduce_array(g, wires).power(np.eye(a)), exact.power, rtol=1e-13)
 
 
 # ---- batches and threads ----
@@ -279,6 +323,7 @@ def test_layout__fortran_order_and_integers_are_taken(rng):
 def test_plan__tasks_do_not_share_their_blocks(shape, tasks):
     """Every merge of a task writes where no other task reads or writes."""
     from crossbar.multiport import PORTS, PORTS_A, PORTS_B, START, START_A, START_B
+    from crossbar.patches import padded
 
     steps = plan(*shape, Ends(False, False, False, False), tasks)
     spans = []
@@ -286,7 +331,7 @@ def test_plan__tasks_do_not_share_their_blocks(shape, tasks):
         used = set()
         for op in steps.ops[first:last]:
             for start, ports in ((START, PORTS), (START_A, PORTS_A), (START_B, PORTS_B)):
-                used.add((int(op[start]), int(op[start] + op[ports] ** 2)))
+                used.add((int(op[start]), int(op[start] + np.prod(padded(int(op[ports]))))))
         spans.append(used)
     for k, used in enumerate(spans):
         for other in spans[:k]:
@@ -297,10 +342,27 @@ def test_plan__tasks_do_not_share_their_blocks(shape, tasks):
 
 def test_plan__work_grows_with_the_third_power():
     """Twice the side is eight times the work of the merges, as docs/equations/reduction.md eq. 7 estimates."""
-    flops = [plan(size, size, Ends(False, False, False, False)).flops for size in (64, 128, 256, 512)]
+    flops = [plan_lanes(size, size, Ends(False, False, False, False)).flops for size in (64, 128, 256, 512)]
     ratios = np.divide(flops[1:], flops[:-1])
     assert np.all(ratios < 8.5)
     assert np.all(ratios > 7.0)
+
+
+# ---- precision of the result ----
+
+
+def test_float32__is_the_rounded_float64(rng):
+    g = 10.0 ** rng.uniform(-6.0, -4.0, (5, 9, 7))
+    wires = Wires(1.0, 2.0, 3.0, 4.0)
+    rounded = transfer_matrices(g, wires, np.float32)
+    assert rounded.dtype == np.float32
+    np.testing.assert_array_equal(rounded, transfer_matrices(g, wires).astype(np.float32))
+    np.testing.assert_array_equal(transfer_matrices(g[:1], wires, "float32"), rounded[:1])
+
+
+def test_dtype__others_are_refused():
+    with pytest.raises(ParameterError, match="dtype must be float64 or float32, got int64"):
+        transfer_matrices(np.ones((2, 3, 3)), Wires(1.0, 1.0, 1.0, 1.0), np.int64)
 
 
 # ---- bad input ----
