@@ -7,8 +7,10 @@ from crossbar.newton import solve
 from crossbar.periphery import Adc, Dac, GateDac
 from crossbar.reduction import Multiport, reduce_array, transfer_matrices, transfer_matrix
 from crossbar.reference import reference_solve
+from crossbar.sensitivity import Sensitivity, WireSlopes, sensitivity
 from crossbar.solution import Solution
 from crossbar.spice import run_ngspice, to_spice
+from crossbar.stacked import StackedFamily, stacked_family
 from crossbar.tile import Tile
 from crossbar.wires import Wires
 
@@ -22,13 +24,18 @@ __all__ = [
     "GateDac",
     "GateNodes",
     "Multiport",
+    "Sensitivity",
     "Solution",
+    "StackedFamily",
     "Tile",
+    "WireSlopes",
     "Wires",
     "reduce_array",
     "reference_solve",
     "run_ngspice",
+    "sensitivity",
     "solve",
+    "stacked_family",
     "to_spice",
     "transfer_family",
     "transfer_matrices",
