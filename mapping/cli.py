@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from devices.errors import ParameterError, SimulationError
@@ -51,7 +59,9 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as wires.r_row=2.8; may be repeated."),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the images; without it the bundled ones.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the images; without it the bundled, cached or downloaded ones.")
+    ] = None,
     images: Annotated[
         str | None, typer.Option(metavar="N", help="How many images; without it the whole test split.")
     ] = None,
@@ -74,9 +84,9 @@ def run(
     hardware = load_hardware(chip).with_values(settings or ())
     if fidelity == "ideal":
         hardware = hardware.idealised()
-    calibration, test = _images(network, data, count)
     check_folder(out)
     console = Console(stderr=True, quiet=as_json)
+    calibration, test = _images(network, data, count, console)
     report = _simulate(network, hardware, calibration, test, drawn, console)
     paths = report.save(out)
     if as_json:
@@ -156,12 +166,18 @@ def _whole(option: str, text: str, minimum: int) -> int:
     return number
 
 
-def _images(network: "Network", data: Path | None, count: int | None) -> tuple["Dataset", "Dataset"]:
-    """Calibration and test images of a network's data set."""
+def _images(network: "Network", data: Path | None, count: int | None, console: Console) -> tuple["Dataset", "Dataset"]:
+    """Calibration and test images of a network's data set, with progress where they are downloaded."""
     from mapping.datasets import load_dataset
 
     name = str(network.card.get("dataset", "digits"))
-    test = load_dataset(name, "test", data, limit=count)
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"download {name}", total=None, visible=False)
+        test = load_dataset(
+            name, "test", data, limit=count,
+            progress=lambda done, total: progress.update(task, completed=done, total=total, visible=True),
+        )  # fmt: skip
     if test.images.shape[1:] != network.input_shape:
         raise ParameterError(
             f"the images of {test.source} have shape {test.images.shape[1:]}, but {network.name} takes "

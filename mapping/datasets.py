@@ -1,11 +1,10 @@
-"""Images with labels: the bundled digits, a folder of arrays, and CIFAR-10 in its official binary layout.
+"""Images with labels: the bundled digits, a folder of arrays, and CIFAR-10 in its official layouts.
 
 Values are pixels in [0, 1], float64, (n, channel, height, width). The same split of the same data is the same images in
-the same order, always. Nothing here downloads.
+the same order, always.
 """
 
 import os
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy.typing as npt
 from devices.aliases import FloatArray, IntArray
 from devices.checks import array, whole
 from devices.errors import ParameterError
+from mapping import cifar10
+from mapping.download import Progress
 
 SPLITS = ("train", "validation", "test")
 BUNDLED = ("digits",)  #: data sets that need no folder
@@ -24,12 +25,7 @@ NAMES = ("digits", "cifar10")  #: data sets known by name
 
 ZOO = Path(__file__).parent / "zoo"  #: where the bundled data and networks lie
 
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CIFAR10_FOLDER = "cifar-10-batches-bin"
-CIFAR10_ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-CIFAR10_FILES = {"train": tuple(f"data_batch_{i}.bin" for i in range(1, 6)), "test": ("test_batch.bin",)}
-_CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: a label, then the red, green and blue planes row by row
-_CIFAR10_HELD_OUT = 10  # one in so many training images of each class is for validation; ours
+CIFAR10_CLASSES = cifar10.CLASSES
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +71,19 @@ class Dataset:
 
 
 def load_dataset(
-    name: str, split: str = "test", data_dir: str | os.PathLike[str] | None = None, *, limit: int | None = None
+    name: str,
+    split: str = "test",
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    limit: int | None = None,
+    progress: Progress | None = None,
 ) -> Dataset:
     """Load a split of a data set, or its first `limit` images.
 
-    Without data_dir: the bundled "digits". With data_dir: a folder with images.npy and labels.npy, (n, c, h, w) uint8
-    or float in [0, 1], all of them the split asked for; or, for "cifar10", the official .bin files in the folder itself
-    or in cifar-10-batches-bin below it.
+    Without data_dir: the bundled "digits", or "cifar10" from the cache, downloaded if it is not there; progress is
+    then called with the bytes that have come and those there are. With data_dir: a folder with images.npy and
+    labels.npy, (n, c, h, w) uint8 or float in [0, 1], all of them the split asked for; or, for "cifar10", the official
+    files, binary or Python version, in the folder itself or in cifar-10-batches-bin or cifar-10-batches-py below it.
     CIFAR-10's validation images are, of each class's training images, the tenth whose pixels have the smallest CRC-32:
     the same images whatever order a copy keeps them in.
     Raises ParameterError if there is no such data, the files are not what they should be, or limit exceeds the split.
@@ -95,12 +97,9 @@ def load_dataset(
     elif name == "digits":
         data = _digits(split, limit)
     elif name == "cifar10":
-        raise ParameterError(
-            f"cifar10 is not bundled: download {CIFAR10_ADDRESS}, unpack it, "
-            f"and give the folder that then holds {CIFAR10_FOLDER} as the data folder"
-        )
+        data = _from_folder(name, split, cifar10.obtain(progress), limit)
     else:
-        raise ParameterError(f"there is no data set {name!r} without a data folder; bundled: {', '.join(BUNDLED)}")
+        raise ParameterError(f"there is no data set {name!r} without a data folder; known: {', '.join(NAMES)}")
     if limit is not None and len(data) < limit:
         raise ParameterError(f"the {split} split of {name} has {len(data)} images, {limit} were asked for")
     return data
@@ -127,18 +126,14 @@ def _digits(split: str, limit: int | None) -> Dataset:
 def _from_folder(name: str, split: str, folder: Path, limit: int | None) -> Dataset:
     """Load what the folder holds: CIFAR-10's files if that is asked for and there, else images.npy and labels.npy."""
     arrays = "images.npy with (n, channels, height, width) pixels and labels.npy with n whole numbers"
-    cifar10 = f"the files {CIFAR10_FILES['train'][0]} to {CIFAR10_FILES['test'][0]} of CIFAR-10's binary version"
-    expected = f"{arrays}, or {cifar10}" if name == "cifar10" else arrays
+    official = "the files data_batch_1 to test_batch of CIFAR-10's binary or Python version"
+    expected = f"{arrays}, or {official}" if name == "cifar10" else arrays
     if not folder.is_dir():
         raise ParameterError(f"there is no folder {folder}; expected one with {expected}")
     if name == "cifar10":
-        wanted = CIFAR10_FILES["test" if split == "test" else "train"]
-        for place in (folder, folder / CIFAR10_FOLDER):
-            missing = [file for file in wanted if not (place / file).is_file()]
-            if not missing:
-                return _cifar10(split, place, wanted, limit)
-            if len(missing) < len(wanted):
-                raise ParameterError(f"{place} lacks {', '.join(missing)} of CIFAR-10's binary version")
+        paths = cifar10.find(folder, "test" if split == "test" else "train")
+        if paths is not None:
+            return _cifar10(split, paths, limit)
     missing = [file for file in ("images.npy", "labels.npy") if not (folder / file).is_file()]
     if missing:
         raise ParameterError(f"{folder} has no {' and no '.join(missing)}; expected {expected}")
@@ -180,39 +175,18 @@ def _read(path: Path) -> npt.NDArray[Any]:
     return held
 
 
-def _cifar10(split: str, folder: Path, files: Sequence[str], limit: int | None) -> Dataset:
-    """Read official .bin files: records of a label and 3072 pixel bytes."""
-    parts = []
-    for file in files:
-        data = np.fromfile(folder / file, dtype=np.uint8)
-        if data.size == 0 or data.size % _CIFAR10_RECORD:
-            raise ParameterError(
-                f"{folder / file} must be whole records of {_CIFAR10_RECORD} bytes, but it is {data.size} bytes long"
-            )
-        parts.append(data.reshape(-1, _CIFAR10_RECORD))
-    records = np.concatenate(parts)
-    if records[:, 0].max() >= len(CIFAR10_CLASSES):
-        raise ParameterError(f"a label in {folder} is {records[:, 0].max()}; CIFAR-10's are from 0 to 9")
+def _cifar10(split: str, paths: list[Path], limit: int | None) -> Dataset:
+    """Read official files of the training or the test images."""
+    records = cifar10.read(paths)
     if split != "test":
-        held_out = _held_out(records)
+        held_out = cifar10.held_out(records)
         records = records[held_out if split == "validation" else ~held_out]
     records = records[:limit]
     return Dataset(
         images=records[:, 1:].reshape(-1, 3, 32, 32) / 255.0,
         labels=records[:, 0].astype(np.int64),
-        classes=CIFAR10_CLASSES,
+        classes=cifar10.CLASSES,
         name="cifar10",
         split=split,
-        source=str(folder),
+        source=str(paths[0].parent),
     )
-
-
-def _held_out(records: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Mark one in ten of each class, those with the smallest checksum of their pixels."""
-    sums = np.array([zlib.crc32(record[1:].data) for record in records], dtype=np.int64)
-    chosen = np.zeros(len(records), dtype=np.bool_)
-    for label in range(len(CIFAR10_CLASSES)):
-        members = np.flatnonzero(records[:, 0] == label)
-        order = members[np.argsort(sums[members], kind="stable")]
-        chosen[order[: len(members) // _CIFAR10_HELD_OUT]] = True
-    return chosen

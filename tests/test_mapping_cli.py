@@ -229,6 +229,20 @@ def test_bad_input__damaged_model_files(damage, crossgate, tmp_path):
     refused(crossgate("run", bad), "bad.npz is not a sound network file")
 
 
+def test_bad_input__cifar10_offline(crossgate, tmp_path, monkeypatch):
+    monkeypatch.setenv("CROSSGATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("mapping.cifar10.ADDRESS", "http://127.0.0.1:9/cifar-10-binary.tar.gz")  # nobody listens there
+    layers = (GlobalAveragePool("pool", ("input",)), Linear("fc", ("pool",), np.eye(3)))
+    path = tmp_path / "colours.npz"
+    save_network(Network("colours", (3, 32, 32), ("r", "g", "b"), layers, {"dataset": "cifar10"}), path)
+    refused(
+        crossgate("run", path),
+        "download http://127.0.0.1:9/cifar-10-binary.tar.gz",
+        str(tmp_path / "cache"),
+        "(--data)",
+    )
+
+
 def test_bad_input__data_folders(crossgate, model, tmp_path):
     data = tmp_path / "data"
     data.mkdir()

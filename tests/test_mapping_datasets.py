@@ -1,13 +1,23 @@
-"""The bundled digits, folders of arrays, and CIFAR-10's binary layout."""
+"""The bundled digits, folders of arrays, CIFAR-10's official layouts, and its download."""
 
+import contextlib
+import hashlib
+import http.server
+import io
+import os
+import pickle
 import re
+import struct
+import tarfile
+import threading
 import zlib
 
 import numpy as np
 import pytest
 
 from devices.errors import ParameterError
-from mapping import datasets
+from mapping import cifar10 as official
+from mapping import datasets, download
 from mapping.datasets import CIFAR10_CLASSES, Dataset, load_dataset
 
 SIZES = {"train": 1047, "validation": 300, "test": 450}
@@ -120,7 +130,7 @@ def test_folder__missing_empty_or_damaged(tmp_path):
         load_dataset("mine", "test", tmp_path / "nowhere")
     with pytest.raises(ParameterError, match=r"has no images\.npy and no labels\.npy; expected images\.npy"):
         load_dataset("mine", "test", tmp_path)
-    with pytest.raises(ParameterError, match=r"expected .* or the files data_batch_1\.bin to test_batch\.bin"):
+    with pytest.raises(ParameterError, match=r"expected .* or the files data_batch_1 to test_batch of CIFAR-10's"):
         load_dataset("cifar10", "test", tmp_path)
     (tmp_path / "images.npy").write_bytes(b"nonsense")
     with pytest.raises(ParameterError, match=r"has no labels\.npy"):
@@ -200,9 +210,279 @@ def test_cifar10__bad_files_are_one_sentence(cifar10):
         load_dataset("cifar10", "train", folder)
 
 
-def test_cifar10__without_a_folder_says_what_to_download_and_where_to_put_it():
-    with pytest.raises(ParameterError, match=r"download https://\S+cifar-10-binary\.tar\.gz, unpack it, and give"):
+# CIFAR-10's Python version
+
+
+def by_python_2(data, labels):
+    """The bytes that Python 2 wrote: its texts are bytes, its array a call of numpy's own."""
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR(K\x01M"
+        + struct.pack("<H", len(data)) + b"M" + struct.pack("<H", data.shape[1])
+        + b"\x86cnumpy\ndtype\n(U\x02u1K\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        + b"T" + struct.pack("<I", data.size) + data.tobytes() + b"tb"
+    )  # fmt: skip
+    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\x02}(U\x06labels" + numbers + b"U\x04data" + array + b"U\x0bbatch_labelU\x04noneu."
+
+
+def by_python_3(protocol):
+    return lambda data, labels: pickle.dumps({b"data": data, b"labels": list(map(int, labels))}, protocol)
+
+
+@pytest.mark.parametrize("writer", [by_python_2, by_python_3(2), by_python_3(4)])
+def test_cifar10__both_versions_are_the_same_images(cifar10, tmp_path, writer):
+    folder, train, test = cifar10
+    place = tmp_path / "other" / "cifar-10-batches-py"
+    place.mkdir(parents=True)
+    for i, part in enumerate(np.split(train, 5), start=1):
+        (place / f"data_batch_{i}").write_bytes(writer(np.ascontiguousarray(part[:, 1:]), part[:, 0]))
+    (place / "test_batch").write_bytes(writer(np.ascontiguousarray(test[:, 1:]), test[:, 0]))
+    for split in SIZES:
+        binary, python = load_dataset("cifar10", split, folder), load_dataset("cifar10", split, place.parent)
+        np.testing.assert_array_equal(binary.images, python.images)
+        np.testing.assert_array_equal(binary.labels, python.labels)
+        assert python.source == str(place)
+
+
+class Harm:
+    """Pickles as a call of anything."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+PLAIN = np.zeros((2, 3072), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (pickle.dumps(Harm(os.mkdir, "harmed")), r"it asks for \w+\.mkdir, which no file of CIFAR-10 needs"),
+        (pickle.dumps({b"data": Harm(eval, "1 + 1"), b"labels": [0]}), r"it asks for builtins\.eval"),
+        (pickle.dumps({b"data": np.array([print]), b"labels": [0]}), r"it asks for builtins\.print"),
+        (b"cnumpy\nload\n(U\x01xtR.", r"it asks for numpy\.load"),
+        (b"\x80\x02cnumpy\ndtype\n}U\x08__code__K\x01sb.", "must hold a dictionary, got function"),
+        (b"\x80\x02cnumpy\ndtype\nN}U\x08__code__K\x01s\x86b.", "is not a sound file"),
+        (b"Pjust a name\n.", "it refers to something outside the file"),
+        (b"nonsense", "is not a sound file of CIFAR-10's Python version"),
+        (b"", "is not a sound file"),
+        (pickle.dumps([1]), "must hold a dictionary, got list"),
+        (pickle.dumps({b"data": PLAIN}), "a list of small whole numbers as its labels"),
+        (pickle.dumps({b"data": PLAIN, b"labels": []}), "a list of small whole numbers as its labels"),
+        (pickle.dumps({b"data": PLAIN, b"labels": [0, 256]}), "a list of small whole numbers"),
+        (pickle.dumps({b"data": PLAIN, b"labels": [0, True]}), "a list of small whole numbers"),
+        (pickle.dumps({b"data": PLAIN, b"labels": [0, 1, 2]}, 4), "must hold 3 × 3072 bytes of pixels"),
+        (pickle.dumps({b"data": PLAIN.astype(float), b"labels": [0, 1]}, 4), "must hold 2 × 3072 bytes"),
+        (pickle.dumps({b"data": np.asfortranarray(PLAIN), b"labels": [0, 1]}, 4), "must hold 2 × 3072 bytes"),
+        (pickle.dumps({b"data": [1], b"labels": [0, 1]}, 4), "must hold 2 × 3072 bytes"),
+        (by_python_2(PLAIN, [3, 10]), r"a label in .* is 10"),
+        (by_python_2(PLAIN, [3, 9])[:-40], "is not a sound file"),
+    ],
+)
+def test_cifar10__a_pickle_can_neither_harm_nor_confuse(tmp_path, monkeypatch, content, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "test_batch").write_bytes(content)
+    with pytest.raises(ParameterError, match=words) as caught:
+        load_dataset("cifar10", "test", tmp_path)
+    assert "\n" not in str(caught.value)
+    assert os.listdir() == ["test_batch"]  # noqa: PTH208
+
+
+def test_cifar10__a_huge_pickle_is_not_even_opened(tmp_path):
+    with (tmp_path / "test_batch").open("wb") as file:
+        file.truncate(2**26 + 1)
+    with pytest.raises(ParameterError, match="has 67108865 bytes, more than any file of CIFAR-10"):
+        load_dataset("cifar10", "test", tmp_path)
+
+
+# download
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves `content`; drops the connection after `cut` bytes as long as there are cuts left."""
+
+    content = b""
+    cuts: tuple[int, ...] = ()
+    ranges = True
+    status = 200
+
+    def do_GET(self):
+        kind = type(self)
+        wanted = self.headers.get("Range")
+        kind.asked = [*kind.asked, wanted]
+        start = int(wanted.split("=")[1].rstrip("-")) if wanted and kind.ranges else 0
+        if kind.status != 200:
+            self.send_error(kind.status)
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(kind.content) - 1}/{len(kind.content)}")
+        body = kind.content[start:]
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if kind.cuts:
+            body, kind.cuts = body[: kind.cuts[0]], kind.cuts[1:]
+        with contextlib.suppress(OSError):
+            self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    """Start a server on a free port: its class, to be told what to do, and its address."""
+    handler = type("Handler", (Server,), {"asked": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as held:
+        thread = threading.Thread(target=held.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield handler, f"http://127.0.0.1:{held.server_address[1]}/archive"
+        held.shutdown()
+        thread.join()
+
+
+def fetch(server, path, content=None, progress=None):
+    handler, address = server
+    content = handler.content if content is None else content
+    download.download(address, path, len(content), hashlib.sha256(content).hexdigest(), progress)
+
+
+def test_download__arrives_whole_with_progress(server, tmp_path, rng):
+    server[0].content = rng.bytes(700_000)
+    seen = []
+    fetch(server, tmp_path / "new" / "file", progress=lambda done, total: seen.append((done, total)))
+    assert (tmp_path / "new" / "file").read_bytes() == server[0].content
+    assert os.listdir(tmp_path / "new") == ["file"]  # noqa: PTH208
+    assert seen[-1] == (700_000, 700_000)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert len(seen) > 2
+
+
+def test_download__goes_on_where_it_was_cut_off(server, tmp_path, rng):
+    server[0].content, server[0].cuts = rng.bytes(1000), (300, 200)
+    fetch(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == server[0].content
+    assert server[0].asked == [None, "bytes=300-", "bytes=500-"]
+
+
+def test_download__goes_on_in_the_next_process(server, tmp_path, rng):
+    server[0].content = rng.bytes(1000)
+    (tmp_path / "file.part").write_bytes(server[0].content[:400])
+    fetch(server, tmp_path / "file")
+    assert server[0].asked == ["bytes=400-"]
+    assert (tmp_path / "file").read_bytes() == server[0].content
+
+
+def test_download__starts_anew_where_the_server_sends_no_parts(server, tmp_path, rng):
+    server[0].content, server[0].ranges = rng.bytes(1000), False
+    (tmp_path / "file.part").write_bytes(b"x" * 400)
+    fetch(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == server[0].content
+
+
+@pytest.mark.parametrize("held", [b"", b"y" * 400, b"y" * 1000, b"y" * 2000])
+def test_download__of_another_file_is_refused_and_forgotten(server, tmp_path, held):
+    server[0].content = b"x" * 1000
+    if held:
+        (tmp_path / "file.part").write_bytes(held)
+    with pytest.raises(ParameterError, match="is not the file it should be: its size or SHA-256 differs"):
+        fetch(server, tmp_path / "file", content=b"z" * 1000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_download__gives_up_and_keeps_what_it_has(server, tmp_path):
+    server[0].content, server[0].cuts = b"x" * 1000, (600, 0, 0, 0)
+    with pytest.raises(OSError, match="the server sends nothing"):
+        fetch(server, tmp_path / "file")
+    assert (tmp_path / "file.part").stat().st_size == 600
+    assert len(server[0].asked) == 1 + download.TRIES
+    server[0].status = 404
+    with pytest.raises(OSError, match="the server answers 404 Not Found"):
+        fetch(server, tmp_path / "file")
+    assert len(server[0].asked) == 2 + download.TRIES  # a refusal is not asked for again
+    assert (tmp_path / "file.part").stat().st_size == 600
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "end"),
+    [
+        ("linux", {"CROSSGATE_CACHE": "/c/here"}, "/c/here"),
+        ("linux", {"XDG_CACHE_HOME": "/c"}, "/c/crossgate"),
+        ("linux", {}, "/home/me/.cache/crossgate"),
+        ("darwin", {}, "/home/me/Library/Caches/crossgate"),
+        ("win32", {"LOCALAPPDATA": "/l"}, "/l/crossgate"),
+    ],
+)
+def test_cache__is_where_the_system_keeps_such_things(monkeypatch, platform, variables, end):
+    for name in ("CROSSGATE_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/home/me", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", platform)
+    assert download.cache_folder().as_posix() == end
+
+
+@pytest.fixture
+def archive(cifar10, server, tmp_path, monkeypatch):
+    """An archive like the official one behind the server's address, and a cache that is empty."""
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz") as tar:
+        tar.add(cifar10[0] / "cifar-10-batches-bin", "cifar-10-batches-bin")
+    server[0].content = held.getvalue()
+    monkeypatch.setattr(official, "ADDRESS", server[1])
+    monkeypatch.setattr(official, "ARCHIVE_SIZE", len(server[0].content))
+    monkeypatch.setattr(official, "ARCHIVE_SHA256", hashlib.sha256(server[0].content).hexdigest())
+    monkeypatch.setenv("CROSSGATE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_cifar10__is_downloaded_once_into_the_cache(archive, server, cifar10):
+    seen = []
+    first = load_dataset("cifar10", "test", progress=lambda done, total: seen.append(total))
+    np.testing.assert_array_equal(first.images, load_dataset("cifar10", "test", cifar10[0]).images)
+    assert seen
+    assert [path.name for path in archive.iterdir()] == ["cifar-10-batches-bin"]
+    server[0].status = 500
+    load_dataset("cifar10", "train", limit=3)
+    assert len(server[0].asked) == 1
+
+
+def test_cifar10__an_archive_put_into_the_cache_is_unpacked(archive, server):
+    archive.mkdir()
+    (archive / official.ARCHIVE).write_bytes(server[0].content)
+    assert len(load_dataset("cifar10", "test")) == 20
+    assert server[0].asked == []
+    assert [path.name for path in archive.iterdir()] == ["cifar-10-batches-bin"]
+
+
+def test_cifar10__a_damaged_archive_in_the_cache_is_fetched_anew(archive, server):
+    archive.mkdir()
+    (archive / official.ARCHIVE).write_bytes(server[0].content[:-1])
+    assert len(load_dataset("cifar10", "test")) == 20
+    assert len(server[0].asked) == 1
+
+
+def test_cifar10__offline_says_what_to_download_and_where_to_put_it(archive, server, monkeypatch):
+    monkeypatch.setattr(official, "ADDRESS", "http://127.0.0.1:9/cifar-10-binary.tar.gz")  # nobody listens there
+    with pytest.raises(
+        ParameterError, match=r"neither in \S+cache nor could it be .*: download http\S+tar\.gz"
+    ) as caught:
         load_dataset("cifar10", "test")
+    assert str(archive) in str(caught.value)
+    assert "--data" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_cifar10__what_is_no_archive_is_one_sentence(archive, server, monkeypatch):
+    server[0].content = b"not an archive"
+    monkeypatch.setattr(official, "ARCHIVE_SIZE", 14)
+    monkeypatch.setattr(official, "ARCHIVE_SHA256", hashlib.sha256(b"not an archive").hexdigest())
+    with pytest.raises(ParameterError, match="neither in"):
+        load_dataset("cifar10", "test")
+    assert [path.name for path in archive.iterdir()] == [official.ARCHIVE]
 
 
 # the rest
@@ -211,7 +491,10 @@ def test_cifar10__without_a_folder_says_what_to_download_and_where_to_put_it():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: load_dataset("mnist", "test"), "there is no data set 'mnist' without a data folder; bundled: digits"),
+        (
+            lambda: load_dataset("mnist", "test"),
+            "there is no data set 'mnist' without a data folder; known: digits, cifar10",
+        ),
         (lambda: load_dataset("digits", "all"), "split must be one of train, validation, test, got 'all'"),
         (lambda: load_dataset("digits", "test", limit=0), "limit must be ≥ 1"),
         (lambda: load_dataset("digits", "test", limit=451), "has 450 images, 451 were asked for"),
