@@ -3,11 +3,22 @@
 from crossbar.activity import Activity
 from crossbar.array import Array
 from crossbar.family import Family, GainNodes, GateNodes, transfer_family
+from crossbar.gates import GateLines, GateNetwork, GateVoltages, gate_voltages, reference_gates
+from crossbar.injection import inject
 from crossbar.newton import solve
 from crossbar.periphery import Adc, Dac, GateDac
 from crossbar.reduction import Multiport, reduce_array, transfer_matrices, transfer_matrix
 from crossbar.reference import reference_solve
 from crossbar.sensitivity import Sensitivity, WireSlopes, sensitivity
+from crossbar.settling import (
+    Capacitances,
+    Settling,
+    gate_settling,
+    gate_transient,
+    settling,
+    transient,
+    worst_settling,
+)
 from crossbar.solution import Solution
 from crossbar.spice import run_ngspice, to_spice
 from crossbar.stacked import StackedFamily, stacked_family
@@ -18,26 +29,39 @@ __all__ = [
     "Activity",
     "Adc",
     "Array",
+    "Capacitances",
     "Dac",
     "Family",
     "GainNodes",
     "GateDac",
+    "GateLines",
+    "GateNetwork",
     "GateNodes",
+    "GateVoltages",
     "Multiport",
     "Sensitivity",
+    "Settling",
     "Solution",
     "StackedFamily",
     "Tile",
     "WireSlopes",
     "Wires",
+    "gate_settling",
+    "gate_transient",
+    "gate_voltages",
+    "inject",
     "reduce_array",
+    "reference_gates",
     "reference_solve",
     "run_ngspice",
     "sensitivity",
+    "settling",
     "solve",
     "stacked_family",
     "to_spice",
     "transfer_family",
     "transfer_matrices",
     "transfer_matrix",
+    "transient",
+    "worst_settling",
 ]
