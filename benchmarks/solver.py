@@ -1,6 +1,6 @@
 """Times the exact transfer matrix beside other ways to the same currents, on the same arrays in one run.
 
-    python -m benchmarks.solver [--sizes 64 128 256] [--large] [--ngspice] [--repeats 3]
+    python -m benchmarks.solver [--sizes 64 128 256] [--large] [--memory] [--ngspice] [--tiles 200] [--repeats 3]
 
 Every method's currents are compared with ours before its time is printed. Sparse LU: SciPy's SuperLU of the full nodal
 matrix in symmetric mode with minimum degree ordering, factorised once and solved for all inputs. badcrossbar
@@ -11,6 +11,8 @@ import argparse
 import importlib.util
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from rich.table import Table
 from scipy.sparse.linalg import splu
 
 from crossbar import Wires, run_ngspice, solve, to_spice, transfer_matrices, transfer_matrix
-from crossbar.plan import plan
+from crossbar.plan import plan_lanes
 from crossbar.reduction import border
 from devices.aliases import FloatArray
 
@@ -120,27 +122,56 @@ def single(console: Console, ngspice: bool) -> None:
     console.print(table)
 
 
-def rate(console: Console, tiles: int) -> None:
-    """Print the floating-point rate of a batch of tiles against that of plain matrix products."""
-    g = np.stack([cells(128) * (1 + 0.01 * k) for k in range(tiles)])
-    transfer_matrices(g[:2], WIRES)
-    seconds, _ = timed(lambda: transfer_matrices(g, WIRES), 1)
-    flops = tiles * plan(128, 128, border(WIRES, 128, 128).ends).flops
-    a = np.random.default_rng(0).random((128, 128))
-    products = max(round(flops / (2 * 128**3)), 1)
-
-    def multiply() -> FloatArray:
-        out = a
-        for _ in range(products):
-            out = a @ a
-        return out
-
-    plain, _ = timed(multiply, 1)
+def rate(console: Console, tiles: int, nodes: int) -> None:
+    """Print the floating-point rate of a batch of tiles at several gates against that of plain matrix products."""
+    one = np.stack([cells(128) * (1 + 0.01 * k) for k in range(nodes)])
+    g = np.concatenate([one * (1 + 0.001 * k) for k in range(tiles)])
+    transfer_matrices(g[:8], WIRES)
+    seconds, _ = timed(lambda: transfer_matrices(g, WIRES, np.float32), 2)
+    flops = len(g) * plan_lanes(128, 128, border(WIRES, 128, 128).ends).flops
     console.print(
-        f"{tiles} tiles of 128 × 128: {seconds:.2f} s, {flops / seconds / 1e9:.1f} GFLOP/s; "
-        f"as many operations in 128 × 128 products: {plain:.2f} s, {flops / plain / 1e9:.1f} GFLOP/s; "
-        f"ratio {plain / seconds:.0%}"
+        f"{tiles} tiles of 128 × 128 at {nodes} gate nodes: {seconds:.2f} s, {seconds / len(g) * 1e3:.2f} ms each, "
+        f"{flops / seconds / 1e9:.1f} GFLOP/s"
     )
+    for n in (128, 512):
+        a = np.random.default_rng(0).random((n, n))
+        products = max(round(flops / (2 * n**3)), 1)
+
+        def multiply(a: FloatArray = a, products: int = products) -> FloatArray:
+            out = a
+            for _ in range(products):
+                out = a @ a
+            return out
+
+        plain, _ = timed(multiply, 2)
+        console.print(
+            f"  as many operations in {n} × {n} products: {plain:.2f} s, {flops / plain / 1e9:.1f} GFLOP/s; "
+            f"ratio [bold]{plain / seconds:.0%}[/bold]"
+        )
+
+
+def peak(method: str, n: int) -> float:
+    """Return by how much a fresh process grows while it finds one array's currents for all inputs [bytes]."""
+    work = {"transfer_matrix": "transfer_matrix(g, WIRES)", "badcrossbar": "badcrossbar(g, np.eye(len(g)), WIRES)"}
+    program = (
+        "import resource\nfrom benchmarks.solver import *\n"
+        f"g = cells(8)\n{work[method]}\ng = cells({n})\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"{work[method]}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1]) * 1024
+
+
+def memory(console: Console, large: bool) -> None:
+    """Print how much memory the transfer matrix takes, and badcrossbar's share for comparison."""
+    ours = peak("transfer_matrix", 256)
+    console.print(f"256 × 256, 256 inputs: transfer_matrix grows the process by {ours / 1e6:.0f} MB")
+    if importlib.util.find_spec("badcrossbar"):
+        theirs = peak("badcrossbar", 256)
+        console.print(f"  badcrossbar by {theirs / 1e6:.0f} MB, {theirs / ours:.1f} times as much")
+    if large:
+        console.print(f"1024 × 1024: transfer_matrix grows the process by {peak('transfer_matrix', 1024) / 1e9:.2f} GB")
 
 
 def main() -> None:
@@ -150,13 +181,17 @@ def main() -> None:
     arguments.add_argument("--repeats", type=int, default=2)
     arguments.add_argument("--large", action="store_true", help="also 512 and 1024, and their growth")
     arguments.add_argument("--ngspice", action="store_true", help="also one input in ngspice: a minute or more")
-    arguments.add_argument("--tiles", type=int, default=40, help="tiles of the batch whose rate is measured")
+    arguments.add_argument("--tiles", type=int, default=200, help="tiles of the batch whose rate is measured")
+    arguments.add_argument("--nodes", type=int, default=10, help="gate nodes at which each of them is reduced")
+    arguments.add_argument("--memory", action="store_true", help="also by how much the process grows")
     options = arguments.parse_args()
     console = Console()
     console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}")
     compare(options.sizes, options.repeats, console)
     single(console, options.ngspice)
-    rate(console, options.tiles)
+    rate(console, options.tiles, options.nodes)
+    if options.memory:
+        memory(console, options.large)
     if options.large:
         times = {}
         for n in (128, 256, 512, 1024):
