@@ -7,6 +7,7 @@ from crossbar.gates import GateLines, GateNetwork, GateVoltages, gate_voltages, 
 from crossbar.injection import inject
 from crossbar.newton import solve
 from crossbar.periphery import Adc, Dac, GateDac
+from crossbar.programming import ArrayProgrammed, Bias, write_array
 from crossbar.reduction import Multiport, reduce_array, transfer_matrices, transfer_matrix
 from crossbar.reference import reference_solve
 from crossbar.sensitivity import Sensitivity, WireSlopes, sensitivity
@@ -29,6 +30,8 @@ __all__ = [
     "Activity",
     "Adc",
     "Array",
+    "ArrayProgrammed",
+    "Bias",
     "Capacitances",
     "Dac",
     "Family",
@@ -64,4 +67,5 @@ __all__ = [
     "transfer_matrix",
     "transient",
     "worst_settling",
+    "write_array",
 ]

@@ -5,6 +5,16 @@ from devices.errors import ConvergenceError, MappingError, ParameterError, Simul
 from devices.laws import AdaptiveLaw, Law, OhmicLaw, cell_current
 from devices.noise import ReadNoise
 from devices.presets import PRESETS
+from devices.programming import (
+    Programmed,
+    WriteVerify,
+    levels,
+    neurram_error,
+    published_error,
+    quantise,
+    retain,
+    write_verify,
+)
 from devices.published import StanfordPku, Vteam
 from devices.selector import SelectedCell, SelectorLaw
 from devices.spread import Spread, Written
@@ -21,6 +31,7 @@ __all__ = [
     "MappingError",
     "OhmicLaw",
     "ParameterError",
+    "Programmed",
     "ReadNoise",
     "Resistor",
     "SelectedCell",
@@ -33,9 +44,16 @@ __all__ = [
     "Trace",
     "Vteam",
     "Waveform",
+    "WriteVerify",
     "Written",
     "cell_current",
+    "levels",
+    "neurram_error",
+    "published_error",
     "pulses",
+    "quantise",
+    "retain",
     "simulate",
     "sweep",
+    "write_verify",
 ]

@@ -4,8 +4,8 @@ dw/dt = up (1 - w) - down w with rates up, down >= 0 that depend on w, so w = 0 
 frozen rates is exact and moves w towards up / (up + down): any step length keeps w in [0, 1].
 
 `evolve_state` takes one cell through a constant voltage in as many sub-steps as it needs.  `march` takes many cells
-along a waveform: `step_block` tries each piece in one step for all cells of a block, in vector registers, and leaves the
-few cells that move fast to `evolve_state` (docs/equations/dynamics.md, section 3).
+along a waveform: `step_block` tries each piece in one step for all cells of a block, in vector registers, and leaves
+the few cells that move fast to `evolve_state` (docs/equations/dynamics.md, section 3).
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from devices.aliases import FloatArray, IntArray
+from devices.aliases import BoolArray, FloatArray, IntArray
 from devices.gate import fermi_energy, gain_at
 from devices.jit import kernel
 from devices.laws import AdaptiveLaw, adaptive_current, barrier_voltage
@@ -28,6 +28,7 @@ ACCEPTED = 4.0  # error estimate of a step over the largest move squared: moves 
 MILD_EXPONENT = 10.0  # of mild_expm1
 SPENT = 20.0  # time constants after which only 2e-9 of a way is left
 MOST_PARTS = 64  # into which a block divides a step before single cells divide it further (ours)
+IDLE = 1e-9  # largest move of a state in a pulse that counts as none: a million of them are 0.1 % (ours)
 BLUNT = 1e6  # [V] curvature that stands for a straight barrier in step_block: sinh(u) = u to rounding
 
 
@@ -478,8 +479,8 @@ def march(
     """Take cells first to last - 1 of `w` (c,) along a waveform, in place; returns how many steps were not reached.
 
     low, ln_window, offset: (c,) [S], 1, [V].  dt, pieces: (t - 1,) length of each interval [s] and into how many
-    pieces it is divided.  v, v_gate: (t, 1) or (t, c) [V], straight between samples; a piece has the voltages of its middle.
-    kept: (t,) row of `states` (kept, c) that takes the states of a sample, -1 for none.
+    pieces it is divided.  v, v_gate: (t, 1) or (t, c) [V], straight between samples; a piece has the voltages of its
+    middle.  kept: (t,) row of `states` (kept, c) that takes the states of a sample, -1 for none.
     A block of cells stays in fast memory through all intervals.  Source: docs/equations/dynamics.md, section 3.
     """
     missed = 0
@@ -489,4 +490,40 @@ def march(
             law, growth, low[part], ln_window[part], offset[part], dt, pieces, v, v_gate, begin, largest, kept,
             w[part], states,
         )  # fmt: skip
+    return missed
+
+
+@kernel
+def train(
+    law: AdaptiveLaw, growth: Growth, low: FloatArray, ln_window: FloatArray, v: FloatArray, dt: FloatArray,
+    gate: IntArray, gain: FloatArray, boost: FloatArray, selected: BoolArray, largest: float,
+    w: FloatArray, energy: FloatArray, first: int, last: int,
+) -> int:  # fmt: skip
+    """Take cells first to last - 1 of `w` (c,) through pulses one after another, in place; returns those not reached.
+
+    v, dt: (p, c) [V], [s] of each pulse in each cell; gate: (p, c) row of gain and boost (kinds, c) that holds then.
+    selected: (p, c) whether the cell's energy [J] of the pulse is added to `energy` (c,).  Pulses whose field cannot
+    move a state by IDLE are passed over.  Source: docs/equations/programming.md, section 2.
+    """
+    missed = 0
+    for i in range(first, last):
+        own = own_growth(growth, low[i], ln_window[i])
+        x = w[i]
+        for p in range(len(v)):
+            volts, time, kind = v[p, i], dt[p, i], gate[p, i]
+            g, help_ = gain[kind, i], boost[kind, i]
+            if volts > 0.0:
+                most = own.k_set * help_ * math.expm1(min(volts / own.v_set, LARGEST_EXPONENT)) * time
+            else:
+                most = own.k_reset * math.expm1(min(-volts / own.v_reset, LARGEST_EXPONENT)) * time
+            if most < IDLE and not selected[p, i]:
+                continue
+            before = x
+            x, reached = evolve_state(law, own, x, volts, g, help_, time, largest)
+            missed += not reached
+            if selected[p, i]:
+                start = adaptive_current(law, low[i] * math.exp(ln_window[i] * before), g, volts)[0]
+                end = adaptive_current(law, low[i] * math.exp(ln_window[i] * x), g, volts)[0]
+                energy[i] += 0.5 * (start + end) * volts * time
+        w[i] = x
     return missed

@@ -97,10 +97,10 @@ def simulate(
 ) -> Trace:
     """Take cells through a waveform and return what they did.
 
-    w: states at the beginning, any shape.  gate_offset: shift of each cell's Dirac point [V].  Both and the further axes
-    of the waveform broadcast to the shape of the cells.  every: keep each such sample, and the last; None keeps the
-    first and the last.  r_thermal: rise of the filament's temperature over the cell's power [K/W].  largest_step: a sub-step
-    moves a state by about this much, and the exponent of its field by 20 times this much.
+    w: states at the beginning, any shape.  gate_offset: shift of each cell's Dirac point [V].  Both and the further
+    axes of the waveform broadcast to the shape of the cells.  every: keep each such sample, and the last; None keeps
+    the first and the last.  r_thermal: rise of the filament's temperature over the cell's power [K/W].  largest_step:
+    a sub-step moves a state by about this much, and the exponent of its field by 20 times this much.
     Raises ParameterError for a wrong shape or value, ConvergenceError if sub-steps run out.
     Source: docs/equations/dynamics.md.
     """

@@ -1,0 +1,402 @@
+"""Writing cells: pulses and reads in turn until a target is met, levels, and what time does to a written conductance.
+
+`write_verify` simulates what `Spread.write` draws: its result has the same `Written`, beside pulses, energy and time.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from devices import checks, gate
+from devices.aliases import BoolArray, FloatArray, IntArray
+from devices.cells import AdaptiveMemristor
+from devices.dynamics import LARGEST_EXPONENT, MOST_STEPS, pulse
+from devices.errors import ConvergenceError, ParameterError
+from devices.noise import ReadNoise
+from devices.spread import DrawnCells, Written
+
+__all__ = [
+    "Controller",
+    "Programmed",
+    "WriteVerify",
+    "levels",
+    "neurram_error",
+    "published_error",
+    "quantise",
+    "retain",
+    "write_verify",
+]
+
+DAY = 86_400.0  # [s]
+AIM = 0.7  # part of the way that the next pulse is to go (ours)
+RETREAT = 4  # rungs down after a pulse that went too far (ours)
+NEURRAM_G_MAX = 40e-6  # [S] upper end of the conductances of the tables below
+# Standard deviation [uS] of a 1 s, 1 day and 2 days old conductance, powers of G / 40 uS.  Source: Wan et al., Nature
+# 608, 504 (2022), doi 10.1038/s41586-022-04992-8, as fitted in IBM's aihwkit (noise/reram.py).
+NEURRAM = {
+    1.0: (0.348, 16.03, -43.853, 45.393, -16.815),
+    DAY: (0.701, 22.086, -50.773, 47.095, -16.458),
+    2.0 * DAY: (0.782, 20.274, -43.507, 37.062, -11.934),
+}
+# Standard deviation [uS] as powers of G [uS], and the range of G [S]: NeuRRAM, HfO2 of Milo et al. (2021) and CMO/HfOx
+# arrays verified to 2 % and 0.2 %, as coded in Sandia's CrossSim (devices/custom) and IBM's aihwkit; no range is given
+# for the last two, 0 to 100 uS is ours.
+PUBLISHED_ERRORS: dict[str, tuple[tuple[float, ...], float, float]] = {
+    "neurram": ((1.053, 0.2374, -0.01167, 1.536e-4), 0.0, 40e-6),
+    "hfo2": ((4.782, -0.00911), 50e-6, 225e-6),
+    "cmo_hfox_2_percent": ((0.0112, 0.01129), 0.0, 100e-6),
+    "cmo_hfox_0.2_percent": ((0.00081, 0.00107), 0.0, 100e-6),
+}
+
+
+@dataclass(frozen=True)
+class WriteVerify:
+    """A scheme of pulses: read, and while the cell is out of the band, give the next pulse towards the target.
+
+    Each direction has a ladder.  A rung up adds to the amplitude, multiplies the width, or opens the gate further; the
+    classmethods climb by one of them each.  docs/equations/programming.md, section 1; all defaults are ours.
+    """
+
+    v_set: float = checks.quantity(0.5, "V", above=0.0)  #: amplitude of SET on the lowest rung [V]
+    v_reset: float = checks.quantity(
+        0.3, "V", above=0.0
+    )  #: amplitude of RESET on the lowest rung [V], applied below 0 V
+    v_step_set: float = checks.quantity(0.01, "V", minimum=0.0)  #: more on each rung [V]
+    v_step_reset: float = checks.quantity(0.01, "V", minimum=0.0)  #: more on each rung [V]
+    v_most: float = checks.quantity(1.2, "V", above=0.0)  #: no amplitude beyond [V]
+    width: float = checks.quantity(1e-6, "s", above=0.0)  #: of a pulse on the lowest rung [s]
+    width_factor: float = checks.quantity(1.0, minimum=1.0)  #: longer on each rung by
+    width_most: float = checks.quantity(1.0, "s", above=0.0)  #: no longer pulse [s]
+    v_gate_set: float = checks.quantity(0.0, "V")  #: gate of SET on the lowest rung [V]
+    v_gate_step: float = checks.quantity(
+        0.0, "V", minimum=0.0
+    )  #: more on each rung of SET [V], to the end of the window
+    v_gate_reset: float = checks.quantity(0.0, "V")  #: gate of RESET [V]; in this cell it hardly acts on RESET
+    v_read: float = checks.quantity(0.1, "V", above=0.0)  #: voltage of the reads between pulses [V]
+    t_read: float = checks.quantity(1e-6, "s", above=0.0)  #: their length [s]
+    tolerance: float = checks.quantity(0.01, above=0.0, maximum=1.0)  #: half width of the accepted band, part of g_max
+    pulse_ln_sigma: float = checks.quantity(0.1, minimum=0.0)  #: of the effect of equal pulses, lognormal
+    rung_ln: float = checks.quantity(0.29, above=0.0)  #: logarithm of what a rung is expected to do to the rate
+    most_rungs: int = 12  #: climbed at once
+    most_pulses: int = 100  #: of one cell
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        for name in ("most_rungs", "most_pulses"):
+            object.__setattr__(self, name, checks.whole(name, getattr(self, name), minimum=1))
+        if max(self.v_set, self.v_reset) > self.v_most:
+            raise ParameterError(
+                f"v_most must be ≥ v_set and v_reset = {max(self.v_set, self.v_reset):g} V, got {self.v_most:g} V"
+            )
+
+    @classmethod
+    def amplitude(cls) -> "WriteVerify":
+        """Return pulses of 1 us that grow by 10 mV."""
+        return cls()
+
+    @classmethod
+    def pulse_width(cls) -> "WriteVerify":
+        """Return pulses of 0.6 V and -0.45 V that grow longer by a third."""
+        return cls(v_set=0.6, v_reset=0.45, v_step_set=0.0, v_step_reset=0.0, width=1e-8, width_factor=4 / 3)
+
+    @classmethod
+    def gate_assisted(cls) -> "WriteVerify":
+        """Return SET pulses of 0.62 V under a gate that opens by 0.15 V; RESET climbs in amplitude."""
+        return cls(v_set=0.62, v_step_set=0.0, v_gate_set=-2.0, v_gate_step=0.15)
+
+    def rung(
+        self, direction: IntArray, rung: IntArray, cell: AdaptiveMemristor
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return amplitude [V], with its sign, width [s] and gate [V] of pulses on rungs; direction 1 is SET, -1 RESET.
+
+        Source: docs/equations/programming.md eq. 1.
+        """
+        up = direction > 0
+        v = np.where(up, self.v_set + rung * self.v_step_set, self.v_reset + rung * self.v_step_reset)
+        width = np.minimum(self.width * np.power(self.width_factor, rung.astype(np.float64)), self.width_most)
+        opened = np.minimum(self.v_gate_set + rung * self.v_gate_step, max(cell.v_gate_max, self.v_gate_set))
+        signed: FloatArray = direction.astype(np.float64) * np.minimum(v, self.v_most)
+        return signed, width, np.where(up, opened, self.v_gate_reset)
+
+
+@dataclass(frozen=True, eq=False)
+class Programmed:
+    """What a simulated write leaves, and what it took."""
+
+    written: Written  #: conductances and gate offsets, as Spread.write returns them
+    target: FloatArray  #: (..., m, n) [S]
+    error: FloatArray  #: (..., m, n) written filament conductance less its target [S]
+    accepted: BoolArray  #: (..., m, n) whether the last read lay in the band
+    pulses: IntArray  #: (..., m, n) pulses given
+    energy: FloatArray  #: (..., m, n) of pulses and reads in the cell [J]
+    time: FloatArray  #: (..., m, n) of pulses and reads [s]
+
+
+class Controller:
+    """The decisions of a writer about many cells: from what was read, which pulse comes next.
+
+    It sees reads only.  seen and targets are filament conductances (c,) [S].  docs/equations/programming.md, section 1.
+    """
+
+    def __init__(self, scheme: WriteVerify, cell: AdaptiveMemristor, targets: FloatArray) -> None:
+        self.scheme, self.cell, self.targets = scheme, cell, targets
+        self.band = scheme.tolerance * cell.g_max
+        self.rungs = np.zeros((2, targets.size), dtype=np.int64)  # SET, RESET
+        self.direction = np.zeros(targets.size, dtype=np.int64)  # of the last pulse
+        self.gap = np.zeros(targets.size)  # before it
+        self.pulses = np.zeros(targets.size, dtype=np.int64)
+        self.accepted = np.zeros(targets.size, dtype=np.bool_)
+
+    def decide(self, chosen: IntArray, seen: FloatArray) -> IntArray:
+        """Return the direction of the next pulse of the chosen cells, 0 for none, from what was just read of them.
+
+        Source: docs/equations/programming.md eq. 2-3.
+        """
+        gap = self.targets[chosen] - seen
+        wanted = np.where(np.abs(gap) <= self.band, 0, np.sign(gap).astype(np.int64))
+        self.accepted[chosen] = wanted == 0
+        last = self.direction[chosen]
+        side = (last < 0).astype(np.int64)
+        moved = (np.abs(self.gap[chosen]) - np.abs(gap)) / np.abs(np.where(gap == 0.0, self.band, gap))
+        climb = np.rint(np.log(AIM / np.maximum(moved, 1e-9)) / self.scheme.rung_ln).astype(np.int64)
+        climb = np.clip(climb, 0, self.scheme.most_rungs)
+        change = np.where((wanted == last) & (last != 0), climb, np.where(wanted == -last, -RETREAT, 0))
+        change[(last == 0) | (wanted == 0)] = 0
+        self.rungs[side, chosen] = np.maximum(self.rungs[side, chosen] + change, 0)
+        wanted[self.pulses[chosen] >= self.scheme.most_pulses] = 0
+        self.gap[chosen] = gap
+        self.direction[chosen] = wanted
+        return wanted
+
+    def next_pulses(self, chosen: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return amplitude [V], width [s] and gate [V] of the pulses decided for chosen cells, and count them."""
+        direction = self.direction[chosen]
+        self.pulses[chosen] += 1
+        rungs = self.rungs[(direction < 0).astype(np.int64), chosen]
+        return self.scheme.rung(direction, rungs, self.cell)
+
+
+@dataclass(eq=False)
+class Filaments:
+    """States of many cells with windows of their own, flat (c,); pulses move them in place."""
+
+    cell: AdaptiveMemristor
+    low: FloatArray  #: [S]
+    ln_window: FloatArray
+    offset: FloatArray  #: [V]
+    free: BoolArray  #: not stuck
+    w: FloatArray
+
+    @classmethod
+    def of(cls, cells: DrawnCells, w: npt.ArrayLike) -> "Filaments":
+        """Return the cells of a chip in states w; a stuck cell sits at its end."""
+        if not isinstance(cells.cell, AdaptiveMemristor):
+            raise ParameterError(f"cells must be AdaptiveMemristor, whose state moves, got {cells.cell!r}")
+        states = checks.array("start", w, minimum=0.0)
+        if states.size and states.max() > 1.0:
+            raise ParameterError(f"start must lie in [0, 1], got {states.max():g}")
+        try:
+            states = np.broadcast_to(states, cells.g_min.shape)
+        except ValueError:
+            raise ParameterError(f"start must spread over {cells.g_min.shape}, got {states.shape}") from None
+        states = np.where(cells.stuck_on, 1.0, np.where(cells.stuck_off, 0.0, states))
+        window = np.maximum(np.log(cells.g_max / cells.g_min), 1e-9)  # a window that draws gave no width: any state
+        parts = (cells.g_min, window, cells.gate_offset, ~(cells.stuck_on | cells.stuck_off), states)
+        low, ln_window, offset, free, own = (np.array(part).reshape(-1) for part in parts)
+        return cls(cells.cell, low, ln_window, offset, free, own)
+
+    def conductance(self) -> FloatArray:
+        """Return the filament conductances [S]."""
+        result: FloatArray = self.low * np.exp(self.ln_window * self.w)
+        return result
+
+    def read(
+        self, chosen: IntArray, scheme: WriteVerify, noise: ReadNoise | None, rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the filament conductances [S] that reads at the open gate show of chosen cells, and their energy [J].
+
+        The reader knows the nominal gain, not each cell's.  Source: docs/equations/programming.md eq. 4.
+        """
+        cell, v = self.cell, scheme.v_read
+        g = self.low[chosen] * np.exp(self.ln_window[chosen] * self.w[chosen])
+        shown = cell.terminal_conductance(g, cell.gain_with_offset(cell.v_gate_max, self.offset[chosen]), v)
+        energy = shown * v * v * scheme.t_read
+        if noise is not None:
+            variance = noise.cell_variance(shown, v, scheme.t_read, cell.temperature)
+            shown = shown + np.sqrt(variance) / v * rng.standard_normal(len(shown))
+        top = cell.g_leak + (0.999 / cell.r_series if cell.r_series else np.inf)
+        return cell.filament_for(np.clip(shown, cell.g_leak, top), cell.gain_high, v), energy
+
+    def pulse(self, chosen: IntArray, v: FloatArray, v_gate: FloatArray, dt: FloatArray, largest: float) -> FloatArray:
+        """Give chosen cells a pulse of v [V] at a gate [V] for dt [s]; return the energy in each [J].
+
+        Raises ConvergenceError if sub-steps run out.  Source: docs/equations/programming.md eq. 5.
+        """
+        law, growth = self.cell.law, self.cell.growth()
+        own = v_gate - self.offset[chosen]
+        energy = gate.fermi_energies(law, own)
+        boost = np.exp(np.minimum(growth.gate_per_ev * energy, LARGEST_EXPONENT))
+        w, charge, missed = pulse(
+            law, growth, self.low[chosen], self.ln_window[chosen], self.w[chosen], v, gate.read_gains(law, own), boost,
+            dt, largest,
+        )  # fmt: skip
+        if missed:
+            raise ConvergenceError(f"{missed} of {len(w)} pulses not finished after {MOST_STEPS} sub-steps")
+        self.w[chosen] = np.where(self.free[chosen], w, self.w[chosen])
+        return charge * v
+
+
+def write_verify(
+    cells: DrawnCells,
+    g_filament_targets: npt.ArrayLike,
+    scheme: WriteVerify,
+    rng: np.random.Generator,
+    *,
+    start: npt.ArrayLike = 0.0,
+    noise: ReadNoise | None = None,
+    largest_step: float = 0.01,
+) -> Programmed:
+    """Write cells one by one without wires between them: pulses and reads until each target is met or given up.
+
+    cells: as Spread.draw makes them; targets: of their shape [S]; start: states before.  noise: of the reads.
+    The result's `written` stands in for that of Spread.write.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if the sub-steps of a pulse run out.
+    Source: docs/equations/programming.md, section 1.
+    """
+    targets = checks.array("g_filament_targets", g_filament_targets, minimum=0.0)
+    if targets.shape != cells.g_min.shape:
+        raise ParameterError(f"g_filament_targets must have shape {cells.g_min.shape}, got {targets.shape}")
+    filaments = Filaments.of(cells, start)
+    controller = Controller(scheme, filaments.cell, targets.reshape(-1))
+    energy, time = np.zeros(targets.size), np.zeros(targets.size)
+    active = np.arange(targets.size)
+    while len(active):
+        seen, used = filaments.read(active, scheme, noise, rng)
+        energy[active] += used
+        time[active] += scheme.t_read
+        active = active[controller.decide(active, seen) != 0]
+        v, width, v_gate = controller.next_pulses(active)
+        energy[active] += filaments.pulse(
+            active, v, v_gate, uneven(width, scheme.pulse_ln_sigma, rng), checks.number("largest_step", largest_step)
+        )
+        time[active] += width
+    return result(cells, targets, filaments, controller, energy, time)
+
+
+def uneven(width: FloatArray, ln_sigma: float, rng: np.random.Generator) -> FloatArray:
+    """Return the times [s] for which pulses act as if they were alike: widths times lognormal factors."""
+    return width * np.exp(ln_sigma * rng.standard_normal(len(width))) if ln_sigma else width
+
+
+def result(
+    cells: DrawnCells, targets: FloatArray, filaments: Filaments, controller: Controller, energy: FloatArray,
+    time: FloatArray,
+) -> Programmed:  # fmt: skip
+    """Return what a finished write leaves, in the shape of its cells."""
+    shape = targets.shape
+    g = filaments.conductance().reshape(shape)
+    return Programmed(
+        Written(g, cells.gate_offset), targets, g - targets, controller.accepted.reshape(shape),
+        controller.pulses.reshape(shape), energy.reshape(shape), time.reshape(shape),
+    )  # fmt: skip
+
+
+def levels(cell: AdaptiveMemristor, count: int = 64, spacing: Literal["linear", "ratio"] = "linear") -> FloatArray:
+    """Return `count` filament conductances [S] from g_min to g_max, at equal distances or at equal ratios.
+
+    64 is our default; 325 is the best published for a sister compound (doi 10.1039/d5nh00675a).
+    Raises ParameterError for fewer than two or another spacing.
+    """
+    count = checks.whole("count", count, minimum=2)
+    if spacing == "linear":
+        return np.linspace(cell.g_min, cell.g_max, count)
+    if spacing == "ratio":
+        return np.geomspace(cell.g_min, cell.g_max, count)
+    raise ParameterError(f"spacing must be 'linear' or 'ratio', got {spacing!r}")
+
+
+def quantise(g: npt.ArrayLike, table: npt.ArrayLike) -> FloatArray:
+    """Return the nearest level of a rising table [S] to each conductance [S].
+
+    Raises ParameterError if the table is empty or does not rise.
+    """
+    values, steps = checks.array("g", g), checks.array("table", table, ndim=1)
+    if not steps.size or np.any(np.diff(steps) <= 0.0):
+        raise ParameterError(f"table must hold rising conductances, got {steps.size} of them")
+    between = 0.5 * (steps[:-1] + steps[1:])
+    nearest: FloatArray = steps[np.searchsorted(between, values)]
+    return nearest
+
+
+def neurram_error(g: npt.ArrayLike, age: float, g_max: float = NEURRAM_G_MAX) -> FloatArray:
+    """Return the standard deviation [S] of conductances g [S] that were written `age` [s] ago: 1 s, 1 day or 2 days.
+
+    The law holds for 0 to 40 uS; another g_max scales conductance and deviation alike, which is ours.
+    Raises ParameterError for another age or a conductance beyond g_max.
+    Source: docs/equations/programming.md eq. 6.
+    """
+    if age not in NEURRAM:
+        raise ParameterError(f"age must be one of {', '.join(f'{a:g}' for a in NEURRAM)} s, got {age!r}")
+    top = checks.number("g_max", g_max, unit="S", above=0.0)
+    x = checks.array("g", g, minimum=0.0) / top
+    if x.size and x.max() > 1.0 + 1e-12:
+        raise ParameterError(f"g must be ≤ g_max = {top:g} S, got {x.max() * top:g} S")
+    return _polynomial(x, NEURRAM[age]) * (1e-6 * top / NEURRAM_G_MAX)
+
+
+def published_error(g: npt.ArrayLike, law: str) -> FloatArray:
+    """Return the standard deviation [S] that a published write leaves at conductances g [S].
+
+    law: a name of PUBLISHED_ERRORS.  Raises ParameterError for another name or a conductance outside the law's range.
+    Source: docs/equations/programming.md, section 3.
+    """
+    if law not in PUBLISHED_ERRORS:
+        raise ParameterError(f"law must be one of {', '.join(PUBLISHED_ERRORS)}, got {law!r}")
+    powers, low, high = PUBLISHED_ERRORS[law]
+    values = checks.array("g", g)
+    if values.size and not (low <= values.min() and values.max() <= high):
+        raise ParameterError(
+            f"g must lie in [{low:g}, {high:g}] S for {law}, got {values.min():g} to {values.max():g} S"
+        )
+    return _polynomial(values * 1e6, powers) * 1e-6
+
+
+def _polynomial(x: FloatArray, powers: tuple[float, ...]) -> FloatArray:
+    """Return the sum of powers[k] x^k."""
+    total = np.zeros_like(x)
+    for factor in reversed(powers):
+        total = total * x + factor
+    return total
+
+
+def retain(
+    cell: AdaptiveMemristor,
+    g_filament: npt.ArrayLike,
+    ages: npt.ArrayLike,
+    rng: np.random.Generator | None = None,
+    *,
+    temperature: float | None = None,
+) -> FloatArray:
+    """Return filament conductances (t, ...) [S] at ages (t,) [s] after they were written, without voltage between.
+
+    Filaments dissolve by the state equation of the nominal cell, and, with rng, relax: each cell departs by one normal
+    number times a deviation that grows with the logarithm of time to that of NeuRRAM after a day, and no further.
+    Raises ParameterError for a wrong shape or value.
+    Source: docs/equations/programming.md eq. 7-8.
+    """
+    g = checks.array("g_filament", g_filament, minimum=0.0)
+    times = checks.array("ages", ages, ndim=1, minimum=0.0)
+    state = cell.state(g)
+    rest = g / cell.filament(state)  # a cell outside the nominal window keeps its ratio to it
+    column = times.reshape(-1, *(1,) * g.ndim)
+    kept: FloatArray = rest * cell.filament(cell.evolve(state, 0.0, 0.0, column, temperature=temperature))
+    if rng is None:
+        return kept
+    inside = np.minimum(g, cell.g_max)
+    grown = neurram_error(inside, DAY, cell.g_max) ** 2 - neurram_error(inside, 1.0, cell.g_max) ** 2
+    share = np.minimum(np.log1p(column) / np.log1p(DAY), 1.0)
+    moved = kept + np.sqrt(share * np.maximum(grown, 0.0)) * rng.standard_normal(g.shape)
+    held: FloatArray = np.maximum(moved, cell.g_min * np.minimum(rest, 1.0))
+    return held
