@@ -17,8 +17,9 @@ from devices.programming import (
 )
 from devices.published import StanfordPku, Vteam
 from devices.selector import SelectedCell, SelectorLaw
-from devices.spread import Spread, Written
+from devices.spread import DrawnCells, Spread, Written
 from devices.tabulated import Tabulated, TabulatedLaw
+from devices.telegraph import Traps
 from devices.waveforms import Trace, Waveform, pulses, simulate, sweep
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "AdaptiveMemristor",
     "Cell",
     "ConvergenceError",
+    "DrawnCells",
     "Law",
     "MappingError",
     "OhmicLaw",
@@ -42,6 +44,7 @@ __all__ = [
     "Tabulated",
     "TabulatedLaw",
     "Trace",
+    "Traps",
     "Vteam",
     "Waveform",
     "WriteVerify",
