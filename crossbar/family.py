@@ -262,7 +262,7 @@ def _barycentric(points: FloatArray, x: FloatArray, factors: FloatArray | None =
     factors: barycentric ones of the points; None: those of Chebyshev points (second kind) of an interval.
     Source: Berrut and Trefethen, SIAM Review 46 (2004) 501, eq. 4.2 and 5.4.
     """
-    given: FloatArray = (-1.0) ** np.arange(len(points)) if factors is None else factors
+    given = 1.0 - 2.0 * (np.arange(len(points)) % 2.0) if factors is None else factors
     if factors is None:
         given[[0, -1]] /= 2
     with np.errstate(divide="ignore"):
