@@ -1,6 +1,6 @@
 """Parameters of a gated cell from measured curves, with intervals, or the name of what the curves leave open.
 
-Least squares on residuals in units of the noise, which is estimated beside the parameters: docs/fitting.md.
+Least squares on residuals in units of the noise, which is estimated beside the parameters: docs/equations/fitting.md.
 """
 
 import dataclasses
@@ -123,7 +123,7 @@ def fit_cell(
     start: the cell whose other fields the result keeps, and near which the search begins.
     Raises ParameterError that names what the curves do not determine and what would, ConvergenceError if the search
     does not settle.
-    Source: docs/fitting.md.
+    Source: docs/equations/fitting.md.
     """
     held = _held(hold or {})
     limit = number("bound", bound, above=0.0, maximum=2.0)
@@ -361,7 +361,7 @@ def _noise(predicted: FloatArray, left: FloatArray) -> tuple[float, float]:
     """Return the relative noise and the floor [A] that make residuals likeliest, if they are normal.
 
     For a given ratio of the two the likeliest scale is a mean, so one unknown is left.
-    Source: docs/fitting.md eq. 3.
+    Source: docs/equations/fitting.md eq. 3.
     """
     size = np.abs(predicted)
     typical = max(float(np.median(size)), 1e-30)
@@ -385,7 +385,7 @@ def _noise(predicted: FloatArray, left: FloatArray) -> tuple[float, float]:
 def _covariance(problem: _Problem, x: FloatArray, sigma: FloatArray, bound: float) -> tuple[FloatArray, list[_Open]]:
     """Return the covariance of the coordinates, and the parameters whose intervals are wider than the bound.
 
-    Source: docs/fitting.md eq. 4-6.
+    Source: docs/equations/fitting.md eq. 4-6.
     """
     slopes = problem.slopes(x) / sigma[:, None]
     left = (problem.curves.current - problem.currents(x)) / sigma
