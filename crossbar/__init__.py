@@ -2,6 +2,7 @@
 
 from crossbar.activity import Activity
 from crossbar.array import Array
+from crossbar.differential import interleave, opposed, pair_transfer
 from crossbar.family import Family, GainNodes, GateNodes, transfer_family
 from crossbar.gates import GateLines, GateNetwork, GateVoltages, gate_voltages, reference_gates
 from crossbar.injection import inject
@@ -9,7 +10,7 @@ from crossbar.newton import solve
 from crossbar.periphery import Adc, Dac, GateDac
 from crossbar.programming import ArrayProgrammed, Bias, write_array
 from crossbar.reduction import Multiport, reduce_array, transfer_matrices, transfer_matrix
-from crossbar.reference import reference_solve
+from crossbar.reference import reference_solve, reference_source_lines
 from crossbar.sensitivity import Sensitivity, WireSlopes, sensitivity
 from crossbar.settling import (
     Capacitances,
@@ -21,7 +22,8 @@ from crossbar.settling import (
     worst_settling,
 )
 from crossbar.solution import Solution
-from crossbar.spice import run_ngspice, to_spice
+from crossbar.source_lines import solve_source_lines, switched
+from crossbar.spice import run_ngspice, source_lines_to_spice, to_spice
 from crossbar.stacked import StackedFamily, stacked_family
 from crossbar.tile import Tile
 from crossbar.wires import Wires
@@ -53,14 +55,21 @@ __all__ = [
     "gate_transient",
     "gate_voltages",
     "inject",
+    "interleave",
+    "opposed",
+    "pair_transfer",
     "reduce_array",
     "reference_gates",
     "reference_solve",
+    "reference_source_lines",
     "run_ngspice",
     "sensitivity",
     "settling",
     "solve",
+    "solve_source_lines",
+    "source_lines_to_spice",
     "stacked_family",
+    "switched",
     "to_spice",
     "transfer_family",
     "transfer_matrices",

@@ -16,7 +16,7 @@ from scipy.sparse.linalg import splu
 from crossbar.solution import Solution
 from crossbar.wires import Wires
 from devices.aliases import BoolArray, FloatArray, IntArray
-from devices.checks import array, spread
+from devices.checks import array, flags, number, spread
 from devices.errors import ConvergenceError, ParameterError
 
 __all__ = ["reference_solve", "reference_source_lines"]
@@ -97,14 +97,15 @@ def reference_source_lines(
     """
     g = _cells(g)
     m, n = g.shape
-    switched = array("on", on, shape=(None, m))
+    switched = flags("on", on, (None, m))
+    r_on, r_off = _transistor(r_on, r_off)
     lines = n if beside_columns else m
-    sources = spread("v_source", v_source, (len(switched), lines), "(b, lines)")
+    sources = spread("v_source", v_source, (len(switched), lines), "(b, source lines)")
     senses = spread("v_sense", v_sense, (len(switched), n), "(b, n)")
     nodes = _Nodes(m, n, lines)
     resistors = [*(nodes.beside(wires) if beside_columns else nodes.rows(wires)), *nodes.columns(wires)]
     parts = []
-    for row_is_on, source, sense in zip(switched > 0.0, sources, senses, strict=True):
+    for row_is_on, source, sense in zip(switched, sources, senses, strict=True):
         siemens = np.zeros((m, n))
         for i in range(m):
             for j in range(n):
@@ -126,6 +127,12 @@ def _cells(g: FloatArray) -> FloatArray:
     if g.size == 0:
         raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
     return g
+
+
+def _transistor(r_on: float, r_off: float) -> tuple[float, float]:
+    """The resistances of a closed and of an open transistor [ohm], if they are such."""
+    r_on = number("r_on", r_on, unit="Ω", minimum=0.0)
+    return r_on, number("r_off", r_off, unit="Ω", minimum=r_on, allow_inf=True)
 
 
 class _Nodes:

@@ -11,13 +11,13 @@ __all__ = ["Solution"]
 class Solution:
     """Currents and voltages of one array for a batch of inputs (docs/equations/nodal.md, sections 3 and 4)."""
 
-    #: (b, n) everything that each column delivers to 0 V, through its near and its far end [A]
+    #: (b, n) everything that each column delivers to what it is sensed at, through its near and its far end [A]
     currents: FloatArray
     #: (b, m, n) voltages of the row nodes [V]
     v_rows: FloatArray
     #: (b, m, n) voltages of the column nodes [V]
     v_columns: FloatArray
-    #: (b,) what the sources deliver, which is what the array and its wires turn into heat [W]
+    #: (b,) what all terminals deliver, which is what the array and its wires turn into heat [W]
     power: FloatArray
     #: largest violation of Kirchhoff's current law at a node, relative to the largest branch current of the same input
     residual: float

@@ -18,11 +18,11 @@ from scipy.sparse.csgraph import connected_components
 from crossbar.array import Array
 from crossbar.wires import Wires
 from devices.aliases import FloatArray
-from devices.checks import array, spread
+from devices.checks import array, flags, number, spread
 from devices.errors import ParameterError, SimulationError
 from devices.laws import AdaptiveLaw, OhmicLaw
 
-__all__ = ["read_spice", "run_ngspice", "to_spice"]
+__all__ = ["read_spice", "run_ngspice", "source_lines_to_spice", "to_spice"]
 
 CURRENTS_FILE = "crossgate-currents.txt"  # what a netlist of ours leaves in ngspice's working folder
 TIE = 1e9  # [Ω] holds a floating island at 0 V; no current can flow in it, so any value does
@@ -74,6 +74,33 @@ def to_spice(
     names = _Names(m, n, wires)
     parts = [*_row_wires(m, n, wires, names), *_column_wires(m, n, wires, names), *cells(names)]
     _write(path, m, n, v.ravel(), senses.ravel(), parts)
+
+
+def source_lines_to_spice(
+    g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, path: str | Path, *,
+    beside_columns: bool = False, r_on: float = 0.0, r_off: float = np.inf, v_sense: npt.ArrayLike = 0.0,
+) -> None:  # fmt: skip
+    """Write the netlist of an array with source lines to `path`, for one input; arguments as of solve_source_lines.
+
+    Elements are called as those of to_spice; beside the columns, Rrow_i_j is the source line's segment below cell i, j
+    and Rdrv_j, Rdrvfar_j, Vdrv_j count columns. Rcell_i_j includes its transistor.
+    Raises ParameterError for a bad shape or value.
+    """
+    g = _conductances(g)
+    m, n = g.shape
+    closed = flags("on", on, (1, m))[0]
+    r_on = number("r_on", r_on, unit="Ω", minimum=0.0)
+    r_off = number("r_off", r_off, unit="Ω", minimum=r_on, allow_inf=True)
+    sources = spread("v_source", v_source, (1, n if beside_columns else m), "(1, source lines)")
+    senses = spread("v_sense", v_sense, (1, n), "(1, n)")
+    names = _BesideNames(m, n, wires) if beside_columns else _Names(m, n, wires)
+    drive = _beside_wires if beside_columns else _row_wires
+    parts = [*drive(m, n, wires, names), *_column_wires(m, n, wires, names)]
+    for (i, j), siemens in np.ndenumerate(g):
+        if siemens > 0.0:
+            ohms = 1.0 / siemens + (r_on if closed[i] else r_off)
+            parts.append(_Part(f"Rcell_{i}_{j}", names.row(i, j), names.column(i, j), _ohms(ohms)))
+    _write(path, m, n, sources[0], senses[0], parts)
 
 
 def _conductances(g: FloatArray) -> FloatArray:
@@ -146,9 +173,13 @@ class _Names:
 
     def __init__(self, m: int, n: int, wires: Wires) -> None:
         self.r_row, self.r_column = wires.r_row, wires.r_column
-        self.driver, self.driver_far = wires.driver(m), wires.driver_far(m)
+        self.driver, self.driver_far = self.drivers(m, n, wires)
         self.sense, self.sense_far = wires.sense(n), wires.sense_far(n)
         self.last_row, self.last_column = m - 1, n - 1
+
+    def drivers(self, m: int, n: int, wires: Wires) -> tuple[FloatArray, FloatArray]:
+        """Resistances of the driven lines' near and far ends."""
+        return wires.driver(m), wires.driver_far(m)
 
     def row(self, i: int, j: int) -> str:
         """Name of row node (i, j): of its source or of its whole row if 0 Ω makes them one."""
@@ -163,6 +194,30 @@ class _Names:
         if (self.sense[j] == 0.0 and self.last_row in touched) or (self.sense_far[j] == 0.0 and 0 in touched):
             return f"t_{j}"
         return f"c_{j}" if self.r_column == 0.0 else f"c_{i}_{j}"
+
+
+class _BesideNames(_Names):
+    """The same where source lines run beside the columns: source line j is a line of nodes (i, j)."""
+
+    def drivers(self, m: int, n: int, wires: Wires) -> tuple[FloatArray, FloatArray]:
+        """Resistances of the source lines' ends at row 0 and at the last row."""
+        return wires.driver(n, "source lines"), wires.driver_far(n, "source lines")
+
+    def row(self, i: int, j: int) -> str:
+        """Name of the node where cell (i, j) meets its source line."""
+        touched = {0, self.last_row} if self.r_row == 0.0 else {i}
+        if (self.driver[j] == 0.0 and 0 in touched) or (self.driver_far[j] == 0.0 and self.last_row in touched):
+            return f"s_{j}"
+        return f"r_{j}" if self.r_row == 0.0 else f"r_{i}_{j}"
+
+
+def _beside_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
+    """Every wire and end of source lines beside the columns."""
+    for j in range(n):
+        yield _Part(f"Rdrv_{j}", f"s_{j}", names.row(0, j), _ohms(names.driver[j]))
+        yield _Part(f"Rdrvfar_{j}", f"s_{j}", names.row(m - 1, j), _ohms(names.driver_far[j]))
+        for i in range(m - 1):
+            yield _Part(f"Rrow_{i}_{j}", names.row(i, j), names.row(i + 1, j), _ohms(wires.r_row))
 
 
 def _row_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:

@@ -116,6 +116,20 @@ def spread(name: str, value: object, shape: tuple[int, int], axes: str) -> Float
     return np.broadcast_to(given, shape).copy()
 
 
+def flags(name: str, value: object, shape: Sequence[int | None]) -> BoolArray:
+    """Return an array of True and False, given as such or as 1 and 0; shape: wanted shape, None for a free axis.
+
+    Raises ParameterError if value holds anything else or has another shape.
+    """
+    given = np.asarray(value)
+    numbers = array(name, given.astype(np.float64) if given.dtype == np.bool_ else given, shape=shape)
+    other = (numbers != 0.0) & (numbers != 1.0)
+    if other.any():
+        raise ParameterError(f"{name} must hold 0 and 1 only, got {numbers[other][0]:g} ({other.sum()} such)")
+    result: BoolArray = numbers > 0.0
+    return result
+
+
 def quantity(default: float, unit: str = "", **bounds: float | bool) -> float:
     """Return a dataclass field with a default, a unit and the bounds of `number`; check_fields enforces them."""
     result: float = dataclasses.field(default=default, metadata={"unit": unit, **bounds})
