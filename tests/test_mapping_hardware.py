@@ -419,3 +419,51 @@ def test_page__first_example_is_a_chip(chip_file):
         Hardware().with_values(["wires.r_row=2.8", "wires.r_column=2.8", "adc.bits=6"]),
         name="mine", about="older wires, coarser converters",
     )  # fmt: skip
+
+
+# cells of every kind
+
+
+@pytest.mark.parametrize("preset", ["vteam", "stanford_pku", "stanford_asu", "selected_two_terminal", "resistor"])
+def test_gateless_cells__take_static_layers_and_refuse_gated_ones(preset, chip_file):
+    hardware = load_hardware(chip_file(f'[cell]\npreset = "{preset}"\n[dac]\nv_read = 0.3\n'))
+    assert hardware.cell == PRESETS[preset]()
+    hardware.validate("conv1", gated=False)
+    with pytest.raises(MappingError, match=r"conv1 is a dynamic layer, .* cells of chip 'mine' have no gate: choose"):
+        hardware.validate("conv1", gated=True)
+
+
+def test_selectors__want_a_read_voltage_that_switches_them(chip_file):
+    hardware = load_hardware(chip_file('[cell]\npreset = "selected_2d"\n'))
+    with pytest.raises(MappingError, match=r"conv1 would be read at dac.v_read = 0.1 V, .* cell.v_threshold = 0.2 V"):
+        hardware.validate("conv1", gated=True)
+    hardware.with_values(["dac.v_read=0.3"]).validate("conv1", gated=True)
+    hardware.with_values(["cell.v_threshold=0.05"]).validate("conv1", gated=True)
+
+
+def test_cells__of_the_literature_have_their_own_keys(chip_file):
+    hardware = load_hardware(chip_file('[cell]\npreset = "vteam"\nr_on = 1e4\nr_off = 1e6\n'))
+    assert hardware.cell == dataclasses.replace(PRESETS["vteam"](), r_on=1e4, r_off=1e6)
+    with pytest.raises(ParameterError, match=r"unknown key 'cell\.gap'; nearest valid: cell\.gap_1"):
+        load_hardware(chip_file('[cell]\npreset = "stanford_pku"\ngap = 1e-9\n'))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_idealised__keeps_the_window_and_multiplies_exactly(preset):
+    cell = PRESETS[preset]()
+    ideal = dataclasses.replace(Hardware(), cell=cell).idealised()
+    assert (ideal.cell.g_min, ideal.cell.g_max) == pytest.approx((cell.g_min, cell.g_max), rel=1e-12)
+    gain = ideal.cell.gain_high
+    assert ideal.cell.terminal_conductance(cell.g_max, gain, 0.3) == pytest.approx(gain * cell.g_max, rel=1e-12)
+    assert ideal.cell.gated == cell.gated
+
+
+def test_wires__have_the_temperature_of_the_cells():
+    usual = Hardware()
+    assert usual.wires_in_use is usual.wires
+    warm = Hardware().with_values(["cell.temperature=340.0"])
+    assert warm.wires_in_use.r_row == pytest.approx(1.06 * 1.18, rel=1e-12)
+    assert warm.wires_in_use.r_driver == 100.0
+    assert dataclasses.replace(Hardware(), cell=Resistor()).temperature == 300.0
+    cold = warm.with_values(["spread.wire_temperature_coefficient=0.0"])
+    assert cold.wires_in_use is cold.wires

@@ -515,11 +515,14 @@ def test_deviations__each_alone_moves_the_logits(rng):
         "gate_dac": dataclasses.replace(ideal, gate_dac=full.gate_dac),
         "thermal": dataclasses.replace(ideal, noise=ReadNoise(flicker=False)),
         "flicker": dataclasses.replace(ideal, noise=ReadNoise(thermal_shot=False)),
+        "telegraph": dataclasses.replace(ideal, noise=ReadNoise(thermal_shot=False, flicker=False, telegraph=True)),
+        "unverified": dataclasses.replace(ideal, spread=Spread(verified=False)),
         **{
             each.name: dataclasses.replace(
                 ideal, spread=dataclasses.replace(none, **{each.name: max(getattr(full.spread, each.name), 0.03)})
             )
             for each in dataclasses.fields(Spread)
+            if each.name not in {"verified", "wire_temperature_coefficient"}  # no deviations of their own
         },
     }
     for name, hardware in cases.items():
