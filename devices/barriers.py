@@ -1,6 +1,6 @@
 """The sinh barrier in series with a resistance, many cells at once: loops without branches, for vector registers.
 
-Source: docs/equations/cells.md eq. 7 and 7a.
+Source: docs/equations/cells.md eq. 7.
 """
 
 import math

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from devices import AdaptiveMemristor, OhmicLaw, ParameterError, cell_current, laws
+from devices import AdaptiveMemristor, OhmicLaw, ParameterError, barriers, cell_current, laws
 from devices.jit import kernel
 from devices.presets import adaptive_2d, ideal_adaptive
 
@@ -203,3 +203,62 @@ def test_python_mode__gives_the_same_numbers():
         cell.evolve(0.2, 0.6, 1.0, 1e-4),
     ]
     assert np.allclose([float(x) for x in run.stdout.strip("[]\n").split(",")], compiled, rtol=1e-13)
+
+
+@kernel
+def grown(u):
+    out = np.empty_like(u)
+    for i in range(u.size):
+        out[i] = barriers.growth(u[i])
+    return out
+
+
+def test_growth__is_expm1(rng):
+    u = np.concatenate((10.0 ** rng.uniform(-300.0, 0.0, 500), rng.uniform(-0.3, 3.0, 2000), np.linspace(0, 700, 5000)))
+    np.testing.assert_allclose(grown(u), np.expm1(u), rtol=3 * np.finfo(float).eps)  # 1 ours, up to 1 of each library
+
+
+def test_barrier_block__root_over_many_decades(rng):
+    """The block's residual, relative to s, is rounding; sinh and cosh are those of the root."""
+    s, a = 10.0 ** rng.uniform(-12.0, 2.7, 4096), 10.0 ** rng.uniform(-20.0, 20.0, 4096)
+    s[:3], a[1:5] = 0.0, 0.0
+    u, sinh, cosh = (np.empty(4096) for _ in range(3))
+    assert barriers.barrier_block(a, s, u, sinh, cosh)
+    assert (u >= 0.0).all()
+    np.testing.assert_allclose(u + a * sinh, s, rtol=1e-15)
+    np.testing.assert_allclose(sinh, np.sinh(u), rtol=3e-14)  # u to 600: rounding of u counts u times
+    np.testing.assert_allclose(cosh, np.cosh(u), rtol=3e-14)
+
+
+@every_law
+@pytest.mark.parametrize("widest", [0.2, 2.0, 30.0, 1e3])
+def test_currents__of_arrays_are_those_of_single_cells(law, widest, rng):
+    """Blocks of all kinds, a last one that is not full, cells without filament, inputs that overflow alone."""
+    count = 3 * laws.BLOCK + 5
+    g, gain, v = 10.0 ** rng.uniform(-8.0, -3.0, count), rng.uniform(0.01, 1.0, count), rng.uniform(-1.0, 1.0, count)
+    v[laws.BLOCK :] *= widest
+    g[::7], v[::11] = 0.0, 0.0
+    found, expected = laws.currents(law, g, gain, v), (np.empty(count), np.empty(count))
+    with np.errstate(over="ignore", invalid="ignore"):
+        laws.one_by_one(law, g, gain, v, *expected)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=4e-15)
+
+
+def test_currents__no_number_stays_with_its_cell():
+    v = np.array([0.1, math.nan, -3.0, math.inf, 1.0])
+    flat = np.full(5, 1e-5), np.ones(5)
+    current, slope = laws.currents(LAW, *flat, v)
+    assert np.isnan(current[1])
+    for i in (0, 2, 4):
+        assert (current[i], slope[i]) == pytest.approx(laws.gated_current(LAW, 1e-5, 1.0, v[i]), rel=4e-15)
+
+
+def test_fill_currents__in_python_and_for_laws_without_an_array_kernel():
+    law, v = CubicLaw(0.5), np.array([0.1, 0.3])
+    current, slope = np.empty(2), np.empty(2)
+    laws.fill_currents(law, np.full(2, 1e-5), np.ones(2), v, current, slope)
+    expected = [laws.gated_current(law, 1e-5, 1.0, each) for each in v]
+    np.testing.assert_allclose(np.transpose((current, slope)), expected, rtol=1e-15)
+    with pytest.raises(ParameterError, match="law must be one of"):
+        laws.fill_currents((1, 2), v, v, v, current, slope)
