@@ -31,6 +31,7 @@ SLOPE_STEP = 1e-5  # of central differences in the fit's coordinates: error 1e-1
 NOISE_ROUNDS = 8  # of fit and noise in turn; three are usual
 NOISE_SETTLED = 0.01  # change of the noise that ends them
 LARGEST_SCATTER = 0.5  # relative noise above which the law does not describe the curves, ours
+LOOP = 2.0  # ratio of currents at one voltage, in half of the repeated points, from which on a sweep has written, ours
 PATTERN = 0.5  # correlation of neighbouring residuals above which they follow a pattern, ours
 
 
@@ -274,7 +275,30 @@ def _used(curves: Curves, v_limit: float | None) -> Curves:
         )
     if not np.any(used.current):
         raise ParameterError(f"{used.source}: every current is 0 A")
+    _refuse_loops(used)
     return used
+
+
+def _refuse_loops(curves: Curves) -> None:
+    """Raise ParameterError if one filament carries very different currents at the same voltages: it was written."""
+    points = np.stack([curves.state, curves.v_gate, np.round(curves.v, 6)])  # the same voltage to 1 uV
+    groups, of = np.unique(points, axis=1, return_inverse=True)
+    low, high = np.full(groups.shape[1], np.inf), np.zeros(groups.shape[1])
+    size = np.abs(curves.current)
+    np.minimum.at(low, of.reshape(-1), size)
+    np.maximum.at(high, of.reshape(-1), size)
+    again = np.bincount(of.reshape(-1)) > 1
+    if not again.any():
+        return
+    ratio = high[again] / np.maximum(low[again], 1e-30)
+    if float(np.median(ratio)) > LOOP:
+        worst = int(np.argmax(ratio))
+        state, v_gate, v = groups[:, again][:, worst]
+        raise ParameterError(
+            f"{curves.source} does not determine filament {state:.0f}: at {v:g} V and gate {v_gate:g} V its current is "
+            f"{low[again][worst]:.3g} and {high[again][worst]:.3g} A, so the sweep writes; give each branch a number "
+            "of its own in a column 'state' and leave out voltages that write (SET and RESET are not fitted)"
+        )
 
 
 def _free(curves: Curves, held: Mapping[str, float], base: AdaptiveMemristor) -> list[str]:

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from devices import AdaptiveMemristor, ParameterError
 from devices.curves import Curves, simulate_curves
 from devices.fitting import FITTED, GATE, READ, _noise, fit_cell
+from devices.summary import ramp
 
 CELL = AdaptiveMemristor(
     g_min=0.8e-6, g_max=30e-6, v_0=0.31, r_series=1800.0, g_leak=2e-9, v_dirac=0.35, n_0=3e15, gain_min=0.02,
@@ -242,6 +243,25 @@ def test_fit_cell__refuses_curves_that_are_no_cell_s(rng):
     mirrored = Curves(curves.v, curves.current, -curves.v_gate, curves.sweep, curves.state)
     with pytest.raises(ParameterError, match=r"misses curves by \d+% of the current|does not determine"):
         fit_cell(mirrored, KNOWN)
+
+
+def test_fit_cell__refuses_a_switching_loop_and_fits_its_branches(rng):
+    """A loop of 1 V/s that sets and resets; with its low-voltage branches labelled it is two filaments."""
+    cell = AdaptiveMemristor(gain_min=1.0, g_leak=0.0, r_series=0.0, beta=0.0)
+    v = np.round(np.concatenate([np.linspace(0, 0.6, 61), np.linspace(0.59, -0.5, 110), np.linspace(-0.49, 0, 50)]), 3)
+    states = ramp(cell, v, 0.0, 0.0)
+    current = cell.current(states, 0.0, v)[0] * (1.0 + 0.01 * rng.standard_normal(v.size))
+    zero = np.zeros(v.size)
+    loop = Curves(v, current, zero, zero, zero, time=np.arange(v.size) * 0.01)
+    held = {"gain_min": 1.0, "g_leak": 0.0, "r_series": 0.0}
+    with pytest.raises(ParameterError, match=r"so the sweep writes; .* column 'state' .*SET and RESET are not fitted"):
+        fit_cell(loop, held)
+    branch = (states > 0.5).astype(int)
+    quiet = (states < 0.01) | (states > 0.97)
+    fit = fit_cell(Curves(v, current, zero, zero, branch).where(quiet), held, v_limit=0.25)
+    assert fit["g_min"].value == pytest.approx(0.5e-6, rel=0.05, abs=0)  # states of the branches are not quite 0 and 1
+    assert fit["g_max"].value == pytest.approx(50e-6, rel=0.15, abs=0)
+    assert fit["v_0"].value == pytest.approx(0.25, rel=0.1)
 
 
 def test_fields__every_one_has_bounds_and_advice():
