@@ -88,6 +88,15 @@ def test_voltages_at_both_terminals__are_the_twins(solver, circuit):
 
 
 @every
+@pytest.mark.parametrize("r_sense", [0.0, 10.0, 1e5])
+def test_column_at_a_voltage__by_hand(solver, r_sense):
+    """Two cells of 1 kΩ side by side, 0.6 V between sources and the column's end, whichever conducts less."""
+    solution = solver(np.full((2, 1), 1e-3), np.ones((1, 2)), Wires(0, 0, 0, r_sense), v_sense=0.4)
+    np.testing.assert_allclose(solution.currents, [[0.6 / (500.0 + r_sense)]], rtol=1e-12)
+    np.testing.assert_allclose(solution.power, 0.6 * solution.currents[0], rtol=1e-12)
+
+
+@every
 def test_sense_voltages__one_value_one_line_or_one_per_input_are_the_same(rng, solver):
     g, v, wires = sane(rng)
     once = solver(g, v, wires, v_sense=0.3)
