@@ -46,8 +46,8 @@ def test_state__undoes_filament(cell, w):
 
 
 def test_filament__window_ends_and_the_middle():
-    assert np.allclose(CELL.filament([0.0, 0.5, 1.0]), [0.5e-6, 5e-6, 50e-6], rtol=1e-14)  # geometric
-    assert np.allclose(Resistor().filament([0.0, 0.5, 1.0]), [0.5e-6, 25.25e-6, 50e-6], rtol=1e-14)  # linear
+    assert np.allclose(CELL.filament([0.0, 0.5, 1.0]), [0.5e-6, 5e-6, 50e-6], rtol=1e-14, atol=0)  # geometric
+    assert np.allclose(Resistor().filament([0.0, 0.5, 1.0]), [0.5e-6, 25.25e-6, 50e-6], rtol=1e-14, atol=0)  # linear
 
 
 @every_cell
@@ -61,34 +61,34 @@ def test_state__outside_the_nominal_window_it_is_an_end(cell):
 )
 def test_filament_for__undoes_terminal_conductance(cell, log_g, gain, v):
     g = 10.0**log_g
-    assert cell.filament_for(cell.terminal_conductance(g, gain, v), gain, v) == pytest.approx(g, rel=1e-12)
+    assert cell.filament_for(cell.terminal_conductance(g, gain, v), gain, v) == pytest.approx(g, rel=1e-12, abs=0)
 
 
 def test_terminal_conductance__hand_figures():
-    assert ideal_adaptive().terminal_conductance(2e-5, 0.25, 0.1) == pytest.approx(5e-6, rel=1e-15)
-    assert two_terminal().conductance(1.0, 3.0) == pytest.approx(1.0 / (1.0 / 50e-6 + 1e3) + 1e-9, rel=1e-14)
+    assert ideal_adaptive().terminal_conductance(2e-5, 0.25, 0.1) == pytest.approx(5e-6, rel=1e-15, abs=0)
+    assert two_terminal().conductance(1.0, 3.0) == pytest.approx(1.0 / (1.0 / 50e-6 + 1e3) + 1e-9, rel=1e-14, abs=0)
     assert resistor().terminal_conductance(2e-5, 0.25, 0.1) == 2e-5
 
 
 def test_conductance__is_current_over_voltage():
     w, v = np.linspace(0, 1, 5)[:, None], np.array([-0.2, 0.05, 0.1, 0.6])
     current, slope = CELL.current(w, 1.5, v)
-    assert np.allclose(CELL.conductance(w, 1.5, v), current / v, rtol=1e-14)
-    assert np.allclose(CELL.conductance(w, 1.5), CELL.current(w, 1.5, 0.0)[1], rtol=1e-14)
+    assert np.allclose(CELL.conductance(w, 1.5, v), current / v, rtol=1e-14, atol=0)
+    assert np.allclose(CELL.conductance(w, 1.5), CELL.current(w, 1.5, 0.0)[1], rtol=1e-14, atol=0)
     assert current.shape == slope.shape == (5, 4)
 
 
 def test_conductance__the_gate_multiplies_an_ideal_cell():
     cell = ideal_adaptive()
     w, v_gate = np.linspace(0, 1, 4)[:, None], np.linspace(-2, 4, 5)
-    assert np.allclose(cell.conductance(w, v_gate, 0.1), cell.filament(w) * cell.gate_gain(v_gate), rtol=1e-14)
+    assert np.allclose(cell.conductance(w, v_gate, 0.1), cell.filament(w) * cell.gate_gain(v_gate), rtol=1e-14, atol=0)
 
 
 def test_conductance__series_resistance_breaks_the_product_downwards():
     open_gate = CELL.terminal_conductance(50e-6, 1.0, 0.0) / 50e-6
     closed = CELL.terminal_conductance(50e-6, 0.01, 0.0) / 0.5e-6
-    assert open_gate == pytest.approx(1 / 1.05 + 1e-9 / 50e-6, rel=1e-12)
-    assert closed == pytest.approx(1 / 1.0005 + 1e-9 / 0.5e-6, rel=1e-12)
+    assert open_gate == pytest.approx(1 / 1.05 + 1e-9 / 50e-6, rel=1e-12, abs=0)
+    assert closed == pytest.approx(1 / 1.0005 + 1e-9 / 0.5e-6, rel=1e-12, abs=0)
 
 
 def test_two_terminal__the_gate_does_nothing():
@@ -102,8 +102,8 @@ def test_two_terminal__the_gate_does_nothing():
 def test_resistor__currents_and_refusals():
     cell = Resistor(1e-6, 1e-5)
     current, slope = cell.current([0.0, 1.0], 0.0, [[0.1], [-0.2]])
-    assert np.allclose(current, [[1e-7, 1e-6], [-2e-7, -2e-6]], rtol=1e-14)
-    assert np.allclose(slope, [[1e-6, 1e-5]] * 2, rtol=1e-14)
+    assert np.allclose(current, [[1e-7, 1e-6], [-2e-7, -2e-6]], rtol=1e-14, atol=0)
+    assert np.allclose(slope, [[1e-6, 1e-5]] * 2, rtol=1e-14, atol=0)
     assert cell.gate_gain([0.0, 3.0]).tolist() == [1.0, 1.0]
     for call in (cell.gate_voltage, cell.fermi_energy):
         with pytest.raises(ParameterError, match=r"must be left alone for a cell without a gate, got 0.5 for Resistor"):
@@ -141,8 +141,10 @@ def test_arguments__are_never_changed(cell):
 def test_arguments__strides_and_order_do_not_matter():
     g = np.asfortranarray(np.linspace(1e-6, 5e-5, 12).reshape(3, 4))
     expected = [[CELL.terminal_conductance(x, 0.5, 0.1) for x in row] for row in g]
-    assert np.allclose(CELL.terminal_conductance(g, 0.5, 0.1), expected, rtol=1e-15)
-    assert np.allclose(CELL.terminal_conductance(g[::-1, ::2], 0.5, 0.1), np.array(expected)[::-1, ::2], rtol=1e-15)
+    assert np.allclose(CELL.terminal_conductance(g, 0.5, 0.1), expected, rtol=1e-15, atol=0)
+    assert np.allclose(
+        CELL.terminal_conductance(g[::-1, ::2], 0.5, 0.1), np.array(expected)[::-1, ::2], rtol=1e-15, atol=0
+    )
 
 
 @pytest.mark.parametrize(

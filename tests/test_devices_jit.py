@@ -58,6 +58,11 @@ def run(checkout, script=SCRIPT, **variables):
     return json.loads(done.stdout)
 
 
+def amperes(value):
+    """Equal up to rounding; approx alone would allow 1e-12 A, much of a microampere's last digits."""
+    return pytest.approx(value, rel=1e-14, abs=0)
+
+
 def edit(path, old, new):
     """Replace a text that must be there."""
     text = path.read_text(encoding="utf-8")
@@ -67,12 +72,12 @@ def edit(path, old, new):
 
 def test_cache__an_edited_law_or_constant_is_never_ignored(checkout):
     first = run(checkout)
-    assert first == [pytest.approx(5e-6), 0, 1]
+    assert first == [amperes(5e-6), 0, 1]
     assert run(checkout) == [first[0], 1, 0]  # unedited: a hit
     edit(checkout / "devices" / "laws.py", "    return g * v, g\n", "    return 10.0 * g * v, g\n")
-    assert run(checkout) == [pytest.approx(5e-5), 0, 1]  # a law in another file, another package
+    assert run(checkout) == [amperes(5e-5), 0, 1]  # a law in another file, another package
     (checkout / "crossbar" / "scale.py").write_text("SCALE = 3.0\n")
-    assert run(checkout) == [pytest.approx(1.5e-4), 0, 1]  # a file without kernels that a kernel file imports
+    assert run(checkout) == [amperes(1.5e-4), 0, 1]  # a file without kernels that a kernel file imports
     edit(checkout / "devices" / "laws.py", "    return 10.0 * g * v, g\n", "    return g * v, g\n")
     (checkout / "crossbar" / "scale.py").write_text("SCALE = 1.0\n")
     assert run(checkout) == [first[0], 1, 0]  # back again: the first cache is still there
@@ -107,7 +112,7 @@ print(json.dumps([
 
 def test_cache__without_a_writable_place_kernels_work_uncached(checkout):
     (checkout / "file").touch()
-    assert run(checkout, NUMBA_CACHE_DIR=str(checkout / "file" / "below")) == [pytest.approx(5e-6), 0, 1]
+    assert run(checkout, NUMBA_CACHE_DIR=str(checkout / "file" / "below")) == [amperes(5e-6), 0, 1]
     assert not list(checkout.rglob("*.nbi"))
 
 

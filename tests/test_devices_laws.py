@@ -36,20 +36,20 @@ volts = st.floats(-1.5, 1.5)
 def test_gated_current__bare_barrier_is_a_sinh():
     law = LAW._replace(r_series=0.0, g_leak=0.0)
     current, slope = laws.gated_current(law, 1e-5, 0.5, 0.3)
-    assert current == pytest.approx(0.5e-5 * 0.25 * math.sinh(1.2), rel=1e-14)
-    assert slope == pytest.approx(0.5e-5 * math.cosh(1.2), rel=1e-14)
+    assert current == pytest.approx(0.5e-5 * 0.25 * math.sinh(1.2), rel=1e-14, abs=0)
+    assert slope == pytest.approx(0.5e-5 * math.cosh(1.2), rel=1e-14, abs=0)
 
 
 def test_gated_current__without_curvature_it_is_three_resistors():
     current, slope = laws.gated_current(LAWS["straight"], 1e-5, 0.5, 0.3)
     conductance = 1.0 / (1.0 / 0.5e-5 + 1e3) + 1e-9
-    assert current == pytest.approx(0.3 * conductance, rel=1e-14)
-    assert slope == pytest.approx(conductance, rel=1e-14)
+    assert current == pytest.approx(0.3 * conductance, rel=1e-14, abs=0)
+    assert slope == pytest.approx(conductance, rel=1e-14, abs=0)
 
 
 def test_gated_current__a_huge_curvature_voltage_tends_to_the_straight_line():
     near = laws.gated_current(LAW._replace(v_0=1e4), 1e-5, 0.5, 0.3)
-    assert near == pytest.approx(laws.gated_current(LAWS["straight"], 1e-5, 0.5, 0.3), rel=1e-9)
+    assert near == pytest.approx(laws.gated_current(LAWS["straight"], 1e-5, 0.5, 0.3), rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize(("v", "error"), [(0.1, 0.027), (0.2, 0.11)])
@@ -81,7 +81,7 @@ def test_gated_current__slope_is_the_derivative(law, g, gain, v):
     derivative = (8 * (ahead - behind) - (twice[0] - twice[1])) / (
         12 * h
     )  # error h^4: 1e-13 of the slope, here rounding
-    assert slope == pytest.approx(derivative, rel=1e-8)
+    assert slope == pytest.approx(derivative, rel=1e-8, abs=0)
 
 
 @every_law
@@ -98,19 +98,19 @@ def test_gated_current__odd_passive_and_rising(law, g, gain, v):
 @every_law
 def test_gated_current__nothing_at_zero_volt_or_without_filament(law):
     assert laws.gated_current(law, 1e-5, 0.5, 0.0)[0] == 0.0
-    assert laws.gated_current(law, 0.0, 0.5, 0.2) == pytest.approx((law.g_leak * 0.2, law.g_leak))
+    assert laws.gated_current(law, 0.0, 0.5, 0.2) == pytest.approx((law.g_leak * 0.2, law.g_leak), rel=1e-14, abs=0)
 
 
 @given(log_a=st.floats(-12, 12), log_s=st.floats(-6, 3))
 def test_barrier_voltage__root_over_twenty_decades(log_a, log_s):
     a, s = 10.0**log_a, 10.0**log_s
     root = brentq(lambda u: (u - s) + a * math.sinh(u), 0.0, min(s, math.asinh(s / a) * 1.001), xtol=1e-300, rtol=1e-15)
-    assert laws.barrier_voltage(1.0, a, 1.0, s) == pytest.approx(root, rel=4e-15)
+    assert laws.barrier_voltage(1.0, a, 1.0, s) == pytest.approx(root, rel=4e-15, abs=0)
 
 
 def test_barrier_voltage__both_branches_meet():
     below, above = (laws.barrier_voltage(0.25, 1e3, 5e-5, 0.25 * (1 + d)) for d in (-1e-15, 1e-15))
-    assert below == pytest.approx(above, rel=1e-14)
+    assert below == pytest.approx(above, rel=1e-14, abs=0)
 
 
 def test_small_sinh__is_sinh():
@@ -125,8 +125,8 @@ def test_cell_current__is_the_gated_current_at_the_gate_voltage_s_gain():
 
 
 def test_ohmic_law__by_hand():
-    assert cell_current(OhmicLaw(), 2e-6, 0.3, 7.0) == pytest.approx((6e-7, 2e-6))
-    assert cell_current(OhmicLaw(g_leak=1e-6), 2e-6, 0.3, 7.0) == pytest.approx((9e-7, 3e-6))
+    assert cell_current(OhmicLaw(), 2e-6, 0.3, 7.0) == pytest.approx((6e-7, 2e-6), rel=1e-14, abs=0)
+    assert cell_current(OhmicLaw(g_leak=1e-6), 2e-6, 0.3, 7.0) == pytest.approx((9e-7, 3e-6), rel=1e-14, abs=0)
 
 
 @kernel
@@ -164,7 +164,7 @@ laws.register(CubicLaw, cubic_gain, cubic_current)
 def test_dispatch__one_solver_takes_every_law_by_type(law):
     g, v, v_gate = np.array([1e-6, 1e-5]), np.array([0.1, 0.3]), np.array([1.0, 2.0])
     expected = np.sum([cell_current(law, *row) for row in zip(g, v, v_gate, strict=True)], axis=0)
-    assert summed(law, g, v, v_gate) == pytest.approx(tuple(expected), rel=1e-14)
+    assert summed(law, g, v, v_gate) == pytest.approx(tuple(expected), rel=1e-14, abs=0)
 
 
 def test_dispatch__an_unknown_law_is_named():
@@ -176,14 +176,14 @@ def test_adaptive_secants__equal_current_over_voltage():
     v = np.array([-2.0, -0.25, -0.1, 1e-9, 0.1, 0.25, 0.26, 1.0])
     flat = np.full_like(v, 3e-5), np.full_like(v, 0.7), v
     currents, _ = laws.currents(LAW, *flat)
-    assert np.allclose(laws.adaptive_secants(LAW, *flat), currents / v, rtol=1e-14)
+    assert np.allclose(laws.adaptive_secants(LAW, *flat), currents / v, rtol=1e-14, atol=0)
 
 
 def test_adaptive_secants__at_zero_volt_they_are_the_slope():
     zero = np.zeros(1)
     for law in LAWS.values():
         slope = laws.gated_current(law, 3e-5, 0.7, 0.0)[1]
-        assert laws.adaptive_secants(law, zero + 3e-5, zero + 0.7, zero)[0] == pytest.approx(slope, rel=1e-15)
+        assert laws.adaptive_secants(law, zero + 3e-5, zero + 0.7, zero)[0] == pytest.approx(slope, rel=1e-15, abs=0)
 
 
 def test_python_mode__gives_the_same_numbers():
@@ -202,7 +202,7 @@ def test_python_mode__gives_the_same_numbers():
         cell.gate_voltage(0.3),
         cell.evolve(0.2, 0.6, 1.0, 1e-4),
     ]
-    assert np.allclose([float(x) for x in run.stdout.strip("[]\n").split(",")], compiled, rtol=1e-13)
+    assert np.allclose([float(x) for x in run.stdout.strip("[]\n").split(",")], compiled, rtol=1e-13, atol=0)
 
 
 @kernel
@@ -225,9 +225,9 @@ def test_barrier_block__root_over_many_decades(rng):
     u, sinh, cosh = (np.empty(4096) for _ in range(3))
     assert barriers.barrier_block(a, s, u, sinh, cosh)
     assert (u >= 0.0).all()
-    np.testing.assert_allclose(u + a * sinh, s, rtol=1e-15)
-    np.testing.assert_allclose(sinh, np.sinh(u), rtol=3e-14)  # u to 600: rounding of u counts u times
-    np.testing.assert_allclose(cosh, np.cosh(u), rtol=3e-14)
+    np.testing.assert_allclose(u + a * sinh, s, rtol=1e-15, atol=0)
+    np.testing.assert_allclose(sinh, np.sinh(u), rtol=3e-14, atol=0)  # u to 600: rounding of u counts u times
+    np.testing.assert_allclose(cosh, np.cosh(u), rtol=3e-14, atol=0)
 
 
 @every_law
@@ -242,7 +242,7 @@ def test_currents__of_arrays_are_those_of_single_cells(law, widest, rng):
     with np.errstate(over="ignore", invalid="ignore"):
         laws.one_by_one(law, g, gain, v, *expected)
     for mine, theirs in zip(found, expected, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=4e-15)
+        np.testing.assert_allclose(mine, theirs, rtol=4e-15, atol=0)
 
 
 def test_currents__no_number_stays_with_its_cell():
@@ -259,6 +259,6 @@ def test_fill_currents__in_python_and_for_laws_without_an_array_kernel():
     current, slope = np.empty(2), np.empty(2)
     laws.fill_currents(law, np.full(2, 1e-5), np.ones(2), v, current, slope)
     expected = [laws.gated_current(law, 1e-5, 1.0, each) for each in v]
-    np.testing.assert_allclose(np.transpose((current, slope)), expected, rtol=1e-15)
+    np.testing.assert_allclose(np.transpose((current, slope)), expected, rtol=1e-15, atol=0)
     with pytest.raises(ParameterError, match="law must be one of"):
         laws.fill_currents((1, 2), v, v, v, current, slope)
