@@ -116,6 +116,28 @@ class Circuit:
         constants[constants < INSTANT * constants[-1]] = 0.0
         return constants * farads, shapes
 
+    def moments(self, v: FloatArray, orders: int) -> FloatArray:
+        """Return the integrals (orders, b, nodes) of t^(k-1) e(t) / (k-1)!, k from 1, with sign as `step` has currents.
+
+        v: (b, known) [V].  e(t) is what is missing of the current that leaves each node after a step; the pulses of
+        capacitors that end on held nodes count, as -C·v at k = 1.
+        Raises what `modes` raises.
+        Source: docs/equations/settling.md eq. 2 and 16, integrated mode by mode.
+        """
+        constants, shapes = self.modes()
+        held, moments = self._held(v), []
+        final = _solve(self.conductors, held.astype(Wide), self.free).astype(np.float64)
+        stored = shapes.T @ self.conductors.matrix(self.free) @ final[self.free]
+        pushed = shapes.T @ self.capacitors.leaving(held.astype(Wide))[self.free].astype(np.float64)
+        before = final
+        for k in range(1, orders + 1):
+            now = np.zeros_like(final)
+            now[self.free] = shapes @ (constants[:, None] ** k * stored + constants[:, None] ** (k - 1) * pushed)
+            at_nodes = self.conductors.leaving(now.astype(Wide)) - self.capacitors.leaving(before.astype(Wide))
+            moments.append(at_nodes.astype(np.float64)[self.node].T)
+            before = now
+        return np.stack(moments)
+
     def step(self, v: FloatArray, times: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return voltages [V] of all nodes and what leaves each [A] after the known voltages step from 0 to v.
 

@@ -3,10 +3,11 @@
 m = rows, n = columns, b = batch
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from crossbar import linear
 from crossbar.lines import Lines, _hold, _inject, _into_rows, clear_held, solve_injected, sweep
@@ -14,7 +15,7 @@ from crossbar.wires import Wires
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError, ParameterError
-from devices.jit import kernel
+from devices.jit import kernel, threads
 
 __all__ = ["Injected", "dc_voltages", "inject"]
 
@@ -43,8 +44,7 @@ def inject(g: FloatArray, wires: Wires, into_rows: FloatArray, into_columns: Flo
     into_rows = checks.array("into_rows", into_rows, shape=(None, *g.shape))
     into_columns = checks.array("into_columns", into_columns, shape=into_rows.shape)
     v_rows, v_columns = np.empty_like(into_rows), np.empty_like(into_rows)
-    steps = np.zeros(len(into_rows), dtype=np.int64)
-    _solve_all(g, rows, columns, into_rows, into_columns, linear.MOST_STEPS, v_rows, v_columns, steps)
+    steps = _solve(g, rows, columns, np.zeros(into_rows.shape[:2]), into_rows, into_columns, v_rows, v_columns)
     if np.any(steps >= linear.MOST_STEPS):
         raise ConvergenceError(
             f"{np.count_nonzero(steps >= linear.MOST_STEPS)} of {len(steps)} injections unsolved after "
@@ -66,9 +66,28 @@ def dc_voltages(g: FloatArray, v: FloatArray, wires: Wires) -> tuple[FloatArray,
     """
     solved = linear.solve(g, v, wires)
     g, rows, columns = _lines(g, wires)
-    v = checks.array("v", v)
-    _sweep_sources(g, rows, columns, v, solved.v_rows, solved.v_columns)
+    none = np.zeros((0, *g.shape))
+    _solve(g, rows, columns, checks.array("v", v), none, none, solved.v_rows, solved.v_columns)
     return solved.currents, solved.v_rows, solved.v_columns
+
+
+def _solve(
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, into_rows: FloatArray, into_columns: FloatArray,
+    v_rows: FloatArray, v_columns: FloatArray,
+) -> IntArray:  # fmt: skip
+    """Share the inputs among plain threads, as kernels release the interpreter's lock; returns the steps (b,)."""
+    steps = np.zeros(len(v), dtype=np.int64)
+
+    def part(each: slice) -> None:
+        _solve_all(
+            g, rows, columns, v[each], into_rows[each], into_columns[each], linear.MOST_STEPS, v_rows[each],
+            v_columns[each], steps[each],
+        )  # fmt: skip
+
+    bounds = np.linspace(0, len(v), min(len(v), threads()) + 1).astype(int).tolist()
+    with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
+        list(pool.map(part, [slice(*pair) for pair in pairwise(bounds)]))
+    return steps
 
 
 def _lines(g: FloatArray, wires: Wires) -> tuple[FloatArray, Lines, Lines]:
@@ -79,19 +98,6 @@ def _lines(g: FloatArray, wires: Wires) -> tuple[FloatArray, Lines, Lines]:
         raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     rows = linear.factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
     return g, rows, linear.factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
-
-
-@kernel
-def _gather(values: FloatArray, out: FloatArray, turned: bool) -> None:
-    """Bring values (m, n) into the order of lines (q, k); where a line is one node, they are added up."""
-    m, n = values.shape
-    out[:] = 0.0
-    for i in range(m):
-        for j in range(n):
-            if turned:
-                out[j if len(out) > 1 else 0, i] += values[i, j]
-            else:
-                out[i if len(out) > 1 else 0, j] += values[i, j]
 
 
 @kernel
@@ -127,41 +133,32 @@ def _sweeps(
 
 
 @kernel
-def _scatter(r: FloatArray, c: FloatArray, v_rows: FloatArray, v_columns: FloatArray) -> None:
-    """Bring line voltages back to fields (m, n)."""
-    for i in range(v_rows.shape[0]):
-        for j in range(v_rows.shape[1]):
-            v_rows[i, j] = r[j if len(r) > 1 else 0, i]
-            v_columns[i, j] = c[i if len(c) > 1 else 0, j]
-
-
-@kernel(parallel=True)
 def _solve_all(
-    g: FloatArray, rows: Lines, columns: Lines, into_rows: FloatArray, into_columns: FloatArray, most_steps: int,
-    v_rows: FloatArray, v_columns: FloatArray, steps: IntArray,
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, into_rows: FloatArray, into_columns: FloatArray,
+    most_steps: int, v_rows: FloatArray, v_columns: FloatArray, steps: IntArray,
 ) -> None:  # fmt: skip
-    """Solve injections (b, m, n) one by one; fills voltages (b, m, n) [V] and steps (b,)."""
-    m, n = g.shape
-    for k in prange(len(into_rows)):
-        r, c = np.empty((len(rows.inverse), m)), np.empty((len(columns.inverse), n))
-        in_rows, in_columns = np.empty_like(r), np.empty_like(c)
-        _gather(into_rows[k], in_rows, True)
-        _gather(into_columns[k], in_columns, False)
-        steps[k] = solve_injected(g, rows, columns, in_rows, in_columns, RELATIVE, most_steps, r, c)
-        _sweeps(g, rows, columns, np.zeros(m), in_rows, in_columns, r, c)
-        _scatter(r, c, v_rows[k], v_columns[k])
+    """Solve terminals v (b, m) [V] and injections (b, m, n) [A] one by one; fills voltages (b, m, n) and steps (b,).
 
-
-@kernel(parallel=True)
-def _sweep_sources(
-    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, v_rows: FloatArray, v_columns: FloatArray
-) -> None:
-    """Sweep solved inputs v (b, m) on, in place."""
+    With no injections, (0, m, n), the column voltages are those of a solution already and only swept on.
+    """
     m, n = g.shape
-    for k in prange(len(v)):
-        r, c = np.empty((len(rows.inverse), m)), np.empty((len(columns.inverse), n))
+    r, c = np.empty((len(rows.inverse), m)), np.empty((len(columns.inverse), n))
+    in_rows, in_columns = np.zeros_like(r), np.zeros_like(c)
+    for k in range(len(v)):
+        if len(into_rows) > 0:
+            in_rows[:] = 0.0
+            in_columns[:] = 0.0
+            for i in range(m):
+                for j in range(n):
+                    in_rows[j if len(r) > 1 else 0, i] += into_rows[k, i, j]
+                    in_columns[i if len(c) > 1 else 0, j] += into_columns[k, i, j]
+            steps[k] = solve_injected(g, rows, columns, in_rows, in_columns, RELATIVE, most_steps, r, c)
+        else:
+            for i in range(m):
+                for j in range(n):
+                    c[i if len(c) > 1 else 0, j] = v_columns[k, i, j]
+        _sweeps(g, rows, columns, v[k], in_rows, in_columns, r, c)
         for i in range(m):
             for j in range(n):
-                c[i if len(c) > 1 else 0, j] = v_columns[k, i, j]
-        _sweeps(g, rows, columns, v[k], np.zeros_like(r), np.zeros_like(c), r, c)
-        _scatter(r, c, v_rows[k], v_columns[k])
+                v_rows[k, i, j] = r[j if len(r) > 1 else 0, i]
+                v_columns[k, i, j] = c[i if len(c) > 1 else 0, j]
