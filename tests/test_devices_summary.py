@@ -16,7 +16,7 @@ CELL = AdaptiveMemristor()
 
 
 def test_retention_time__is_the_fourth_power_law():
-    """w^4 = 1 - t / T1 at rest (docs/equations/cells.md, section 4); a tenth of the conductance is ln 0.9 / ln 100 in w."""
+    """w^4 = 1 - t / T1 at rest (docs/equations/cells.md, section 4); a tenth of the conductance is ln 0.9 / ln 100."""
     w = 1.0 + math.log(0.9) / math.log(CELL.g_max / CELL.g_min)
     assert retention_time(CELL) == pytest.approx(3e8 * (1.0 - w**4), rel=0.01)  # chord of a twentieth of a decade
     assert retention_time(AdaptiveMemristor(lifetime=math.inf)) == math.inf

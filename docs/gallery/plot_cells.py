@@ -1,26 +1,37 @@
-"""Reads of every preset.
+"""The current of every preset.
 
-Each panel is one ready cell: the current of five states at the open gate, as `crossgate device NAME` draws it.
-Ohmic, sinh-shaped and selected cells differ at a glance; so do their currents, from nanoamperes to milliamperes.
-The two with a selector carry nothing below the threshold of their silver switch.
+One panel per preset, current over voltage at five states from 0 (light) to 1 (dark) and, where the cell has a gate,
+with the gate open (lines) and closed (dashes).  Magnitudes on a logarithmic axis: a sinh bends upwards, and a selector
+is a notch about 0 V.
 """
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from devices.plots import plot_family
-from devices.presets import PRESETS
+from devices import PRESETS
 
 
 def main():
-    columns = 4
-    rows = -(-len(PRESETS) // columns)
-    figure = Figure(figsize=(13, 3.0 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    axes = figure.subplots(2, -(-len(PRESETS) // 2), sharex=True).ravel()
+    v = np.linspace(-0.6, 0.6, 241)
     for ax, (name, make) in zip(axes, PRESETS.items(), strict=False):
-        plot_family(make(), ax)
-        ax.set_title(name)
+        cell = make()
+        for w in np.linspace(0.0, 1.0, 5):
+            colour = colormaps["viridis_r"](0.1 + 0.9 * w)
+            for v_gate, style in ((cell.v_gate_max, "-"), (cell.v_gate_min, "--")):
+                if cell.gated or style == "-":
+                    current, _ = cell.current(w, v_gate, v)
+                    ax.plot(v, np.abs(current) + 1e-16, style, color=colour, linewidth=1.2 if style == "-" else 0.9)
+        ax.set_title(name, fontsize=9)
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=1e-15 if "selected" in name else 1e-11)
+        ax.spines[["top", "right"]].set_visible(False)
     for ax in axes[len(PRESETS) :]:
-        ax.set_visible(False)
+        ax.axis("off")
+    figure.supxlabel("cell voltage [V]")
+    figure.supylabel("current [A]")
     return figure
 
 
