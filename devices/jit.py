@@ -62,6 +62,7 @@ def kernel(
             finally:
                 _numba.CACHE_DIR = before
         if _numba.DISABLE_JIT or _cached_below(cached, directory):
+            _forgive_strangers(cached)
             return cached
         return numba.njit(**options)(function)  # type: ignore[no-any-return]
 
@@ -123,6 +124,26 @@ def _cached_below(function: Callable[..., Any], directory: Path) -> bool:
     """Tell whether a compiled function caches in our directory; elsewhere the source hash would not guard it."""
     stats = getattr(function, "stats", None)
     return stats is not None and Path(stats.cache_path).is_relative_to(directory)
+
+
+def _forgive_strangers(function: Callable[..., Any]) -> None:
+    """Let a cache that names types of another program, such as a user's own law, count as empty.
+
+    numba's index pickles the types of every compiled version together; a program that cannot import one of them could
+    not load any.
+    """
+    file = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    load = getattr(file, "_load_index", None)
+    if file is None or load is None:
+        return
+
+    def forgiving() -> Any:  # noqa: ANN401 - numba's own dictionary
+        try:
+            return load()
+        except (ImportError, AttributeError):
+            return {}
+
+    file._load_index = forgiving  # noqa: SLF001
 
 
 def _package_of(filename: str) -> str:

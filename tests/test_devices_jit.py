@@ -183,3 +183,33 @@ def test_prune__keeps_the_newest_and_the_recently_used(tmp_path):
     kept = {path.name for path in tmp_path.iterdir()}
     assert kept == {"devices-current", "devices-just-used", "crossbar-old", "devices-0", "devices-1"}
     jit._prune(tmp_path / "nowhere", "devices", tmp_path)  # never fails
+
+
+OWN_LAW = """
+from typing import NamedTuple
+from devices import laws
+from devices.jit import kernel
+
+class OwnLaw(NamedTuple):
+    g: float
+
+@kernel
+def own_gain(law, v_gate):
+    return 1.0
+
+@kernel
+def own_current(law, g_filament, gain, v):
+    return law.g * v, law.g
+
+laws.register(OwnLaw, own_gain, own_current)
+"""
+
+
+def test_kernel__a_law_of_another_program_in_the_cache_disturbs_nobody(checkout):
+    """numba pickles the types of all versions of a kernel together, and here one cannot be imported any more."""
+    (checkout / "own.py").write_text(OWN_LAW)
+    script = SCRIPT.replace("from devices.laws import OhmicLaw", "from own import OwnLaw as OhmicLaw")
+    assert run(checkout, script.replace("OhmicLaw()", "OhmicLaw(2.0)"))[0] == 1.0
+    (checkout / "own.py").unlink()
+    assert run(checkout)[0] == 0.5e-5
+    assert run(checkout)[1:] == [1, 0]  # and caching goes on
