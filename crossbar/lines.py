@@ -16,6 +16,7 @@ from devices.aliases import FloatArray, IntArray
 from devices.jit import kernel
 
 STRONG = 1.0  # [S] a shorted cell: here rounding in a cell outweighs what its lines carry (ours)
+ISOLATED = 1e4  # cells over the weakest end: here rounding in a cell outweighs what the end carries off (ours)
 POLISHES = 10  # ours; one or two are usual
 POLISHED = 1e-3  # relative error of each such correction (ours)
 
@@ -286,9 +287,22 @@ def solve_sources(
     _row_voltages(rows, g, c, v, r, work)
     if largest(left) > 100.0 * tolerance * scale:
         return -1
-    if largest(g) < STRONG:
+    strongest = largest(g)
+    weakest = min(_weakest_end(rows), _weakest_end(columns))
+    if strongest < STRONG and strongest < ISOLATED * weakest:
         return steps
     return _polish(g, rows, columns, v, u, 100.0 * tolerance * scale, most_steps, steps, r, c)
+
+
+@kernel
+def _weakest_end(lines: Lines) -> float:
+    """Smallest conductance of an end that is neither open nor fixed [S]; inf without any."""
+    weakest = np.inf
+    for line in range(len(lines.near)):
+        for end in (lines.near[line], lines.far[line]):
+            if end > 0.0:
+                weakest = min(weakest, end)
+    return weakest
 
 
 @kernel
@@ -296,13 +310,14 @@ def _polish(
     g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, u: FloatArray, enough: float, most_steps: int,
     steps: int, r: FloatArray, c: FloatArray,
 ) -> int:  # fmt: skip
-    """Correct `r` and `c` from what is left over at rows and columns alike, for cells much stronger than their lines.
+    """Correct `r` and `c` from what is left over at rows and columns alike, for cells much stronger than all ends.
 
     Returns the steps, or -1 if corrections stay above `enough` [V] (docs/equations/lines.md eq. 8).
     """
     m, n = g.shape
     cells, turned = np.empty((m, n)), np.empty((n, m))
     into_rows, into_columns, d_r, d_c = np.empty_like(r), np.empty_like(c), np.empty_like(r), np.empty_like(c)
+    moved = 0.0
     for _ in range(POLISHES):
         for i in range(m):
             for j in range(n):
@@ -313,9 +328,10 @@ def _polish(
         steps += solve_injected(g, rows, columns, into_rows, into_columns, POLISHED, most_steps, d_r, d_c)
         r += d_r
         c += d_c
-        if max(largest(d_r), largest(d_c)) <= enough:
-            return steps
-    return -1
+        moved = max(largest(d_r), largest(d_c))
+        if moved <= 0.01 * enough:
+            break
+    return steps if moved <= enough else -1
 
 
 @kernel

@@ -252,6 +252,18 @@ def test_shorted_cells__are_finite_and_exact(rng, siemens, r_end):
         np.testing.assert_allclose(v @ transfer, plain, rtol=0.0, atol=1e-10 * np.abs(plain).max())
 
 
+@pytest.mark.parametrize("r_end", [1e6, 1e9])
+def test_isolated_cluster__keeps_its_digits(rng, r_end):
+    """Strong cells behind weak ends: what an end carries off is far less than rounding in a cell."""
+    g, v, _ = sane(rng)
+    g = 1e3 * g
+    wires = Wires(1.0, 2.0, r_end, r_end)
+    twin, found = reference_solve(g, v, wires, v_sense=0.1), solve(g, v, wires, v_sense=0.1)
+    np.testing.assert_allclose(found.v_columns, twin.v_columns, rtol=0.0, atol=1e-12)
+    largest = np.abs(twin.currents).max(1)[:, None]
+    assert np.all(np.abs(found.currents - twin.currents) <= 1e-11 * largest)
+
+
 @every
 def test_shorted_cells__infinite_ones_are_refused(solver):
     """Two sources would be shorted together; a real short has the resistance of its contacts."""
