@@ -176,7 +176,7 @@ def plot_residuals(fit: "Fit", ax: "Axes | None" = None, *, over: str = "v") -> 
     ax.scatter(values, fit.residuals, s=5, c=fit.curves.state, cmap="viridis", alpha=0.7, linewidths=0)
     if over == "current":
         ax.set_xscale("log")
-    ax.set(xlabel=label, ylabel="residual [standard deviations]")
+    ax.set(xlabel=label, ylabel="residual [σ]")
     return _tidy(ax)
 
 
