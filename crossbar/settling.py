@@ -22,6 +22,7 @@ __all__ = ["Capacitances", "Settling", "gate_settling", "gate_transient", "settl
 
 ORDERS = 3  # moments: two poles and a zero need three
 MODELS = ("two poles", "delayed pole")
+APART = 0.1  # least distance of two poles over their sum: two equal or nearly complex ones are drawn apart, ours
 HALVINGS = 60  # of the interval that holds a settling time: down to rounding
 
 
@@ -160,9 +161,9 @@ def _two_poles(a_1: FloatArray, a_2: FloatArray, a_3: FloatArray) -> tuple[Float
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         b_1 = (a_3 - a_1 * a_2) / (a_2 - a_1**2)
         b_2 = a_1 * b_1 - a_2
-        root = np.sqrt(b_1**2 - 4.0 * b_2)
+        root = np.sqrt(np.maximum(b_1**2 - 4.0 * b_2, (APART * b_1) ** 2))
         slow = 0.5 * (b_1 + root)
-        fast = b_2 / slow
+        fast = b_1 - slow
         of_slow = (a_1 - fast) / (slow - fast)
         distinct = np.abs(a_2 - a_1**2) > 1e-9 * a_1**2
         fits = distinct & np.isfinite(of_slow) & (fast >= 0.0) & (slow > 0.0) & (of_slow != 0.0)
