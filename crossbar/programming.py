@@ -129,16 +129,23 @@ def write_array(
             v_gate=gates[round_.kind][:, :, None], v_sense=round_.v_sense, tolerance=tolerance,
         )  # fmt: skip
         volts = (solution.v_rows - solution.v_columns).reshape(len(round_.v), m * n)
-        energy_array += float(solution.power @ round_.width.max(1))
-        time_array += float(round_.width.max(1).sum())
+        longest = round_.width.max(1)
+        time_array += float(longest.sum())
+        g, before = filaments.conductance(), energy.sum()
         chosen = _live(filaments, round_, volts, levels, scheme, rng, largest, energy)
+        # power of the beginning, corrected by how the selected cells' own changed
+        energy_array += float(solution.power @ longest) + float(energy.sum() - before)
         given = np.zeros((len(volts), m, n))
         given[np.arange(len(volts)), round_.row] = round_.wanted
         given = given.reshape(volts.shape)
         for p in range(len(volts)):
             at = chosen[p]
             drop[at] = 1.0 - volts[p, at] / given[p, at]
-            time[at] += np.broadcast_to(round_.width[p], (m, n)).reshape(-1)[at]
+            width = np.broadcast_to(round_.width[p], (m, n)).reshape(-1)[at]
+            time[at] += width
+            gain = levels[0][round_.kind[p, round_.row[p]], at]
+            shown = filaments.cell.terminal_conductance(g[at], gain, volts[p, at])
+            energy_array -= float(shown @ (volts[p, at] ** 2 * width))
         settled[active] = filaments.w[active]
     common = result(cells, targets, filaments, controller, energy, time)
     return ArrayProgrammed(

@@ -175,6 +175,30 @@ def evolve(
 
 
 @kernel
+def charge_state(
+    law: AdaptiveLaw, growth: Growth, w: float, v: float, gain: float, boost: float, dt: float, largest: float
+) -> tuple[float, float, bool]:
+    """Return the state after dt [s] at constant voltages, the charge [C] that passed, and whether it was reached.
+
+    Source: docs/equations/dynamics.md eq. 6, the trapezoid over the sub-steps of evolve_state.
+    """
+    left, charge = dt, 0.0
+    current = adaptive_current(law, growth.g_min * math.exp(growth.ln_window * w), gain, v)[0]
+    up, down = rates(law, growth, w, v, gain, boost)
+    for _ in range(MOST_STEPS):
+        if left <= 0.0 or up + down == 0.0:
+            return w, charge + current * max(left, 0.0), True
+        w, step, up, down, rests = sub_step(law, growth, w, v, gain, boost, left, largest, up, down)
+        before = current
+        current = adaptive_current(law, growth.g_min * math.exp(growth.ln_window * w), gain, v)[0]
+        charge += 0.5 * (before + current) * step
+        left -= step
+        if rests:
+            return w, charge + current * max(left, 0.0), True
+    return w, charge, False
+
+
+@kernel
 def pulse(
     law: AdaptiveLaw,
     growth: Growth,
@@ -192,27 +216,12 @@ def pulse(
     low: [S] conductance of each cell at w = 0, ln_window: logarithm of its g_max over that.
     Source: docs/equations/dynamics.md eq. 6, the trapezoid over the sub-steps.
     """
-    out, charge = np.empty_like(w), np.zeros_like(w)
+    out, charge = np.empty_like(w), np.empty_like(w)
     missed = 0
     for i in range(w.size):
         own = own_growth(growth, low[i], ln_window[i])
-        x, left = w[i], dt[i]
-        current = adaptive_current(law, low[i] * math.exp(ln_window[i] * x), gain[i], v[i])[0]
-        up, down = rates(law, own, x, v[i], gain[i], boost[i])
-        for _ in range(MOST_STEPS):
-            if left <= 0.0 or up + down == 0.0:
-                break
-            x, step, up, down, rests = sub_step(law, own, x, v[i], gain[i], boost[i], left, largest, up, down)
-            before = current
-            current = adaptive_current(law, low[i] * math.exp(ln_window[i] * x), gain[i], v[i])[0]
-            charge[i] += 0.5 * (before + current) * step
-            left -= step
-            if rests:
-                break
-        else:
-            missed += 1
-        charge[i] += current * max(left, 0.0)
-        out[i] = x
+        out[i], charge[i], reached = charge_state(law, own, w[i], v[i], gain[i], boost[i], dt[i], largest)
+        missed += not reached
     return out, charge, missed
 
 
@@ -518,12 +527,11 @@ def train(
                 most = own.k_reset * math.expm1(min(-volts / own.v_reset, LARGEST_EXPONENT)) * time
             if most < IDLE and not selected[p, i]:
                 continue
-            before = x
-            x, reached = evolve_state(law, own, x, volts, g, help_, time, largest)
-            missed += not reached
             if selected[p, i]:
-                start = adaptive_current(law, low[i] * math.exp(ln_window[i] * before), g, volts)[0]
-                end = adaptive_current(law, low[i] * math.exp(ln_window[i] * x), g, volts)[0]
-                energy[i] += 0.5 * (start + end) * volts * time
+                x, charge, reached = charge_state(law, own, x, volts, g, help_, time, largest)
+                energy[i] += charge * volts
+            else:
+                x, reached = evolve_state(law, own, x, volts, g, help_, time, largest)
+            missed += not reached
         w[i] = x
     return missed

@@ -397,6 +397,7 @@ def retain(
     inside = np.minimum(g, cell.g_max)
     grown = neurram_error(inside, DAY, cell.g_max) ** 2 - neurram_error(inside, 1.0, cell.g_max) ** 2
     share = np.minimum(np.log1p(column) / np.log1p(DAY), 1.0)
-    moved = kept + np.sqrt(share * np.maximum(grown, 0.0)) * rng.standard_normal(g.shape)
+    departure = np.sqrt(share * np.maximum(grown, 0.0)) * rng.standard_normal(g.shape)
+    moved = kept * (1.0 + np.divide(departure, g, out=np.zeros_like(departure), where=g > 0.0))
     held: FloatArray = np.maximum(moved, cell.g_min * np.minimum(rest, 1.0))
     return held
