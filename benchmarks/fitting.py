@@ -1,6 +1,6 @@
 """Do the intervals of a fit hold what they promise?  Noisy synthetic measurements, and how often the truth is inside.
 
-    python benchmarks/fitting.py [--trials 100] [--seed 0]
+    python -m benchmarks.fitting [--trials 100] [--seed 0]
 
 Each trial draws a cell, measures it as `crossgate fit` would be given it (three filaments, thirteen gate voltages, 41
 voltages, noise of 1 % and 10 pA), fits it with the gate capacitance held, and looks whether each true parameter lies in

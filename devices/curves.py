@@ -158,7 +158,8 @@ def simulate_curves(
 def _cells(line: tuple[int, str], delimiter: str, file: str) -> list[str]:
     """Return the fields of one line."""
     try:
-        return [cell.strip() for cell in next(csv.reader([line[1]], delimiter=delimiter, strict=True, skipinitialspace=True))]
+        reader = csv.reader([line[1]], delimiter=delimiter, strict=True, skipinitialspace=True)
+        return [cell.strip() for cell in next(reader)]
     except csv.Error as error:
         raise ParameterError(f"{file}, line {line[0]}: {error}") from None
 
