@@ -36,14 +36,14 @@ def sampled(numbers):
 def test_thermal_shot_density__thermal_at_small_and_shot_at_large_voltage(log_g, t):
     g = 10.0**log_g
     small, large = 1e-4 * k * t / e, 40 * k * t / e
-    assert thermal_shot_density(g * small, small, t) == pytest.approx(4 * k * t * g, rel=1e-8)
-    assert thermal_shot_density(g * large, large, t) == pytest.approx(2 * e * g * large, rel=1e-12)
+    assert thermal_shot_density(g * small, small, t) == pytest.approx(4 * k * t * g, rel=1e-8, abs=0.0)
+    assert thermal_shot_density(g * large, large, t) == pytest.approx(2 * e * g * large, rel=1e-12, abs=0.0)
 
 
 @given(v=st.floats(1e-6, 1.0), t=st.floats(4, 500))
 def test_thermal_shot_density__formula_sign_and_bounds(v, t):
     density = thermal_shot_density(1e-5 * v, v, t)
-    assert density == pytest.approx(2 * e * 1e-5 * v / math.tanh(e * v / (2 * k * t)), rel=1e-12)
+    assert density == pytest.approx(2 * e * 1e-5 * v / math.tanh(e * v / (2 * k * t)), rel=1e-12, abs=0.0)
     assert density == thermal_shot_density(-1e-5 * v, -v, t)
     thermal, shot = 4 * k * t * 1e-5, 2 * e * 1e-5 * v
     assert max(thermal, shot) * (1 - 1e-12) <= density < thermal + shot  # so the two must not be added
@@ -52,7 +52,7 @@ def test_thermal_shot_density__formula_sign_and_bounds(v, t):
 @pytest.mark.parametrize(("g", "ratio"), [(10e-6, 0.0041), (1e-6, 0.013), (50e-6, 0.0018)])
 def test_cell_variance__published_figures_at_50_mhz(g, ratio):
     sigma = math.sqrt(WHITE.cell_variance(g, 0.1, t_read=1e-8))
-    assert sigma / (g * 0.1) == pytest.approx(ratio, rel=0.02)
+    assert sigma / (g * 0.1) == pytest.approx(ratio, rel=0.02, abs=0.0)
 
 
 def test_cell_variance__column_of_128_cells():
@@ -61,24 +61,24 @@ def test_cell_variance__column_of_128_cells():
 
 
 def test_cell_variance__thermal_noise_stays_at_zero_volt():
-    assert WHITE.cell_variance(1e-5, 0.0, 1e-8, 350.0) == pytest.approx(4 * k * 350.0 * 1e-5 * 5e7, rel=1e-14)
+    assert WHITE.cell_variance(1e-5, 0.0, 1e-8, 350.0) == pytest.approx(4 * k * 350.0 * 1e-5 * 5e7, rel=1e-14, abs=0.0)
     assert PINK.cell_variance(1e-5, 0.0, 1e-8) == 0.0
 
 
 def test_cell_variance__longer_reads_are_quieter():
     times = np.logspace(-9, -3, 13)
     white = np.array([WHITE.cell_variance(1e-5, 0.1, t) for t in times])
-    assert np.allclose(white * times, white[0] * times[0], rtol=1e-12)
+    assert np.allclose(white * times, white[0] * times[0], rtol=1e-12, atol=0.0)
     pink = np.array([PINK.cell_variance(1e-5, 0.1, t) for t in times])
     steps = np.diff(pink)
     assert np.all(steps < 0)
-    assert np.allclose(steps, steps[0], rtol=1e-9)  # logarithmic
+    assert np.allclose(steps, steps[0], rtol=1e-9, atol=0.0)  # logarithmic
 
 
 def test_cell_variance__over_the_reference_band_1_f_noise_is_the_measured_ratio():
     noise = ReadNoise(thermal_shot=False, observation_time=1.0)
     variance = noise.cell_variance(1e-5, 0.1, t_read=0.5e-5)  # 1 Hz to 100 kHz
-    assert math.sqrt(variance) / 1e-6 == pytest.approx(flicker_ratio(1e-5), rel=1e-12)
+    assert math.sqrt(variance) / 1e-6 == pytest.approx(flicker_ratio(1e-5), rel=1e-12, abs=0.0)
 
 
 def test_cell_variance__no_1_f_noise_is_left_when_the_observation_is_one_read():
@@ -88,7 +88,7 @@ def test_cell_variance__no_1_f_noise_is_left_when_the_observation_is_one_read():
 def test_cell_variance__parts_add_and_none_is_silent(rng):
     g, v = rng.uniform(0, 5e-5, (6, 4)), rng.uniform(-0.2, 0.2, (6, 1))
     both = ReadNoise().cell_variance(g, v, 1e-8)
-    assert np.allclose(both, WHITE.cell_variance(g, v, 1e-8) + PINK.cell_variance(g, v, 1e-8), rtol=1e-13)
+    assert np.allclose(both, WHITE.cell_variance(g, v, 1e-8) + PINK.cell_variance(g, v, 1e-8), rtol=1e-13, atol=0.0)
     assert np.array_equal(ReadNoise.none().cell_variance(g, v, 1e-8), np.zeros((6, 4)))
 
 
@@ -97,7 +97,7 @@ def test_cell_variance__a_column_is_two_matrix_products(rng):
     noise = ReadNoise()
     products = noise.white_per_siemens(v, 1e-8) @ g + v**2 @ noise.flicker_squared(g, 1e-8)
     summed = noise.cell_variance(g, v[:, :, None], 1e-8).sum(axis=1)
-    assert np.allclose(products, summed, rtol=1e-12)
+    assert np.allclose(products, summed, rtol=1e-12, atol=0.0)
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_flicker_ratio__published_figures(g, ratio, tolerance):
 def test_flicker_ratio__powers_joint_and_cap():
     r = np.array([10.0, 100.0, 500.0, 500.0001, 5e3, 5e4, 1e7])
     ratio = flicker_ratio(1.0 / r)
-    assert ratio[1] / ratio[0] == pytest.approx(10**1.5, rel=1e-12)
-    assert ratio[5] / ratio[4] == pytest.approx(10**0.75, rel=1e-12)
-    assert ratio[3] == pytest.approx(ratio[2], rel=1e-6)
+    assert ratio[1] / ratio[0] == pytest.approx(10**1.5, rel=1e-12, abs=0.0)
+    assert ratio[5] / ratio[4] == pytest.approx(10**0.75, rel=1e-12, abs=0.0)
+    assert ratio[3] == pytest.approx(ratio[2], rel=1e-6, abs=0.0)
     assert ratio[6] == 0.1
     assert flicker_ratio(0.0) == 0.1
 
@@ -129,8 +129,8 @@ def test_flicker_ratio__cells_of_the_window_lie_near_what_silver_shows():
 
 def test_spectrum__white_noise_tends_to_4ktg_and_2qi_at_every_frequency():
     g, t, f = 2e-5, 320.0, np.array([0.0, 1.0, 1e9])
-    assert np.allclose(WHITE.spectrum(f, g, 0.0, t), 4 * k * t * g, rtol=1e-12)
-    assert np.allclose(WHITE.spectrum(f, g, 2.0, t), 2 * e * g * 2.0, rtol=1e-12)
+    assert np.allclose(WHITE.spectrum(f, g, 0.0, t), 4 * k * t * g, rtol=1e-12, atol=0.0)
+    assert np.allclose(WHITE.spectrum(f, g, 2.0, t), 2 * e * g * 2.0, rtol=1e-12, atol=0.0)
 
 
 def test_spectrum__silver_s_1_f_law_against_resistance():
@@ -153,15 +153,15 @@ def test_spectrum__a_trap_is_a_lorentzian_with_its_corner():
     """Machlup's formula, written out with rates."""
     t_empty, t_filled, g, v = 2e-3, 5e-4, 1e-5, 0.1
     trap = one_trap(t_empty, t_filled)
-    assert trap.corner == pytest.approx((1 / t_empty + 1 / t_filled) / (2 * math.pi), rel=1e-14)
+    assert trap.corner == pytest.approx((1 / t_empty + 1 / t_filled) / (2 * math.pi), rel=1e-14, abs=0.0)
     step = 2.0 * flicker_ratio(g) * g * v
     f = np.array([0.0, 1.0, trap.corner[0], 1e4, 1e6])
     total = 1 / t_empty + 1 / t_filled
     expected = 4 * step**2 / (t_empty + t_filled) / (total**2 + (2 * math.pi * f) ** 2)
     found = SWITCHING.spectrum(f, g, v, traps=trap)
-    assert np.allclose(found, expected, rtol=1e-12)
-    assert found[2] == pytest.approx(found[0] / 2, rel=1e-12)
-    assert found[4] / found[3] == pytest.approx(1e-4, rel=0.01)  # 1/f² beyond the corner
+    assert np.allclose(found, expected, rtol=1e-12, atol=0.0)
+    assert found[2] == pytest.approx(found[0] / 2, rel=1e-12, abs=0.0)
+    assert found[4] / found[3] == pytest.approx(1e-4, rel=0.01, abs=0.0)  # 1/f² beyond the corner
 
 
 def test_spectrum__traps_of_a_cell_add_and_stay_in_their_cell():
@@ -170,9 +170,9 @@ def test_spectrum__traps_of_a_cell_add_and_stay_in_their_cell():
     found = SWITCHING.spectrum(f, g, 0.1, traps=traps)
     single = [one_trap(a, b) for a, b in ((1e-3, 1e-3), (1e-2, 1e-3), (1e-4, 1e-4))]
     expected = [SWITCHING.spectrum(f[:, 0], g[i], 0.1, traps=trap) for i, trap in zip((0, 2, 2), single, strict=True)]
-    assert np.allclose(found[:, 0], expected[0], rtol=1e-12)
+    assert np.allclose(found[:, 0], expected[0], rtol=1e-12, atol=0.0)
     assert np.array_equal(found[:, 1], [0.0, 0.0])
-    assert np.allclose(found[:, 2], expected[1] + expected[2], rtol=1e-12)
+    assert np.allclose(found[:, 2], expected[1] + expected[2], rtol=1e-12, atol=0.0)
 
 
 def test_telegraph__steps_grow_with_resistance_and_end_at_the_whole_current():
@@ -180,7 +180,7 @@ def test_telegraph__steps_grow_with_resistance_and_end_at_the_whole_current():
     g = np.array([1e-2, 1e-3, 1e-5, 1e-9])
     steps = [float(trap.steps(SWITCHING.trap_ratio * flicker_ratio(each))[0]) for each in g]
     assert np.all(np.diff(steps) > 0)
-    assert steps[2] == pytest.approx(6.0 * flicker_ratio(1e-5), rel=1e-12)
+    assert steps[2] == pytest.approx(6.0 * flicker_ratio(1e-5), rel=1e-12, abs=0.0)
     assert one_trap(1.0, 1.0, size=30.0).steps(0.2 * np.ones(()))[0] == 1.0
 
 
@@ -188,9 +188,9 @@ def test_draw_traps__numbers_steps_and_dwell_times_are_found_again(rng):
     traps = SWITCHING.draw_traps((1000, 100), rng)
     counts = np.bincount(traps.cell, minlength=100_000)
     assert counts.mean() == pytest.approx(0.1, abs=5 * math.sqrt(0.1 / 1e5))
-    assert counts.var() == pytest.approx(0.1, rel=0.1)  # Poisson
+    assert counts.var() == pytest.approx(0.1, rel=0.1, abs=0.0)  # Poisson
     n = traps.cell.size
-    assert np.log(traps.size).std() == pytest.approx(0.8, rel=5 / math.sqrt(2 * n))
+    assert np.log(traps.size).std() == pytest.approx(0.8, rel=5 / math.sqrt(2 * n), abs=0.0)
     for dwell in (traps.t_empty, traps.t_filled):
         assert np.log(dwell / 1e-3).mean() == pytest.approx(0.0, abs=5 * 3.5 / math.sqrt(n))
         assert np.mean((dwell > 1e-6) & (dwell < 1.0)) == pytest.approx(0.95, abs=0.02)
@@ -201,12 +201,16 @@ def test_telegraph__the_mean_over_cells_is_the_mean_of_drawn_cells(rng):
     noise = dataclasses.replace(SWITCHING, traps=3.0, dwell_ln_sigma=1.0, trap_ln_sigma=0.5)
     traps, g = noise.draw_traps((20_000,), rng), np.full(20_000, 1e-5)
     cells = noise.variance(g, 0.1, 10.0, 1e4, traps=traps)
-    assert cells.mean() == pytest.approx(noise.variance(1e-5, 0.1, 10.0, 1e4), rel=5 * cells.std() / cells.mean() / 141)
+    assert cells.mean() == pytest.approx(
+        noise.variance(1e-5, 0.1, 10.0, 1e4), rel=5 * cells.std() / cells.mean() / 141, abs=0.0
+    )
     step = 2.0 * flicker_ratio(1e-5) * np.exp(0.5 * rng.standard_normal(60_000)) * 1e-6
     empty, filled = 1e-3 * np.exp(rng.standard_normal((2, 60_000)))
     rate = 1 / empty + 1 / filled
     drawn = 3.0 * 4 * step**2 / (empty + filled) / (rate**2 + (2 * math.pi * 300.0) ** 2)
-    assert noise.spectrum(300.0, 1e-5, 0.1) == pytest.approx(drawn.mean(), rel=5 * drawn.std() / drawn.mean() / 245)
+    assert noise.spectrum(300.0, 1e-5, 0.1) == pytest.approx(
+        drawn.mean(), rel=5 * drawn.std() / drawn.mean() / 245, abs=0.0
+    )
 
 
 def test_telegraph__mean_step_with_its_cap(rng):
@@ -215,7 +219,7 @@ def test_telegraph__mean_step_with_its_cap(rng):
     drawn = np.minimum(typical * np.exp(0.8 * rng.standard_normal(1_000_000)), 1.0) ** 2
     whole = noise.variance(1e-9, 1.0, 0.0, 1e15) / 1e-18
     equal = dataclasses.replace(noise, trap_ln_sigma=0.0).variance(1e-9, 1.0, 0.0, 1e15) / 1e-18 / typical**2
-    assert whole / equal == pytest.approx(drawn.mean(), rel=5 * drawn.std() / drawn.mean() / 1000)
+    assert whole / equal == pytest.approx(drawn.mean(), rel=5 * drawn.std() / drawn.mean() / 1000, abs=0.0)
 
 
 def test_telegraph__dwell_times_over_many_decades_look_like_1_f():
@@ -238,8 +242,8 @@ def test_variance__is_the_integral_of_the_spectrum(noise, traps):
         return math.exp(x) * noise.spectrum(math.exp(x), 1e-5, 0.1, 310.0, traps)
 
     integral, _ = quad(per_ln, math.log(low), math.log(high), epsrel=1e-9)
-    assert noise.variance(1e-5, 0.1, low, high, 310.0, traps) == pytest.approx(integral, rel=1e-7)
-    assert noise.sigma(1e-5, 0.1, low, high, 310.0, traps) == pytest.approx(math.sqrt(integral), rel=1e-7)
+    assert noise.variance(1e-5, 0.1, low, high, 310.0, traps) == pytest.approx(integral, rel=1e-7, abs=0.0)
+    assert noise.sigma(1e-5, 0.1, low, high, 310.0, traps) == pytest.approx(math.sqrt(integral), rel=1e-7, abs=0.0)
 
 
 def test_variance__a_read_is_the_band_from_the_observation_to_its_bandwidth():
@@ -247,7 +251,7 @@ def test_variance__a_read_is_the_band_from_the_observation_to_its_bandwidth():
     noise = ReadNoise(telegraph=True)
     read = noise.cell_variance(g, v, 1e-6, 310.0)
     # white noise counts from 0 Hz in a read: 1 Hz of 500 kHz
-    assert np.allclose(read, noise.variance(g, v, 1.0, 5e5, 310.0), rtol=3e-6)
+    assert np.allclose(read, noise.variance(g, v, 1.0, 5e5, 310.0), rtol=3e-6, atol=0.0)
 
 
 def test_telegraph__is_off_by_default_and_then_changes_nothing():
@@ -280,28 +284,32 @@ def test_trace__welch_s_spectrum_is_the_density(noise, rng):
 def test_trace__variance_of_white_noise_is_that_of_its_bandwidth(rng):
     dt = 1e-8
     trace = WHITE.trace(1e-5, 0.1, dt, 100_000, rng)
-    assert trace.var() == pytest.approx(WHITE.variance(1e-5, 0.1, 0.0, 0.5 / dt), rel=sampled(100_000))
+    assert trace.var() == pytest.approx(WHITE.variance(1e-5, 0.1, 0.0, 0.5 / dt), rel=sampled(100_000), abs=0.0)
 
 
 def test_trace__variance_of_1_f_noise_is_that_of_the_stated_band(rng):
     dt, steps, cells = 1e-4, 64, 40_000
     trace = PINK.trace(np.full(cells, 1e-5), 0.1, dt, steps, rng)
     expected = PINK.variance(1e-5, 0.1, 1 / (4 * steps * dt), 0.5 / dt)
-    assert np.mean(trace**2) == pytest.approx(expected, rel=sampled(cells))  # points of one trace hang together
+    assert np.mean(trace**2) == pytest.approx(
+        expected, rel=sampled(cells), abs=0.0
+    )  # points of one trace hang together
     calm = ReadNoise(thermal_shot=False, observation_time=1e-3)
     trace = calm.trace(np.full(cells, 1e-5), 0.1, dt, steps, rng)
-    assert np.mean(trace**2) == pytest.approx(calm.variance(1e-5, 0.1, 1e3, 0.5 / dt), rel=sampled(cells))
+    assert np.mean(trace**2) == pytest.approx(calm.variance(1e-5, 0.1, 1e3, 0.5 / dt), rel=sampled(cells), abs=0.0)
 
 
 def test_trace__variance_and_mean_of_telegraph_noise(rng):
     t_empty, t_filled, dt = 4e-4, 1e-4, 1e-5
     trace = SWITCHING.trace(1e-5, 0.1, dt, 200_000, rng, traps=one_trap(t_empty, t_filled))
     step = 2.0 * flicker_ratio(1e-5) * 1e-6
-    assert np.allclose(np.unique(trace), [-0.8 * step, 0.2 * step], rtol=1e-9)
+    assert np.allclose(np.unique(trace), [-0.8 * step, 0.2 * step], rtol=1e-9, atol=0.0)
     independent = 200_000 * dt / (2 * 8e-5)  # the correlation lasts 80 us
     assert np.mean(trace) == pytest.approx(0.0, abs=5 * 0.4 * step / math.sqrt(independent))
     assert np.mean(trace**2) == pytest.approx(
-        SWITCHING.variance(1e-5, 0.1, 0.0, 1e15, traps=one_trap(t_empty, t_filled)), rel=10 / math.sqrt(independent)
+        SWITCHING.variance(1e-5, 0.1, 0.0, 1e15, traps=one_trap(t_empty, t_filled)),
+        rel=10 / math.sqrt(independent),
+        abs=0.0,
     )
 
 
@@ -311,8 +319,8 @@ def test_trace__dwell_times_are_exponential_with_their_means(rng):
     change = np.flatnonzero(np.diff(trace))
     lengths, high = np.diff(change) * dt, trace[change[:-1] + 1] > 0
     for dwell, mean in ((lengths[high], t_empty), (lengths[~high], t_filled)):
-        assert dwell.mean() == pytest.approx(mean + dt / 2, rel=5 / math.sqrt(dwell.size))
-        assert dwell.std() / dwell.mean() == pytest.approx(1.0, rel=10 / math.sqrt(dwell.size))
+        assert dwell.mean() == pytest.approx(mean + dt / 2, rel=5 / math.sqrt(dwell.size), abs=0.0)
+        assert dwell.std() / dwell.mean() == pytest.approx(1.0, rel=10 / math.sqrt(dwell.size), abs=0.0)
 
 
 def test_trace__noises_draw_apart_and_seeds_repeat():

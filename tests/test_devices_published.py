@@ -79,9 +79,9 @@ def test_current__is_passive_and_rises(cell, w, part, v, more):
 def test_current__is_the_law_s_in_and_out_of_kernels(cell):
     g, v = cell.filament(0.7), 0.31
     alone = cell_current(cell.law, float(g), v, cell.v_gate_max)
-    assert cell.current(0.7, cell.v_gate_max, v) == pytest.approx(alone, rel=1e-13)
+    assert cell.current(0.7, cell.v_gate_max, v) == pytest.approx(alone, rel=1e-13, abs=0.0)
     gain = laws.law_gain(cell.law, cell.v_gate_min)
-    assert cell.gate_gain(cell.v_gate_min) == pytest.approx(gain, rel=1e-14)
+    assert cell.gate_gain(cell.v_gate_min) == pytest.approx(gain, rel=1e-14, abs=0.0)
 
 
 @pytest.mark.parametrize("name", [name for name, cell in CELLS.items() if not cell.gated])
@@ -99,7 +99,7 @@ def test_gateless__the_gate_does_nothing(name):
 @given(w=st.floats(0.0, 1.0))
 def test_state__undoes_filament(cell, w):
     assert cell.state(cell.filament(w)) == pytest.approx(w, abs=1e-12)
-    assert cell.filament([0.0, 1.0]) == pytest.approx([cell.g_min, cell.g_max], rel=1e-12)
+    assert cell.filament([0.0, 1.0]) == pytest.approx([cell.g_min, cell.g_max], rel=1e-12, abs=0.0)
 
 
 @every_cell
@@ -109,7 +109,7 @@ def test_filament_for__undoes_terminal_conductance(cell, w, v):
     shown = cell.terminal_conductance(g, gain, v)
     inside = isinstance(cell, SelectedCell) and shown > 0.999 * cell.selector_conductance(v)
     if not inside:  # behind a selector that is off nothing can be told
-        assert cell.filament_for(shown, gain, v) == pytest.approx(g, rel=1e-9)
+        assert cell.filament_for(shown, gain, v) == pytest.approx(g, rel=1e-9, abs=0.0)
 
 
 # VTEAM
@@ -117,9 +117,12 @@ def test_filament_for__undoes_terminal_conductance(cell, w, v):
 
 def test_vteam__resistance_between_its_ends():
     cell = Vteam(r_on=100.0, r_off=2500.0)
-    assert np.allclose(1 / cell.filament([0.0, 0.25, 1.0]), [2500.0, 1900.0, 100.0], rtol=1e-14)
+    assert np.allclose(1 / cell.filament([0.0, 0.25, 1.0]), [2500.0, 1900.0, 100.0], rtol=1e-14, atol=0.0)
     assert np.allclose(
-        1 / dataclasses.replace(cell, exponential=True).filament([0.0, 0.5, 1.0]), [2500.0, 500.0, 100.0], rtol=1e-14
+        1 / dataclasses.replace(cell, exponential=True).filament([0.0, 0.5, 1.0]),
+        [2500.0, 500.0, 100.0],
+        rtol=1e-14,
+        atol=0.0,
     )
 
 
@@ -144,7 +147,7 @@ def test_vteam__without_a_window_a_pulse_is_a_straight_line_to_the_end():
     cell = vteam()
     speed = 10.0 * (0.5 / 0.2 - 1) ** 3 / 3e-9
     times = np.array([0.0, 1e-11, 5e-11, 1e-9])
-    assert np.allclose(cell.evolve(0.1, 0.5, 0.0, times), np.minimum(0.1 + speed * times, 1.0), rtol=1e-10)
+    assert np.allclose(cell.evolve(0.1, 0.5, 0.0, times), np.minimum(0.1 + speed * times, 1.0), rtol=1e-10, atol=0.0)
 
 
 def test_vteam__with_a_quadratic_window_it_is_a_tanh():
@@ -164,7 +167,7 @@ def test_vteam__with_a_quadratic_window_it_is_a_tanh():
 def test_stanford_pku__current_is_the_published_equation(v, w):
     cell = stanford_pku()
     gap = 1.7e-9 - w * 1.5e-9
-    assert cell.gap(w) == pytest.approx(gap, rel=1e-14)
+    assert cell.gap(w) == pytest.approx(gap, rel=1e-14, abs=0.0)
     assert cell.current(w, 0.0, v)[0] == pytest.approx(
         1e-3 * math.exp(-gap / 0.25e-9) * math.sinh(v / 0.25), rel=1e-12, abs=1e-30
     )
@@ -214,7 +217,7 @@ def test_stanford_pku__two_steps_are_one():
 def test_stanford_pku__resets_to_where_the_least_field_stops_it():
     cell = stanford_pku()
     stop = ((16.0 - 1.4e9 * 12e-9 / 1.2) / 0.8) ** (1 / 3) * 1e-9  # gamma V / t_ox = F_min
-    assert cell.gap(cell.evolve(1.0, -1.2, 0.0, 1.0)) == pytest.approx(stop, rel=1e-7)
+    assert cell.gap(cell.evolve(1.0, -1.2, 0.0, 1.0)) == pytest.approx(stop, rel=1e-7, abs=0.0)
 
 
 def test_stanford_pku__heat_speeds_it_up():
@@ -252,12 +255,12 @@ def test_selected__division_of_the_voltage_solves_the_circuit(cell, w, v):
         return cell_current(cell.law, g, x, gate)[0] / selector - (v - x)
 
     x = brentq(left_over, 0.0, v, xtol=1e-300, rtol=1e-14, maxiter=2000)
-    assert outer.current(w, gate, v)[0] == pytest.approx(cell_current(cell.law, g, x, gate)[0], rel=1e-9)
+    assert outer.current(w, gate, v)[0] == pytest.approx(cell_current(cell.law, g, x, gate)[0], rel=1e-9, abs=1e-280)
 
 
 def test_selected__off_it_blocks_and_on_it_is_a_small_resistance():
     cell, bare = SelectedCell(two_terminal()), two_terminal()
-    assert cell.current(1.0, 0.0, 0.1)[0] == pytest.approx(1e-14, rel=1e-6)
+    assert cell.current(1.0, 0.0, 0.1)[0] == pytest.approx(1e-14, rel=1e-6, abs=0.0)
     on, without = cell.current(1.0, 0.0, 0.5)[0], bare.current(1.0, 0.0, 0.5)[0]
     assert 0.85 < on / without < 1.0
     assert on / cell.current(1.0, 0.0, 0.25)[0] < 4.0
@@ -267,9 +270,9 @@ def test_selected__off_it_blocks_and_on_it_is_a_small_resistance():
 def test_selected__a_decade_takes_v_decade_at_the_threshold():
     cell = SelectedCell(two_terminal(), v_decade=2e-3)
     below, above = (cell.selector_conductance(0.2 + d) for d in (-1e-5, 1e-5))
-    assert math.log10(above / below) == pytest.approx(2e-5 / 2e-3, rel=1e-4)
-    assert cell.selector_conductance(0.2) == pytest.approx(math.sqrt(1e-13 * 1e-3), rel=1e-9)
-    assert cell.selector_conductance(-0.3) == cell.selector_conductance(0.3) == pytest.approx(1e-3, rel=1e-6)
+    assert math.log10(above / below) == pytest.approx(2e-5 / 2e-3, rel=1e-4, abs=0.0)
+    assert cell.selector_conductance(0.2) == pytest.approx(math.sqrt(1e-13 * 1e-3), rel=1e-9, abs=0.0)
+    assert cell.selector_conductance(-0.3) == cell.selector_conductance(0.3) == pytest.approx(1e-3, rel=1e-6, abs=0.0)
 
 
 def test_selected__the_gate_acts_through_it():
@@ -332,7 +335,7 @@ def test_monotone_slopes__are_scipy_s_inside(rng):
     y = np.cumsum(rng.uniform(0.0, 1.0, (3, 12)) ** 4, axis=-1)
     ours = monotone_slopes(x, y)
     theirs = PchipInterpolator(x, y, axis=-1).derivative()(x)
-    assert np.allclose(ours[:, 1:-1], theirs[:, 1:-1], rtol=1e-12)
+    assert np.allclose(ours[:, 1:-1], theirs[:, 1:-1], rtol=1e-12, atol=0.0)
     assert np.all(ours > 0.0)
 
 
@@ -340,10 +343,10 @@ def test_table__meets_its_points_and_scipy_between_them():
     curve = two_terminal().current(1.0, 0.0, VOLTS)[0]
     v = np.linspace(-0.44, 0.44, 101)
     found, slope = GATELESS.current(1.0, 0.0, v)
-    assert np.allclose(GATELESS.current(1.0, 0.0, VOLTS)[0], curve, rtol=1e-14)
+    assert np.allclose(GATELESS.current(1.0, 0.0, VOLTS)[0], curve, rtol=1e-14, atol=0.0)
     other = PchipInterpolator(VOLTS, curve)
     assert np.allclose(found, other(v), rtol=1e-10, atol=1e-20)
-    assert np.allclose(slope, other.derivative()(v), rtol=1e-10)
+    assert np.allclose(slope, other.derivative()(v), rtol=1e-10, atol=0.0)
     assert np.allclose(found, two_terminal().current(1.0, 0.0, v)[0], rtol=2e-3, atol=1e-9)
 
 
@@ -352,8 +355,8 @@ def test_table__finds_gate_and_level_between_measured_ones():
     level = cell.filament(w) * cell.gain_high
     g = MEASURED.filament(MEASURED.state(level))
     found = MEASURED.current(MEASURED.state(g), v_gate, v)[0]
-    assert found == pytest.approx(cell.current(w, v_gate, v)[0], rel=0.05)
-    assert MEASURED.gate_gain(GATES) == pytest.approx(MEASURED.law.gains, rel=1e-14)
+    assert found == pytest.approx(cell.current(w, v_gate, v)[0], rel=0.05, abs=0.0)
+    assert MEASURED.gate_gain(GATES) == pytest.approx(MEASURED.law.gains, rel=1e-14, abs=0.0)
     assert MEASURED.gate_gain([-9.0, 9.0]) == pytest.approx([MEASURED.gain_low, 1.0])
 
 
@@ -362,19 +365,21 @@ def test_table__of_an_exact_multiplier_is_exact_at_any_level_and_gain():
     cell = Tabulated(VOLTS, currents, (0.0, 1.0, 2.0))
     for g in (1e-7, 3e-6, 1e-5, 2e-5):
         for gain in (0.05, 0.25, 0.7, 1.0, 1.2):
-            assert cell.terminal_conductance(g, gain, 0.23) == pytest.approx(g * gain, rel=1e-12)
-            assert cell.filament_for(g * gain, gain, 0.23) == pytest.approx(g, rel=1e-12)
+            assert cell.terminal_conductance(g, gain, 0.23) == pytest.approx(g * gain, rel=1e-12, abs=0.0)
+            assert cell.filament_for(g * gain, gain, 0.23) == pytest.approx(g, rel=1e-12, abs=0.0)
 
 
 @given(gain=st.floats(0.02, 1.0))
 def test_table__gate_voltage_undoes_gate_gain(gain):
-    assert MEASURED.gate_gain(MEASURED.gate_voltage(gain)) == pytest.approx(gain, rel=1e-9)
+    assert MEASURED.gate_gain(MEASURED.gate_voltage(gain)) == pytest.approx(gain, rel=1e-9, abs=0.0)
 
 
 def test_table__goes_on_straight_for_solvers_and_refuses_for_users():
     law = GATELESS.law
     end, slope = laws.gated_current(law, GATELESS.g_max, 1.0, 0.5)
-    assert laws.gated_current(law, GATELESS.g_max, 1.0, 0.8) == pytest.approx((end + 0.3 * slope, slope), rel=1e-12)
+    assert laws.gated_current(law, GATELESS.g_max, 1.0, 0.8) == pytest.approx(
+        (end + 0.3 * slope, slope), rel=1e-12, abs=0.0
+    )
     with pytest.raises(ParameterError, match=r"v must lie in the table, -0.5 to 0.5 V, got 0.8 V"):
         GATELESS.conductance(1.0, 0.0, 0.8)
 
