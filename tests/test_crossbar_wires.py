@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbar import Wires
+from crossbar.wires import graphene_coefficient
 from devices.errors import ParameterError, SimulationError
 
 ENDS = ("r_driver", "r_sense", "r_driver_far", "r_sense_far")
@@ -110,3 +111,22 @@ def test_repr__reads_as_it_was_written():
     assert repr(Wires(1, 1, 1, inf, 4)) == (
         "Wires(r_row=1.0, r_column=1.0, r_driver=1.0, r_sense=float('inf'), r_driver_far=4.0)"
     )
+
+
+def test_at_temperature__segments_follow_and_ends_stay():
+    warm = Wires(2.0, 1.0, 100.0, 10.0).at_temperature(340.0, 4.5e-3)
+    assert (warm.r_row, warm.r_column) == pytest.approx((2.36, 1.18), rel=1e-14)
+    assert (warm.r_driver, warm.r_sense) == (100.0, 10.0)
+    assert Wires(2.0, 1.0, 1.0, 1.0).at_temperature(300.0) == Wires(2.0, 1.0, 1.0, 1.0)
+
+
+def test_graphene_coefficient__a_tenth_of_an_ohm_per_kelvin():
+    wires = Wires(500.0, 500.0, 1.0, 1.0)
+    assert wires.at_temperature(310.0, graphene_coefficient(500.0)).r_row == pytest.approx(501.0, rel=1e-14)
+
+
+def test_at_temperature__refuses_in_one_sentence():
+    with pytest.raises(ParameterError, match=r"must be > 0, got -0\.35"):
+        Wires(1.0, 1.0, 1.0, 1.0).at_temperature(0.0001, 4.5e-3)
+    with pytest.raises(ParameterError, match="temperature must be > 0 K, got 0 K"):
+        Wires(1.0, 1.0, 1.0, 1.0).at_temperature(0.0)
