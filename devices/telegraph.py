@@ -96,12 +96,12 @@ def mean_share(low: float, high: float, dwell_median: float, dwell_ln_sigma: flo
     Source: docs/equations/noise.md eq. 8-9.
     """
     if dwell_ln_sigma == 0.0:
-        scales = weights = ratios = np.ones(1)
+        scales = chances = ratios = np.ones(1)
         ratios = np.zeros(1)
     else:
         z = np.linspace(-7.0, 7.0, 281)
         normal = np.exp(-0.5 * z * z)
-        weights = normal / normal.sum()
+        chances = normal / normal.sum()
         ratios = math.sqrt(2.0) * dwell_ln_sigma * z  # ln of one dwell time over the other
         scales = np.exp(dwell_ln_sigma / math.sqrt(2.0) * z)  # their geometric mean over the median
     cosh = np.cosh(0.5 * ratios)[:, None]
@@ -110,7 +110,7 @@ def mean_share(low: float, high: float, dwell_median: float, dwell_ln_sigma: flo
         band = 2.0 / math.pi * omega_tau / (1.0 + (omega_tau * low) ** 2)
     else:
         band = 2.0 / math.pi * (np.arctan(omega_tau * high) - np.arctan(omega_tau * low))
-    return float(weights @ (band / (4.0 * cosh**2)) @ weights)
+    return float(chances @ (band / (4.0 * cosh**2)) @ chances)
 
 
 @kernel
