@@ -162,8 +162,8 @@ def test_neurram_error__at_its_tabulated_points(age, microsiemens):
 def test_neurram_error__peaks_and_saturates_as_published():
     g = np.linspace(0.0, 40e-6, 401)
     assert neurram_error(g, 1.0).max() / 40e-6 == pytest.approx(0.0575, abs=0.001)
-    assert neurram_error(g, 86400.0).max() / 40e-6 == pytest.approx(0.098, abs=0.002)
-    assert np.abs(neurram_error(g, 172800.0) - neurram_error(g, 86400.0)).max() < 0.16e-6
+    assert neurram_error(g, 86400.0).max() / 40e-6 == pytest.approx(0.1001, abs=0.001)  # 9.8 % at 20 uS
+    assert np.abs(neurram_error(g, 172800.0) - neurram_error(g, 86400.0)).max() < 0.09e-6
     assert np.allclose(neurram_error(g * 2, 1.0, 80e-6), 2 * neurram_error(g, 1.0), rtol=1e-12)
 
 
