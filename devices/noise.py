@@ -84,6 +84,11 @@ class ReadNoise:
         """Return silent reads."""
         return cls(thermal_shot=False, flicker=False)
 
+    @property
+    def silent(self) -> bool:
+        """Whether a read carries no noise at all."""
+        return not (self.thermal_shot or self.flicker or self.telegraph)
+
     # one read: what inference adds to the currents of a tile
 
     def cell_variance(

@@ -186,7 +186,7 @@ def multiply(
     b, p, _ = x.shape
     n = matrix.conductances.shape[2] // 2
     out = np.zeros((b, p, n))
-    noise = hardware.noise.thermal_shot or hardware.noise.flicker
+    noise = not hardware.noise.silent
     activity = Activity()
     for sign in (1.0, -1.0) if matrix.signed else (1.0,):
         coded: dict[tuple[int, int], FloatArray] = {}
