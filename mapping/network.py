@@ -31,6 +31,7 @@ INPUT = "input"  #: name of the image in `Layer.inputs`
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _CHUNK_BYTES = 2**27  # unrolled maps held at once during exact inference, 128 MiB; ours
 _FORMAT, _VERSION = "crossgate network", 1
+_SHORTEST_CODED = 1024  # values; below it the scale's own entry in the file costs what the codes save, ours
 _LARGEST_HEADER, _LARGEST_FILE = 2**24, 2**32  # bytes a file may unpack to, 16 MiB and 4 GiB; ours
 
 
@@ -357,9 +358,7 @@ class AveragePool(Layer):
 
     def apply(self, *values: FloatArray) -> FloatArray:
         """Pool (b, c, h, w)."""
-        return digital.average_pool(
-            values[0], self.size, self.stride, self.padding, count_padding=self.count_padding
-        )
+        return digital.average_pool(values[0], self.size, self.stride, self.padding, count_padding=self.count_padding)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -555,7 +554,8 @@ class Network:
 def save_network(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a network to `path` (.npz): a JSON header and one member per array, all or nothing.
 
-    An array is stored as float32 where that loses nothing. The same network gives the same bytes.
+    An array is stored as 8-bit codes times one scale, or as float32, where that loses nothing. The same network gives
+    the same bytes.
     Raises OSError if the folder cannot be written.
     """
     path = Path(path)
@@ -572,7 +572,9 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            arrays = {key: _narrow(held) for key, held in _named_arrays(network.layers)}
+            arrays: dict[str, np.ndarray[Any, Any]] = {}
+            for key, held in _named_arrays(network.layers):
+                arrays |= _coded(key, held) or {key: _narrow(held)}
             np.savez(file, allow_pickle=False, header=np.frombuffer(text, dtype=np.uint8), **arrays)
             file.flush()
             os.fsync(file.fileno())
@@ -668,8 +670,8 @@ def _read_array(archive: zipfile.ZipFile, key: str, shape: object) -> FloatArray
         raise ParameterError(f"the array {key} is missing")
     with archive.open(f"{key}.npy") as stream:
         found, dtype = _array_header(stream)
-        if dtype not in (np.dtype("<f4"), np.dtype("<f8")):
-            raise ParameterError(f"the array {key} holds {dtype}, not numbers of 4 or 8 bytes")
+        if dtype not in (np.dtype("<f4"), np.dtype("<f8"), np.dtype("i1")):
+            raise ParameterError(f"the array {key} holds {dtype}, not numbers of 4 or 8 bytes or codes of 1")
         if list(found) != shape:
             raise ParameterError(f"the array {key} has shape {list(found)}, the header says {shape}")
         size = math.prod(found) * dtype.itemsize
@@ -678,7 +680,8 @@ def _read_array(archive: zipfile.ZipFile, key: str, shape: object) -> FloatArray
         data = stream.read()
     if len(data) != size:
         raise ParameterError(f"the array {key} is cut short")
-    return np.frombuffer(data, dtype=dtype).reshape(found).astype(np.float64)
+    held: FloatArray = np.frombuffer(data, dtype=dtype).reshape(found).astype(np.float64)
+    return held if dtype != np.dtype("i1") else held * float(_read_array(archive, f"{key}.scale", []))
 
 
 def _described(layer: Layer | Attention) -> dict[str, Any]:
@@ -738,6 +741,17 @@ def _named_arrays(layers: Iterable[Layer]) -> Iterable[tuple[str, FloatArray]]:
                 value = getattr(holder, name)
                 if value is not None:
                     yield f"{key}.{name}", value
+
+
+def _coded(key: str, values: FloatArray) -> dict[str, np.ndarray[Any, Any]] | None:
+    """Return int8 codes and their scale where code times scale is exactly every value and is shorter, else None."""
+    top = float(np.abs(values).max())
+    if values.size < _SHORTEST_CODED or not top > 0.0:
+        return None
+    scale = top / 127.0
+    codes = np.rint(values / scale).astype(np.int8)
+    same = (codes * scale).view(np.int64) == values.view(np.int64)  # bit for bit, so no -0.0
+    return {key: codes, f"{key}.scale": np.array(scale)} if np.all(same) else None
 
 
 def _narrow(values: FloatArray) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:

@@ -379,9 +379,7 @@ def equal(one, other):
     """The same network, bit for bit."""
     first, second = list(arrays_of(one)), list(arrays_of(other))
     bits = all((a is None) == (b is None) for a, b in zip(first, second, strict=True)) and all(
-        a.tobytes() == b.tobytes() and a.shape == b.shape
-        for a, b in zip(first, second, strict=True)
-        if a is not None
+        a.tobytes() == b.tobytes() and a.shape == b.shape for a, b in zip(first, second, strict=True) if a is not None
     )
     return bits and repr(one) == repr(other)
 
@@ -408,6 +406,32 @@ def test_file__comes_back_bit_for_bit(rng, tmp_path, single, kind):
     save_network(loaded, path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["network.npz"]
+
+
+def test_file__codes_take_one_byte_each_and_come_back_bit_for_bit(rng, tmp_path):
+    codes = rng.integers(-127, 128, size=(9, 16, 3, 3))  # 1296 values
+    codes[0, 0, 0, 0] = -127
+    scale = float(np.float32(0.0123))
+    near = np.resize(codes, (13, 9, 3, 3)) * scale
+    near[1, 1, 1, 1] += 1e-9  # one value off: the whole array is stored as numbers
+    layers = (
+        Conv("codes", ("input",), codes * scale),
+        Conv("near", ("codes",), near),
+        Conv("few", ("near",), np.ones((3, 13, 1, 1))),
+        GlobalAveragePool("pool", ("few",)),
+    )
+    path = tmp_path / "network.npz"
+    network = Network("coded", (16, 9, 9), CLASSES, layers)
+    save_network(network, path)
+    assert equal(network, load_network(path))
+    with np.load(path) as held:
+        assert [held[f"{n}.weight"].dtype for n in range(3)] == [np.int8, np.float64, np.float32]
+        assert float(held["0.weight.scale"]) == scale
+    held = parts(path)
+    del held["0.weight.scale.npy"]
+    rewrite(path, held)
+    with pytest.raises(ParameterError, match=r"the array 0\.weight\.scale is missing"):
+        load_network(path)
 
 
 def test_save__that_fails_leaves_the_old_file_and_no_other(rng, tmp_path, monkeypatch):
