@@ -23,15 +23,14 @@ from crossbar.multiport import (
     PATCH_ROWS,
     SHARED,
     TALL,
-    WIDE,
     join,
     join_lanes,
     join_last,
     patch,
     stride,
 )
-from crossbar.patches import PATCH
-from crossbar.plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, plan, plan_lanes
+from crossbar.patches import PATCH, padded
+from crossbar.plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, Plan, plan, plan_lanes
 from crossbar.wires import Wires
 from devices import checks
 from devices.aliases import FloatArray, IntArray
@@ -222,7 +221,7 @@ def border(wires: Wires, m: int, n: int) -> Border:
     joined_row, joined_column = wires.r_row == 0 and n > 1, wires.r_column == 0 and m > 1
     if n == 1:
         left, right = parallel(left, right), np.full(m, np.inf)
-    if m == 1:
+    if m == 1 and np.any((bottom == 0.0) & (top == 0.0)):
         bottom, top = parallel(bottom, top), np.full(n, np.inf)
     if joined_row:
         left, right = np.zeros(m), np.full(m, np.inf)
@@ -234,7 +233,16 @@ def border(wires: Wires, m: int, n: int) -> Border:
     )
 
 
-def _check(failed: int, g: FloatArray, wires: Wires) -> None:
+def fill_leaves(steps: Plan, groups: IntArray, g: FloatArray, at: Border, buffer: FloatArray) -> None:
+    """Reduce some groups of leaves of an array g (m, n) [S] into their places in the buffer."""
+    _reduce_leaves(
+        groups, g[None], steps.leaf_ops, steps.nodes, steps.classes, steps.leaves, steps.leaf,
+        *at.scalars, *at.lines, buffer,
+    )  # fmt: skip
+
+
+def check_merges(failed: int, g: FloatArray, wires: Wires) -> None:
+    """Raise ConvergenceError if merges of arrays g (…, m, n) [S] failed."""
     if failed:
         raise ConvergenceError(
             f"{failed} merges of a {g.shape[-2]} × {g.shape[-1]} array failed: conductances from {g.min():.3g} to "
@@ -328,6 +336,20 @@ def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
     Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
     Source: docs/equations/reduction.md.
     """
+    couplings = terminal_couplings(g, wires)
+    m, n = np.shape(g)
+    exchange = couplings[:m, :m].copy()
+    return Multiport(couplings[:m, m : m + n] + couplings[:m, m + n :], exchange)
+
+
+def terminal_couplings(g: FloatArray, wires: Wires) -> FloatArray:
+    """Return the couplings [S] between the sources of the rows, the far ends of the columns and their sense ends.
+
+    g: (m, n) [S], at least 0.  Returns (m + 2 n, m + 2 n), symmetric, diagonal 0; far ends that are open, and those of
+    columns without resistance, which are one with the sense ends, are coupled to nothing.
+    Raises what reduce_array raises.
+    Source: docs/equations/reduction.md eq. 1-5.
+    """
     g = checks.array("g", g, ndim=2, minimum=0.0)
     m, n = g.shape
     if not m * n:
@@ -337,18 +359,7 @@ def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
     buffer = np.empty(steps.buffer)
 
     def reduce_leaves(groups: IntArray) -> int:
-        _reduce_leaves(
-            groups,
-            g[None],
-            steps.leaf_ops,
-            steps.nodes,
-            steps.classes,
-            steps.leaves,
-            steps.leaf,
-            *at.scalars,
-            *at.lines,
-            buffer,
-        )
+        fill_leaves(steps, groups, g, at, buffer)
         return 0
 
     def run_merges(ops: IntArray) -> int:
@@ -358,10 +369,10 @@ def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
         _in_threads(reduce_leaves, np.array_split(steps.groups, TASKS))
         failed = sum(_in_threads(run_merges, np.split(steps.ops, steps.tasks[1:])[:-1]))
     failed += run_merges(steps.ops[steps.tasks[-1] :])
-    _check(failed, g, wires)
+    check_merges(failed, g, wires)
     root = steps.root
-    couplings = buffer[root.start : root.start + root.size].reshape(-1, -(-root.ports // WIDE) * WIDE)
-    couplings = np.tril(couplings[: root.ports, : root.ports], -1)
+    lower = buffer[root.start : root.start + root.size].reshape(-1, padded(root.ports)[1])
+    couplings = np.tril(lower[: root.ports, : root.ports], -1)
     couplings += couplings.T
     if at.ends.joined_row or at.ends.joined_column:
         couplings, root = _attach(couplings, root, at.ends, wires, m, n)
@@ -378,19 +389,18 @@ def transfer_matrix(g: FloatArray, wires: Wires) -> FloatArray:
     return reduce_array(g, wires).transfer
 
 
-def _fold(couplings: FloatArray, root: Block) -> Multiport:
-    """Tie both ends of a row to its source and both ends of a column to 0 V."""
+def _fold(couplings: FloatArray, root: Block) -> FloatArray:
+    """Tie both ends of a row to its source, and leave room for columns' far ends that have no port."""
     m, right, top, n = (root.counts[side] for side in (LEFT, RIGHT, TOP, BOTTOM))
-    rows, columns = couplings[:m].copy(), slice(root.ports - n, root.ports)
     if right:
-        rows += couplings[m : m + right]
-    transfer, exchange = rows[:, columns].copy(), rows[:, :m].copy()
-    if top:
-        transfer += rows[:, m + right : m + right + top]
-    if right:
-        exchange += rows[:, m : m + right]
-    np.fill_diagonal(exchange, 0.0)
-    return Multiport(transfer, exchange)
+        couplings[:m] += couplings[m : m + right]
+        couplings[:, :m] += couplings[:, m : m + right]
+    kept = np.r_[0:m, m + right : root.ports]
+    place = np.r_[0:m, m : m + top, m + n : m + 2 * n]
+    out = np.zeros((m + 2 * n, m + 2 * n))
+    out[np.ix_(place, place)] = couplings[np.ix_(kept, kept)]
+    np.fill_diagonal(out, 0.0)
+    return out
 
 
 def _attach(couplings: FloatArray, root: Block, ends: Ends, wires: Wires, m: int, n: int) -> tuple[FloatArray, Block]:

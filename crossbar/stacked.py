@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
 
 from crossbar.blas import factorise, one_blas_thread, solve_lower
 from crossbar.family import Nodes
+from crossbar.reduction import terminal_couplings
 from crossbar.wires import Wires
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError, ParameterError
 from devices.jit import kernel, threads
 
-__all__ = ["StackedFamily", "band_ports", "stacked_family"]
+__all__ = ["StackedFamily", "stacked_family"]
 
 CHUNK = 8  # gate sets whose couplings are mixed by one product, ours
 
@@ -145,117 +145,8 @@ def stacked_family(conductances: Sequence[Callable[[float], FloatArray]], nodes:
             top = wires.sense_far(n) if k == 0 else cut
         own = Wires(wires.r_row, wires.r_column, driver[mine], bottom, driver_far[mine], top)
         with one_blas_thread():
-            stored.append(np.stack([_laid_out(band_ports(g, own), rows[k], n) for g in seen]))
+            stored.append(np.stack([_laid_out(terminal_couplings(g, own), rows[k], n) for g in seen]))
     return StackedFamily(nodes, tuple(stored), tuple(rows), n, wires)
-
-
-def band_ports(g: FloatArray, wires: Wires) -> FloatArray:
-    """Return the couplings [S] between a band's rows (their sources), its columns' tops and its columns' bottoms.
-
-    g: (m, n) [S].  wires: `r_sense` lies between the last row's column nodes and the bottoms, `r_sense_far` between the
-    first row's and the tops; an open one couples to nothing.  Returns (m + 2 n, m + 2 n), symmetric, diagonal 0.
-    Raises ConvergenceError if a factorisation fails.
-    Source: docs/equations/stacked.md eq. 1-2.
-    """
-    m, n = g.shape
-    near, far = wires.driver(m), wires.driver_far(m)
-    half = np.full(n, wires.r_column / 2)
-    blocks = []
-    if wires.r_column == 0.0:  # every row's column nodes are the same ones
-        shared = np.zeros((m + n, m + n))
-        for i in range(m):
-            at = np.array([i, *range(m, m + n)])
-            shared[np.ix_(at, at)] += _row(g[i], wires.r_row, near[i], far[i])
-        return _between(shared, wires.sense_far(n), wires.sense(n), m)
-    for i in range(m):
-        top = wires.sense_far(n) if i == 0 else half
-        bottom = wires.sense(n) if i == m - 1 else half
-        blocks.append((1, _between(_row(g[i], wires.r_row, near[i], far[i]), top, bottom, 1)))
-    while len(blocks) > 1:
-        pairs = [_above(*upper, *lower, n) for upper, lower in zip(blocks[0::2], blocks[1::2], strict=False)]
-        blocks = pairs + blocks[2 * len(pairs) :]
-    return blocks[0][1]
-
-
-def _row(g: FloatArray, r_row: float, near: float, far: float) -> FloatArray:
-    """Couplings (1 + n, 1 + n) between the source of one row and the column nodes of its cells."""
-    n = len(g)
-    if r_row == 0.0 or n == 1:
-        with np.errstate(divide="ignore"):
-            ends = 1.0 / np.array(near) + 1.0 / np.array(far)
-        y = np.zeros((2 + n, 2 + n))  # source, column nodes, row node
-        y[-1, 1:-1] = y[1:-1, -1] = g
-        if np.isinf(ends):
-            y[0, 1:-1] = y[1:-1, 0] = g
-            return y[:-1, :-1]
-        y[-1, 0] = y[0, -1] = ends
-        return _without(y, np.array([1 + n]))
-    y = np.zeros((1 + 2 * n, 1 + 2 * n))
-    nodes = np.arange(1 + n, 1 + 2 * n)  # row nodes; one without resistance to the source is the source
-    nodes[0], nodes[-1] = (0 if near == 0.0 else nodes[0]), (0 if far == 0.0 else nodes[-1])
-    for end, node in ((near, nodes[0]), (far, nodes[-1])):
-        if end > 0.0:
-            _couple(y, np.array([0]), np.array([node]), 1.0 / end)
-    _couple(y, nodes[:-1], nodes[1:], 1.0 / r_row)
-    _couple(y, nodes, np.arange(1, 1 + n), g)
-    np.fill_diagonal(y, 0.0)
-    gone = nodes[nodes > 0]
-    unused = np.setdiff1d(np.arange(1 + n, 1 + 2 * n), gone)
-    return _without(np.delete(np.delete(y, unused, 0), unused, 1), np.arange(1 + n, 1 + n + len(gone)))
-
-
-def _between(y: FloatArray, top: FloatArray, bottom: FloatArray, m: int) -> FloatArray:
-    """Put resistors between column nodes, the last n of y (m + n ports), and their tops and bottoms."""
-    n = len(top)
-    node = np.arange(m, m + n)
-    tops, bottoms = node + n, node + 2 * n
-    out = np.zeros((m + 3 * n, m + 3 * n))
-    out[: m + n, : m + n] = y
-    with np.errstate(divide="ignore"):
-        up, down = np.where(top > 0.0, 1.0 / top, 0.0), np.where(bottom > 0.0, 1.0 / bottom, 0.0)
-    taken = bottom == 0.0  # the node is the bottom itself, or the top
-    raised = (top == 0.0) & ~taken
-    _couple(out, node, tops, up)
-    _couple(out, node, bottoms, down)
-    for held, port in ((taken, bottoms), (raised, tops)):
-        swap = np.arange(len(out))
-        swap[node[held]], swap[port[held]] = port[held], node[held]
-        out = out[np.ix_(swap, swap)]
-    return _without(out, node)
-
-
-def _above(m_upper: int, upper: FloatArray, m_lower: int, lower: FloatArray, n: int) -> tuple[int, FloatArray]:
-    """Join two blocks of rows at the cut between them."""
-    m = m_upper + m_lower
-    y = np.zeros((m + 3 * n, m + 3 * n))  # rows, tops, bottoms, cut
-    cut = np.arange(m + 2 * n, m + 3 * n)
-    for block, at in (
-        (upper, [*range(m_upper), *range(m, m + n), *cut]),
-        (lower, [*range(m_upper, m), *cut, *range(m + n, m + 2 * n)]),
-    ):
-        y[np.ix_(at, at)] += block
-    return m, _without(y, cut)
-
-
-def _couple(y: FloatArray, a: IntArray, b: IntArray, siemens: FloatArray | float) -> None:
-    """Add conductances between pairs of nodes."""
-    np.add.at(y, (a, b), siemens)
-    np.add.at(y, (b, a), siemens)
-
-
-def _without(y: FloatArray, gone: IntArray) -> FloatArray:
-    """Eliminate nodes from couplings (p, p); docs/equations/reduction.md eq. 4."""
-    kept = np.setdiff1d(np.arange(len(y)), gone)
-    total = y[gone].sum(1)
-    total[total == 0.0] = 1.0  # a node without any coupling
-    try:
-        factor = cholesky(np.diag(total) - y[np.ix_(gone, gone)], lower=True, check_finite=False)
-    except np.linalg.LinAlgError as error:
-        raise ConvergenceError(f"the elimination of {len(gone)} nodes of a band failed: {error}") from error
-    onward = solve_triangular(factor, y[np.ix_(gone, kept)], lower=True, check_finite=False)
-    out: FloatArray = y[np.ix_(kept, kept)] + onward.T @ onward
-    np.fill_diagonal(out, 0.0)
-    return out
 
 
 def _laid_out(ports: FloatArray, m: int, n: int) -> FloatArray:

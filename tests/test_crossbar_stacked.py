@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossbar import GainNodes, GateNodes, Wires, reduce_array, reference_solve, transfer_family
-from crossbar.stacked import band_ports, stacked_family
+from crossbar.reduction import terminal_couplings
+from crossbar.stacked import stacked_family
 from devices import AdaptiveMemristor
 from devices.errors import ParameterError
 
@@ -71,12 +72,12 @@ def test_stacked__exact_at_the_nodes(case):
 
 @given(stacks())
 @settings(max_examples=25)
-def test_band_ports__reduce_to_the_array_that_they_are_cut_from(case):
+def test_terminal_couplings__reduce_to_the_array_that_they_are_cut_from(case):
     """Rows, tops and bottoms at the terminals of a whole array: its transfer and its couplings between rows."""
     rows, made, wires, _ = case
     g = whole(made, np.ones(len(rows)))
     m, n = g.shape
-    ports = band_ports(g, wires)
+    ports = terminal_couplings(g, wires)
     np.testing.assert_allclose(ports, ports.T, rtol=1e-12)
     assert np.all(ports >= 0.0)
     exact = reduce_array(g, wires)
