@@ -1,9 +1,9 @@
 """Train the zoo's `vgg-digits` and `dvgg-digits` on the bundled UCI digits.
 
-Run from the repository's root, with it on PYTHONPATH; needs PyTorch (an extra), one thread, minutes each:
+Run from the repository's root; needs PyTorch (an extra), one thread, minutes each:
 
-    python benchmarks/train/digits.py --choose             compare candidate recipes, on the validation images alone
-    python benchmarks/train/digits.py --model dvgg-digits  train, test once, write mapping/zoo/dvgg-digits.npz and a log
+    python -m benchmarks.train.digits --choose             compare candidate recipes, on the validation images alone
+    python -m benchmarks.train.digits --model dvgg-digits  train, test once, write mapping/zoo/dvgg-digits.npz and a log
 
 Both networks have the same backbone, recipe and seed; in `dvgg-digits` every 3x3 convolution after the first has K
 kernels mixed by attention. Both are trained for analog hardware: in each step every weight matrix is disturbed as a
@@ -25,9 +25,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.train.layers import (
+    Hardware,
+    MixedConv,
+    Quantiser,
+    attention_report,
+    disturb,
+    disturbed,
+    information,
+    mixed_convs,
+    plain,
+    settle,
+)
 from mapping.datasets import load_dataset
 from mapping.network import (
-    Attention,
     BatchNorm,
     Conv,
     DynamicConv,
@@ -74,147 +85,19 @@ class Recipe:
     clip: float = 1.6  #: weights are held within this many root mean squares of their kernel, whose own is held fixed
 
 
-@dataclass(frozen=True)
-class Hardware:
-    """What a step disturbs, weights in shares of their kernel's largest; ours, near the device model's defaults."""
-
-    weight: float = 0.03  #: standard deviation of a written weight
-    stuck_on: float = 0.005  #: share of cells at their largest conductance
-    stuck_off: float = 0.015  #: share of cells at their smallest conductance
-    output: float = 0.005  #: standard deviation on a convolution's sums, in shares of their largest
-    attention: float = 0.02  #: standard deviation of a gate's share, one draw per kernel
-    floor: float = 0.0116  #: smallest share a gate can pass: read gain at its lower over its upper window end
-    bits: int = 8  #: of activations and attention
-
-
-def disturbed(weight: Tensor, scale: Tensor, hardware: Hardware) -> Tensor:
-    """Write (k, c_out, ...) weights once, as differential pairs; `scale` (c_out) is the batch norm's, folded first."""
-    shape = (1, -1) + (1,) * (weight.dim() - 2)
-    magnitude = scale.detach().abs()
-    factor = magnitude.clamp(min=float(magnitude.max()) * 0.02).reshape(shape)
-    folded = weight * factor
-    top = folded.detach().abs().amax(dim=tuple(range(1, weight.dim())), keepdim=True)
-    sides = []
-    for side in (folded.clamp(min=0.0), (-folded).clamp(min=0.0)):
-        draw = torch.rand_like(folded)
-        off = torch.where(draw < hardware.stuck_on + hardware.stuck_off, torch.zeros_like(side), side)
-        sides.append(torch.where(draw < hardware.stuck_on, top.expand_as(side), off))
-    noise = hardware.weight * top * torch.randn_like(folded)
-    return (sides[0] - sides[1] + noise) / factor
-
-
-def plain(values: Tensor) -> np.ndarray:
-    """A parameter as a plain array."""
-    return values.detach().numpy()
-
-
-class Quantiser(nn.Module):
-    """Unsigned codes of an activation, straight-through; the range follows the largest values seen."""
-
-    def __init__(self, bits: int) -> None:
-        super().__init__()
-        self.levels = 2**bits - 1
-        self.register_buffer("top", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            seen = x.detach().max()
-            self.top.copy_(seen if self.top == 0 else 0.99 * self.top + 0.01 * seen)
-        step = torch.clamp(self.top, min=1e-6) / self.levels
-        clipped = torch.minimum(x, self.top)
-        return clipped + (torch.round(clipped / step) * step - clipped).detach()
-
-
-class Gate(nn.Module):
-    """Attention: pool -> FC -> ReLU -> FC -> softmax(z/T).
-
-    The pooled vector is centred and divided by one number; `exported` folds both into the first FC layer.
-    """
-
-    def __init__(self, channels: int, kernels: int, hardware: Hardware) -> None:
-        super().__init__()
-        self.first = nn.Linear(channels, max(4, channels // 4))
-        self.second = nn.Linear(max(4, channels // 4), kernels)
-        nn.init.normal_(self.second.weight, std=1.0)
-        self.temperature = 1.0
-        self.hardware = hardware
-        self.noisy = False
-        self.settling = False
-        self.quantise = nn.ModuleList([Quantiser(hardware.bits), Quantiser(hardware.bits)])
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("spread", torch.ones(()))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
-
-    def product(self, layer: nn.Linear, x: Tensor) -> Tensor:
-        weight = layer.weight
-        if self.noisy:
-            weight = disturbed(weight[None], torch.ones(weight.shape[0]), self.hardware)[0]
-        return x @ weight.T
-
-    def exported(self) -> Attention:
-        """The same in plain arrays."""
-        with torch.no_grad():
-            weight = self.first.weight / self.spread
-            bias = self.first.bias - weight @ self.mean
-        return Attention(
-            weight.numpy(), bias.numpy(), plain(self.second.weight), plain(self.second.bias), self.temperature
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = x.mean(dim=(2, 3))
-        if self.training:
-            keep = float(self.seen / (self.seen + 1)) if self.settling else min(0.95, float(self.seen))
-            self.seen += 1
-            self.mean.mul_(keep).add_((1 - keep) * pooled.detach().mean(0))
-            self.spread.mul_(keep).add_((1 - keep) * pooled.detach().var(0, unbiased=False).mean().sqrt())
-        if self.noisy:
-            pooled = self.quantise[0](pooled)
-        centre = self.mean @ self.first.weight.T
-        hidden = functional.relu((self.product(self.first, pooled) - centre) / self.spread + self.first.bias)
-        if self.noisy:
-            hidden = self.quantise[1](hidden)
-        return torch.softmax((self.product(self.second, hidden) + self.second.bias) / self.temperature, dim=1)
-
-
 class Block(nn.Module):
     """3x3 convolution with one or k kernels, batch norm, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernels: int, hardware: Hardware) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(kernels, outputs, inputs, 3, 3))
-        for kernel in self.weight:  # independent draws: equal kernels would stay equal for ever
-            nn.init.kaiming_normal_(kernel, nonlinearity="relu")
+        self.conv = MixedConv(inputs, outputs, kernels, hardware)
         self.norm = nn.BatchNorm2d(outputs)
-        self.gate = Gate(inputs, kernels, hardware) if kernels > 1 else None
         self.quantise = Quantiser(hardware.bits)
-        self.hardware = hardware
         self.noisy = False
-        self.shares: Tensor | None = None
-        self.frozen: str | None = None  #: "uniform" or "shuffled": what the image's own shares are replaced by
 
     def forward(self, x: Tensor) -> Tensor:
-        hardware = self.hardware
-        weight = self.weight
-        if self.noisy:
-            scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
-            weight = disturbed(weight, scale, hardware)
-        if self.gate is None:
-            y = functional.conv2d(x, weight[0], padding=1)
-        else:
-            shares = self.shares = self.gate(x)
-            if self.frozen is not None:
-                order = torch.randperm(len(shares))
-                shares = torch.full_like(shares, 1 / shares.shape[1]) if self.frozen == "uniform" else shares[order]
-            if self.noisy:
-                levels = 2**hardware.bits - 1
-                shares = shares + (torch.round(shares * levels) / levels - shares).detach()
-                shares = shares + hardware.attention * torch.randn(1, shares.shape[1])
-                shares = shares.clamp(min=hardware.floor)
-            every = functional.conv2d(x, weight.flatten(0, 1), padding=1).unflatten(1, weight.shape[:2])
-            y = torch.einsum("bk,bkohw->bohw", shares, every)
-        if self.noisy:
-            y = y + hardware.output * y.detach().abs().max() * torch.randn_like(y)
-        y = functional.relu(self.norm(y))
+        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
+        y = functional.relu(self.norm(self.conv(x, scale)))
         return self.quantise(y) if self.noisy else y
 
 
@@ -228,15 +111,6 @@ class Vgg(nn.Module):
         self.head = nn.Linear(recipe.widths[-1], 10)
         self.hardware = hardware
         self.noisy = False
-
-    def disturb(self, noisy: bool) -> None:
-        """Switch the hardware's errors on or off in every layer."""
-        for module in self.modules():
-            if hasattr(module, "noisy"):
-                module.noisy = noisy
-
-    def gates(self) -> list[Gate]:
-        return [block.gate for block in self.blocks if block.gate is not None]
 
     def forward(self, x: Tensor) -> Tensor:
         for n, block in enumerate(self.blocks, start=1):
@@ -268,15 +142,6 @@ def augmented(images: Tensor) -> Tensor:
     return functional.grid_sample(images, grid, align_corners=False)
 
 
-def information(shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Entropy of the mean share and mean entropy of the shares, both over ln k; they differ by what an image tells."""
-    k = math.log(shares.shape[1])
-    mean = shares.mean(0)
-    of_mean = -(mean * mean.clamp(min=1e-9).log()).sum() / k
-    mean_of = -(shares * shares.clamp(min=1e-9).log()).sum(1).mean() / k
-    return of_mean, mean_of
-
-
 @torch.no_grad()
 def hold(model: Vgg, clip: float) -> None:
     """Clip each kernel at `clip` root mean squares and bring it back to the one it was born with.
@@ -285,8 +150,8 @@ def hold(model: Vgg, clip: float) -> None:
     of a layer free, but clipping alone would shrink it without end, and its kernels at different speeds.
     """
     for block in model.blocks:
-        born = math.sqrt(2.0 / block.weight[0, 0].numel())
-        for kernel in block.weight:
+        born = math.sqrt(2.0 / block.conv.weight[0, 0].numel())
+        for kernel in block.conv.weight:
             limit = clip * float(kernel.square().mean().sqrt())
             kernel.clamp_(-limit, limit)
             kernel.mul_(born / float(kernel.square().mean().sqrt()))
@@ -294,7 +159,7 @@ def hold(model: Vgg, clip: float) -> None:
 
 def groups(model: Vgg, recipe: Recipe) -> list[dict[str, object]]:
     """Parameter groups: decay on the head's weight alone (kernels are held), a rate of its own for the attention."""
-    gates = {id(p) for gate in model.gates() for p in gate.parameters()}
+    gates = {id(p) for conv in mixed_convs(model) for p in conv.gate.parameters()}
     decayed = [model.head.weight]
     chosen = gates | {id(p) for p in decayed}
     plain = [p for p in model.parameters() if id(p) not in chosen]
@@ -309,40 +174,21 @@ def groups(model: Vgg, recipe: Recipe) -> list[dict[str, object]]:
 def accuracy(model: Vgg, images: Tensor, labels: Tensor, draws: int = 0) -> float:
     """Share of right answers, exact or as the mean over `draws` disturbed copies; leaves the model evaluating."""
     model.eval()
-    model.disturb(draws > 0)
+    disturb(model, draws > 0)
     with torch.no_grad():
         rights = [float((model(images).argmax(1) == labels).double().mean()) for _ in range(max(draws, 1))]
-    model.disturb(False)
+    disturb(model, False)
     return float(np.mean(rights))
 
 
 def frozen_accuracy(model: Vgg, images: Tensor, labels: Tensor, how: str) -> float:
     """Exact accuracy with every image's attention replaced: by equal shares, or by those of another image."""
-    for block in model.blocks:
-        block.frozen = how
+    for conv in mixed_convs(model):
+        conv.frozen = how
     result = accuracy(model, images, labels)
-    for block in model.blocks:
-        block.frozen = None
+    for conv in mixed_convs(model):
+        conv.frozen = None
     return result
-
-
-def settle(model: Vgg, images: Tensor, size: int, epochs: int = 10) -> None:
-    """Take the statistics of batch norms and attention anew: plain means over many disturbed copies."""
-    model.train()
-    model.disturb(True)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None
-        elif isinstance(module, Gate):
-            module.settling = True
-            module.seen.zero_()
-    with torch.no_grad():
-        for _ in range(epochs):
-            for chosen in batches(len(images), size):
-                model(images[chosen])
-    model.disturb(False)
-    model.eval()
 
 
 def attention_shares(model: Vgg, images: Tensor) -> list[Tensor]:
@@ -350,7 +196,7 @@ def attention_shares(model: Vgg, images: Tensor) -> list[Tensor]:
     model.eval()
     with torch.no_grad():
         model(images)
-    return [block.shares for block in model.blocks if block.shares is not None]
+    return [conv.shares for conv in mixed_convs(model) if conv.shares is not None]
 
 
 def batches(count: int, size: int) -> Iterator[Tensor]:
@@ -382,22 +228,21 @@ def train(name: str, recipe: Recipe, hardware: Hardware, seed: int, log: Path | 
     for epoch in range(recipe.epochs):
         done = min(1.0, epoch / (recipe.annealed * recipe.epochs))
         temperature = recipe.hot ** (1 - done) * recipe.cold**done
-        for gate in model.gates():
-            gate.temperature = temperature
+        for conv in mixed_convs(model):
+            conv.gate.temperature = temperature
         model.train()
         total = 0.0
         count = 0
         for chosen in batches(len(images), recipe.batch):
             model.train()
-            model.disturb(True)
+            disturb(model, True)
             outputs = model(augmented(images[chosen]))
             loss = functional.cross_entropy(outputs, labels[chosen], label_smoothing=recipe.smoothing)
             total += float(loss.detach())
             count += 1
-            for block in model.blocks:
-                if block.shares is not None:
-                    of_mean, mean_of = information(block.shares)
-                    loss = loss - recipe.balance * (of_mean - mean_of)
+            for conv in mixed_convs(model):
+                of_mean, mean_of = information(conv.shares)
+                loss = loss - recipe.balance * (of_mean - mean_of)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -424,7 +269,7 @@ def train(name: str, recipe: Recipe, hardware: Hardware, seed: int, log: Path | 
             writer.writeheader()
             writer.writerows(rows)
     torch.manual_seed(seed)
-    settle(model, images, recipe.batch)
+    settle(model, (images[chosen] for _ in range(10) for chosen in batches(len(images), recipe.batch)))
     final = {
         "train": accuracy(model, images, labels),
         "validation": accuracy(model, check_images, check_labels),
@@ -442,11 +287,11 @@ def network_of(name: str, model: Vgg, card: dict[str, object]) -> Network:
     source = "input"
     for n, block in enumerate(model.blocks, start=1):
         conv, norm, relu = f"conv{n}", f"norm{n}", f"relu{n}"
-        weight = plain(block.weight)
-        if block.gate is None:
+        weight = plain(block.conv.weight)
+        if block.conv.gate is None:
             layers.append(Conv(conv, (source,), weight[0], padding=(1, 1)))
         else:
-            attention = block.gate.exported()
+            attention = block.conv.gate.exported()
             layers.append(DynamicConv(conv, (source,), weight, None, (1, 1), (1, 1), (1, 1), 1, attention))
         held = (block.norm.weight, block.norm.bias, block.norm.running_mean, block.norm.running_var)
         layers += [BatchNorm(norm, (conv,), *map(plain, held), block.norm.eps), Relu(relu, (norm,))]
@@ -465,24 +310,6 @@ def measured(network: Network, split: str) -> float:
     return float(np.mean(network.forward(data.images).argmax(axis=1) == data.labels))
 
 
-def attention_report(network: Network) -> dict[str, dict[str, object]]:
-    """How alive the attention is, on the validation images: each layer's shares, their spread and their entropy."""
-    values = network.activations(load_dataset("digits", "validation").images)
-    report: dict[str, dict[str, object]] = {}
-    for layer in network.layers:
-        if isinstance(layer, DynamicConv):
-            shares = values[f"{layer.name}.attention"]
-            of_mean, mean_of = (float(x) for x in information(torch.tensor(shares)))
-            report[layer.name] = {
-                "mean": [round(float(x), 4) for x in shares.mean(axis=0)],
-                "standard_deviation_over_images": [round(float(x), 4) for x in shares.std(axis=0)],
-                "variance_over_images": round(float(shares.var(axis=0).mean()), 5),
-                "entropy": round(mean_of, 4),
-                "entropy_of_mean": round(of_mean, 4),
-            }
-    return report
-
-
 def make(name: str, recipe: Recipe, hardware: Hardware, seed: int) -> None:
     """Train one network and put it into the zoo, test accuracy measured once, at the end."""
     model, final = train(name, recipe, hardware, seed, LOGS / f"{name}.csv")
@@ -497,7 +324,7 @@ def make(name: str, recipe: Recipe, hardware: Hardware, seed: int) -> None:
         },
         "seed": seed,
         "epochs": recipe.epochs,
-        "command": f"python benchmarks/train/digits.py --model {name} --seed {seed}",
+        "command": f"python -m benchmarks.train.digits --model {name} --seed {seed}",
         "recipe": asdict(recipe),
         "disturbances": asdict(hardware),
         "chosen_on": "validation images; no choice was made on the test images",
@@ -513,10 +340,10 @@ def make(name: str, recipe: Recipe, hardware: Hardware, seed: int) -> None:
         gap = np.abs(network.forward(images.numpy()) - plain(model(images))).max()
     if gap > 1e-3:
         raise SystemExit(f"the exported network differs from the trained one by {gap:.2g}")
-    if model.gates():
+    if mixed_convs(model):
         card["attention"] = {
             "meaning": "validation images; entropies over ln K: 1 is uniform; entropy is the mean over images",
-            "layers": attention_report(network),
+            "layers": attention_report(network, load_dataset("digits", "validation").images),
             "validation_with_uniform_attention": final["validation_uniform_attention"],
             "validation_with_attention_of_other_images": final["validation_shuffled_attention"],
         }
@@ -541,7 +368,7 @@ def choose(seed: int, epochs: int) -> None:
         model, final = train("dvgg-digits", replace(base, **changes), Hardware(), seed, None)
         shares = attention_shares(model, part("validation")[0])
         entropies = [float(information(one)[1]) for one in shares]
-        kernel = model.blocks[3].weight.detach().abs()
+        kernel = model.blocks[3].conv.weight.detach().abs()
         rows.append(
             {
                 "changes": text,

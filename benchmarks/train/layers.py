@@ -1,0 +1,235 @@
+"""What the training scripts share: convolution with mixed kernels, its attention, and the errors of a written crossbar.
+
+b = images, k = kernels, o, i = output and input channels
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.train import winograd
+from mapping.network import Attention, DynamicConv, Network
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a step disturbs, weights in shares of their kernel's largest; ours, near the device model's defaults."""
+
+    weight: float = 0.03  #: standard deviation of a written weight
+    stuck_on: float = 0.005  #: share of cells at their largest conductance
+    stuck_off: float = 0.015  #: share of cells at their smallest conductance
+    output: float = 0.005  #: standard deviation on a convolution's sums, in shares of their largest
+    attention: float = 0.02  #: standard deviation of a gate's share, one draw per kernel
+    floor: float = 0.0116  #: smallest share a gate can pass: read gain at its lower over its upper window end
+    bits: int = 8  #: of activations and attention
+    clip: float = math.inf  #: largest sum that is not cut off, in shares of the largest in recent batches
+
+
+def disturbed(weight: Tensor, scale: Tensor, hardware: Hardware) -> Tensor:
+    """Write (k, o, ...) weights once, as differential pairs; `scale` (o) is the batch norm's, folded first."""
+    shape = (1, -1) + (1,) * (weight.dim() - 2)
+    magnitude = scale.detach().abs()
+    factor = magnitude.clamp(min=float(magnitude.max()) * 0.02).reshape(shape)
+    folded = weight * factor
+    top = folded.detach().abs().amax(dim=tuple(range(1, weight.dim())), keepdim=True)
+    sides = []
+    for side in (folded.clamp(min=0.0), (-folded).clamp(min=0.0)):
+        draw = torch.rand_like(folded)
+        off = torch.where(draw < hardware.stuck_on + hardware.stuck_off, torch.zeros_like(side), side)
+        sides.append(torch.where(draw < hardware.stuck_on, top.expand_as(side), off))
+    noise = hardware.weight * top * torch.randn_like(folded)
+    return (sides[0] - sides[1] + noise) / factor
+
+
+def plain(values: Tensor) -> np.ndarray:
+    """A parameter as a plain array."""
+    return values.detach().cpu().numpy()
+
+
+class Quantiser(nn.Module):
+    """Unsigned codes of an activation, straight-through; the range follows the largest values seen."""
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.levels = 2**bits - 1
+        self.register_buffer("top", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            seen = x.detach().max()
+            self.top.copy_(seen if self.top == 0 else 0.99 * self.top + 0.01 * seen)
+        step = torch.clamp(self.top, min=1e-6) / self.levels
+        clipped = torch.minimum(x, self.top)
+        return clipped + (torch.round(clipped / step) * step - clipped).detach()
+
+
+class Gate(nn.Module):
+    """Attention: pool -> FC -> ReLU -> FC -> softmax(z/T).
+
+    The pooled vector is centred and divided by one number; `exported` folds both into the first FC layer.
+    """
+
+    def __init__(self, channels: int, kernels: int, hardware: Hardware) -> None:
+        super().__init__()
+        self.first = nn.Linear(channels, max(4, channels // 4))
+        self.second = nn.Linear(max(4, channels // 4), kernels)
+        nn.init.normal_(self.second.weight, std=1.0)
+        self.temperature = 1.0
+        self.hardware = hardware
+        self.noisy = False
+        self.settling = False
+        self.quantise = nn.ModuleList([Quantiser(hardware.bits), Quantiser(hardware.bits)])
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    def product(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        weight = layer.weight
+        if self.noisy:
+            weight = disturbed(weight[None], torch.ones(weight.shape[0], device=weight.device), self.hardware)[0]
+        return x @ weight.T
+
+    def exported(self) -> Attention:
+        """The same in plain arrays."""
+        with torch.no_grad():
+            weight = self.first.weight / self.spread
+            bias = self.first.bias - weight @ self.mean
+        held = (weight, bias, self.second.weight, self.second.bias)
+        return Attention(*map(plain, held), self.temperature)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.mean(dim=(2, 3))
+        if self.training:
+            keep = float(self.seen / (self.seen + 1)) if self.settling else min(0.95, float(self.seen))
+            self.seen += 1
+            self.mean.mul_(keep).add_((1 - keep) * pooled.detach().mean(0))
+            self.spread.mul_(keep).add_((1 - keep) * pooled.detach().var(0, unbiased=False).mean().sqrt())
+        if self.noisy:
+            pooled = self.quantise[0](pooled)
+        centre = self.mean @ self.first.weight.T
+        hidden = functional.relu((self.product(self.first, pooled) - centre) / self.spread + self.first.bias)
+        if self.noisy:
+            hidden = self.quantise[1](hidden)
+        return torch.softmax((self.product(self.second, hidden) + self.second.bias) / self.temperature, dim=1)
+
+
+class MixedConv(nn.Module):
+    """3x3 convolution with one kernel or k mixed by attention, on demand with the errors of a written crossbar."""
+
+    def __init__(self, inputs: int, outputs: int, kernels: int, hardware: Hardware) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(kernels, outputs, inputs, 3, 3))
+        for kernel in self.weight:  # independent draws: equal kernels would stay equal for ever
+            nn.init.kaiming_normal_(kernel, nonlinearity="relu")
+        self.gate = Gate(inputs, kernels, hardware) if kernels > 1 else None
+        self.hardware = hardware
+        self.register_buffer("top", torch.zeros(()))
+        self.noisy = False
+        self.shares: Tensor | None = None
+        self.frozen: str | None = None  #: "uniform" or "shuffled": what the image's own shares are replaced by
+
+    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+        """Convolve (b, i, h, w); `scale` (o) is that of the batch norm that follows."""
+        hardware = self.hardware
+        weight = disturbed(self.weight, scale, hardware) if self.noisy else self.weight
+        shares = None
+        if self.gate is not None:
+            shares = self.shares = self.gate(x)
+            if self.frozen is not None:
+                order = torch.randperm(len(shares), device=x.device)
+                shares = torch.full_like(shares, 1 / shares.shape[1]) if self.frozen == "uniform" else shares[order]
+            if self.noisy:
+                levels = 2**hardware.bits - 1
+                shares = shares + (torch.round(shares * levels) / levels - shares).detach()
+                shares = shares + hardware.attention * torch.randn(1, shares.shape[1], device=x.device)
+                shares = shares.clamp(min=hardware.floor)
+        y = mixed(x, weight, shares)
+        if self.noisy:
+            largest = y.detach().abs().max()
+            if self.training:
+                self.top.copy_(largest if self.top == 0 else 0.95 * self.top + 0.05 * largest)
+            if hardware.clip < math.inf and self.top > 0:
+                limit = float(hardware.clip * self.top)
+                y = y.clamp(-limit, limit)
+            y = y + hardware.output * largest * torch.randn_like(y)
+        return y
+
+
+def mixed(x: Tensor, weight: Tensor, shares: Tensor | None) -> Tensor:
+    """Convolve (b, i, h, w) with (k, o, i, 3, 3) mixed by (b, k) shares, in the way that is fastest here."""
+    if shares is None:
+        return functional.conv2d(x, weight[0].contiguous(memory_format=torch.channels_last), padding=1)
+    o, i = weight.shape[1:3]
+    if x.device.type == "cpu" and x.dtype == torch.float32 and i * o >= 4096:
+        return winograd.convolve(x, weight, shares)
+    if x.device.type == "cpu" and x[0, 0].numel() >= 64:  # a kernel for each image is small beside its map
+        b, _, h, w = x.shape
+        kernels = (shares @ weight.flatten(1)).reshape(b, o, 9 * i)
+        return torch.bmm(kernels, functional.unfold(x, 3, padding=1)).reshape(b, o, h, w)
+    every = functional.conv2d(x, weight.flatten(0, 1), padding=1).unflatten(1, weight.shape[:2])
+    return torch.einsum("bk,bkohw->bohw", shares.to(every.dtype), every)
+
+
+def information(shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Entropy of the mean share and mean entropy of the shares, both over ln k; they differ by what an image tells."""
+    k = math.log(shares.shape[1])
+    mean = shares.mean(0)
+    of_mean = -(mean * mean.clamp(min=1e-9).log()).sum() / k
+    mean_of = -(shares * shares.clamp(min=1e-9).log()).sum(1).mean() / k
+    return of_mean, mean_of
+
+
+def disturb(model: nn.Module, noisy: bool) -> None:
+    """Switch the hardware's errors on or off in every layer."""
+    for module in model.modules():
+        if hasattr(module, "noisy"):
+            module.noisy = noisy
+
+
+def mixed_convs(model: nn.Module) -> list[MixedConv]:
+    """The convolutions whose kernels are mixed, in order."""
+    return [module for module in model.modules() if isinstance(module, MixedConv) and module.gate is not None]
+
+
+def settle(model: nn.Module, batches) -> None:
+    """Take the statistics of batch norms and attention anew: plain means over disturbed copies of these batches."""
+    model.train()
+    disturb(model, True)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+        elif isinstance(module, Gate):
+            module.settling = True
+            module.seen.zero_()
+    with torch.no_grad():
+        for batch in batches:
+            model(batch)
+    disturb(model, False)
+    model.eval()
+
+
+def attention_report(network: Network, images: np.ndarray) -> dict[str, dict[str, object]]:
+    """How alive the attention of a stored network is: each layer's shares, their spread and their entropy."""
+    values = network.activations(images)
+    report: dict[str, dict[str, object]] = {}
+    for layer in network.layers:
+        if isinstance(layer, DynamicConv):
+            report[layer.name] = shares_report(values[f"{layer.name}.attention"])
+    return report
+
+
+def shares_report(shares: np.ndarray) -> dict[str, object]:
+    """Mean, spread and entropy of (b, k) shares."""
+    of_mean, mean_of = (float(x) for x in information(torch.tensor(shares)))
+    return {
+        "mean": [round(float(x), 4) for x in shares.mean(axis=0)],
+        "standard_deviation_over_images": [round(float(x), 4) for x in shares.std(axis=0)],
+        "variance_over_images": round(float(shares.var(axis=0).mean()), 5),
+        "entropy": round(mean_of, 4),
+        "entropy_of_mean": round(of_mean, 4),
+    }

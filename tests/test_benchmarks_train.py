@@ -1,0 +1,245 @@
+"""The training of the zoo's networks: fast equals plain, a run resumes, what is stored is what was trained."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+torch = pytest.importorskip("torch")
+
+from torch.nn import functional  # noqa: E402
+
+from benchmarks.train import cifar10, layers, winograd  # noqa: E402
+from mapping.network import DynamicConv, load_network  # noqa: E402
+from mapping.passes import fold  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+def plain_mixture(x, weight, shares):
+    """One convolution for each kernel, then the weighted sum."""
+    every = [functional.conv2d(x, kernel, padding=1) for kernel in weight]
+    return sum(shares[:, k, None, None, None] * y for k, y in enumerate(every))
+
+
+def compared(make, inputs):
+    """Value and gradients of a scalar of make(*inputs)."""
+    held = [x.clone().requires_grad_() for x in inputs]
+    y = make(*held)
+    (y * torch.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
+    return [y.detach(), *(x.grad for x in held)]
+
+
+@pytest.mark.parametrize(("k", "size"), [(1, (4, 4)), (4, (7, 6)), (3, (1, 9))])
+def test_winograd__equals_one_convolution_for_each_kernel(k, size):
+    torch.manual_seed(0)
+    inputs = torch.randn(2, 5, *size), torch.randn(k, 3, 5, 3, 3), torch.rand(2, k)
+    fast, slow = compared(winograd.convolve, inputs), compared(plain_mixture, inputs)
+    for a, b in zip(fast, slow, strict=True):  # float32, and the transforms cost about a digit
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * float(b.abs().max()))
+
+
+def test_winograd__without_shares_is_a_convolution():
+    torch.manual_seed(1)
+    x, weight = torch.randn(2, 3, 5, 5), torch.randn(1, 4, 3, 3, 3)
+    np.testing.assert_allclose(
+        winograd.convolve(x, weight), functional.conv2d(x, weight[0], padding=1), rtol=0, atol=2e-5 * 10
+    )
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 12, 12), (5, 3, 2, 2), (5, 64, 6, 6)])
+def test_mixed__is_the_same_in_every_way_it_is_computed(shape):
+    torch.manual_seed(2)
+    inputs = torch.randn(shape), torch.randn(4, 64, shape[1], 3, 3), torch.softmax(torch.randn(5, 4), 1)
+    for a, b in zip(compared(layers.mixed, inputs), compared(plain_mixture, inputs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * float(b.abs().max()))
+
+
+def test_orthogonal__brings_singular_values_near_one():
+    torch.manual_seed(3)
+    for shape in ((2, 8, 30), (2, 30, 8)):
+        before = torch.linalg.svdvals(torch.randn(shape))
+        after = torch.linalg.svdvals(cifar10.orthogonal(torch.randn(shape), steps=5))
+        assert before.max() / before.min() > 2.0
+        assert 0.5 < after.min() <= after.max() < 1.5  # the quintic swings between 0.7 and 1.2
+
+
+def test_muon__keeps_each_kernels_norm():
+    p = torch.nn.Parameter(torch.randn(3, 16, 4, 3, 3))
+    p.grad = torch.randn_like(p)
+    cifar10.Muon([p], lr=1e-6, momentum=0.8).step()
+    np.testing.assert_allclose(p.detach().flatten(1).norm(dim=1), 4.0, rtol=1e-4)
+
+
+def test_whitening__decorrelates_patches_of_raw_pixels():
+    torch.manual_seed(4)
+    images = torch.rand(50, 1, 12, 12) * torch.tensor([0.5, 0.3, 0.4])[:, None, None] + 0.2 * torch.rand(50, 3, 12, 12)
+    model = cifar10.Vgg(cifar10.Recipe(widths=(8, 8, 8)))
+    model.whitened(images)
+    with torch.no_grad():
+        maps = model.whiten(images).transpose(0, 1).flatten(1)
+    np.testing.assert_allclose(maps.mean(dim=1), 0.0, atol=0.03)  # inner pixels count twice or four times in patches
+    covariance = (maps @ maps.T / maps.shape[1])[:12, :12]
+    np.testing.assert_allclose(covariance, np.eye(12), atol=0.05)  # up to the small number that keeps the root finite
+    np.testing.assert_allclose(maps[:12], -maps[12:], atol=1e-4)
+
+
+def test_augmented__moves_flips_and_blanks():
+    torch.manual_seed(5)
+    images = torch.rand(64, 3, 32, 32)
+    flip = torch.arange(64) % 2 == 0
+    same = cifar10.augmented(images, flip, 0, 0)
+    np.testing.assert_array_equal(same[1], images[1])
+    np.testing.assert_array_equal(same[0], images[0].flip(-1))
+    moved = cifar10.augmented(images, flip, 4, 0)
+    centres = images[1::2, :, 12:20, 12:20]
+    for one, centre in zip(moved[1::2], centres, strict=True):
+        places = [
+            (i, j) for i in range(8, 17) for j in range(8, 17) if torch.equal(one[:, i : i + 8, j : j + 8], centre)
+        ]
+        assert len(places) == 1
+    blank = cifar10.augmented(images, flip & False, 0, 10)
+    changed = (blank != images).any(dim=1).sum(dim=(1, 2))
+    assert changed.max() == 100
+    assert 25 <= changed.min() < 100  # some squares reach over the border
+
+
+def test_grown__kernels_differ_and_the_rest_is_taken_over():
+    torch.manual_seed(6)
+    recipe = cifar10.Recipe(widths=(8, 8, 8))
+    small = cifar10.Vgg(recipe)
+    large = cifar10.Vgg(cifar10.Recipe(widths=(8, 8, 8), kernels=4))
+    cifar10.grown(large, small.state_dict(), 0.4)
+    for one, four in zip(small.blocks, large.blocks, strict=True):
+        root = one.conv.weight.square().mean().sqrt()
+        added = (four.conv.weight - one.conv.weight) / root
+        assert 0.3 < float(added.std().detach()) < 0.5
+        assert float((added[0] - added[1]).abs().min(dim=0).values.max().detach()) > 0.1
+    np.testing.assert_array_equal(small.head.weight.detach(), large.head.weight.detach())
+    with pytest.raises(SystemExit, match="has shape"):
+        cifar10.grown(cifar10.Vgg(cifar10.Recipe(widths=(8, 8, 16))), small.state_dict(), 0.4)
+
+
+def test_coded__weights_are_8_bit_codes_and_near():
+    weight = np.random.default_rng(7).normal(size=(4, 3, 3, 3)).astype(np.float32)
+    held = cifar10.coded(weight)
+    scale = np.abs(held).max() / 127
+    np.testing.assert_array_equal(held / scale, np.rint(held / scale))
+    assert np.abs(held - weight).max() <= 0.5001 * scale
+
+
+def test_paired__interval_and_p_by_hand():
+    rng = np.random.default_rng(8)
+    first = np.arange(1000) < 900
+    second = first.copy()
+    second[880:900], second[900:940] = False, True  # 20 lost, 40 gained
+    held = cifar10.paired(first, second, rng)
+    assert (held["only_second_right"], held["only_first_right"]) == (40, 20)
+    assert held["difference"] == pytest.approx(0.02, abs=1e-12)
+    half = 1.96 * np.sqrt(0.06 - 0.02**2) / np.sqrt(1000)
+    np.testing.assert_allclose([held["low"], held["high"]], [0.02 - half, 0.02 + half], atol=1e-3)
+    np.testing.assert_allclose(held["mcnemar_p"], 2 * stats.binom.cdf(20, 60, 0.5), rtol=1e-9)
+    assert cifar10.paired(first, first, rng)["mcnemar_p"] == 1.0
+
+
+# a run
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder with 120 training and 20 test images whose colour says the class."""
+    rng = np.random.default_rng(9)
+    folder = tmp_path_factory.mktemp("cifar")
+
+    def records(count):
+        labels = np.resize(np.arange(10), count).astype(np.uint8)
+        colour = (labels[:, None] * np.array([25, 11, 17]) % 256)[:, :, None]
+        pixels = np.clip(colour + rng.integers(-20, 20, (count, 3, 1024)), 0, 255).reshape(count, -1)
+        return np.concatenate([labels[:, None], pixels], axis=1).astype(np.uint8)
+
+    for i, part in enumerate(np.split(records(120), 5), start=1):
+        (folder / f"data_batch_{i}.bin").write_bytes(part.tobytes())
+    (folder / "test_batch.bin").write_bytes(records(20).tobytes())
+    return folder
+
+
+TINY = cifar10.Recipe(widths=(8, 8, 8), batch=36, epochs=2, shift=1, cutout=4, schedule="fall")
+
+
+def trained(folder, images, recipe, begin=None):
+    run = cifar10.Run(folder, recipe, str(images), CPU)
+    if begin is not None:
+        run.begin(begin)
+    return run
+
+
+def test_run__stopped_and_resumed_is_the_same_run(images, tmp_path):
+    whole = trained(tmp_path / "whole", images, TINY)
+    while whole.at.epoch < 2:
+        whole.epoch()
+    parts = trained(tmp_path / "parts", images, TINY)
+    pieces = 0
+    while parts.at.epoch < 2:
+        parts.stopped = True  # as by SIGTERM: every step ends with a checkpoint
+        parts.epoch()
+        parts = trained(tmp_path / "parts", images, TINY)
+        parts.load()
+        pieces += 1
+    assert pieces == 8  # three steps and an end, twice
+    for name, value in whole.model.state_dict().items():
+        np.testing.assert_array_equal(value, parts.model.state_dict()[name], err_msg=name)
+    drop = lambda rows: [{key: x for key, x in row.items() if key != "seconds"} for row in rows]  # noqa: E731
+    assert drop(whole.at.log) == drop(parts.at.log)
+    assert (tmp_path / "parts" / "log.csv").read_text().count("\n") == 3
+
+
+def test_run__grows_learns_and_is_stored_as_it_is(images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cifar10, "LOGS", tmp_path / "logs")
+    trunk = trained(tmp_path / "trunk", images, TINY)
+    trunk.epoch()
+    recipe = cifar10.changed(cifar10.RECIPES["dynamic"], ["widths=8,8,8", "batch=36", "epochs=3", "disturbed_epochs=1"])
+    run = trained(tmp_path / "dynamic", images, recipe, tmp_path / "trunk")
+    before = [conv.weight.detach().clone() for conv in layers.mixed_convs(run.model)]
+    run.go()
+    capsys.readouterr()
+    assert len(before) == 6
+    assert run.at.epoch == 3
+    assert {row["kernels"] for row in run.at.log} == {1, 4}
+    assert float(run.at.log[-1]["loss"]) < float(run.at.log[0]["loss"])
+    assert all(0.0 <= float(run.at.log[-1][f"conv{n}_entropy"]) <= 1.0 for n in range(1, 7))
+    options = ["export", str(tmp_path / "dynamic"), "dvgg-x", "--folder", str(tmp_path), "--data", str(images)]
+    monkeypatch.setattr("sys.argv", ["cifar10", *options])
+    cifar10.main()
+    card = json.loads(capsys.readouterr().out)
+    assert set(card["accuracy"]) == {"validation"}  # the test images only when asked for
+    network = load_network(tmp_path / "dvgg-x.npz")
+    assert [type(layer) for layer in network.layers].count(DynamicConv) == 6
+    assert not any("norm" in layer.name for layer in fold(network).layers)
+    x = run.check[0]
+    run.model.eval()
+    for block in run.model.blocks:  # the stored weights are in 8 bits
+        block.conv.weight.data = torch.tensor(cifar10.coded(block.conv.weight.data.numpy()), dtype=torch.float32)
+    with torch.no_grad():
+        expected = run.model(x).numpy()
+    # float32 there, float64 here
+    np.testing.assert_allclose(
+        network.forward(x.double().numpy()), expected, rtol=0, atol=1e-4 * np.abs(expected).max()
+    )
+    monkeypatch.setattr("sys.argv", ["cifar10", "compare", *[str(tmp_path / "dvgg-x.npz")] * 2, "--data", str(images)])
+    cifar10.main()
+    held = json.loads(capsys.readouterr().out)
+    assert held["difference"] == 0.0
+    assert set(held["dvgg-x"]["classes"]) == {f"conv{n}" for n in range(1, 7)}
+    assert all(0.0 <= each["variance_explained_by_class"] <= 1.0 for each in held["dvgg-x"]["classes"].values())
+
+
+def test_run__refuses_what_it_cannot_do(tmp_path, monkeypatch):
+    for words, sentence in (
+        (["train", str(tmp_path), "--resume"], "there is no .* to resume"),
+        (["train", str(tmp_path), "--set", "colour=3"], "no 'colour'"),
+        (["train", str(tmp_path), "--set", "images=most"], "images train or all"),
+    ):
+        monkeypatch.setattr("sys.argv", ["cifar10", *words])
+        with pytest.raises(SystemExit, match=sentence):
+            cifar10.main()
