@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.errors import ParameterError
-from mapping import network as module
+from mapping import graph, network_file
 from mapping.network import (
     Add,
     Attention,
@@ -179,7 +179,7 @@ def test_forward__is_the_last_activation_and_does_not_depend_on_the_batch(rng, m
     np.testing.assert_allclose(network.activations(images)["shares"], whole, rtol=1e-13)
     alone = [network.forward(images[i : i + 1]) for i in range(7)]
     np.testing.assert_allclose(np.concatenate(alone), whole, rtol=1e-12)
-    monkeypatch.setattr(module, "_CHUNK_BYTES", 1)  # one image at a time
+    monkeypatch.setattr(graph, "_CHUNK_BYTES", 1)  # one image at a time
     np.testing.assert_allclose(network.forward(images), whole, rtol=1e-12)
     assert network.activations(images)["conv2.attention"].shape == (7, 4)
 
@@ -442,7 +442,7 @@ def test_save__that_fails_leaves_the_old_file_and_no_other(rng, tmp_path, monkey
     def full(*_args, **_kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr(module.np, "savez", full)
+    monkeypatch.setattr(network_file.np, "savez", full)
     with pytest.raises(OSError, match="disk full"):
         save_network(everything(rng), path)
     assert path.read_bytes() == before
@@ -585,10 +585,10 @@ def test_load__of_another_npz_or_of_nothing(tmp_path):
 def test_load__refuses_to_unpack_more_than_its_limits(rng, tmp_path, monkeypatch):
     path = tmp_path / "network.npz"
     save_network(one_conv(rng), path)
-    monkeypatch.setattr(module, "_LARGEST_HEADER", 10)
+    monkeypatch.setattr(network_file, "_LARGEST_HEADER", 10)
     with pytest.raises(ParameterError, match="header is larger"):
         load_network(path)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "_LARGEST_FILE", 10)
+    monkeypatch.setattr(network_file, "_LARGEST_FILE", 10)
     with pytest.raises(ParameterError, match="unpack to more"):
         load_network(path)
