@@ -25,6 +25,31 @@ def sigmoid(x: FloatArray) -> FloatArray:
     return np.where(x >= 0.0, 1.0, small) / (1.0 + small)
 
 
+def relu6(x: FloatArray) -> FloatArray:
+    """Positive part, at most 6; of any shape."""
+    return np.clip(x, 0.0, 6.0)
+
+
+def hard_sigmoid(x: FloatArray) -> FloatArray:
+    """Straight line (x + 3) / 6 between 0 and 1, of any shape. Source: Howard et al., arXiv 1905.02244, section 5.2."""
+    return np.clip(x + 3.0, 0.0, 6.0) / 6.0
+
+
+def hard_swish(x: FloatArray) -> FloatArray:
+    """x hard_sigmoid(x), of any shape. Source: Howard et al., arXiv 1905.02244, section 5.2."""
+    return x * hard_sigmoid(x)
+
+
+def silu(x: FloatArray) -> FloatArray:
+    """x sigmoid(x), of any shape."""
+    return x * sigmoid(x)
+
+
+def scale(x: FloatArray, gates: FloatArray) -> FloatArray:
+    """Multiply (b, c, h, w) or (b, c) by a number for each channel, (b, c)."""
+    return x * gates.reshape(*gates.shape, *(1,) * (x.ndim - 2))
+
+
 def softmax(x: FloatArray, temperature: float = 1.0) -> FloatArray:
     """Shares exp(x / T) over their sum along axis 1, of (b, c) or (b, c, h, w)."""
     scaled = x / temperature

@@ -18,6 +18,7 @@ from devices.errors import ParameterError
 from mapping.layers import INPUT, Conv, DynamicConv, Layer, Shape, named_arrays, set_fields, texts
 
 _CHUNK_BYTES = 2**27  # unrolled maps held at once during exact inference, 128 MiB; ours
+_LARGEST_MAP = 2**27  # values of one image after one layer, 1 GiB; ours: no sound network needs so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,10 @@ class Network:
                     raise ParameterError(f"{layer.name} takes {source!r}, but no layer before it is called that")
             used.update(layer.inputs)
             shapes[layer.name] = layer.output_shape(*(shapes[source] for source in layer.inputs))
+            if math.prod(shapes[layer.name]) > _LARGEST_MAP:
+                raise ParameterError(
+                    f"{layer.name} gives {shapes[layer.name]} values per image, more than {_LARGEST_MAP:,}"
+                )
         last = self.layers[-1].name
         idle = [name for name in shapes if name not in used and name != last]
         if idle:
@@ -113,8 +118,8 @@ class Network:
             for index, layer in enumerate(self.layers):
                 inputs = [values[source] for source in layer.inputs]
                 if isinstance(layer, DynamicConv):
-                    shares = layer.attention.shares(inputs[0])
-                    values[layer.name] = layer.convolve(inputs[0], shares)
+                    shares = layer.shares(inputs)
+                    values[layer.name] = layer.convolve(inputs[0], shares, *inputs[2:])
                     if keep:
                         values[f"{layer.name}.attention"] = shares
                 else:

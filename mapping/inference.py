@@ -19,9 +19,9 @@ from mapping import digital
 from mapping.chip import Chip
 from mapping.network import INPUT, Conv, DynamicConv, Layer, Linear
 from mapping.program import Matrix
-from mapping.unroll import unroll
 
 BATCH = 64  # images at a time, ours: bounds the unrolled maps
+SAMPLE = 16  # images that a result keeps, ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,8 @@ class RunResult:
     logits: FloatArray  #: (b, classes) of the chip
     exact: FloatArray  #: (b, classes) of the same network computed exactly
     layers: tuple[LayerTrace, ...]
+    seed: int  #: of the read noise
+    sample: FloatArray  #: (≤ SAMPLE, c, h, w) first images of the run, as typical inputs for a closer look
 
     def accuracy(self, labels: IntArray) -> tuple[float, float]:
         """Part of the images that the chip and the exact network put into their class.
@@ -70,7 +72,7 @@ def run(
     program = chip.program
     images = checks.array("images", images, shape=(None, *program.network.input_shape))
     checks.whole("batch", batch, minimum=1)
-    checks.whole("seed", seed, minimum=0)
+    seed = checks.whole("seed", seed, minimum=0)
     sums: dict[str, _Sums] = {}
     logits, exact = [], []
     with one_blas_thread():
@@ -92,7 +94,9 @@ def run(
                 progress(start + len(part))
     traces = tuple(each.trace(len(images)) for each in sums.values())
     empty = np.empty((0, len(program.network.classes)))
-    return RunResult(chip, np.concatenate([empty, *logits]), np.concatenate([empty, *exact]), traces)
+    return RunResult(
+        chip, np.concatenate([empty, *logits]), np.concatenate([empty, *exact]), traces, seed, images[:SAMPLE].copy()
+    )
 
 
 class _Sums:
@@ -142,9 +146,9 @@ def _layer(
         raise TypeError(f"{layer!r} has matrices but no way to run them")
     shares, gains, activity = None, None, Activity()
     if isinstance(layer, DynamicConv):
-        shares, activity = attend(chip, layer, x, seed, indices)
+        shares, activity = attend(chip, layer, inputs, seed, indices)
         gains = chip.program.hardware.gate_dac.gains(shares, chip.program.hardware.cell)
-    rows = unroll(x, layer.kernel, layer.stride, layer.padding, layer.dilation)
+    rows = layer.unroll(inputs)
     r = rows.shape[2] // layer.groups
     outputs = []
     for g, matrix in enumerate(matrices):
@@ -157,14 +161,16 @@ def _layer(
 
 
 def attend(
-    chip: Chip, layer: DynamicConv, x: FloatArray, seed: int, indices: IntArray
+    chip: Chip, layer: DynamicConv, inputs: list[FloatArray], seed: int, indices: IntArray
 ) -> tuple[FloatArray, Activity]:
     """Return the attention (b, k) that a layer's input asks for: FC layers on tiles, pooling and softmax digital."""
     first, second = chip.program.matrices[f"{layer.name}.attention"]
-    pooled = digital.global_average_pool(x)
+    pooled = layer.pooled(inputs)
     hidden, done = multiply(chip, first, pooled[:, None, :], None, None, seed, indices)
     scores, more = multiply(chip, second, digital.relu(hidden), None, None, seed, indices)
-    pooling = Activity(additions=float(x.size), multiplications=float(pooled.size + 2 * scores.size))
+    pooling = Activity(
+        additions=float(inputs[min(1, len(inputs) - 1)].size), multiplications=float(pooled.size + 2 * scores.size)
+    )
     return layer.attention.normalise(scores[:, 0]), done + more + pooling
 
 

@@ -8,7 +8,7 @@ Arrays are copied, float64 and read-only, so a layer is a value and may be share
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar, TypedDict
 
@@ -18,7 +18,7 @@ from devices.aliases import FloatArray
 from devices.checks import array, number, whole
 from devices.errors import ParameterError
 from mapping import digital
-from mapping.unroll import Pair, convolve, output_size, pair
+from mapping.unroll import Pair, convolve, output_size, pair, unroll
 
 Shape = tuple[int, ...]  #: of one image's values: (c, h, w) or (n,)
 
@@ -167,6 +167,10 @@ class Conv(Layer):
         shape = self._map_shape(shapes[0], self.channels)
         return self.weight.shape[0], *self._window_shape(shape, self.kernel, self.stride, self.padding, self.dilation)
 
+    def unroll(self, values: Sequence[FloatArray]) -> FloatArray:
+        """Lay the input out as (b, p, r), what the rows of a crossbar see."""
+        return unroll(values[0], self.kernel, self.stride, self.padding, self.dilation)
+
     def apply(self, *values: FloatArray) -> FloatArray:
         """Convolve (b, c_in, h, w)."""
         return convolve(values[0], self.weight, self.bias, **_geometry(self))
@@ -176,7 +180,11 @@ class Conv(Layer):
 class DynamicConv(Layer):
     """Convolution with w(x) = sum_k pi_k(x) w_k, b(x) = sum_k pi_k(x) b_k, pi the attention of the layer's own input.
 
-    Source: Chen et al., Dynamic convolution, CVPR 2020, arXiv 1912.03458.
+    A second input, a map of as many channels, is pooled for the attention in place of the first (omni-dimensional
+    convolution scales the channels of the first by attention too). A third, (kernel_h kernel_w,), multiplies every
+    kernel position by position.
+    Source: Chen et al., Dynamic convolution, CVPR 2020, arXiv 1912.03458; Li et al., Omni-dimensional dynamic
+    convolution, ICLR 2022, arXiv 2209.07947 eq. 2.
     """
 
     weight: FloatArray  #: (k, c_out, c_in / groups, kernel_h, kernel_w)
@@ -202,6 +210,13 @@ class DynamicConv(Layer):
                 f"but its attention {self.attention.kernels} and {self.attention.channels}"
             )
 
+    def _check_count(self) -> None:
+        if not 1 <= len(self.inputs) <= 3:
+            raise ParameterError(
+                f"{self.name} takes a map, and at most a map for its attention and numbers for the positions of its "
+                f"kernels, got {self.inputs}"
+            )
+
     @property
     def kernels(self) -> int:
         """Number of kernels k."""
@@ -220,15 +235,44 @@ class DynamicConv(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         """(c_out, h', w')."""
         shape = self._map_shape(shapes[0], self.channels)
+        if len(shapes) > 1 and (len(shapes[1]) != 3 or shapes[1][0] != self.channels):
+            raise ParameterError(
+                f"{self.name} pools maps of shape ({self.channels}, h, w), but {self.inputs[1]} gives {shapes[1]}"
+            )
+        if len(shapes) > 2 and shapes[2] != (math.prod(self.kernel),):
+            raise ParameterError(
+                f"{self.name} takes {math.prod(self.kernel)} numbers for the positions of its kernels, "
+                f"but {self.inputs[2]} gives {shapes[2]}"
+            )
         return self.weight.shape[1], *self._window_shape(shape, self.kernel, self.stride, self.padding, self.dilation)
 
     def apply(self, *values: FloatArray) -> FloatArray:
         """Convolve (b, c_in, h, w) with the kernel that each image asks for."""
-        return self.convolve(values[0], self.attention.shares(values[0]))
+        return self.convolve(values[0], self.shares(values), *values[2:])
 
-    def convolve(self, images: FloatArray, shares: FloatArray) -> FloatArray:
-        """Convolve (b, c_in, h, w) with the kernels mixed by given shares (b, k)."""
+    def pooled(self, values: Sequence[FloatArray]) -> FloatArray:
+        """Means (b, c_in) of the maps that the attention looks at, from the layer's inputs."""
+        return digital.global_average_pool(values[1] if len(values) > 1 else values[0])
+
+    def shares(self, values: Sequence[FloatArray]) -> FloatArray:
+        """Attention (b, k) that the layer's inputs ask for."""
+        return self.attention.normalise(self.attention.scores(self.pooled(values)))
+
+    def unroll(self, values: Sequence[FloatArray]) -> FloatArray:
+        """Lay the first input out as (b, p, r), each kernel position multiplied by its number where there are any."""
+        rows = unroll(values[0], self.kernel, self.stride, self.padding, self.dilation)
+        if len(values) > 2:
+            rows = rows * np.tile(values[2], self.channels)[:, None, :]
+        return rows
+
+    def convolve(self, images: FloatArray, shares: FloatArray, positions: FloatArray | None = None) -> FloatArray:
+        """Convolve (b, c_in, h, w) with the kernels mixed by given shares (b, k).
+
+        positions: (b, kernel_h kernel_w) that multiply every kernel; None: ones.
+        """
         weight = (shares @ self.weight.reshape(self.kernels, -1)).reshape(len(shares), *self.weight.shape[1:])
+        if positions is not None:
+            weight = weight * positions.reshape(-1, 1, 1, *self.kernel)
         bias = None if self.bias is None else shares @ self.bias
         return convolve(images, weight, bias, **_geometry(self))
 
@@ -303,6 +347,37 @@ class Relu(Layer):
     def apply(self, *values: FloatArray) -> FloatArray:
         """Take the positive part of values of any shape."""
         return digital.relu(values[0])
+
+
+ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "relu6": digital.relu6,
+    "sigmoid": digital.sigmoid,
+    "hard-sigmoid": digital.hard_sigmoid,
+    "hard-swish": digital.hard_swish,
+    "silu": digital.silu,
+    "tanh": np.tanh,
+}
+"""What `Activation` computes, by the name that the file format uses."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Activation(Layer):
+    """A function of each value alone, other than the positive part."""
+
+    kind: str  #: a key of ACTIVATIONS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind not in tuple(ACTIVATIONS):
+            raise ParameterError(f"{self.name}.kind must be one of {', '.join(ACTIVATIONS)}, got {self.kind!r}")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """As the input's."""
+        return shapes[0]
+
+    def apply(self, *values: FloatArray) -> FloatArray:
+        """Evaluate the function on values of any shape."""
+        return ACTIVATIONS[self.kind](values[0])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -399,6 +474,31 @@ class Add(Layer):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Scale(Layer):
+    """Product of a map and a number for each of its channels: (c, h, w) or (c,), and (c,).
+
+    Source: Hu et al., Squeeze-and-excitation networks, CVPR 2018, arXiv 1709.01507 eq. 4.
+    """
+
+    def _check_count(self) -> None:
+        if len(self.inputs) != 2:
+            raise ParameterError(f"{self.name} takes a map and a number for each channel, got {self.inputs}")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """As the first input's."""
+        if len(shapes[0]) not in (1, 3) or shapes[1] != shapes[0][:1]:
+            raise ParameterError(
+                f"{self.name} takes a map and a number for each channel, "
+                f"but {self.inputs[0]} gives {shapes[0]} and {self.inputs[1]} {shapes[1]}"
+            )
+        return shapes[0]
+
+    def apply(self, *values: FloatArray) -> FloatArray:
+        """Multiply (b, c, h, w) by (b, c)."""
+        return digital.scale(*values)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Softmax(Layer):
     """Shares exp(x) over their sum along the channels."""
 
@@ -414,7 +514,8 @@ class Softmax(Layer):
 KINDS: dict[str, type[Layer]] = {
     kind.__name__: kind
     for kind in (
-        Conv, DynamicConv, Linear, BatchNorm, Relu, MaxPool, AveragePool, GlobalAveragePool, Flatten, Add, Softmax,
+        Conv, DynamicConv, Linear, BatchNorm, Relu, Activation, MaxPool, AveragePool, GlobalAveragePool, Flatten, Add,
+        Scale, Softmax,
     )
 }  # fmt: skip
 """Every kind of layer, by the name that the file format uses."""

@@ -2,8 +2,10 @@
 
 from mapping.graph import Network
 from mapping.layers import (
+    ACTIVATIONS,
     INPUT,
     KINDS,
+    Activation,
     Add,
     Attention,
     AveragePool,
@@ -16,6 +18,7 @@ from mapping.layers import (
     Linear,
     MaxPool,
     Relu,
+    Scale,
     Shape,
     Softmax,
     linear,
@@ -23,8 +26,10 @@ from mapping.layers import (
 from mapping.network_file import load_network, read_card, save_network
 
 __all__ = [
+    "ACTIVATIONS",
     "INPUT",
     "KINDS",
+    "Activation",
     "Add",
     "Attention",
     "AveragePool",
@@ -38,6 +43,7 @@ __all__ = [
     "MaxPool",
     "Network",
     "Relu",
+    "Scale",
     "Shape",
     "Softmax",
     "linear",

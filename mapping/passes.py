@@ -19,7 +19,7 @@ from mapping.encode import Encoding, cancel_floor, filaments, gate_floor
 from mapping.hardware import Hardware, load_hardware
 from mapping.network import BatchNorm, Conv, DynamicConv, Layer, Linear, Network, linear
 from mapping.program import Matrix, Placement, Program
-from mapping.unroll import kernel_matrix, unroll
+from mapping.unroll import kernel_matrix
 
 COMPENSATION_STEPS = 3  # ours: 20 % of IR drop leaves under 1 %
 
@@ -41,12 +41,12 @@ def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str
     for layer in folded.layers:
         if isinstance(layer, (Conv, DynamicConv, Linear)):
             hardware.validate(layer.name, isinstance(layer, DynamicConv))
-            x = values[layer.inputs[0]]
+            x = [values[source] for source in layer.inputs]
             shares = values.get(f"{layer.name}.attention")
-            sources = [*_sources(layer, x)]
+            sources = _sources(layer, x)
             matrices[layer.name] = tuple(place(source, shares, hardware) for source in sources)
             if isinstance(layer, DynamicConv):
-                parts = _attention_sources(layer, digital.global_average_pool(x))
+                parts = _attention_sources(layer, layer.pooled(x))
                 matrices[f"{layer.name}.attention"] = tuple(place(part, None, hardware) for part in parts)
     return Program(network, folded, hardware, matrices)
 
@@ -100,14 +100,14 @@ class Source:
     sums_to_one: bool  #: the shares of the kernels
 
 
-def _sources(layer: Conv | DynamicConv | Linear, x: FloatArray) -> list[Source]:
+def _sources(layer: Conv | DynamicConv | Linear, x: Sequence[FloatArray]) -> list[Source]:
     """Lay a layer out as matrices, one per group."""
     if isinstance(layer, Linear):
-        return [Source(layer.name, "linear", layer.weight.T[None], layer.bias, x[:, None, :], True)]
+        return [Source(layer.name, "linear", layer.weight.T[None], layer.bias, x[0][:, None, :], True)]
     dynamic = isinstance(layer, DynamicConv)
     kernels: FloatArray = layer.weight if dynamic else layer.weight[None]
     matrices = np.stack([kernel_matrix(kernel) for kernel in kernels])
-    unrolled = unroll(x, layer.kernel, layer.stride, layer.padding, layer.dilation)
+    unrolled = layer.unroll(x)
     r, n = matrices.shape[1], matrices.shape[2] // layer.groups
     return [
         Source(
