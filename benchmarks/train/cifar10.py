@@ -71,7 +71,10 @@ LOGS = Path("benchmarks/train/logs")
 CLASSES = 10
 PATCH = 2  #: the first layer's kernels: 2x2 pixels of 3 channels, 12 directions and their negatives
 EVALUATED = 500  # images at once
-SETTLED = 40  # batches that fix the statistics at the end
+SETTLED = 8, 40  # batches that fix the statistics of batch norms after each epoch, and after the last
+SOFTENING = (
+    0.5  #: variance added to each direction of the first layer: no weight is 5 times another's, as cells can tell
+)
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,6 @@ class Block(nn.Module):
         with torch.no_grad():
             for kernel in self.conv.weight:
                 nn.init.normal_(kernel, std=1 / math.sqrt(9 * inputs))
-                nn.init.dirac_(kernel[:inputs])  # the first maps pass through
         self.norm = nn.BatchNorm2d(outputs, momentum=0.2)
         self.norm.weight.requires_grad_(False)
         self.quantise = Quantiser(hardware.bits)
@@ -194,7 +196,7 @@ class Vgg(nn.Module):
         self.noisy = False
 
     def whitened(self, images: Tensor) -> None:
-        """Set the first layer to principal directions of patches of pixels, scaled to variance 1, and their opposites.
+        """Set the first layer to principal directions of patches of pixels, evened out in part, and their opposites.
 
         The mean and the deviation of the pixels are folded in: there is no padding that they could disagree with.
         """
@@ -202,7 +204,7 @@ class Vgg(nn.Module):
         patches = functional.unfold((images - mean) / deviation, PATCH).transpose(1, 2).reshape(-1, 3 * PATCH**2)
         patches = patches.double()
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-        directions = (vectors.T / torch.sqrt(values + 5e-4)[:, None]).float().reshape(-1, 3, PATCH, PATCH)
+        directions = (vectors.T / torch.sqrt(values + SOFTENING)[:, None]).float().reshape(-1, 3, PATCH, PATCH)
         weight = torch.cat([directions, -directions]) / deviation
         with torch.no_grad():
             self.whiten.weight.copy_(weight)
@@ -481,14 +483,12 @@ class Run:
         recipe, at, model = self.recipe, self.at, self.model
         rate, temperature = recipe.rate * self.factor(), self.temperature()
         last = at.epoch + 1 == recipe.epochs and recipe.schedule == "fall"
-        if last:
-            torch.manual_seed(recipe.seed)
-            held = replace(at)
-            views = []
-            for at.step in range(min(SETTLED, self.steps)):
-                views.append(self.batch(order, flips)[0])
-            at.step = held.step
-            settle(model, views)
+        noisy = at.epoch >= recipe.epochs - recipe.disturbed_epochs
+        torch.manual_seed(recipe.seed)
+        views = []
+        for at.step in range(min(SETTLED[last], self.steps)):
+            views.append(self.batch(order, flips)[0])
+        settle(model, views, noisy=noisy, gates=last)
         row: dict[str, object] = {
             "kernels": recipe.kernels,
             "images": len(self.images),
@@ -497,7 +497,7 @@ class Run:
             "loss": f"{at.loss / self.steps:.5f}",
             "train_augmented": f"{at.right / self.steps / recipe.batch:.5f}",
             "validation": f"{accuracy(model, *self.check):.4f}",
-            "validation_disturbed": f"{accuracy(model, *self.check, draws=2):.4f}" if recipe.disturbed_epochs else "",
+            "validation_disturbed": f"{accuracy(model, *self.check, draws=2):.4f}" if noisy else "",
             "seconds": round(at.seconds),
         }
         if mixed_convs(model) and not recipe.frozen:

@@ -4,6 +4,7 @@ b = images, k = kernels, o, i = output and input channels
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,20 +196,25 @@ def mixed_convs(model: nn.Module) -> list[MixedConv]:
     return [module for module in model.modules() if isinstance(module, MixedConv) and module.gate is not None]
 
 
-def settle(model: nn.Module, batches) -> None:
-    """Take the statistics of batch norms and attention anew: plain means over disturbed copies of these batches."""
+def settle(model: nn.Module, batches: Iterable[Tensor], *, noisy: bool = True, gates: bool = True) -> None:
+    """Take the statistics of batch norms and of attention anew: plain means over these batches, disturbed or not."""
     model.train()
-    disturb(model, True)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None
-        elif isinstance(module, Gate):
-            module.settling = True
-            module.seen.zero_()
+    disturb(model, noisy)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    held = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    for conv in mixed_convs(model) if gates else ():
+        conv.gate.settling = True
+        conv.gate.seen.zero_()
     with torch.no_grad():
         for batch in batches:
             model(batch)
+    for norm, momentum in zip(norms, held, strict=True):
+        norm.momentum = momentum
+    for conv in mixed_convs(model):
+        conv.gate.settling = False
     disturb(model, False)
     model.eval()
 
