@@ -47,14 +47,14 @@ def plot_map(
     norm, colours = _scale(cells, signed)
     colour_map = colormaps[colours].with_extremes(bad="#bbbbbb")
     m, n = cells.shape
-    image = ax.imshow(
+    drawn = ax.imshow(
         np.ma.masked_invalid(cells), cmap=colour_map, norm=norm, interpolation="nearest",
         aspect="equal" if max(m, n) <= 4 * min(m, n) else "auto",
     )  # fmt: skip
     ax.set(xlabel="column", ylabel="row")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
-    _colour_bar(ax, image, label, unit)
+    _colour_bar(ax, drawn, label, unit)
     return ax
 
 

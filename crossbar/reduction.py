@@ -274,8 +274,8 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
         raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     at = border(wires, m, n)
     steps = plan_lanes(m, n, at.ends)
-    single = t < 2 or len(steps.ops) < 2 or steps.buffer > MOST_IN_LANES
-    if single or at.ends.joined_row or at.ends.joined_column:
+    one_by_one = t == 0 or len(steps.ops) < 2 or steps.buffer > MOST_IN_LANES
+    if one_by_one or at.ends.joined_row or at.ends.joined_column:
         parts = [reduce_array(each, wires) for each in g]
         exchanged = np.array([each.exchange.sum(1) for each in parts])
         return np.array([each.transfer for each in parts], dtype).reshape(g.shape), exchanged.reshape(t, m)

@@ -13,6 +13,7 @@ import numpy as np
 from crossbar.activity import Activity
 from crossbar.family import GainNodes, Nodes
 from crossbar.periphery import Adc, Dac, convert, overlaps
+from crossbar.reach import column_reach
 from crossbar.reduction import reduce_arrays
 from crossbar.wires import Wires
 from devices import checks
@@ -35,7 +36,7 @@ class Tile:
     spent: FloatArray  #: (k, q, m) [S] transfer of each row to all columns together
     taken: FloatArray  #: (k, q, m) [S] coupling of each row to all others: what rows at 0 V take from a driven one
     noise_nodes: Nodes | None  #: gate nodes of the two below, fewer than for currents; None: the gate is held
-    noisy: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S] conductance of both cells of a pair, for white noise
+    noisy: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S] white noise of a pair's current, over that of 1 S at the row's voltage
     flicker: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S²] variance of a pair's current over v², for 1/f noise
     dac: Dac
     adc: Adc
@@ -204,13 +205,33 @@ def build_tiles(
     tiles = []
     for each, w, exchange in zip(written, transfers, taken, strict=True):
         nodes = None if each.nodes is None else GainNodes(each.nodes.gains[0], each.nodes.gains[-1], NOISE_NODES)
-        quiet = terminal_conductances(cell, each, dac.v_read, nodes)
-        flicker = noise.proportional_squared(quiet, dac.t_read)
+        white, proportional = _noise(cell, each, nodes, w, wires, dac, noise, temperature)
         tiles.append(
             Tile(
                 each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1), exchange,
-                nodes, quiet[..., 0::2] + quiet[..., 1::2], flicker[..., 0::2] + flicker[..., 1::2],
+                nodes, white[..., 0::2] + white[..., 1::2], proportional[..., 0::2] + proportional[..., 1::2],
                 dac, adc, each.full_scale, each.offsets, noise, temperature,
             )
         )  # fmt: skip
     return tiles
+
+
+def _noise(
+    cell: Cell, written: WrittenArray, nodes: Nodes | None, transfers: FloatArray, wires: Wires, dac: Dac,
+    noise: ReadNoise, temperature: float,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """What each cell adds to the variance of its column's current at the noise nodes (k, q, m, 2c).
+
+    The first for white noise, over that of 1 S at the row's voltage [S]; the second for noise that goes with the
+    current, over the row's voltage squared [S²].  Cells see what the wires leave of that voltage, and the sense end
+    gets what the column leaves of the noise.  transfers: (k, all nodes, m, 2c) [S].
+    Source: docs/equations/sensitivity.md eq. 9.
+    """
+    if nodes is not None and written.nodes is not None:
+        transfers = np.einsum("pq,kqmc->kpmc", written.nodes.mix(nodes.gains), transfers)
+    g = terminal_conductances(cell, written, dac.v_read, nodes)
+    seen = np.clip(np.divide(transfers, g, out=np.ones_like(g), where=g > 0.0), 0.0, 1.0)
+    reach = column_reach(g, wires) ** 2
+    full = noise.white_per_siemens(dac.v_read, dac.t_read, temperature)
+    white = noise.white_per_siemens(dac.v_read * seen, dac.t_read, temperature) / full if full > 0.0 else 1.0
+    return reach * g * white, reach * seen**2 * noise.proportional_squared(g, dac.t_read)

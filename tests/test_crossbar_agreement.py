@@ -70,7 +70,7 @@ def heat(g, v, wires, x, y):
     return total
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(arrays)
 def test_linear__all_solvers_are_the_twin(array):
     g, v, wires = array
@@ -86,7 +86,7 @@ def test_linear__all_solvers_are_the_twin(array):
         np.testing.assert_allclose(each.v_columns, twin.v_columns[:2], rtol=0.0, atol=TWIN)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(small_arrays)
 def test_power__sources_deliver_what_branches_turn_into_heat(array):
     """The sources' power comes from the reduction, which knows no inner node, the heat from every branch's voltage."""
@@ -98,7 +98,7 @@ def test_power__sources_deliver_what_branches_turn_into_heat(array):
     np.testing.assert_allclose(solution.power, branches, rtol=TWIN, atol=1e-25)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(small_arrays, st.floats(-3.0, 3.0))
 def test_superposition_and_reciprocity__of_the_line_solver(array, factor):
     g, v, wires = array
@@ -117,7 +117,7 @@ def test_superposition_and_reciprocity__of_the_line_solver(array, factor):
 
 
 @live
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(small_arrays)
 def test_ngspice__linear_arrays(array):
     g, v, wires = array
@@ -130,7 +130,7 @@ def test_ngspice__linear_arrays(array):
 
 
 @live
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(SEEDS, st.integers(1, 8), st.integers(1, 8), st.sampled_from([0.2, 0.6, 1.2]))
 def test_ngspice__gated_nonlinear_arrays(seed, m, n, volts):
     rng = np.random.default_rng(seed)
