@@ -3,6 +3,7 @@
 from mapping.chip import Chip, write
 from mapping.datasets import Dataset, load_dataset
 from mapping.hardware import Hardware, hardware_names, load_hardware
+from mapping.importers import import_onnx, import_torch, load_state
 from mapping.inference import RunResult, run
 from mapping.models import load_model, model_card, model_names
 from mapping.network import Network, load_network, save_network
@@ -20,10 +21,13 @@ __all__ = [
     "RunResult",
     "compile_network",
     "hardware_names",
+    "import_onnx",
+    "import_torch",
     "load_dataset",
     "load_hardware",
     "load_model",
     "load_network",
+    "load_state",
     "model_card",
     "model_names",
     "price",
