@@ -17,6 +17,7 @@ class Activity:
     additions: float = 0.0  #: digital additions of converted numbers
     multiplications: float = 0.0  #: digital multiplications of converted numbers
     buffer_bits: float = 0.0  #: bits written to or read from buffers
+    comparisons: float = 0.0  #: digital comparisons of converted numbers
     joules_array: float = 0.0  #: what the sources delivered to cells and wires [J]
 
     def __add__(self, other: "Activity") -> "Activity":

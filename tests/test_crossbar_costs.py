@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbar import Activity, Adc
-from crossbar.costs import ADC_MODELS, ISAAC_ADC_PJ, Costs, adc_isaac, adc_neurosim, adc_survey
+from crossbar.converters import ADC_MODELS, ISAAC_ADC_PJ, adc_isaac, adc_neurosim, adc_silicon, adc_survey
+from crossbar.costs import Costs
 from devices.errors import ParameterError
 
 approx = partial(pytest.approx, abs=0.0)  # its own 1e-12 would let any energy pass
@@ -106,6 +107,13 @@ def test_isaac__the_table_at_32_nm():
     assert adc_isaac(12, 32) == adc_isaac(10, 32)
 
 
+def test_silicon__as_built_at_130_nm():
+    """A sample and a step for each bit; at 22 nm it lies inside the band of the other three."""
+    assert 1e12 * adc_silicon(8, 130) == approx(3.6, rel=1e-12)
+    assert 1e12 * adc_silicon(4, 130) == approx(2.4, rel=1e-12)
+    assert adc_neurosim(8, 22, 1e4) < adc_silicon(8, 22) < adc_isaac(8, 22)
+
+
 def test_models__differ_as_much_as_is_known():
     """At 22 nm and 8 bits accepted models lie 6 to 13 times apart, which is why a band is reported."""
     each = [Costs().conversion(Adc(), model, r_column=1e4) for model in ADC_MODELS]
@@ -136,8 +144,8 @@ def test_energies__by_hand():
     assert at_40["array"] == 1.0
     assert at_40["drivers"] == approx(0.291e-12 + line * 0.8**2, rel=1e-12)
     assert at_40["gates"] == approx(0.291e-12 + 1.55e-3 * 80e-9**2 + line, rel=1e-12)
-    assert at_40["digital"] == approx(0.021e-12 * 40 / 32 + 0.25e-12, rel=1e-12)
-    assert at_32["digital"] == approx(0.021e-12 + 0.25e-12 * 32 / 40, rel=1e-12)
+    assert at_40["digital"] == approx(0.021e-12 * 40 / 32 + 0.25e-12 + 7.4e-15, rel=1e-12)
+    assert at_32["digital"] == approx(0.021e-12 + (0.25e-12 + 7.4e-15) * 32 / 40, rel=1e-12)
     assert at_32["buffers"] == approx(20.45e-12 / 256, rel=2e-3)  # ISAAC: 20.45 pJ per 256 bits
     assert at_32["adc"] == approx(1.714e-12, rel=1e-2)
 
@@ -166,7 +174,7 @@ def test_energies__a_dearer_price_raises_its_component_alone():
     usual = Costs().energies(done, adc)
     for name, component in {
         "e_row_code": "drivers", "v_pulse": "drivers", "e_gate_dac": "gates", "c_gate": "gates", "e_add": "digital",
-        "e_multiply": "digital", "e_buffer_bit": "buffers",
+        "e_multiply": "digital", "e_compare": "digital", "e_buffer_bit": "buffers",
     }.items():  # fmt: skip
         dearer = replace(Costs(), **{name: 2.0 * getattr(Costs(), name)}).energies(done, adc)
         assert {each for each in usual if dearer[each] != usual[each]} == {component}
@@ -205,7 +213,7 @@ def test_pricing_twice__changes_no_count():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"adc_model": "best"}, "costs.adc_model must be one of survey, neurosim, isaac, got 'best'"),
+        ({"adc_model": "best"}, "costs.adc_model must be one of survey, neurosim, isaac, silicon, got 'best'"),
         ({"node": 0.0}, "node must be > 0 m, got 0 m"),
         ({"pitch": -1.0}, "pitch must be > 0 m"),
         ({"e_add": -1.0}, "e_add must be ≥ 0 J"),

@@ -1,0 +1,342 @@
+"""Components of a chip: what one action of each costs in energy, time and area, and how that follows the node.
+
+Published parts lie in components.toml; a part of your own is one `Component` or one table of a TOML file
+(docs/equations/costs.md, section 5).
+"""
+
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossbar.activity import Activity
+from crossbar.converters import (
+    ADC_MODELS,
+    adc_isaac,
+    adc_neurosim,
+    adc_silicon,
+    adc_survey,
+    area_isaac,
+    area_silicon,
+    area_survey,
+)
+from crossbar.costs import Costs
+from crossbar.periphery import Adc
+from devices import checks
+from devices.checks import quantity
+from devices.errors import ParameterError
+
+PUBLISHED = Path(__file__).with_name("components.toml")
+
+# Low-power supply by node, nm: V. NeuroSim V1.3, Technology.cpp, after the predictive technology models.
+SUPPLY = {130: 1.3, 90: 1.2, 65: 1.1, 45: 1.0, 32: 0.9, 22: 0.85, 14: 0.8, 10: 0.75, 7: 0.7}
+# Node, nm: area of a given circuit over its area at 130 nm; a, b, c of its energy a V² + b V + c.
+# A. Stillmaker, B. Baas, Integration 58 (2017) 74, tables of general scaling.
+STILLMAKER = {
+    130: (1.0, 7.171, -6.709, 2.904), 90: (0.44, 4.762, -4.781, 2.092), 65: (0.23, 3.755, -4.398, 1.975),
+    45: (0.16, 1.103, -0.362, 0.2767), 32: (0.072, 0.9559, -0.7823, 0.471), 20: (0.033, 0.373, -0.1582, 0.04104),
+    16: (0.03, 0.2958, -0.1241, 0.03024), 14: (0.027, 0.2363, -0.09675, 0.02239),
+    10: (0.016, 0.2068, -0.09311, 0.02375), 7: (0.0092, 0.1776, -0.09097, 0.02447),
+}  # fmt: skip
+# Gate length nm: capacitance of a wire [pF/mm]; ITRS values of Accelergy's wire plug-in.
+WIRE_PF_PER_MM = {130: 0.430, 100: 0.403, 70: 0.367, 50: 0.345, 35: 0.315, 25: 0.288, 18: 0.266, 13: 0.247}
+REPEATERS = {1.0: 2.07, 2.0: 1.077, 3.0: 1.031}  # delay over the least delay: factor on the energy; same source
+LEAKAGE = 13.8  # [W/m²] of a whole chip at 22 nm, low-power: 628.781 µW on 45.554 mm², NeuroSim V1.3's manual, fig. 24
+
+
+@dataclass(frozen=True)
+class Band:
+    """A quantity on which models disagree; low ≤ nominal ≤ high."""
+
+    low: float
+    nominal: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.low <= self.nominal <= self.high < math.inf:
+            raise ParameterError(f"a band must hold 0 ≤ low ≤ nominal ≤ high, got {self.low:g}, {self.nominal:g}, "
+                                 f"{self.high:g}")  # fmt: skip
+
+    def __add__(self, other: "Band") -> "Band":
+        return Band(self.low + other.low, self.nominal + other.nominal, self.high + other.high)
+
+    def scaled(self, factor: float) -> "Band":
+        """Return the band times a factor ≥ 0."""
+        return Band(self.low * factor, self.nominal * factor, self.high * factor)
+
+
+NOTHING = Band(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of a chip: what one action of it takes at the node of its source."""
+
+    name: str
+    action: str  #: what is counted
+    energy: Band  #: of one action [J]
+    source: str
+    latency: float = quantity(0.0, "s", minimum=0.0)  #: of one action [s]; 0: none given
+    area: float = quantity(0.0, "m²", minimum=0.0)  #: of one instance [m²]; 0: none given
+    leakage: float = quantity(0.0, "W", minimum=0.0)  #: of one instance [W]; 0: none given
+    node: float = quantity(22e-9, "m", above=0.0)  #: technology node at which all this holds [m]
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        if not isinstance(self.energy, Band):
+            raise ParameterError(f"the energy of {self.name} must be a Band, got {self.energy!r}")
+
+    def at(self, node: float) -> "Component":
+        """Return the part at another node [m]: energy as a band over three rules, area, latency and leakage by one.
+
+        Source: docs/equations/costs.md eq. 11-13.
+        """
+        if checks.number("node", node, unit="m", above=0.0) == self.node:
+            return self
+        rules = energy_rules(self.node, node)
+        energy = Band(self.energy.low * min(rules), self.energy.nominal * rules[0], self.energy.high * max(rules))
+        area = self.area * area_factor(self.node, node)
+        latency = self.latency * node / self.node
+        leakage = self.leakage * rules[0]
+        return replace(self, energy=energy, latency=latency, area=area, leakage=leakage, node=node)
+
+    def bill(self, actions: float, instances: float = 1.0, duration: float = 0.0) -> "Bill":
+        """Return what `actions` take on `instances` parts that work side by side and leak for a duration [s]."""
+        leaked = self.leakage * instances * duration
+        energy = self.energy.scaled(actions) + Band(leaked, leaked, leaked)
+        return Bill(energy, self.latency * math.ceil(actions / instances), self.area * instances)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a set of parts took; two that work one after the other add up."""
+
+    energy: Band = NOTHING  #: [J]
+    latency: float = 0.0  #: [s]
+    area: float = 0.0  #: [m²]
+
+    def __add__(self, other: "Bill") -> "Bill":
+        return Bill(self.energy + other.energy, self.latency + other.latency, self.area + other.area)
+
+
+def _at(node: float, table: Mapping[int, float]) -> float:
+    """Value of a table at a node [m]: a power law between its nodes and, with the last one's slope, beyond them."""
+    nodes = np.log(sorted(table))
+    values = np.log([table[each] for each in sorted(table)])
+    x = math.log(node * 1e9)
+    k = int(np.clip(np.searchsorted(nodes, x) - 1, 0, len(nodes) - 2))
+    slope = (values[k + 1] - values[k]) / (nodes[k + 1] - nodes[k])
+    return float(np.exp(values[k] + slope * (x - nodes[k])))
+
+
+def supply(node: float) -> float:
+    """Supply of low-power logic [V] at a node [m].  Source: SUPPLY."""
+    return _at(node, SUPPLY)
+
+
+def energy_rules(old: float, new: float) -> tuple[float, float, float]:
+    """Factors on an energy from an old to a new node [m]: capacitance alone, C V², fitted transistors.
+
+    Source: docs/equations/costs.md eq. 11; Stillmaker and Baas, Integration 58 (2017) 74, each node at its own supply.
+    """
+    size = new / old
+    volts = {each: SUPPLY.get(each, supply(each * 1e-9)) for each in STILLMAKER}
+    fitted = {each: a * volts[each] ** 2 + b * volts[each] + c for each, (_, a, b, c) in STILLMAKER.items()}
+    return size, size * (supply(new) / supply(old)) ** 2, _at(new, fitted) / _at(old, fitted)
+
+
+def area_factor(old: float, new: float) -> float:
+    """Factor on an area from an old to a new node [m].  Source: docs/equations/costs.md eq. 12."""
+    areas = {each: row[0] for each, row in STILLMAKER.items()}
+    return _at(new, areas) / _at(old, areas)
+
+
+def load_components(path: str | os.PathLike[str]) -> dict[str, Component]:
+    """Read parts from a TOML file, one table each: name -> Component.
+
+    Raises ParameterError for a file that cannot be read, an unknown or missing key or a value out of bounds.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ParameterError(f"the components of {path} cannot be read: {error}") from None
+    return {name: _component(name, table, str(path)) for name, table in content.items()}
+
+
+def _component(name: str, table: Any, where: str) -> Component:  # noqa: ANN401  (whatever TOML holds)
+    if not isinstance(table, dict):
+        raise ParameterError(f"{where}: {name} must be a table of a component's keys, got {table!r}")
+    known = {each.name for each in fields(Component)} - {"name"}
+    needed = ("action", "energy", "node", "source")
+    for key in table:
+        if key not in known:
+            raise ParameterError(f"{where}: unknown key {name}.{key}; valid are {', '.join(sorted(known))}")
+    for key in needed:
+        if key not in table:
+            raise ParameterError(f"{where}: {name} needs the keys {', '.join(needed)}, {key} is missing")
+    for key in ("action", "source"):
+        if not isinstance(table[key], str) or not table[key].strip():
+            raise ParameterError(f"{where}: {name}.{key} must be a text, got {table[key]!r}")
+    given = table["energy"] if isinstance(table["energy"], list) else 3 * [table["energy"]]
+    if len(given) != 3:
+        raise ParameterError(f"{where}: {name}.energy must be one number or [low, nominal, high], got {given!r}")
+    try:
+        band = Band(*(checks.number(f"{name}.energy", each, unit="J", minimum=0.0) for each in given))
+        return Component(name, **{**table, "energy": band})
+    except ParameterError as error:
+        raise ParameterError(f"{where}: [{name}] {error}") from None
+
+
+@cache
+def published() -> dict[str, Component]:
+    """Return the published parts, by name, at the nodes of their sources."""
+    return load_components(PUBLISHED)
+
+
+def component(name: str, node: float | None = None) -> Component:
+    """Return a published part by name, at a node [m] or at its source's.
+
+    Raises ParameterError for an unknown name.
+    """
+    parts = published()
+    if name not in parts:
+        near = difflib.get_close_matches(name, parts, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"published are {', '.join(sorted(parts))}"
+        raise ParameterError(f"there is no component {name!r}; {hint}")
+    return parts[name] if node is None else parts[name].at(node)
+
+
+def adc_component(adc: Adc, node: float = 22e-9, model: str | None = None, r_column: float = 1e4) -> Component:
+    """Return a converter at a node [m]: energy and area of one model, or the band over all and the survey's area.
+
+    r_column: resistance of a column while it is converted [ohm].  A continuous converter is priced as 8 bits.
+    Raises ParameterError for an unknown model.  Source: docs/equations/costs.md, section 1.
+    """
+    bits, nm, rate = adc.bits or 8, node * 1e9, adc.sample_rate
+    if model is not None and model not in ADC_MODELS:
+        raise ParameterError(f"model must be one of {', '.join(ADC_MODELS)}, got {model!r}")
+    energies = {
+        "survey": adc_survey(bits, rate, nm),
+        "neurosim": adc_neurosim(bits, nm, r_column),
+        "isaac": adc_isaac(bits, nm),
+        "silicon": adc_silicon(bits, nm),
+    }
+    areas = {"survey": area_survey(bits, rate, nm), "isaac": area_isaac(bits, nm), "silicon": area_silicon(nm)}
+    each = list(energies.values())
+    one = energies[model or "survey"]
+    energy = Band(min(each), one, max(each)) if model is None else Band(one, one, one)
+    source = "docs/equations/costs.md, section 1"
+    area = areas.get(model or "survey", 0.0)
+    return Component(
+        f"adc_{model or 'band'}", f"one conversion of {bits} bits", energy, source, 1.0 / rate, area, 0.0, node
+    )
+
+
+def line(name: str, capacitance: float, swing: float, node: float = 22e-9) -> Component:
+    """Return a line of a capacitance [F] whose voltage changes by a swing [V]: C V² for each change.
+
+    Source: docs/equations/costs.md eq. 14.
+    """
+    c = checks.number("capacitance", capacitance, unit="F", minimum=0.0)
+    joules = c * checks.number("swing", swing, unit="V") ** 2
+    return Component(name, f"one change by {swing:g} V", Band(joules, joules, joules), "C V²", node=node)
+
+
+def gate_line(cells: int, pitch: float, swing: float, costs: Costs | None = None) -> Component:
+    """Return a gate line over cells of a pitch [m], swung by a voltage [V]: the cells' gates and the wire.
+
+    Source: docs/equations/costs.md eq. 7.
+    """
+    checks.whole("cells", cells, minimum=1)
+    checks.number("pitch", pitch, unit="m", above=0.0)
+    prices = costs or Costs()
+    return line("gate_line", cells * (prices.c_gate * pitch**2 + prices.c_wire * pitch), swing, prices.node)
+
+
+def silicon_gate_line(cells: int, swing: float = 1.3) -> Component:
+    """Return a word line that switches access transistors: 2.1 fF a cell and 48 fF for its driver, at 130 nm.
+
+    swing: 1.3 V between 0.9 and 2.2 V.  Source: Wan et al., Nature 2022, as CiMLoop models it.
+    """
+    checks.whole("cells", cells, minimum=1)
+    return line("silicon_gate_line", (1.5e-15 + 0.6e-15) * cells + 48e-15, swing, 130e-9)
+
+
+def wire(
+    length: float, node: float = 22e-9, relaxed: float = 1.0, activity: float = 0.15, swing: float = 0.5
+) -> Component:
+    """Return a repeated on-chip wire of a length [m]: energy of one bit.
+
+    relaxed: its delay over the least, 1, 2 or 3.  activity: part of the bits that change the wire.
+    Source: docs/equations/costs.md eq. 15, Accelergy's wire plug-in with its defaults.
+    Raises ParameterError for another `relaxed`, naming those that are known.
+    """
+    if relaxed not in REPEATERS:
+        raise ParameterError(f"relaxed must be one of {', '.join(f'{each:g}' for each in REPEATERS)}, got {relaxed!r}")
+    checks.number("length", length, unit="m", minimum=0.0)
+    farads = _at(node, WIRE_PF_PER_MM) * 1e-9 * length
+    joules = activity * swing**2 * farads * REPEATERS[relaxed]
+    source = "Accelergy's wire plug-in, ITRS capacitances"
+    return Component("wire", "one bit", Band(joules, joules, joules), source, node=node)
+
+
+def ladder_dac(bits: int, volts: float, node: float) -> Component:
+    """Return a ladder of resistors or capacitors with its control: 8e-17 J (V T_nm)² for each bit.
+
+    Source: X2X_ladder.py of CiMLoop's component library.
+    """
+    checks.whole("bits", bits, minimum=1, maximum=16)
+    joules = 8e-17 * (volts * node * 1e9) ** 2 * bits
+    return Component("ladder_dac", f"one code of {bits} bits", Band(joules, joules, joules), "CiMLoop", node=node)
+
+
+def clocked(bits: int, node: float) -> Component:
+    """Return a register of some bits: energy of one clock, whether or not its content changes.  Source: Aladdin."""
+    checks.whole("bits", bits, minimum=1)
+    one = component("register", node)
+    return replace(one, name="clocked", action=f"one clock of {bits} bits", energy=one.energy.scaled(bits),
+                   area=one.area * bits)  # fmt: skip
+
+
+def leakage(area: float) -> float:
+    """Power [W] that low-power logic of an area [m²] leaks at 22 nm.  Source: LEAKAGE, no other node is known."""
+    return LEAKAGE * checks.number("area", area, unit="m²", minimum=0.0)
+
+
+def pooling(values: float, windows: float, *, largest: bool) -> Activity:
+    """Return the counts of pooling `values` numbers in `windows` windows: comparisons, or sums and one scaling each."""
+    if largest:
+        return Activity(comparisons=max(values - windows, 0.0))
+    return Activity(additions=max(values - windows, 0.0), multiplications=windows)
+
+
+def activation(values: float) -> Activity:
+    """Return the counts of a rectifier on `values` numbers: one comparison each."""
+    return Activity(comparisons=values)
+
+
+def softmax(rows: float, length: float) -> Activity:
+    """Return the counts of shares of `rows` rows of `length` numbers.
+
+    The largest is found and subtracted, each exponential is one look-up of 8 bits, and the reciprocal of the sum, by
+    which each is scaled, one more; composition ours.
+    """
+    values = rows * length
+    return Activity(
+        additions=2.0 * values - rows,
+        multiplications=values,
+        comparisons=values - rows,
+        buffer_bits=8.0 * (values + rows),
+    )
+
+
+def total(bills: Iterable[Bill]) -> Bill:
+    """Return the sum of bills, of parts that work one after another."""
+    return sum(bills, Bill())
