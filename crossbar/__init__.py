@@ -6,6 +6,7 @@ from crossbar.differential import interleave, opposed, pair_transfer
 from crossbar.family import Family, GainNodes, GateNodes, transfer_family
 from crossbar.gates import GateLines, GateNetwork, GateVoltages, gate_voltages, reference_gates
 from crossbar.injection import inject
+from crossbar.interior import Interior
 from crossbar.newton import solve
 from crossbar.periphery import Adc, Dac, GateDac
 from crossbar.programming import ArrayProgrammed, Bias, write_array
@@ -43,6 +44,7 @@ __all__ = [
     "GateNetwork",
     "GateNodes",
     "GateVoltages",
+    "Interior",
     "Multiport",
     "Sensitivity",
     "Settling",

@@ -81,9 +81,7 @@ class Dac:
         if self.coding != "bit-serial":
             return [(1.0, codes / self.full_code)]
         whole = codes.astype(np.int64)
-        return [
-            (2.0**bit / self.full_code, ((whole >> bit) & 1).astype(np.float64)) for bit in range(self.conversions)
-        ]
+        return [(2.0**bit / self.full_code, ((whole >> bit) & 1).astype(np.float64)) for bit in range(self.conversions)]
 
     def white(self, share: FloatArray, noise: ReadNoise, temperature: float) -> FloatArray:
         """Variance per siemens [A²/S] that thermal and shot noise leave in one read of cells at `share`.

@@ -36,7 +36,7 @@ class Tile:
     spent: FloatArray  #: (k, q, m) [S] transfer of each row to all columns together
     taken: FloatArray  #: (k, q, m) [S] coupling of each row to all others: what rows at 0 V take from a driven one
     noise_nodes: Nodes | None  #: gate nodes of the two below, fewer than for currents; None: the gate is held
-    noisy: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S] white noise of a pair's current, over that of 1 S at the row's voltage
+    noisy: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S] white noise of a pair's current, in that of 1 S at the row's V
     flicker: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S²] variance of a pair's current over v², for 1/f noise
     dac: Dac
     adc: Adc

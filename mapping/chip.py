@@ -10,6 +10,7 @@ from crossbar.family import GateNodes
 from crossbar.tile import Tile, WrittenArray, build_tiles
 from devices import checks
 from devices.aliases import FloatArray
+from devices.errors import ParameterError
 from mapping.encode import filaments
 from mapping.hardware import Hardware
 from mapping.program import Matrix, Placement, Program
@@ -25,6 +26,24 @@ class Chip:
     seed: int
     tiles: dict[str, tuple[Tile, ...]]  #: per matrix, in the order of its placements
 
+    def written(self, matrix: Matrix, at: int) -> WrittenArray:
+        """Return the cells of a matrix' tile number `at` as they were written, drawn again from the tile's stream.
+
+        Raises ParameterError if the program has no such matrix or tile.
+        """
+        names = [each.name for each in self.program.all_matrices]
+        if matrix.name not in names:
+            raise ParameterError(f"matrix must be one of {', '.join(names)}, got {matrix.name!r}")
+        at = checks.whole("at", at, minimum=0, maximum=len(matrix.tiles) - 1)
+        stream = (self.seed, names.index(matrix.name), at)
+        return write_tile(matrix, matrix.tiles[at], self.program, stream)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: where the arrays lie and how far they are filled."""
+        from mapping.page import show_chip
+
+        return show_chip(self)
+
 
 def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
     """Write every tile of a program with the spread that `seed` draws, and solve its wires.
@@ -35,10 +54,9 @@ def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | 
     """
     seed = checks.whole("seed", seed, minimum=0)
     hardware = program.hardware
-    order = [matrix for group in program.matrices.values() for matrix in group]
     tiles = {}
     done = 0
-    for index, matrix in enumerate(order):
+    for index, matrix in enumerate(program.all_matrices):
         arrays = [
             write_tile(matrix, placement, program, (seed, index, at)) for at, placement in enumerate(matrix.tiles)
         ]

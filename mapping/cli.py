@@ -21,12 +21,13 @@ from rich.progress import (
 from rich.table import Table
 
 from devices.errors import ParameterError, SimulationError
-from mapping import cli_devices
+from mapping import cli_devices, cli_sweep
 from mapping.output import check_folder, si
 
 if TYPE_CHECKING:
     from mapping.datasets import Dataset
     from mapping.hardware import Hardware
+    from mapping.inference import RunResult
     from mapping.network import Network
     from mapping.report import Report
 
@@ -53,7 +54,7 @@ def _main(
 
 @app.command()
 def run(
-    model: Annotated[str, typer.Argument(help="A name of the zoo, or a .npz file.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Argument(help="A name of the zoo, or a .npz or .onnx file.")] = DEFAULT_MODEL,
     chip: Annotated[str, typer.Option(help="A bundled chip description, or a .toml file.")] = DEFAULT_CHIP,
     settings: Annotated[
         list[str] | None,
@@ -69,7 +70,9 @@ def run(
     fidelity: Annotated[
         str, typer.Option(help="linear: exact IR drop and every deviation; ideal: wires and cells without any.")
     ] = "linear",
-    out: Annotated[Path, typer.Option(help="Folder for report.json, report.csv and layers.png.")] = DEFAULT_OUT,
+    out: Annotated[
+        Path, typer.Option(help="Folder for report.html, report.json, report.csv, layers.png.")
+    ] = DEFAULT_OUT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the text of report.json and nothing else.")] = False,
 ) -> None:
     """Run a network's inference on a virtual chip and report accuracy, energy and latency per layer."""
@@ -87,8 +90,8 @@ def run(
     check_folder(out)
     console = Console(stderr=True, quiet=as_json)
     calibration, test = _images(network, data, count, console)
-    report = _simulate(network, hardware, calibration, test, drawn, console)
-    paths = report.save(out)
+    report, result = _simulate(network, hardware, calibration, test, drawn, console)
+    paths = report.save(out, result)
     if as_json:
         sys.stdout.write(report.to_json() + "\n")
         return
@@ -131,6 +134,7 @@ def chips() -> None:
 
 app.command()(cli_devices.fit)
 app.command()(cli_devices.device)
+app.command()(cli_sweep.sweep)
 
 
 def main() -> None:
@@ -192,7 +196,7 @@ def _images(network: "Network", data: Path | None, count: int | None, console: C
 
 def _simulate(
     network: "Network", hardware: "Hardware", calibration: "Dataset", test: "Dataset", seed: int, console: Console
-) -> "Report":
+) -> "tuple[Report, RunResult]":
     """Compile, write, run and price, with progress on the terminal."""
     from mapping.chip import write
     from mapping.inference import run as run_chip
@@ -208,7 +212,7 @@ def _simulate(
         progress.update(task, description=f"run {network.name}", total=len(test), completed=0)
         result = run_chip(chip, test.images, seed=seed, progress=lambda done: progress.update(task, completed=done))
         progress.update(task, description="price")
-        return price(result, test.labels)
+        return price(result, test.labels), result
 
 
 @contextlib.contextmanager

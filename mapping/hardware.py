@@ -25,6 +25,7 @@ from devices.spread import Spread
 
 CHIPS = Path(__file__).parent / "chips"  #: where the bundled descriptions lie
 TOP_KEYS = {"base", "name", "about"}  #: keys of a file that stand before its sections
+LARGEST_FILE = 2**20  #: bytes of a description, ours; the longest bundled one has some thousand
 IDEAL = "ideal"  #: how TOML says that a converter has no finite resolution
 
 
@@ -170,6 +171,8 @@ def _load(name_or_path: str | os.PathLike[str], seen: tuple[Path, ...]) -> Hardw
     if path.resolve() in seen:
         raise ParameterError(f"chip description {path} is its own base")
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ParameterError(f"the chip description {path} is longer than {LARGEST_FILE:,} bytes")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(f"there is no chip description {path}") from None
@@ -177,6 +180,8 @@ def _load(name_or_path: str | os.PathLike[str], seen: tuple[Path, ...]) -> Hardw
         raise ParameterError(f"the chip description {path} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise ParameterError(f"the chip description {path} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise ParameterError(f"the chip description {path} is not sound TOML: it nests too deeply") from None
     base = content.pop("base", None)
     start = Hardware() if base is None else _load(_beside(path, _text(path, "base", base)), (*seen, path.resolve()))
     plain = {key: content.pop(key) for key in ("name", "about") if key in content}

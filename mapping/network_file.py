@@ -22,6 +22,7 @@ from mapping.layers import KINDS, Attention, DynamicConv, Layer, Shape, named_ar
 
 _FORMAT, _VERSION = "crossgate network", 1
 _SHORTEST_CODED = 1024  # values; below it the scale's own entry in the file costs what the codes save, ours
+_LONGEST_REASON = 400  # characters of what a reader says of a damaged file, which may quote all of it; ours
 _LARGEST_HEADER, _LARGEST_FILE = 2**24, 2**32  # bytes a file may unpack to, 16 MiB and 4 GiB; ours
 
 
@@ -98,7 +99,7 @@ def _opened(path: str | os.PathLike[str], read: Callable[[zipfile.ZipFile], Resu
     except FileNotFoundError:
         raise ParameterError(f"there is no network file {os.fspath(path)}") from None
     except Exception as error:  # noqa: BLE001  (zip, zlib, npy, json and our own checks each have their own kinds)
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
         raise ParameterError(f"{os.fspath(path)} is not a sound network file: {reason}") from None
 
 

@@ -1,19 +1,31 @@
-"""Figures drawn from a report alone; those of one plot take and return axes, and own a figure only if they made it."""
+"""Figures of a report, of a layer's attention and of a closer look at an array.
+
+Those of one plot take and return axes, and own a figure only if they made it.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossbar.plots import plot_gate_voltage, plot_map
+from devices.errors import ParameterError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from mapping.closeup import CloseUp
+    from mapping.inference import LayerTrace
     from mapping.report import Report
 
+# Hues of Paul Tol's bright scheme, safe for colour-blind readers; figures and the report's page share them.
 COLOURS = {
     "array": "#4477aa", "adc": "#ee6677", "drivers": "#228833", "gates": "#ccbb44", "digital": "#66ccee",
     "buffers": "#aa3377",
-}  # fmt: skip  (Paul Tol's bright scheme, safe for colour-blind readers)
+}  # fmt: skip
+PHASE_COLOURS = {"attention": "#ccbb44", "gates": "#8a7a00", "read": "#4477aa"}
+KIND_COLOURS = {"conv": "#8d99a6", "linear": "#8d99a6", "dynamic conv": "#4477aa", "attention": "#ccbb44"}
+ALONE, TOGETHER = "#4477aa", "#bbbbbb"  #: a layer's own error, and with those of the layers before it
 
 
 def plot_energy(report: "Report", ax: "Axes | None" = None) -> "Axes":
@@ -35,8 +47,8 @@ def plot_error(report: "Report", ax: "Axes | None" = None) -> "Axes":
     ax = _axes(ax)
     names = [layer.name for layer in report.layers]
     at = np.arange(len(names))
-    ax.bar(at - 0.2, [100 * layer.own_error for layer in report.layers], 0.4, color="#4477aa", label="this layer alone")
-    ax.bar(at + 0.2, [100 * layer.error for layer in report.layers], 0.4, color="#bbbbbb", label="all layers up to it")
+    ax.bar(at - 0.2, [100 * layer.own_error for layer in report.layers], 0.4, color=ALONE, label="this layer alone")
+    ax.bar(at + 0.2, [100 * layer.error for layer in report.layers], 0.4, color=TOGETHER, label="all layers up to it")
     ax.set_xticks(at, names)
     ax.set_ylabel("error of the outputs [%]")
     ax.legend(frameon=False, fontsize="small")
@@ -46,12 +58,59 @@ def plot_error(report: "Report", ax: "Axes | None" = None) -> "Axes":
 def plot_latency(report: "Report", ax: "Axes | None" = None) -> "Axes":
     """Draw the time that one image spends in each layer."""
     ax = _axes(ax)
-    ax.bar([layer.name for layer in report.layers], [layer.latency_s * 1e6 for layer in report.layers], color="#4477aa")
+    ax.bar([layer.name for layer in report.layers], [layer.latency_s * 1e6 for layer in report.layers], color=ALONE)
     ax.set_ylabel("latency per image [µs]")
     return _tidy(ax)
 
 
-def plot_report(report: "Report") -> "Figure":
+def plot_schedule(report: "Report", ax: "Axes | None" = None) -> "Axes":
+    """Draw when each layer works on one image: its attention, the settling of its gates, its reads."""
+    ax = _axes(ax)
+    starts = np.cumsum([0.0, *(layer.latency_s for layer in report.layers)])
+    for phase, colour in PHASE_COLOURS.items():
+        lengths = np.array([layer.latency_by_phase_s[phase] for layer in report.layers])
+        if lengths.any():
+            names = [layer.name for layer in report.layers]
+            ax.barh(names, lengths * 1e6, left=starts[:-1] * 1e6, color=colour, label=phase)
+        starts[:-1] += lengths
+    ax.invert_yaxis()
+    ax.set_xlabel("time since the image arrived [µs]")
+    if report.layers:
+        ax.legend(frameon=False, fontsize="small")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_attention(trace: "LayerTrace", ax: "Axes | None" = None) -> "Axes":
+    """Draw how the attention of a dynamic layer is spread over the images, a box for each kernel.
+
+    Raises ParameterError for a layer without attention.
+    """
+    if trace.attention is None or not len(trace.attention):
+        raise ParameterError(f"{trace.name} has no attention to draw: it is no dynamic layer, or saw no image")
+    ax = _axes(ax)
+    ax.boxplot(trace.attention, whis=(5, 95), showfliers=False, medianprops={"color": ALONE})
+    ax.set(xlabel="kernel", ylabel="attention", ylim=(0.0, 1.02))
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_drop(close_up: "CloseUp", ax: "Axes | None" = None) -> "Axes":
+    """Draw what each cell's voltage lacks of its driver's, in % of the largest row voltage."""
+    return plot_map(100.0 * close_up.drop, "voltage lost", "% of the largest row voltage", ax)
+
+
+def plot_gates(close_up: "CloseUp", ax: "Axes | None" = None) -> "Axes":
+    """Draw the gate voltage that acts on each cell, its Dirac point's shift included.
+
+    Raises ParameterError if the array's gates are not in use.
+    """
+    if close_up.gain is None or close_up.v_gate is None:
+        raise ParameterError(f"{close_up.matrix} has no gates in use")
+    return plot_gate_voltage(close_up.array, close_up.v_gate, ax)
+
+
+def report_figure(report: "Report") -> "Figure":
     """Draw error, energy and latency of every layer side by side, as a figure of its own."""
     from matplotlib.figure import Figure
 

@@ -60,6 +60,11 @@ class Program:
         """All matrices that belong to a layer, its attention's included."""
         return self.matrices.get(layer, ()) + self.matrices.get(f"{layer}.attention", ())
 
+    @property
+    def all_matrices(self) -> tuple[Matrix, ...]:
+        """Every matrix, in the order in which they are written."""
+        return tuple(matrix for group in self.matrices.values() for matrix in group)
+
     def tiles(self, layer: str) -> int:
         """Physical arrays that a layer occupies."""
         return sum(len(matrix.tiles) * matrix.kernels for matrix in self.of(layer))
@@ -73,4 +78,10 @@ class Program:
     @property
     def operations(self) -> int:
         """Useful operations per image: two per multiplication of the exact network, mixing of kernels not counted."""
-        return 2 * sum(matrix.multiplications for group in self.matrices.values() for matrix in group)
+        return 2 * sum(matrix.multiplications for matrix in self.all_matrices)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: where the arrays lie and how far they are filled."""
+        from mapping.page import show_program
+
+        return show_program(self)

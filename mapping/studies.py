@@ -47,10 +47,11 @@ class Parameter:
     name: str = ""
 
     def __post_init__(self) -> None:
-        keys = (self.keys,) if isinstance(self.keys, str) else tuple(self.keys)
+        given: object = self.keys
+        keys = (given,) if isinstance(given, str) else tuple(self.keys)
         object.__setattr__(self, "keys", keys)
         object.__setattr__(self, "values", tuple(self.values))
-        if not keys or not all(isinstance(key, str) and key for key in keys) or len(set(keys)) < len(keys):
+        if not keys or not all(_is_text(key) for key in keys) or len(set(keys)) < len(keys):
             raise ParameterError(f"a parameter needs one or more different keys, got {self.keys!r}")
         for key in keys:
             if key not in WHOLE_INPUTS and "." not in key:
@@ -73,7 +74,8 @@ class Parameter:
             self._check_range()
 
     def _check_values(self) -> None:
-        for value in self.values:
+        given: tuple[object, ...] = self.values
+        for value in given:
             if not isinstance(value, (str, bool, int, float)) or (isinstance(value, float) and math.isnan(value)):
                 raise ParameterError(
                     f"parameter {self.name!r}: a value is a number, a text or a boolean, got {value!r}"
@@ -100,7 +102,7 @@ class Parameter:
     @property
     def whole(self) -> bool:
         """Whether a range holds whole numbers only: both its ends are."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
+        return all(type(end) is int for end in (self.low, self.high))
 
     def levels(self) -> tuple[Value, ...]:
         """Return the values that a grid or a one-at-a-time study visits, in their order.
@@ -368,6 +370,10 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value) if isinstance(value, (int, float)) else str(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _one_line(what: str, text: object) -> None:

@@ -85,7 +85,7 @@ def plot_response(
             continue
         if binned and len({row[parameter] for row in members}) > DISTINCT:
             dots = [(row[parameter], row[metric]) for row in members]
-            ax.plot([x for x, _ in dots], [factor * _float(y) for _, y in dots], ".", color="#bbbbbb", zorder=1)
+            ax.plot([_float(x) for x, _ in dots], [factor * _float(y) for _, y in dots], ".", color="#bbbbbb", zorder=1)
         ax.fill_between(
             places, [m - w for m, w in zip(means, widths, strict=True)],
             [m + w for m, w in zip(means, widths, strict=True)], color=colour, alpha=0.2, linewidth=0,

@@ -263,7 +263,7 @@ def _cluster(address: str) -> contextlib.AbstractContextManager[object]:
     from distributed import Client
 
     try:
-        client: contextlib.AbstractContextManager[object] = Client(address, timeout=20)  # seconds, ours
+        client: contextlib.AbstractContextManager[object] = Client(address, timeout=20)  # type: ignore[no-untyped-call,unused-ignore]  # seconds, ours
     except (OSError, ValueError, TimeoutError) as error:
         raise ParameterError(f"there is no Dask scheduler at {address!r}: {error}") from None
     return client

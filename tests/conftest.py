@@ -46,6 +46,8 @@ def stored(request: pytest.FixtureRequest) -> Stored:
         return np.loadtxt(folder / f"{name}.csv", delimiter=",", ndmin=2)
 
     values = json.loads((folder / "wires.json").read_text())
-    ohms = {name: np.array(value, dtype=float) if isinstance(value, list) else float(value)
-            for name, value in values.items()}
+    ohms = {
+        name: np.array(value, dtype=float) if isinstance(value, list) else float(value)
+        for name, value in values.items()
+    }
     return Stored(folder, table("conductances"), table("inputs"), Wires(**ohms), table("currents"))

@@ -14,7 +14,7 @@ def adjoint(g, wires):
 
     It drives rows only, so the array is turned: its columns become rows, driven from the same ends.
     """
-    m, n = g.shape
+    n = g.shape[1]
     turned = Wires(wires.r_column, 0.0, wires.sense_far(n), 0.0, wires.sense(n), inf)
     return reference_solve(np.ascontiguousarray(g.T), np.ones((1, n)), turned).v_rows[0].T
 

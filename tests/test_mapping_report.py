@@ -67,7 +67,8 @@ def report(result, labels):
 
 
 def test_totals__are_the_sums_of_the_layers(report):
-    assert report.energy_J_per_image == pytest.approx(sum(layer.energy_J for layer in report.layers), rel=1e-12)
+    on_tiles = sum(layer.energy_J for layer in report.layers)
+    assert report.energy_J_per_image == pytest.approx(on_tiles + report.energy_between_J_per_image, rel=1e-12)
     digital = 2 * report.configuration["costs"]["t_digital"]  # relu and pool, a step each
     assert report.latency_s_per_image == pytest.approx(
         sum(layer.latency_s for layer in report.layers) + digital, rel=1e-12
@@ -120,6 +121,16 @@ def test_accuracy__is_of_the_labels(result, labels, report):
     bare = price(result)
     assert bare.accuracy_chip is bare.accuracy_exact is None
     assert dataclasses.replace(bare, accuracy_chip=report.accuracy_chip, accuracy_exact=report.accuracy_exact) == report
+
+
+def test_between__layers_without_matrices_cost_what_they_do(result, report):
+    """relu on 4 × 30 values compares; the pool adds 5 maps of 12 and scales; priced again at another node."""
+    costs = report.configuration["costs"]
+    relu, pool = 120 * costs["e_compare"] / 40e-9, 5 * 11 * costs["e_add"] / 32e-9 + 5 * costs["e_multiply"] / 40e-9
+    assert report.energy_between_J_per_image == pytest.approx((relu + pool) * costs["node"], rel=1e-12, abs=0.0)
+    old = result.chip.program.hardware.costs
+    double = price(result, costs=dataclasses.replace(old, node=2 * old.node))
+    assert double.energy_between_J_per_image == pytest.approx(2 * report.energy_between_J_per_image, rel=1e-12, abs=0.0)
 
 
 # prices
@@ -237,11 +248,11 @@ def test_csv__has_one_row_per_layer(report):
         assert int(row["tiles"]) == layer.tiles
 
 
-def test_save__writes_three_files_and_nothing_else(report, tmp_path):
+def test_save__writes_four_files_and_nothing_else(report, tmp_path):
     out = tmp_path / "deep" / "out"
     paths = report.save(out)
     assert sorted(paths) == sorted(out.iterdir())
-    assert [path.name for path in paths] == ["report.json", "report.csv", "layers.png"]
+    assert [path.name for path in paths] == ["report.json", "report.csv", "report.html", "layers.png"]
     assert (out / "report.json").read_text(encoding="utf-8") == report.to_json() + "\n"
     assert (out / "report.csv").read_text(encoding="utf-8") == report.to_csv()
     before = (out / "layers.png").read_bytes()
@@ -276,14 +287,17 @@ def test_check_folder__makes_nothing(tmp_path):
 
 
 def test_report__of_a_network_without_matrices(tmp_path):
-    """Nothing lies on tiles: no layers, no energy, files all the same."""
+    """Nothing lies on tiles: no layers, the energy of the pool alone, files all the same."""
     exact = Network("pool", (3, 4, 4), tuple("abc"), (GlobalAveragePool("pool", ("input",)),))
     images = np.random.default_rng(1).random((2, 3, 4, 4))
     report = price(run(write(compile_network(exact, Hardware(), images)), images))
     assert report.layers == ()
-    assert report.energy_J_per_image == report.tops_per_watt == 0.0
+    assert report.tops_per_watt == 0.0
+    costs = Costs()
+    pool = (3 * 15 * costs.e_add / 32e-9 + 3 * costs.e_multiply / 40e-9) * costs.node
+    assert report.energy_J_per_image == report.energy_between_J_per_image == pytest.approx(pool, rel=1e-12, abs=0.0)
     assert report.to_csv().count("\n") == 1
-    assert len(report.save(tmp_path)) == 3
+    assert len(report.save(tmp_path)) == 4
 
 
 # figures

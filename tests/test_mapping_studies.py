@@ -247,7 +247,8 @@ def test_failure__is_a_row_with_its_sentence(tmp_path, study):
 @pytest.mark.parametrize(
     ("changes", "part"),
     [({"seeds": (0, 4)}, "the study file changed"), ({"settings": ("tile.rows=8",)}, "the study file changed"),
-     ({"chip": "adaptive2d"}, "the chip descriptions changed"), ({"images": 4}, "the study file and the images changed")],
+     ({"chip": "adaptive2d"}, "the chip descriptions changed"),
+     ({"images": 4}, "the study file and the images changed")],
 )  # fmt: skip
 def test_changed_study__does_not_go_on(tmp_path, study, changes, part):
     study = replace(study, parameters=(ADC,))

@@ -31,9 +31,7 @@ def main():
         ("tile-wide gate, last row", at_cells[-1], "--", "#4477aa"),
         ("one driver per row", by_row[0], ":", "#222222"),
     ):
-        right.plot(
-            columns, cell.gate_gain(volts), style, color=colour, label=label
-        )
+        right.plot(columns, cell.gate_gain(volts), style, color=colour, label=label)
     right.axhline(float(cell.gate_gain(np.array(VOLTS))), color="#ee6677", linewidth=1, label="at the driver")
     right.set(xlabel="column", ylabel="read gain")
     right.legend(frameon=False, loc="center", bbox_to_anchor=(0.6, 0.64))

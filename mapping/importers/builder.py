@@ -144,7 +144,7 @@ class Builder:
             mixed = bias.kernels.reshape(len(kernels), -1)
             return self.dynamic_conv(name, x, kernels, mixed, geometry, attention, pooled)
         out = self.dynamic_conv(name, x, kernels, None, geometry, attention, pooled)
-        return out if bias is None else self.affine(f"{name}.bias", out, np.ones(1), bias)
+        return out if bias is None else self.affine(f"{name}.bias", out, np.ones(1), bias.reshape(-1, 1, 1))
 
     def _attention(self, shares: Value) -> tuple[Attention, Value]:
         """Read pool -> FC -> ReLU -> FC -> softmax or sigmoid, or the same with one FC layer, back from the shares."""
@@ -323,6 +323,14 @@ class Builder:
         if len(self.held[x.layer]) == 1:
             return replace(x, shape=self.held[x.layer])
         return self._add(Flatten(self._name(name), (x.layer,)))
+
+    @staticmethod
+    def expanded(x: Value, target: Sequence[int]) -> Value:
+        """Repeat values to another shape, batch of 1 included; what they meet repeats them itself."""
+        kept = [n for n, wanted in zip((1, *x.shape), target, strict=False) if n not in (1, wanted) and wanted != -1]
+        if len(target) != len(x.shape) + 1 or kept:
+            raise ParameterError(f"it repeats {(1, *x.shape)} to {tuple(target)}")
+        return x
 
     def network(self, output: Value, name: str, classes: Sequence[str] | None, card: dict[str, Any]) -> Network:
         """Return the network that ends in `output`, without layers that nothing needs."""

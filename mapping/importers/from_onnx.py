@@ -402,6 +402,7 @@ OPERATIONS: dict[str, Callable[..., Operand]] = {
     "Mul": _multiply,
     "Div": _divide,
     "Identity": lambda _to, _name, _, x: x,
+    "Expand": lambda to, _name, _, x, shape: to.expanded(x, [int(n) for n in np.ravel(_array(shape))]),
     "Dropout": lambda _to, _name, _, x, *_rest: x,
 }
 """Operators that become layers."""

@@ -300,7 +300,7 @@ def cond_conv2d(to: Builder, name: str, part: Foreign, x: Value) -> Value:
     attention = one_layer_attention(_matrix(gate), some(gate.bias), 1.0, "sigmoid")
     out = to.dynamic_conv(name, x, plain(part.weight), None, _geometry(part), attention)
     bias = some(part.bias)
-    return out if bias is None else to.affine(f"{name}.bias", out, np.ones(1), bias)
+    return out if bias is None else to.affine(f"{name}.bias", out, np.ones(1), bias.reshape(-1, 1, 1))
 
 
 def od_conv2d(to: Builder, name: str, part: Foreign, x: Value) -> Value:
@@ -552,8 +552,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "contiguous": _through,
     "clone": _through,
     "detach": _through,
-    "expand_as": _through,
-    "expand": _through,
+    "expand_as": lambda to, _, x, other: to.expanded(x, (1, *other.shape)),
+    "expand": lambda to, _, x, *shape: to.expanded(x, list(_flat(shape))),
     "float": _through,
 }
 """Functions and methods that become layers, by name; an underscore at the end (in place) changes nothing."""

@@ -1,0 +1,579 @@
+"""Networks in: PyTorch modules and ONNX graphs against their own runtimes, then on the ideal chip; what is refused."""
+
+import io
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from devices.errors import ParameterError
+from mapping import compile_network, import_onnx, import_torch, load_hardware, load_model, load_state, run, write
+from mapping.encode import gate_floor
+from mapping.importers import AGREEMENT, difference
+from mapping.network import BatchNorm, Conv, DynamicConv, Linear, Scale, load_network, save_network
+
+torch = pytest.importorskip("torch")
+nn, functional = torch.nn, torch.nn.functional
+
+ON_CHIP = 1e-4  # of the largest output: what an ideal chip may differ by
+
+
+# networks as people write them, in widths that cost little
+
+
+def vgg(plan, width=1.0, classes=10):
+    """VGG with batch norm for 32 × 32 images; plan: channels, or "M" for a pool (Simonyan and Zisserman, table 1)."""
+    layers, inputs = [], 3
+    for step in plan:
+        if step == "M":
+            layers.append(nn.MaxPool2d(2))
+        else:
+            channels = max(2, int(step * width))
+            layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+            inputs = channels
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(inputs, classes))
+
+
+VGG11 = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
+VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
+
+
+class Squeeze(nn.Module):
+    """Squeeze and excitation, with FC layers and the shapes asked for by hand."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        hidden = max(2, channels // 4)
+        self.fc = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
+
+    def forward(self, x):
+        b, c, _, _ = x.size()
+        gates = self.fc(self.pool(x).view(b, c)).view(b, c, 1, 1)
+        return x * gates.expand_as(x)
+
+
+class SqueezeConv(nn.Module):
+    """Squeeze and excitation of the mobile kind: 1 × 1 convolutions and a straight sigmoid."""
+
+    def __init__(self, channels):
+        super().__init__()
+        hidden = max(2, channels // 4)
+        self.first, self.second = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x):
+        pooled = x.mean((2, 3), keepdim=True)
+        return functional.hardsigmoid(self.second(functional.relu(self.first(pooled)))) * x
+
+
+class Block(nn.Module):
+    """Basic block of a residual network."""
+
+    def __init__(self, inputs, outputs, stride, squeeze):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.squeeze = squeeze(outputs) if squeeze else None
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = self.bn2(self.conv2(out))
+        if self.squeeze is not None:
+            out = self.squeeze(out)
+        out += self.shortcut(x)
+        return functional.relu(out)
+
+
+class ResNet(nn.Module):
+    """Residual network; large_stem: the 7 × 7 convolution and pool of the larger kind (He et al., table 1)."""
+
+    def __init__(self, blocks, widths, *, large_stem=False, squeeze=None, classes=10):
+        super().__init__()
+        first = widths[0]
+        stem = [nn.Conv2d(3, first, 7, 2, 3, bias=False) if large_stem else nn.Conv2d(3, first, 3, 1, 1, bias=False)]
+        stem += [nn.BatchNorm2d(first), nn.ReLU()] + ([nn.MaxPool2d(3, 2, 1)] if large_stem else [])
+        self.stem, inputs, stages = nn.Sequential(*stem), first, []
+        for stage, outputs in enumerate(widths):
+            for block in range(blocks):
+                stages.append(Block(inputs, outputs, 2 if stage and not block else 1, squeeze))
+                inputs = outputs
+        self.stages, self.fc = nn.Sequential(*stages), nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        return self.fc(torch.flatten(functional.adaptive_avg_pool2d(self.stages(self.stem(x)), 1), 1))
+
+
+class Inverted(nn.Module):
+    """Inverted residual: widen, depthwise, narrow (Sandler et al., table 1)."""
+
+    def __init__(self, inputs, outputs, stride, expansion):
+        super().__init__()
+        middle = inputs * expansion
+        parts = [nn.Conv2d(inputs, middle, 1, bias=False), nn.BatchNorm2d(middle), nn.ReLU6()] if expansion > 1 else []
+        parts += [
+            nn.Conv2d(middle, middle, 3, stride, 1, groups=middle, bias=False),
+            nn.BatchNorm2d(middle),
+            nn.ReLU6(),
+        ]
+        self.conv = nn.Sequential(*parts, nn.Conv2d(middle, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x):
+        return x + self.conv(x) if self.residual else self.conv(x)
+
+
+def mobilenet_v2(width=1.0, repeats=(1, 2, 3, 4, 3, 3, 1), classes=10, expansion=6):
+    """MobileNetV2 with first strides of 1 for small images (Sandler et al., table 2)."""
+    channels = [max(2, int(n * width)) for n in (32, 16, 24, 32, 64, 96, 160, 320, 1280)]
+    layers = [nn.Conv2d(3, channels[0], 3, 1, 1, bias=False), nn.BatchNorm2d(channels[0]), nn.ReLU6(inplace=True)]
+    inputs = channels[0]
+    for outputs, n, stride, wide in zip(
+        channels[1:8], repeats, (1, 1, 2, 2, 1, 2, 1), (1, *(expansion,) * 6), strict=True
+    ):
+        for index in range(n):
+            layers.append(Inverted(inputs, outputs, stride if not index else 1, wide))
+            inputs = outputs
+    layers += [nn.Conv2d(inputs, channels[8], 1, bias=False), nn.BatchNorm2d(channels[8]), nn.ReLU6()]
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(channels[8], classes)
+    )
+
+
+class Gate(nn.Module):
+    """Attention over kernels, with the names that the public dynamic convolution gives its parts."""
+
+    def __init__(self, channels, kernels, temperature):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Conv2d(channels, 4, 1, bias=False), nn.Conv2d(4, kernels, 1)
+        self.temperature = temperature
+
+    def forward(self, x):
+        scores = self.fc2(functional.relu(self.fc1(functional.adaptive_avg_pool2d(x, 1))))
+        return functional.softmax(scores.view(x.size(0), -1) / self.temperature, 1)
+
+
+class MixedHere(nn.Module):
+    """Dynamic convolution that mixes its kernels into one grouped convolution for the whole batch."""
+
+    def __init__(self, inputs, outputs, kernels=4, stride=1, groups=1, temperature=3.0, bias=True):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(kernels, outputs, inputs // groups, 3, 3) / (inputs * 3) ** 0.5)
+        self.bias = nn.Parameter(torch.randn(kernels, outputs)) if bias else None
+        self.stride, self.padding, self.dilation, self.groups, self.kernel_size = stride, 1, 1, groups, 3
+        self.attention = Gate(inputs, kernels, temperature)
+
+    def forward(self, x):
+        shares = self.attention(x)
+        b, _, h, w = x.shape
+        k, outputs, inner = self.weight.shape[:3]
+        kernel = torch.mm(shares, self.weight.view(k, -1)).view(-1, inner, 3, 3)
+        bias = None if self.bias is None else torch.mm(shares, self.bias).view(-1)
+        y = functional.conv2d(x.reshape(1, -1, h, w), kernel, bias, self.stride, 1, 1, self.groups * b)
+        return y.view(b, outputs, y.size(-2), y.size(-1))
+
+
+class Dynamic_conv2d(MixedHere):  # noqa: N801  (the public class is called so)
+    """The same, in a loop that cannot be traced: it is known by its name."""
+
+    def forward(self, x):
+        return torch.cat([super(Dynamic_conv2d, self).forward(one[None]) for one in x])
+
+
+class CondConv2D(nn.Module):
+    """Kernels mixed by a sigmoid of one FC layer, image by image, with a bias that is not mixed."""
+
+    def __init__(self, inputs, outputs, kernels=3, stride=1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(kernels, outputs, inputs, 3, 3) / (inputs * 3) ** 0.5)
+        self.bias = nn.Parameter(torch.randn(outputs))
+        self.stride, self.padding, self.dilation, self.groups, self.kernel_size = (
+            (stride,) * 2,
+            (1, 1),
+            (1, 1),
+            1,
+            (3, 3),
+        )
+        self._routing_fn = nn.Module()
+        self._routing_fn.fc = nn.Linear(inputs, kernels)
+
+    def forward(self, x):
+        results = []
+        for image in x:
+            shares = torch.sigmoid(self._routing_fn.fc(image.mean((1, 2))))
+            kernel = torch.sum(shares[:, None, None, None, None] * self.weight, 0)
+            results.append(functional.conv2d(image[None], kernel, self.bias, self.stride, 1))
+        return torch.cat(results)
+
+
+class Heads(nn.Module):
+    """Four attentions over one hidden layer, with the names that the public omni-dimensional one gives its parts."""
+
+    def __init__(self, inputs, outputs, size, kernels, hidden=5):
+        super().__init__()
+        self.fc, self.bn = nn.Conv2d(inputs, hidden, 1, bias=False), nn.BatchNorm2d(hidden)
+        self.channel_fc, self.filter_fc = nn.Conv2d(hidden, inputs, 1), nn.Conv2d(hidden, outputs, 1)
+        if size > 1:
+            self.spatial_fc = nn.Conv2d(hidden, size * size, 1)
+        if kernels > 1:
+            self.kernel_fc = nn.Conv2d(hidden, kernels, 1)
+        self.temperature = 1.5
+
+
+class ODConv2d(nn.Module):
+    """Omni-dimensional convolution, image by image as its paper's eq. 2 says it."""
+
+    def __init__(self, inputs, outputs, size=3, kernels=4, stride=1, groups=1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(kernels, outputs, inputs // groups, size, size) / (inputs * size) ** 0.5)
+        self.kernel_size, self.stride, self.padding, self.dilation, self.groups = size, stride, size // 2, 1, groups
+        self.attention = Heads(inputs, outputs, size, kernels)
+
+    def forward(self, x):
+        a = self.attention
+        hidden = functional.relu(a.bn(a.fc(functional.adaptive_avg_pool2d(x, 1))))
+        results = []
+        for image, h in zip(x, hidden, strict=True):
+            heads = {
+                kind: torch.sigmoid(getattr(a, f"{kind}_fc")(h[None])[0, :, 0, 0] / a.temperature)
+                for kind in ("channel", "filter", "spatial")
+                if hasattr(a, f"{kind}_fc")
+            }
+            kernel = self.weight[0]
+            if hasattr(a, "kernel_fc"):
+                shares = torch.softmax(a.kernel_fc(h[None])[0, :, 0, 0] / a.temperature, 0)
+                kernel = torch.tensordot(shares, self.weight, 1)
+            if "spatial" in heads:
+                kernel = kernel * heads["spatial"].view(1, 1, self.kernel_size, self.kernel_size)
+            y = functional.conv2d(
+                (image * heads["channel"][:, None, None])[None], kernel, None, self.stride, self.padding, 1, self.groups
+            )
+            results.append(y * heads["filter"][None, :, None, None])
+        return torch.cat(results)
+
+
+def small(*layers, channels):
+    """Layers on 3 channels, then pool and classes."""
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
+def lived(module, seed=3):
+    """Give batch norms the statistics of a trained network: nothing is 0 or 1."""
+    torch.manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_(0.0, 0.2)
+            part.running_var.uniform_(0.5, 2.0)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, 0.0, 0.2)
+    return module
+
+
+NETWORKS = {
+    "vgg11": lambda: vgg(VGG11, 1 / 16),
+    "vgg16": lambda: vgg(VGG16, 1 / 16),
+    "resnet18": lambda: ResNet(2, (4, 6, 8, 12), large_stem=True),
+    "resnet20": lambda: ResNet(3, (4, 6, 8)),
+    "mobilenet_v2": lambda: mobilenet_v2(1 / 8, expansion=2),
+    "se_resnet": lambda: ResNet(1, (4, 8), squeeze=Squeeze),
+    "se_conv_resnet": lambda: ResNet(1, (4, 8), squeeze=SqueezeConv),
+    "dynamic_traced": lambda: small(
+        MixedHere(3, 6), nn.ReLU(), MixedHere(6, 8, stride=2, groups=2, bias=False), channels=8
+    ),
+}
+BY_NAME = {
+    "dynamic_named": lambda: small(Dynamic_conv2d(3, 6), nn.ReLU(), Dynamic_conv2d(6, 8, groups=2), channels=8),
+    "cond_conv": lambda: small(CondConv2D(3, 6), nn.ReLU(), CondConv2D(6, 8, stride=2), channels=8),
+    "od_conv": lambda: small(ODConv2d(3, 6), nn.ReLU(), ODConv2d(6, 8, groups=2, stride=2), channels=8),
+    "od_conv_pointwise": lambda: small(
+        ODConv2d(3, 6, size=1), nn.ReLU(), ODConv2d(6, 8, size=1, kernels=1), channels=8
+    ),
+    "od_conv_one_kernel": lambda: small(ODConv2d(3, 6, kernels=1), channels=6),
+}
+
+
+def made(name, seed=1):
+    torch.manual_seed(seed)
+    return lived({**NETWORKS, **BY_NAME}[name]())
+
+
+def image_size(name):
+    return (3, 32, 32) if name in ("vgg11", "vgg16", "resnet18", "mobilenet_v2") else (3, 9, 8)
+
+
+def pictures(shape, count=3, seed=11):
+    return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32).astype(np.float64)
+
+
+def torch_outputs(module, images):
+    module.eval()
+    with torch.no_grad():
+        return module(torch.tensor(images, dtype=torch.float32)).double().numpy()
+
+
+def exported(module, shape, path, opset=17, batch=1):
+    """Write a module as an ONNX file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        torch.onnx.export(
+            module.eval(), (torch.zeros(batch, *shape),), str(path), dynamo=False, opset_version=opset, verbose=False
+        )
+    return path
+
+
+# agreement
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, *BY_NAME])
+def test_torch__agrees_with_its_own_runtime(name):
+    """float32 on their side, float64 on ours: some 1e-7 a layer."""
+    module, shape = made(name), image_size(name)
+    network = import_torch(module, shape)
+    images = pictures(shape)
+    assert difference(network, images, torch_outputs(module, images)) < AGREEMENT
+    assert network.card["import_check"]["largest_difference"] < AGREEMENT
+    # and in their float64 the same numbers
+    theirs = module.double()(torch.tensor(images)).detach().numpy()
+    assert difference(network, images, theirs) < 1e-12
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_onnx__agrees_with_its_own_runtime(name, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    module, shape = made(name), image_size(name)
+    path = exported(module, shape, tmp_path / "network.onnx", opset=13 if name == "se_conv_resnet" else 17)
+    network = import_onnx(path)
+    images = pictures(shape)
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (first,) = session.get_inputs()
+    theirs = [session.run(None, {first.name: image[None].astype(np.float32)})[0][0] for image in images]
+    assert difference(network, images, np.array(theirs)) < AGREEMENT
+    assert difference(network, images, torch_outputs(module, images)) < AGREEMENT
+
+
+@pytest.mark.parametrize("name", ["vgg11", "resnet20", "mobilenet_v2", "se_resnet", "dynamic_traced", "od_conv"])
+def test_imported__computes_the_same_on_the_ideal_chip(name):
+    shape = image_size(name)
+    network = import_torch(made(name), shape, check=False)
+    images = pictures(shape, 2)
+    result = run(write(compile_network(network, load_hardware("ideal"), images)), images)
+    assert np.abs(result.logits - network.forward(images)).max() < ON_CHIP * np.abs(result.exact).max()
+
+
+def test_imported__sigmoid_attention_needs_gates_that_close():
+    """Shares that do not sum to 1 feel the gate's floor; without one the ideal chip is exact."""
+    from dataclasses import replace
+
+    network = import_torch(made("cond_conv"), (3, 9, 8))
+    ideal = load_hardware("ideal")
+    closing = replace(ideal, cell=replace(ideal.cell, gain_min=0.0, v_gate_min=-30.0))
+    assert gate_floor(closing.cell) < 1e-8
+    images = pictures((3, 9, 8), 2)
+    result = run(write(compile_network(network, closing, images)), images)
+    assert np.abs(result.logits - network.forward(images)).max() < ON_CHIP * np.abs(result.exact).max()
+
+
+def test_full_width__shapes_come_through():
+    """VGG-16 of 15 million weights, ResNet-18 and MobileNetV2 in their published widths."""
+    counts = {}
+    for name, module in {
+        "vgg16": vgg(VGG16), "resnet18": ResNet(2, (64, 128, 256, 512), large_stem=True, classes=1000),
+        "mobilenet_v2": mobilenet_v2(classes=1000),
+    }.items():  # fmt: skip
+        network = import_torch(module, (3, 32, 32), check=False)
+        counts[name] = sum(
+            layer.weight.size + (0 if layer.bias is None else layer.bias.size)
+            for layer in network.layers
+            if isinstance(layer, (Conv, Linear))
+        ) + sum(2 * layer.gamma.size for layer in network.layers if isinstance(layer, BatchNorm))
+    # ResNet-18 and MobileNetV2 of 1000 classes: 11,689,512 and 3,504,872, the counts that torchvision lists
+    assert counts == {"vgg16": 14_728_266, "resnet18": 11_689_512, "mobilenet_v2": 3_504_872}
+
+
+def test_structure__is_what_the_module_says():
+    network = import_torch(
+        made("dynamic_traced"), (3, 9, 8), name="two", classes=list("abcdefghij"), card={"dataset": "x"}
+    )
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert kinds == ["DynamicConv", "Relu", "DynamicConv", "GlobalAveragePool", "Linear"]
+    first, second = (layer for layer in network.layers if isinstance(layer, DynamicConv))
+    assert (first.attention.temperature, second.groups, second.stride) == (pytest.approx(3.0, rel=1e-15), 2, (2, 2))
+    assert (network.name, network.classes[1], network.card["dataset"]) == ("two", "b", "x")
+    squeezed = import_torch(made("se_resnet"), (3, 9, 8))
+    assert sum(isinstance(layer, Scale) for layer in squeezed.layers) == 2
+    assert sum(isinstance(layer, Linear) for layer in squeezed.layers) == 5
+
+
+def test_import__leaves_the_module_as_it_was():
+    module = made("resnet20")
+    module.train()
+    module.stem.eval()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    import_torch(module, (3, 9, 8))
+    assert module.training
+    assert not module.stem[1].training
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+
+
+def test_file__of_an_imported_network_comes_back(tmp_path):
+    network = import_torch(made("od_conv"), (3, 9, 8))
+    save_network(network, tmp_path / "od.npz")
+    images = pictures((3, 9, 8))
+    np.testing.assert_array_equal(load_network(tmp_path / "od.npz").forward(images), network.forward(images))
+
+
+def test_known__lets_users_say_what_a_module_does():
+    class Doubler(nn.Module):
+        def forward(self, x):
+            return torch.stack([one * 2 for one in x])  # not traceable
+
+    module = small(nn.Conv2d(3, 4, 3), Doubler(), channels=4)
+    with pytest.raises(ParameterError, match=r"cannot be traced: .*through `known`"):
+        import_torch(module, (3, 8, 8))
+    doubled = {"Doubler": lambda to, name, part, x: to.affine(name, x, np.full(1, 2.0), np.zeros(1))}
+    assert import_torch(module, (3, 8, 8), known=doubled).card["import_check"]["largest_difference"] < AGREEMENT
+    wrong = {"Doubler": lambda to, name, part, x: x}
+    with pytest.raises(ParameterError, match=r"differs from what torch gives by .*check=False imports it all the same"):
+        import_torch(module, (3, 8, 8), known=wrong)
+
+
+# what cannot come in
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 4, 3)], r"^1 \(ConvTranspose2d\) cannot be imported: there is no"),
+        ([nn.GroupNorm(3, 3), nn.ConvTranspose2d(3, 4, 3)], r"^0 \(GroupNorm\) cannot be imported: there is no layer"),
+        ([nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")], r"^0 \(Conv2d\).* it pads with reflect"),
+        ([nn.BatchNorm2d(3, track_running_stats=False)], r"^0 \(BatchNorm2d\).*track_running_stats=True"),
+        ([nn.MaxPool2d(2, dilation=2)], r"^0 \(MaxPool2d\).*use dilation=1"),
+        ([nn.MaxPool2d(2, ceil_mode=True)], r"^0 \(MaxPool2d\).*use ceil_mode=False"),
+        ([nn.AdaptiveAvgPool2d((2, 3))], r"^0 \(AdaptiveAvgPool2d\).*\(9, 8\) to \(2, 3\), only windows of one size"),
+        ([nn.Linear(8, 8)], r"^0 \(Linear\).*multiplies \(3, 9, 8\) by a matrix; flatten that first"),
+        ([nn.Conv2d(4, 4, 3)], r"^0 \(Conv2d\).*0 takes maps of shape \(4, h, w\), but input gives \(3, 9, 8\)"),
+        ([nn.Softmax(dim=2)], r"^0 \(Softmax\).*along axis 2, only axis 1"),
+        ([nn.Identity()], "gives back its image"),
+    ],
+)
+def test_torch__names_the_first_node_that_cannot_be_imported(layers, words):
+    with pytest.raises(ParameterError, match=words) as caught:
+        import_torch(nn.Sequential(*layers), (3, 9, 8))
+    assert "\n" not in str(caught.value)
+
+
+class Wild(nn.Module):
+    """One expression in a module of its own."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.conv = function, nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.function(self.conv(x), x)
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda y, _: torch.fft.fft(y), r"\(fft_fft\) cannot be imported: there is no layer for it"),
+        (lambda y, x: torch.cat([y, x], 1), r"\(cat\) cannot be imported: there is no layer"),
+        (lambda y, x: y * x, r"\(mul\) cannot be imported: it multiplies \(3, 9, 8\) by \(3, 9, 8\)"),
+        (lambda y, _: y + torch.ones(3, 9, 8), r"\(add\) cannot be imported: it combines"),
+        (lambda y, _: y.view(-1, 8), r"\(view\) cannot be imported: it reshapes \(1, 3, 9, 8\) to \(27, 8\)"),
+        (lambda y, _: y.mean(1), r"\(mean\) cannot be imported: it takes the mean over axes \(1,\)"),
+        (lambda y, _: y.clamp(0, 1), r"\(clamp\) cannot be imported: it clips to 0 … 1"),
+        (lambda y, x: functional.conv2d(x, y), r"\(conv2d\) cannot be imported"),
+        (lambda y, _: torch.ones(3), "must give back one tensor that depends on the images"),
+        (lambda y, _: y if y.sum() > 0 else -y, "Wild cannot be traced: .*without branches on values"),
+    ],
+)
+def test_torch__names_functions_too(function, words):
+    with pytest.raises(ParameterError, match=words):
+        import_torch(Wild(function), (3, 9, 8))
+
+
+def test_arithmetic__with_constants_is_a_batch_norm():
+    scale = torch.tensor([0.5, 2.0, 3.0]).view(1, 3, 1, 1)
+    module = small(Wild(lambda y, x: (1.0 - (x - 0.3) / scale) * 2 + y - x), channels=3)
+    assert import_torch(module, (3, 9, 8)).card["import_check"]["largest_difference"] < AGREEMENT
+
+
+@pytest.mark.parametrize("value", ["module", nn.Conv2d])
+def test_torch__takes_modules_only(value):
+    with pytest.raises(ParameterError, match=r"takes a torch\.nn\.Module"):
+        import_torch(value, (3, 8, 8))
+    with pytest.raises(ParameterError, match=r"input_shape must be \(channels, height, width\)"):
+        import_torch(nn.ReLU(), (3, 8))
+
+
+@pytest.mark.parametrize(
+    ("extra", "call"), [("torch", "import_torch(1, (1, 2, 2))"), ("onnx", "import_onnx('x.onnx')")]
+)
+def test_extras__that_are_missing_are_asked_for(extra, call):
+    code = (
+        f"import sys; sys.modules[{extra!r}] = None\nfrom mapping import import_onnx, import_torch\n"
+        f"try:\n    {call}\nexcept ValueError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"this needs {extra}: pip install 'crossgate[{extra}]'"
+
+
+# checkpoints
+
+
+class Bomb:
+    """Loading it as a pickle would end the test run."""
+
+    def __reduce__(self):
+        return (SystemExit, (99,))
+
+
+def test_load_state__reads_both_kinds_of_checkpoints(tmp_path):
+    safe = pytest.importorskip("safetensors.torch")
+    source = made("resnet20")
+    torch.save(source.state_dict(), tmp_path / "plain.pt")
+    torch.save({"state_dict": source.state_dict(), "epoch": 3}, tmp_path / "wrapped.pth")
+    safe.save_file(source.state_dict(), tmp_path / "safe.safetensors")
+    images = pictures((3, 9, 8))
+    for name in ("plain.pt", "wrapped.pth", "safe.safetensors"):
+        module = made("resnet20", seed=2)
+        assert not np.array_equal(torch_outputs(module, images), torch_outputs(source, images))
+        load_state(module, tmp_path / name)
+        np.testing.assert_array_equal(torch_outputs(module, images), torch_outputs(source, images))
+
+
+def test_load_state__refuses_pickles_damage_and_other_networks(tmp_path):
+    pytest.importorskip("safetensors")
+    module = made("resnet20")
+    torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    torch.save(made("vgg11").state_dict(), tmp_path / "other.pt")
+    buffer = io.BytesIO()
+    torch.save(module.state_dict(), buffer)
+    (tmp_path / "cut.pt").write_bytes(buffer.getvalue()[:5000])
+    (tmp_path / "noise.safetensors").write_bytes(b"\xff" * 100)
+    for name in ("bomb.pt", "list.pt", "other.pt", "cut.pt", "noise.safetensors"):
+        with pytest.raises(ParameterError, match=rf"{name} is not a sound checkpoint of ResNet: ") as caught:
+            load_state(module, tmp_path / name)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ParameterError, match="there is no checkpoint"):
+        load_state(module, tmp_path / "none.pt")
+
+
+# as a model of the command
+
+
+def test_load_model__takes_onnx_files(tmp_path):
+    pytest.importorskip("onnx")
+    module = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    path = exported(module, (1, 8, 8), tmp_path / "digits.onnx")
+    network = load_model(str(path))
+    assert (network.name, network.card["dataset"], network.input_shape) == ("digits", "digits", (1, 8, 8))
+    assert difference(network, pictures((1, 8, 8)), torch_outputs(module, pictures((1, 8, 8)))) < AGREEMENT
