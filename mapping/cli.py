@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Table
 
 from devices.errors import ParameterError, SimulationError
-from mapping import cli_devices, cli_sweep
+from mapping import cli_chips, cli_devices, cli_sweep
 from mapping.output import check_folder, si
 
 if TYPE_CHECKING:
@@ -115,26 +115,10 @@ def models() -> None:
     Console().print(table)
 
 
-@app.command()
-def chips() -> None:
-    """List the bundled chip descriptions."""
-    from mapping.hardware import hardware_names, load_hardware
-
-    table = Table("chip", "tile", "wires [Ω]", "converters [bit]", "about", title="chip descriptions", box=None)
-    for name in hardware_names():
-        each = load_hardware(name)
-        bits = " / ".join(str(part.bits or "ideal") for part in (each.dac, each.adc, each.gate_dac))
-        table.add_row(
-            name, f"{each.tile.rows} × {each.tile.columns}", f"{each.wires.r_row:g} / {each.wires.r_column:g}", bits,
-            each.about,
-        )  # fmt: skip
-    Console().print(table)
-    Console().print("[dim]converters: row driver / column / gate[/dim]")
-
-
 app.command()(cli_devices.fit)
 app.command()(cli_devices.device)
 app.command()(cli_sweep.sweep)
+app.add_typer(cli_chips.app, name="chips")
 
 
 def main() -> None:

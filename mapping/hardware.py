@@ -148,7 +148,12 @@ def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
 
     Raises ParameterError for an unknown name, a file that is no TOML, an unknown key or a value out of bounds.
     """
-    return _load(name_or_path, ())
+    hardware = Hardware()
+    for path, content in chip_files(name_or_path):
+        plain: dict[str, Any] = {key: _text(path, key, content[key]) for key in ("name", "about") if key in content}
+        sections = {key: value for key, value in content.items() if key not in TOP_KEYS}
+        hardware = _update(replace(hardware, **{"name": path.stem, **plain}), sections, str(path))
+    return hardware
 
 
 def cell_file(
@@ -166,14 +171,29 @@ def cell_file(
     return "\n".join(lines) + "\n"
 
 
-def _load(name_or_path: str | os.PathLike[str], seen: tuple[Path, ...]) -> Hardware:
-    path = _found(name_or_path)
-    if path.resolve() in seen:
-        raise ParameterError(f"chip description {path} is its own base")
+def chip_files(name_or_path: str | os.PathLike[str]) -> tuple[tuple[Path, dict[str, Any]], ...]:
+    """Return the files that a description is read from and what each says, the one at the bottom of all bases first.
+
+    Raises ParameterError for an unknown name, a file that is no TOML, or bases that go round in a circle.
+    """
+    found: list[tuple[Path, dict[str, Any]]] = []
+    following: str | Path | None = _found(name_or_path)
+    while following is not None:
+        path = _found(following)
+        if any(path.resolve() == each.resolve() for each, _ in found):
+            raise ParameterError(f"chip description {path} is its own base")
+        found.append((path, _content(path)))
+        base = found[-1][1].get("base")
+        following = None if base is None else _beside(path, _text(path, "base", base))
+    return tuple(reversed(found))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Read one file."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise ParameterError(f"the chip description {path} is longer than {LARGEST_FILE:,} bytes")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(f"there is no chip description {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -182,12 +202,6 @@ def _load(name_or_path: str | os.PathLike[str], seen: tuple[Path, ...]) -> Hardw
         raise ParameterError(f"the chip description {path} is not valid TOML: {error}") from None
     except RecursionError:
         raise ParameterError(f"the chip description {path} is not sound TOML: it nests too deeply") from None
-    base = content.pop("base", None)
-    start = Hardware() if base is None else _load(_beside(path, _text(path, "base", base)), (*seen, path.resolve()))
-    plain = {key: content.pop(key) for key in ("name", "about") if key in content}
-    for key, value in plain.items():
-        plain[key] = _text(path, key, value)
-    return _update(replace(start, **{"name": path.stem, **plain}), content, str(path))
 
 
 def _text(path: Path, key: str, value: object) -> str:

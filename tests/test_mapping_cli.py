@@ -79,7 +79,8 @@ def test_run__writes_and_prints(crossgate, model):
     assert err == ""
     for words in ("small on two_terminal, seed 0", "conv", "fc", "accuracy", "12 images", "TOPS/W", "o/report.json"):
         assert words in out
-    assert sorted(path.name for path in Path("o").iterdir()) == ["layers.png", "report.csv", "report.html", "report.json"]
+    written = sorted(path.name for path in Path("o").iterdir())
+    assert written == ["layers.png", "report.csv", "report.html", "report.json"]
     held = json.loads(Path("o/report.json").read_text())
     assert (held["model"], held["chip"], held["seed"], held["images"]) == ("small", "two_terminal", 0, 12)
     assert held["configuration"]["tile"]["rows"] == 32

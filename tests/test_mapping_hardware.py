@@ -62,7 +62,9 @@ def chip_file(tmp_path):
 
 
 def test_names__are_the_files():
-    assert hardware_names() == ("adaptive2d", "ideal", "two_terminal", "volatile2d")
+    assert hardware_names() == (
+        "adaptive2d", "ideal", "isaac_like", "neurram_like", "two_terminal", "volatile2d"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", hardware_names())
@@ -125,7 +127,8 @@ def test_every_key__refuses_a_text_that_means_nothing(key, chip_file):
 @pytest.mark.parametrize("name", hardware_names())
 def test_repr__evaluates_back(name):
     names = {each.__name__: each for each in
-             (Hardware, AdaptiveMemristor, Spread, ReadNoise, Wires, TileShape, Dac, Adc, GateDac, Costs)}  # fmt: skip
+             (Hardware, AdaptiveMemristor, Resistor, Spread, ReadNoise, Wires, TileShape, Dac, Adc, GateDac,
+              Costs)}  # fmt: skip
     hardware = load_hardware(name)
     assert eval(repr(hardware), names | {"inf": math.inf}) == hardware  # noqa: S307
 
@@ -248,7 +251,7 @@ def test_load__of_what_is_no_file(tmp_path):
     ("name", "words"),
     [
         ("adaptive2", "there is no chip 'adaptive2'; did you mean adaptive2d"),
-        ("xyz", "bundled are adaptive2d, ideal, two_terminal, volatile2d; a path must end in .toml"),
+        ("xyz", "bundled are adaptive2d, ideal, .*, volatile2d; a path must end in .toml"),
         ("", "there is no chip ''"),
         (f"some{os.sep}where", "there is no chip description some.where"),
     ],

@@ -380,10 +380,11 @@ def test_imported__sigmoid_attention_needs_gates_that_close():
 
 
 def test_full_width__shapes_come_through():
-    """VGG-16 of 15 million weights, ResNet-18 and MobileNetV2 in their published widths."""
+    """VGG-16 of 15 million weights, ResNet-20, ResNet-18 and MobileNetV2 in their published widths."""
     counts = {}
     for name, module in {
-        "vgg16": vgg(VGG16), "resnet18": ResNet(2, (64, 128, 256, 512), large_stem=True, classes=1000),
+        "vgg11": vgg(VGG11), "vgg16": vgg(VGG16), "resnet20": ResNet(3, (16, 32, 64)),
+        "resnet18": ResNet(2, (64, 128, 256, 512), large_stem=True, classes=1000),
         "mobilenet_v2": mobilenet_v2(classes=1000),
     }.items():  # fmt: skip
         network = import_torch(module, (3, 32, 32), check=False)
@@ -392,8 +393,11 @@ def test_full_width__shapes_come_through():
             for layer in network.layers
             if isinstance(layer, (Conv, Linear))
         ) + sum(2 * layer.gamma.size for layer in network.layers if isinstance(layer, BatchNorm))
-    # ResNet-18 and MobileNetV2 of 1000 classes: 11,689,512 and 3,504,872, the counts that torchvision lists
-    assert counts == {"vgg16": 14_728_266, "resnet18": 11_689_512, "mobilenet_v2": 3_504_872}
+    # ResNet-18 and MobileNetV2 of 1000 classes: 11,689,512 and 3,504,872, the counts that torchvision lists; ResNet-20:
+    # 0.27 million (He et al., table 6)
+    assert counts == {
+        "vgg11": 9_231_114, "vgg16": 14_728_266, "resnet20": 272_474, "resnet18": 11_689_512, "mobilenet_v2": 3_504_872,
+    }  # fmt: skip
 
 
 def test_structure__is_what_the_module_says():
