@@ -18,6 +18,7 @@ class Activity:
     multiplications: float = 0.0  #: digital multiplications of converted numbers
     buffer_bits: float = 0.0  #: bits written to or read from buffers
     comparisons: float = 0.0  #: digital comparisons of converted numbers
+    cell_writes: float = 0.0  #: cells written to a new target
     joules_array: float = 0.0  #: what the sources delivered to cells and wires [J]
 
     def __add__(self, other: "Activity") -> "Activity":

@@ -37,6 +37,9 @@ class Costs:
     e_multiply: float = quantity(0.25e-12, "J", minimum=0.0)  #: scaling of one result at 40 nm [J], RAELLA
     e_compare: float = quantity(7.4e-15, "J", minimum=0.0)  #: comparing 8 bits at 40 nm [J], Aladdin's 32 by 4
     e_buffer_bit: float = quantity(8.0e-14, "J", minimum=0.0)  #: buffer access per bit at 32 nm [J], ISAAC eDRAM
+    e_write: float = quantity(2.5e-12, "J", minimum=0.0)  #: a cell from one target to another [J], write and verify
+    t_write: float = quantity(120e-6, "s", minimum=0.0)  #: a row from one set of targets to another [s], likewise
+    endurance: float = quantity(2e4, above=0.0)  #: writes that a cell takes, CuCrP2S6; gated silver cells: unknown
     t_digital: float = quantity(1e-9, "s", minimum=0.0)  #: one digital step [s], 1 GHz, ours
 
     def __post_init__(self) -> None:
@@ -66,5 +69,6 @@ class Costs:
             "digital": done.additions * self.e_add * self.node / 32e-9
             + done.multiplications * self.e_multiply * self.node / 40e-9
             + done.comparisons * self.e_compare * self.node / 40e-9,
+            "writes": done.cell_writes * self.e_write,
             "buffers": done.buffer_bits * self.e_buffer_bit * self.node / 32e-9,
         }

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import prange
+import numpy.typing as npt
 
-from crossbar.streams import normal_pair
+from crossbar.streams import normals, padded
 from devices import checks
 from devices.aliases import FloatArray
 from devices.cells import Cell
@@ -76,12 +76,18 @@ class Dac:
             return kept
         return np.rint(np.clip(x, 0.0, 1.0) * self.full_code)
 
-    def planes(self, codes: FloatArray) -> list[tuple[float, FloatArray]]:
-        """Split codes into reads: (value of its result, share of v_read or of the slots in [0, 1]) each."""
+    def split(self, codes: FloatArray) -> list[tuple[float, FloatArray, float]]:
+        """Split codes into reads: (value of its result, what rows are driven with, share of one of that) each.
+
+        The shares are of v_read or of the slots, in [0, 1]; the arrays keep the shape and the type of the codes.
+        """
         if self.coding != "bit-serial":
-            return [(1.0, codes / self.full_code)]
-        whole = codes.astype(np.int64)
-        return [(2.0**bit / self.full_code, ((whole >> bit) & 1).astype(np.float64)) for bit in range(self.conversions)]
+            return [(1.0, codes, 1.0 / self.full_code)]
+        whole = codes.astype(np.int32)
+        return [
+            (2.0**bit / self.full_code, ((whole >> bit) & 1).astype(codes.dtype), 1.0)
+            for bit in range(self.conversions)
+        ]
 
     def white(self, share: FloatArray, noise: ReadNoise, temperature: float) -> FloatArray:
         """Variance per siemens [A²/S] that thermal and shot noise leave in one read of cells at `share`.
@@ -151,52 +157,74 @@ class GateDac:
 
 
 BINS = 32  # steps of a pulse's length in `overlaps`, ours: its result is right to about 1 / BINS²
+READS = 16  # reads that `overlaps` looks at together, ours
 
 
-@kernel(parallel=True)
-def overlaps(share: FloatArray, taken: FloatArray, longest: float, out: FloatArray) -> None:
-    """Sum over p reads the mean square of what is on: pulses of length share (b, p, m), each worth taken (b, m).
+@kernel
+def overlaps(
+    length: FloatArray, longest: float, worth: FloatArray, start: npt.NDArray[np.uint64], step: int, out: FloatArray
+) -> None:
+    """Sum over reads the mean square of what is on: pulses of length (m, b, p), each worth (b, m).
 
-    All pulses of a read begin together. longest: at least the longest pulse; out: (b,), in the units of taken squared.
+    All pulses of a read begin together. longest: at least the longest pulse; out: (b,), in the units of worth squared.
+    Of p reads those at start[b] % step, + step, … are looked at and stand for all.
     """
+    m, b, p = length.shape
     scale = BINS / longest
-    for entry in prange(len(share)):
-        worth = taken[entry]
-        ending, total = np.empty(BINS + 1), 0.0
-        for i in range(share.shape[1]):
+    ending = np.empty((READS, BINS + 1))
+    for entry in range(b):
+        total, seen = 0.0, 0
+        begin = int(start[entry] % np.uint64(step))
+        for first in range(begin, p, step * READS):
+            last = min(first + step * READS, p)
             ending[:] = 0.0
-            for row in range(len(worth)):
-                ending[int(share[entry, i, row] * scale + 0.5)] += worth[row]
-            on = 0.0
-            for step in range(BINS, 0, -1):
-                on += ending[step]
-                total += on * on
-        out[entry] = total / scale
+            for row in range(m):
+                each = worth[entry, row]
+                at = 0
+                for i in range(first, last, step):
+                    ending[at, int(length[row, entry, i] * scale + 0.5)] += each
+                    at += 1
+            for at in range((last - first + step - 1) // step):
+                on = 0.0
+                for bin_ in range(BINS, 0, -1):
+                    on += ending[at, bin_]
+                    total += on * on
+                seen += 1
+        out[entry] = total / BINS * (p / seen) if seen else 0.0
 
 
-@kernel(parallel=True)
+@kernel
 def convert(
-    currents: FloatArray, variance: FloatArray, keys: np.ndarray, noisy: bool, lsb: float, largest: float,
-    offsets: FloatArray, out: FloatArray,
+    currents: FloatArray, variance: FloatArray, group: int, keys: npt.NDArray[np.uint64], noisy: bool,
+    offsets: FloatArray, limits: FloatArray, first: int, out: FloatArray,
 ) -> None:  # fmt: skip
-    """Add noise to currents (b, p, c) [A] and convert them; `out` takes codes, or amperes where lsb is 0.
+    """Add noise to currents (b, c, p) [LSB], convert them, and add what they count to out[:, first : first + c].
 
-    variance: (b, p, c) [A²]; keys: (b,) one noise stream per batch entry; offsets: (c,) [codes].
+    variance: (b, c, s) [LSB²], each of `group` neighbouring reads; keys: (b,) one noise stream per entry; offsets: (c,)
+    [codes]; limits: the largest code, inf for continuous converters, which do not round, and what a code counts. All
+    floats are of one type.
     """
-    b, p, c = currents.shape
-    for entry in prange(b):
-        spare = 0.0
-        for i in range(p):
-            for j in range(c):
-                at = i * c + j
-                value = currents[entry, i, j]
-                if noisy:
-                    if at % 2 == 0:
-                        first, spare = normal_pair(keys[entry], at // 2)
-                    else:
-                        first = spare
-                    value += first * np.sqrt(max(variance[entry, i, j], 0.0))
-                if lsb > 0.0:
-                    value = np.rint(value / lsb + offsets[j])
-                    value = min(max(value, -largest), largest)
-                out[entry, i, j] = value
+    b, c, p = currents.shape
+    top, factor = limits[0], limits[1]
+    zero = factor - factor
+    noise = np.zeros(padded(c * p) if noisy else p, dtype=np.float32)
+    deviation = np.zeros(p, dtype=currents.dtype)
+    for entry in range(b):
+        if noisy:
+            normals(keys[entry], noise)
+        for j in range(c):
+            line, target = currents[entry, j], out[entry, first + j]
+            drawn = noise[j * p : (j + 1) * p] if noisy else noise[:p]
+            shift = offsets[j]
+            if noisy:
+                for s in range(variance.shape[2]):
+                    root = np.sqrt(max(variance[entry, j, s], zero))
+                    for i in range(s * group, min((s + 1) * group, p)):
+                        deviation[i] = root
+            if top < np.inf:
+                for i in range(p):
+                    code = np.rint(line[i] + deviation[i] * drawn[i] + shift)
+                    target[i] += factor * min(max(code, -top), top)
+            else:
+                for i in range(p):
+                    target[i] += factor * (line[i] + deviation[i] * drawn[i])

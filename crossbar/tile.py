@@ -6,12 +6,13 @@ subtracted before conversion.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crossbar.activity import Activity
 from crossbar.family import GainNodes, Nodes
+from crossbar.drive import Drive, Plane, drive_rows
 from crossbar.periphery import Adc, Dac, convert, overlaps
 from crossbar.reach import column_reach
 from crossbar.reduction import reduce_arrays
@@ -25,6 +26,8 @@ from devices.noise import ReadNoise
 #: Variances are nearly quadratic (white) and linear (1/f) in √gain: three nodes keep a column's to 4 % of an open
 #: gate's, but give an almost closed gate alone up to twice its 1/f noise, ours
 NOISE_NODES = 3
+FULL = 16  # rows of a product that BLAS works on together, or a multiple, ours
+FEW_READS, EVERY_READ = 64, 4  # of more reads each fourth is looked at for what rows take from each other, ours
 
 
 @dataclass(frozen=True)
@@ -72,83 +75,117 @@ class Tile:
             raise ParameterError(f"gains must have shape ({b}, {self.gates}) for a gated tile, got {shape}")
         return (nodes or self.nodes).mix(gains).reshape(b, -1)
 
+    def single(self) -> "Tile":
+        """Return the same tile with matrices of float32, for reads of that precision."""
+        held = ("signal", "noisy", "flicker")
+        return replace(self, **{name: getattr(self, name).astype(np.float32) for name in held})
+
     def currents(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
         """Return pair currents (b, p, c) [A] without noise, from shares of v_read (b, p, m) and mixes (b or 1, k q)."""
-        out: FloatArray = np.matmul(shares * self.dac.v_read, self._mixed(self.signal, mix))
+        out: FloatArray = np.matmul(shares * self.dac.v_read, _mixed(self.signal, mix))
         return out
 
     def read(
-        self, codes: FloatArray, gains: FloatArray | None, keys: np.ndarray, noise: bool
+        self, codes: FloatArray | Drive, gains: FloatArray | None, keys: np.ndarray, noise: bool
     ) -> tuple[FloatArray, Activity]:
-        """Read the tile for row codes (b, p, m); returns codes of the pairs (b, p, c) and what was done.
+        """Read the tile for row codes (b, p, m), or for rows prepared by drive_rows; returns (b, p, c) and what was done.
 
         gains: (b, k) nominal read gains, None for a held gate.  keys: (b,) noise streams of the batch entries.  The
         result counts in units of the converter's LSB at a full code (amperes for continuous converters), already summed
         over bits; noise False reads without any.
         Raises ParameterError for shapes that do not fit.
         """
-        codes = checks.array("codes", codes, shape=(None, None, self.rows), minimum=0.0)
-        b, p, _ = codes.shape
-        mix = self.mix(gains, b)
-        signal = self._mixed(self.signal, mix)
-        spent, taken = (self._mixed(part[..., None], mix)[..., 0] for part in (self.spent, self.taken))
-        noisy = flicker = None
-        if noise:
-            blurred = self.mix(gains, b, self.noise_nodes)
-            noisy, flicker = self._mixed(self.noisy, blurred), self._mixed(self.flicker, blurred)
-        out = np.zeros((b, p, self.pairs))
-        joules = driven = 0.0
-        for bit, (value, share) in enumerate(self.dac.planes(codes)):
-            currents = np.matmul(share, signal)
-            currents *= self.dac.v_read
-            variance = np.empty((1, 1, 1))
-            if noisy is not None and flicker is not None:
-                variance = np.matmul(self.dac.white(share, self.noise, self.temperature), noisy)
-                variance += np.matmul((share * self.dac.v_read) ** 2, flicker)
-            converted = np.empty_like(currents)
+        if not isinstance(codes, Drive):
+            codes = checks.array("codes", codes, shape=(None, None, self.rows), minimum=0.0)
+            rows = np.ascontiguousarray(codes.transpose(2, 0, 1))
+            codes = drive_rows(rows, self.dac, self.noise if noise else None, self.temperature)
+        out = np.zeros((codes.shape[1], self.pairs, codes.shape[2]), dtype=self.signal.dtype)
+        return out.swapaxes(1, 2), self.add_read(codes, gains, keys, out)
+
+    def add_read(
+        self,
+        drive: Drive,
+        gains: FloatArray | None,
+        keys: np.ndarray,
+        out: FloatArray,
+        *,
+        factor: float = 1.0,
+        first: int = 0,
+    ) -> Activity:
+        """Read the tile for driven rows and add `factor` times the codes of its pairs to out[:, first : first + c].
+
+        out: (b, n, p), of the precision of the tile's matrices and of the drive.
+        Raises ParameterError for shapes that do not fit.
+        """
+        m, b, p = drive.shape
+        if m != self.rows:
+            raise ParameterError(f"codes must drive {self.rows} rows, got {m}")
+        mix, kind = self.mix(gains, b), out.dtype
+        spent, taken = (_mixed(part[..., None], mix)[..., 0] for part in (self.spent, self.taken))
+        factors = np.broadcast_to(cross_factors(taken), (b, m))
+        lsb = self.adc.lsb(self.full_scale) or 1.0
+        if drive.noisy:
+            blurred = self.mix(gains, b, self.noise_nodes) / lsb**2
+            parts = [_mixed(self.noisy, blurred), _mixed(self.flicker, blurred)]
+            noisy = np.concatenate(parts, axis=1).astype(kind, copy=False)
+        offsets = self.offsets.astype(kind)
+        joules = 0.0
+        for bit, plane in enumerate(drive.planes):
+            signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb)).astype(kind, copy=False)
+            currents = np.matmul(signal.swapaxes(1, 2), plane.driven.swapaxes(0, 1))
+            variance = np.empty((1, 1, 1), dtype=kind)
+            if plane.blur is not None:
+                variance = np.matmul(noisy.swapaxes(1, 2), plane.blur.swapaxes(0, 1))
+            limits = np.array([self.adc.largest, factor * plane.value], dtype=kind)
             convert(
-                currents, variance, keys + np.uint64(bit), noise, self.adc.lsb(self.full_scale), self.adc.largest,
-                self.offsets, converted,
+                currents, variance, drive.group, keys + np.uint64(bit), plane.blur is not None, offsets, limits, first,
+                out,
             )  # fmt: skip
-            out += converted if value == 1.0 else value * converted
-            joules += self._joules(share, spent, taken)
-            driven += float(np.count_nonzero(share))
-        n = self.dac.conversions
-        return out, Activity(
+            joules += self._joules(plane, keys, spent, factors)
+        n, driven = len(drive.planes), float(sum(plane.count for plane in drive.planes))
+        return Activity(
             reads=b * p * n * self.gates,
             row_pulses=driven * self.gates,
-            row_codes=b * p * self.rows * self.gates,
+            row_codes=b * p * m * self.gates,
             conversions=b * p * n * self.pairs,
             cell_reads=driven * self.gates * 2 * self.pairs,
             additions=b * p * (n - 1) * self.pairs,
             joules_array=joules,
         )
 
-    def _mixed(self, parts: FloatArray, mix: FloatArray) -> FloatArray:
-        """Weighted sums (b or 1, m, c) of stored matrices (k, q, m, c)."""
-        k, q, m, c = parts.shape
-        return (mix @ parts.reshape(k * q, m * c)).reshape(len(mix), m, c)
-
-    def _joules(self, share: FloatArray, spent: FloatArray, taken: FloatArray) -> float:
+    def _joules(self, plane: Plane, keys: np.ndarray, spent: FloatArray, factors: FloatArray) -> float:
         """Energy of one plane of reads [J]: what the sources deliver to columns and to rows at a lower voltage.
 
-        Couplings between rows enter by their sums alone, as products of one factor per row.
+        Couplings between rows enter by their sums alone, as products of one factor per row; of many reads, what rows
+        take from each other is looked at in some.
         Source: docs/equations/periphery.md eq. 8.
         """
-        factors = np.broadcast_to(_factors(taken), (len(share), self.rows))
-        drawn = share * share if self.dac.coding == "amplitude" else share
-        joules = float(np.einsum("bm,bm->", drawn.sum(1), spent + factors * factors.sum(1, keepdims=True)))
-        if share.size and factors.any():
+        joules = float(np.einsum("bm,bm->", plane.sums, spent + factors * factors.sum(1, keepdims=True)))
+        p = plane.driven.shape[2]
+        if plane.driven.size and factors.any():
+            together = np.empty(len(factors))
             if self.dac.coding == "pulse-width":
-                together = np.empty(len(share))
-                overlaps(share, np.ascontiguousarray(factors), max(1.0, float(share.max())), together)
+                longest = max(1.0 / plane.unit, float(plane.driven.max()))
+                step = 1 if p <= FEW_READS else EVERY_READ
+                overlaps(plane.driven, longest, np.ascontiguousarray(factors), keys, step, together)
+                together *= longest * plane.unit
             else:
-                together = np.matmul(share, factors[:, :, None])[..., 0] ** 2
+                meeting = np.matmul(factors[:, None, :].astype(plane.driven.dtype), plane.driven.swapaxes(0, 1))
+                together = (meeting[:, 0].astype(np.float64) ** 2).sum(1) * plane.unit**2
             joules -= float(together.sum())
         return joules * self.dac.v_read**2 * self.dac.t_read
 
 
-def _factors(sums: FloatArray) -> FloatArray:
+def _mixed(parts: FloatArray, mix: FloatArray) -> FloatArray:
+    """Weighted sums (b or 1, m, c) of stored matrices (k, q, m, c), the same bits for an entry in whatever batch."""
+    k, q, m, c = parts.shape
+    b = len(mix)
+    whole = np.zeros((-(-b // FULL) * FULL, k * q), dtype=parts.dtype)  # products of other heights sum in other orders
+    whole[:b] = mix
+    return (whole @ parts.reshape(k * q, m * c))[:b].reshape(b, m, c)
+
+
+def cross_factors(sums: FloatArray) -> FloatArray:
     """Factors u (b, m) whose products u_i u_k, i ≠ k, sum over k to `sums` (b, m) [S] in each row.
 
     Source: docs/equations/periphery.md eq. 9; eight steps leave 1e-4 of the sums where no row dominates.
@@ -230,6 +267,16 @@ def _noise(
     if nodes is not None and written.nodes is not None:
         transfers = np.einsum("pq,kqmc->kpmc", written.nodes.mix(nodes.gains), transfers)
     g = terminal_conductances(cell, written, dac.v_read, nodes)
+    return cell_noise(g, transfers, wires, dac, noise, temperature)
+
+
+def cell_noise(
+    g: FloatArray, transfers: FloatArray, wires: Wires, dac: Dac, noise: ReadNoise, temperature: float
+) -> tuple[FloatArray, FloatArray]:
+    """Variances as `_noise` returns them (…, m, 2c), of cells seen as g (…, m, 2c) [S] with their transfers.
+
+    Source: docs/equations/sensitivity.md eq. 9.
+    """
     seen = np.clip(np.divide(transfers, g, out=np.ones_like(g), where=g > 0.0), 0.0, 1.0)
     reach = column_reach(g, wires) ** 2
     full = noise.white_per_siemens(dac.v_read, dac.t_read, temperature)

@@ -14,19 +14,26 @@ from typing import NamedTuple
 import numpy as np
 
 from devices.aliases import BoolArray, FloatArray, IntArray
+from devices.exponential import expm1
 from devices.gate import fermi_energy, gain_at
 from devices.jit import kernel
 from devices.laws import AdaptiveLaw, adaptive_current, barrier_voltage
+from devices.simd import WIDE, Vector, absolute, choose, everywhere, fused, larger, load_wide, smaller, store
 
 LARGEST_EXPONENT = 600.0  # of the field factors: rates stay finite at any voltage
 MOST_STEPS = 100_000  # a thousand times what a path from 0 to 1 takes
 AT_REST = 1e-9  # distance from the frozen resting state where a step of any length is right
 BISECTIONS = 60  # down to the last bit of a state
 BLOCK = 256  # cells that stay in the fastest memory through a whole waveform (ours)
-QUICK_EXPONENT = 40.0  # largest exponent of quick_expm1: 2**7 halvings bring it to 0.31
 ACCEPTED = 4.0  # error estimate of a step over the largest move squared: moves come out about that large (ours)
-MILD_EXPONENT = 10.0  # of mild_expm1
-SPENT = 20.0  # time constants after which only 2e-9 of a way is left
+CALM = 0.4  # move over the largest one squared below which the rates of its start are taken (ours)
+SHORT = 0.2  # largest argument of the short series, which are exact there to 2e-8 of the result
+NEAR = 0.02  # largest step of the barrier's u from where it was, after which 1e-6 of it is left (ours)
+SETTLED = 1e-3  # largest last step of u from anywhere: third order leaves 1e-9
+MORE_STEPS = 3  # after the two that ordinary cells take: enough to 3 V over the default cell (ours)
+OLDEST = 64  # pieces after which what is carried is calculated anew (ours)
+NO_RATE = 1e-300  # [1/s] added to rates that are divided by
+UNKNOWN = math.nan
 MOST_PARTS = 64  # into which a block divides a step before single cells divide it further (ours)
 IDLE = 1e-9  # largest move of a state in a pulse that counts as none: a million of them are 0.1 % (ours)
 BLUNT = 1e6  # [V] curvature that stands for a straight barrier in step_block: sinh(u) = u to rounding
@@ -234,140 +241,177 @@ def own_growth(growth: Growth, low: float, ln_window: float) -> Growth:
     )  # fmt: skip
 
 
-@kernel(inline=True)
-def quick_series(y: float) -> float:
-    """Return exp(y) - 1 for |y| <= 0.32 from eight terms, even and odd powers apart so that they run side by side."""
-    p = y * y
-    odd = ((1.0 / 5040.0 * p + 1.0 / 120.0) * p + 1.0 / 6.0) * p + 1.0
-    even = ((1.0 / 40320.0 * p + 1.0 / 720.0) * p + 1.0 / 24.0) * p + 0.5
-    return odd * y + even * p
+class Pace(NamedTuple):
+    """What all cells of a step share."""
+
+    per_v_0: float  # [1/V]
+    per_set: float  # v_0 / v_set
+    per_reset: float  # v_0 / v_reset
+    k_reset: float  # [1/s]
+    decay: float  # [1/s] of dissolution at state 1, a quarter of 1 / lifetime
+    thin: float  # w_critical**4
+    half: float  # [s] half of the step
+    per_error: float  # 1 over the error that is accepted
+    calm: float  # largest move that is taken with the rates of its start
 
 
 @kernel(inline=True)
-def quick_expm1(x: float) -> float:
-    """Return exp(x) - 1 for |x| <= QUICK_EXPONENT to 2e-8, from its series at x / 2^7 and seven doublings.
+def short_expm1(x: Vector) -> Vector:
+    """Return exp(x) - 1 for |x| <= 0.2 to 3e-9 of it."""
+    p = x * x
+    high = fused(fused(x, 1.0 / 720.0, 1.0 / 120.0), p, fused(x, 1.0 / 24.0, 1.0 / 6.0))
+    return fused(p, fused(high, x, 0.5), x)
 
-    Neither branch nor table, so loops run in vector registers; small results keep their relative accuracy.
-    Source: docs/equations/dynamics.md eq. 9.
+
+@kernel(inline=True)
+def turned(sinh: Vector, cosh: Vector, d: Vector) -> tuple[Vector, Vector]:
+    """Return sinh(u + d) and cosh(u + d) from those of u, |d| <= NEAR."""
+    d_2, d_3, d_4 = d * (1.0 / 2.0), d * (1.0 / 3.0), d * (1.0 / 4.0)
+    return (
+        fused(d, fused(d_2, fused(d_3, fused(d_4, sinh, cosh), sinh), cosh), sinh),
+        fused(d, fused(d_2, fused(d_3, fused(d_4, cosh, sinh), cosh), sinh), cosh),
+    )
+
+
+@kernel(inline=True)
+def hyperbolic(u: Vector) -> tuple[Vector, Vector]:
+    """Return sinh(u) and cosh(u) for u >= 0; small sinh keep their digits."""
+    e = expm1(u)
+    inverse = 1.0 / (1.0 + e)
+    sinh = 0.5 * fused(e, inverse, e)
+    return sinh, sinh + inverse
+
+
+@kernel(inline=True)
+def barrier_step(u: Vector, a: Vector, s: Vector, sinh: Vector, cosh: Vector) -> Vector:
+    """Return Halley's step towards the root of u + a sinh(u) = s.
+
+    Source: docs/equations/dynamics.md eq. 8.
     """
-    e = quick_series(x * (1.0 / 128.0))
-    e *= 2.0 + e
-    e *= 2.0 + e
-    return mild_doublings(e)
+    bent = a * sinh
+    slope, off = fused(a, cosh, 1.0), u + bent - s
+    return -2.0 * off * slope / fused(2.0 * slope, slope, -off * bent)
 
 
 @kernel(inline=True)
-def mild_expm1(x: float) -> float:
-    """Return exp(x) - 1 for |x| <= MILD_EXPONENT to 1e-8, as quick_expm1 with two doublings less."""
-    return mild_doublings(quick_series(x * (1.0 / 32.0)))
-
-
-@kernel(inline=True)
-def mild_doublings(e: float) -> float:
-    """Return exp(32 x) - 1 from e = exp(x) - 1."""
-    e *= 2.0 + e
-    e *= 2.0 + e
-    e *= 2.0 + e
-    e *= 2.0 + e
-    e *= 2.0 + e
-    return e
-
-
-@kernel(inline=True)
-def short_expm1(x: float) -> float:
-    """Return exp(x) - 1 for |x| <= 0.2 to 1e-8 of it."""
-    return x * (1.0 + x * (1.0 / 2.0 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0 + x * (1.0 / 720.0))))))
-
-
-@kernel(inline=True)
-def barrier_step(u: float, a: float, s: float, sinh: float, cosh: float) -> float:
-    """Return Halley's step towards the root of u + a sinh(u) = s."""
-    slope, off = 1.0 + a * cosh, u + a * sinh - s
-    return -2.0 * off * slope / (2.0 * slope * slope - off * a * sinh)
+def approach(total: Vector, dt: float) -> tuple[Vector, Vector]:
+    """Return exp(-total dt) - 1, and what it is over -total [s]."""
+    z = total * dt
+    series = fused(
+        z, fused(z, fused(z, fused(z, fused(z, -1.0 / 720.0, 1.0 / 120.0), -1.0 / 24.0), 1.0 / 6.0), -0.5), 1.0
+    )
+    part, time = -z * series, dt * series
+    mild = z <= SHORT
+    if not everywhere(mild):
+        whole = expm1(-z)
+        part, time = choose(mild, part, whole), choose(mild, time, -whole / total)
+    return part, time
 
 
 @kernel(inline=True)
 def quick_step(
-    x: float, series: float, ln_window: float, grow: float, v: float, sinh_v: float, cosh_v: float,
-    v_0: float, v_set: float, v_reset: float, k_reset: float, decay: float, thin: float, dt: float, accepted: float,
-) -> float:  # fmt: skip
-    """Return the state `x` after one midpoint step of dt [s], below 0 if it wants sub-steps; see step_block.
+    x: Vector, a: Vector, u: Vector, sinh: Vector, cosh: Vector, field: Vector,
+    series: Vector, ln_window: Vector, grow: Vector, v: Vector, pace: Pace,
+) -> tuple[Vector, Vector, Vector, Vector, Vector, Vector]:  # fmt: skip
+    """Return the states `x` after a step, below 0 if they want sub-steps, and the five of them that are carried.
 
-    No branches: where it is inlined in a loop, cells go through it in vector registers.
+    a, u, sinh, cosh, field: of the barrier and of exp(v_j / v_set) - 1 where the last step ended, nan in u where that
+    is not known.  Lanes do not touch each other: where one of them goes another way both are gone and it keeps its own.
     Source: docs/equations/dynamics.md eq. 7-10.
     """
-    s = abs(v) / v_0
-    a = series * (1.0 + mild_expm1(ln_window * x))
-    u = s + barrier_step(s, a, s, sinh_v, cosh_v)
-    e = mild_expm1(u)
-    inverse = 1.0 / (1.0 + e)
-    sinh = 0.5 * (e + e * inverse)
-    cosh = sinh + inverse
-    move = barrier_step(u, a, s, sinh, cosh)  # second step; third order leaves 1e-9 where it was below 1e-3
-    good = (abs(move) <= 1e-3) & (u <= MILD_EXPONENT)
-    u += move
-    sinh, cosh = sinh + move * (cosh + 0.5 * move * sinh), cosh + move * (sinh + 0.5 * move * cosh)
+    s = absolute(v) * pace.per_v_0
+    growing = v > 0.0
+    steepness = choose(growing, pace.per_set, pace.per_reset)
+    d = barrier_step(u, a, s, sinh, cosh)
+    bend = steepness * d
+    good = (absolute(d) <= NEAR) & (absolute(bend) <= SHORT)
+    u = u + d
+    sinh, cosh = turned(sinh, cosh, d)
+    field = fused(1.0 + field, short_expm1(bend), field)
+    if not everywhere(good):  # from u = s
+        new_a = fused(series, expm1(ln_window * x), series)
+        new_sinh, new_cosh = hyperbolic(s)
+        new_u = s + barrier_step(s, new_a, s, new_sinh, new_cosh)
+        new_sinh, new_cosh = hyperbolic(new_u)
+        d = barrier_step(new_u, new_a, s, new_sinh, new_cosh)
+        new_u = new_u + d
+        for _ in range(MORE_STEPS):
+            far = absolute(d) > SETTLED
+            if not everywhere(absolute(d) <= SETTLED):
+                far_sinh, far_cosh = hyperbolic(new_u)
+                far_d = barrier_step(new_u, new_a, s, far_sinh, far_cosh)
+                d = choose(far, far_d, d)
+                new_sinh, new_cosh = choose(far, far_sinh, new_sinh), choose(far, far_cosh, new_cosh)
+                new_u = choose(far, new_u + far_d, new_u)
+        new_sinh, new_cosh = turned(new_sinh, new_cosh, d)
+        a, u, sinh = choose(good, a, new_a), choose(good, u, new_u), choose(good, sinh, new_sinh)
+        cosh, field = choose(good, cosh, new_cosh), choose(good, field, expm1(steepness * new_u))
+        good = good | (absolute(d) <= SETTLED)
 
-    positive = v > 0.0
-    steepness = v_0 / (v_set if positive else v_reset)
-    good &= u * steepness <= QUICK_EXPONENT
-    field = quick_expm1(min(u * steepness, QUICK_EXPONENT))
-    rise, fall = (grow, 0.0) if positive else (0.0, k_reset)
+    rise, fall = choose(growing, grow, 0.0), choose(growing, 0.0, pace.k_reset)
     p = x * x
-    up, down = rise * field, decay / (p * p + thin) + fall * field
-    total = up + down + 1e-300
-    half = quick_expm1(-min(0.5 * dt * total, QUICK_EXPONENT))
-    gap = x - up / total
-    middle = x + gap * half
-    whole = half * (2.0 + half)
-    euler = x + gap * whole
+    up = rise * field
+    total = fused(fall, field, up) + pace.decay / fused(p, p, pace.thin) + NO_RATE
+    part, time = approach(total, pace.half)
+    way = fused(-total, x, up) * time
+    move = way * (2.0 + part)
+    error = absolute(move) * 0.0
+    calm = absolute(move) <= pace.calm
+    if not everywhere(calm):  # the rates of the middle: its conductance, barrier and field differ little
+        change = ln_window * way
+        bend = steepness * barrier_step(u, fused(a, short_expm1(change), a), s, sinh, cosh)
+        bent = fused(1.0 + field, short_expm1(bend), field)
+        middle = x + way
+        p = middle * middle
+        up = rise * bent
+        total = fused(fall, bent, up) + pace.decay / fused(p, p, pace.thin) + NO_RATE
+        part, time = approach(total, pace.half)
+        better = fused(-total, x, up) * time * (2.0 + part)
+        error = choose(calm, error, absolute(better - move) * pace.per_error)
+        good = good & (calm | ((absolute(change) <= SHORT) & (absolute(bend) <= SHORT) & (error <= 1.0)))
+        move = choose(calm, move, better)
+    change = ln_window * move
+    u = choose(absolute(change) <= SHORT, u, UNKNOWN)
+    a = fused(a, short_expm1(change), a)
+    end = smaller(larger(x + move, 0.0), 1.0)
+    return choose(good, end, choose(error > 1.0, -error, -1.0)), a, u, sinh, cosh, field
 
-    # the rates of the middle: its conductance, barrier and field differ little from those of the start
-    change = ln_window * (middle - x)
-    a *= 1.0 + short_expm1(change)
-    move = steepness * barrier_step(u, a, s, sinh, cosh)
-    good &= (abs(change) <= 0.2) & (abs(move) <= 0.2)
-    field += (1.0 + field) * short_expm1(move)
-    p = middle * middle
-    up, down = rise * field, decay / (p * p + thin) + fall * field
-    before, total = total, up + down + 1e-300
-    change = dt * (before - total)
-    good &= (abs(change) <= 0.2) | (dt * min(before, total) > SPENT)
-    end = x + (x - up / total) * (whole + (1.0 + whole) * short_expm1(min(max(change, -0.2), 0.2)))
-    error = abs(end - euler) / accepted
-    wants = -error if error > 1.0 else -1.0
-    return min(max(end, 0.0), 1.0) if good & (error <= 1.0) else wants
+
+@kernel
+def pace_of(growth: Growth, v_0: float, dt: float, largest: float) -> Pace:
+    """Return what all cells share in a step of dt [s] where sub-steps move w by about `largest`."""
+    square = largest * largest
+    return Pace(
+        1.0 / v_0, v_0 / growth.v_set, v_0 / growth.v_reset, growth.k_reset, 0.25 / growth.lifetime,
+        growth.w_critical**4, 0.5 * dt, 1.0 / (ACCEPTED * square), CALM * square,
+    )  # fmt: skip
 
 
 @kernel
 def step_block(
-    growth: Growth,
-    v_0: float,
-    w: FloatArray,
-    series: FloatArray,
-    ln_window: FloatArray,
-    grow: FloatArray,
-    v: FloatArray,
-    sinh_v: FloatArray,
-    cosh_v: FloatArray,
-    dt: float,
-    largest: float,
-    out: FloatArray,
-) -> None:
-    """Fill `out` with the states after one midpoint step of dt [s]; where a cell wants sub-steps, below 0.
+    pace: Pace, w: FloatArray, carried: FloatArray, series: FloatArray, ln_window: FloatArray, grow: FloatArray,
+    v: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """Fill `out` with the states after one step; where a cell wants sub-steps, below 0.
 
     There it is minus the estimated error in units of what is accepted, at most -1.
-    series: series resistance x conductance of the barrier at w = 0; grow: k_set times the gate's factor [1/s]; sinh_v,
-    cosh_v: of |v| / v_0.
+    carried: (5, c), see quick_step; series: series resistance x conductance of the barrier at w = 0; grow: k_set times
+    the gate's factor [1/s]; v: of each cell, or WIDE times that of them all [V].  c is a multiple of WIDE.
     """
-    accepted = ACCEPTED * largest * largest
-    v_set, v_reset, k_reset = growth.v_set, growth.v_reset, growth.k_reset
-    decay, thin = 0.25 / growth.lifetime, growth.w_critical**4
-    for i in range(len(w)):
-        out[i] = quick_step(
-            w[i], series[i], ln_window[i], grow[i], v[i], sinh_v[i], cosh_v[i],
-            v_0, v_set, v_reset, k_reset, decay, thin, dt, accepted,
+    a, u, sinh, cosh, field = carried[0], carried[1], carried[2], carried[3], carried[4]
+    stride = 1 if len(v) == len(w) else 0
+    for i in range(0, len(w), WIDE):
+        end, new_a, new_u, new_sinh, new_cosh, new_field = quick_step(
+            load_wide(w, i), load_wide(a, i), load_wide(u, i), load_wide(sinh, i), load_wide(cosh, i),
+            load_wide(field, i), load_wide(series, i), load_wide(ln_window, i), load_wide(grow, i),
+            load_wide(v, stride * i), pace,
         )  # fmt: skip
+        store(out, i, end)
+        store(a, i, new_a)
+        store(u, i, new_u)
+        store(sinh, i, new_sinh)
+        store(cosh, i, new_cosh)
+        store(field, i, new_field)
 
 
 @kernel
@@ -385,35 +429,61 @@ def set_gates(
 
 
 @kernel
+def filled(values: FloatArray) -> FloatArray:
+    """Return a copy whose length is a multiple of WIDE; the last value fills it up."""
+    out = np.full(-(-len(values) // WIDE) * WIDE, values[-1])
+    out[: len(values)] = values
+    return out
+
+
+@kernel
 def divide(
     law: AdaptiveLaw, growth: Growth, low: FloatArray, ln_window: FloatArray, chosen: IntArray, v: FloatArray,
-    sinh_v: FloatArray, cosh_v: FloatArray, gain: FloatArray, boost: FloatArray, series: FloatArray, grow: FloatArray,
-    dt: float, parts: int, largest: float, w: FloatArray,
+    gain: FloatArray, boost: FloatArray, series: FloatArray, grow: FloatArray, error: FloatArray,
+    dt: float, largest: float, w: FloatArray,
 ) -> int:  # fmt: skip
-    """Take the chosen cells of a block through dt [s] in equal parts, each cell further where it must, in place.
+    """Take chosen cells of a block through dt [s], WIDE at a time, in place; returns how many parts were not reached.
 
-    One part leaves all to evolve_state.  Returns how many parts were not reached.
+    Those side by side take it in as many equal parts as the worst error among them (see step_block) asks for; a cell
+    that wants more takes the part alone.
     """
-    x, window = w[chosen], ln_window[chosen]
-    some_series, some_grow, some_v = series[chosen], grow[chosen], v[chosen]
-    some_sinh, some_cosh = sinh_v[chosen], cosh_v[chosen]
-    v_0 = min(law.v_0, BLUNT)
-    after = np.full(len(x), -1.0)
     missed = 0
-    for _ in range(parts):
-        if parts > 1:
-            step_block(
-                growth, v_0, x, some_series, window, some_grow, some_v, some_sinh, some_cosh, dt / parts, largest, after
-            )  # fmt: skip
-        for k in range(len(x)):
-            if after[k] < 0.0:
-                i = chosen[k]
-                own = own_growth(growth, low[i], window[k])
-                x[k], reached = evolve_state(law, own, x[k], v[i], gain[i], boost[i], dt / parts, largest)
-                missed += not reached
-            else:
-                x[k] = after[k]
-    w[chosen] = x
+    for first in range(0, len(chosen), WIDE):
+        those = chosen[first : first + WIDE]
+        worst = 1.0
+        for i in those:
+            worst = max(worst, -error[i])
+        parts = min(2 + int(math.sqrt(worst)), MOST_PARTS)  # the estimate goes with the square of the step
+        pace = pace_of(growth, min(law.v_0, BLUNT), dt / parts, largest)
+        x, window, volts = filled(w[those]), filled(ln_window[those]), filled(v[those])
+        some_series, some_grow = filled(series[those]), filled(grow[those])
+        carried, after = np.full((5, WIDE), math.nan), np.empty(WIDE)
+        for _ in range(parts):
+            step_block(pace, x, carried, some_series, window, some_grow, volts, after)
+            for k in range(len(those)):
+                if after[k] < 0.0:
+                    i = those[k]
+                    own = own_growth(growth, low[i], window[k])
+                    x[k], reached = evolve_state(law, own, x[k], volts[k], gain[i], boost[i], dt / parts, largest)
+                    carried[1, k] = math.nan
+                    missed += not reached
+                else:
+                    x[k] = after[k]
+        w[those] = x[: len(those)]
+    return missed
+
+
+@kernel
+def alone(
+    law: AdaptiveLaw, growth: Growth, low: FloatArray, ln_window: FloatArray, v: FloatArray,
+    gain: FloatArray, boost: FloatArray, dt: float, largest: float, w: FloatArray,
+) -> int:  # fmt: skip
+    """Take all cells of a block through dt [s] one by one, in place; returns how many were not reached."""
+    missed = 0
+    for i in range(len(w)):
+        own = own_growth(growth, low[i], ln_window[i])
+        w[i], reached = evolve_state(law, own, w[i], v[i], gain[i], boost[i], dt, largest)
+        missed += not reached
     return missed
 
 
@@ -425,57 +495,65 @@ def march_block(
 ) -> int:  # fmt: skip
     """Take the cells of one block along a waveform as `march` does; returns how many steps were not reached."""
     c = len(w)
-    gain, boost, series, grow = np.empty(c), np.empty(c), np.empty(c), np.empty(c)
-    volts, sinh_v, cosh_v = np.empty(c), np.empty(c), np.empty(c)
-    out, rest = np.empty(c), np.empty(c, dtype=np.int64)
-    v_0 = min(law.v_0, BLUNT)
+    x, low, ln_window, offset = filled(w), filled(low), filled(ln_window), filled(offset)
+    size = len(x)
+    gain, boost, series, grow = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    carried, out, rest = np.full((5, size), math.nan), np.empty(size), np.empty(size, dtype=np.int64)
+    known = carried[1]
     many, gates = v.shape[1] > 1, v_gate.shape[1] > 1
-    gate = np.full(c if gates else 1, math.nan)
-    missed = 0
+    spread, gate = np.zeros(size), np.full(size if gates else 1, math.nan)
+    volts = spread if many else spread[:WIDE]
+    missed, age = 0, 0
     if kept[0] >= 0:
         states[kept[0], first : first + c] = w
     for k in range(len(dt)):
         step = dt[k] / pieces[k]
+        pace = pace_of(growth, min(law.v_0, BLUNT), step, largest)
         for piece in range(pieces[k] if step > 0.0 else 0):
             part = (piece + 0.5) / pieces[k]
             moved = False
             for i in range(len(gate)):
-                at = first + i if gates else 0
+                at = first + min(i, c - 1) if gates else 0
                 new = v_gate[k, at] + part * (v_gate[k + 1, at] - v_gate[k, at])
                 moved |= new != gate[i]
                 gate[i] = new
             if moved:
                 set_gates(law, growth, low, offset, gate, gain, boost, series, grow)
-            for i in range(c if many else 1):
-                at = first + i if many else 0
-                volts[i] = v[k, at] + part * (v[k + 1, at] - v[k, at])
-                s = min(abs(volts[i]) / v_0, QUICK_EXPONENT)
-                sinh_v[i], cosh_v[i] = math.sinh(s), math.cosh(s)
-            if not many:
-                volts[:], sinh_v[:], cosh_v[:] = volts[0], sinh_v[0], cosh_v[0]
-            parts, count = 1, c
-            if growth.r_thermal == 0.0:
-                step_block(growth, v_0, w, series, ln_window, grow, volts, sinh_v, cosh_v, step, largest, out)
-                count, worst = 0, 1.0
-                for i in range(c):
-                    if out[i] < 0.0:
-                        rest[count] = i
-                        count += 1
-                        worst = max(worst, -out[i])
-                    else:
-                        w[i] = out[i]
-                parts = min(2 + int(math.sqrt(worst)), MOST_PARTS)  # the estimate goes with the square of the step
+            if many:
+                for i in range(size):
+                    at = first + min(i, c - 1)
+                    new = v[k, at] + part * (v[k + 1, at] - v[k, at])
+                    if (new > 0.0) != (volts[i] > 0.0):
+                        known[i] = math.nan
+                    volts[i] = new
             else:
-                for i in range(c):
-                    rest[i] = i
+                new = v[k, 0] + part * (v[k + 1, 0] - v[k, 0])
+                moved |= (new > 0.0) != (volts[0] > 0.0)
+                spread[:] = new
+            age += 1
+            if moved or age > OLDEST:  # the short series would add up
+                known[:] = math.nan
+                age = 0
+            if growth.r_thermal > 0.0:
+                missed += alone(law, growth, low[:c], ln_window, spread, gain, boost, step, largest, x[:c])
+                continue
+            step_block(pace, x, carried, series, ln_window, grow, volts, out)
+            count = 0
+            for i in range(c):
+                if out[i] < 0.0:
+                    rest[count] = i
+                    count += 1
+                else:
+                    x[i] = out[i]
             if count:
-                gathered = rest[:count]
+                chosen = rest[:count]
                 missed += divide(
-                    law, growth, low, ln_window, gathered, volts, sinh_v, cosh_v, gain, boost, series, grow,
-                    step, parts, largest, w,
-                )  # fmt: skip
+                    law, growth, low, ln_window, chosen, spread, gain, boost, series, grow, out, step, largest, x
+                )
+                known[chosen] = math.nan
         if kept[k + 1] >= 0:
-            states[kept[k + 1], first : first + c] = w
+            states[kept[k + 1], first : first + c] = x[:c]
+    w[:] = x[:c]
     return missed
 
 

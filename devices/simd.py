@@ -1,8 +1,10 @@
-"""Four float64 in one vector register, for kernels that treat four circuits side by side.
+"""Vectors of float64 in registers, for kernels that treat several circuits or cells side by side.
 
-Inside a kernel ``load`` and ``broadcast`` make a Vector, ``+ - * /`` work on two of them lane by lane, and ``store``
-puts one back.  Compilers vectorise inner loops only; here the lanes are the vector, so blocks of results can stay in
-registers over a whole sum.  Arrays are contiguous float64; nothing is checked against their bounds.
+Inside a kernel ``load`` and ``broadcast`` make a Vector of 4, ``load_wide`` one of 8; arithmetic, comparisons and the
+functions below work lane by lane, on Vectors, on a Vector and a number, and on numbers alone, so that one function
+serves both as the vector code and as its own scalar twin.  Comparisons of Vectors give a Mask.  Compilers vectorise
+inner loops only; here the lanes are the vector, so blocks of results can stay in registers over a whole sum.  Arrays
+are contiguous float64; nothing is checked against their bounds.
 """
 
 # numba hands builders of its own kinds to intrinsics:
@@ -10,133 +12,306 @@ registers over a whole sum.  Arrays are contiguous float64; nothing is checked a
 # mypy: disable-error-code="misc, untyped-decorator"
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 LANES = 4
+WIDE = 8
 
 _double = ir.DoubleType()
-_vector = ir.VectorType(_double, LANES)
+_long = ir.IntType(64)
 
 
 class VectorType(types.Type):
-    """Numba's type of four float64 in a register."""
+    """Numba's type of some float64 side by side."""
 
-    def __init__(self) -> None:
-        super().__init__(name="Vector4")
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"Vector{lanes}")
 
 
-vector = VectorType()
-Vector = Any  #: what an annotation says of four float64 in a register
+class MaskType(types.Type):
+    """Numba's type of a truth value for each lane."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"Mask{lanes}")
+
+
+vector, wide = VectorType(LANES), VectorType(WIDE)
+Vector = Any  #: what an annotation says of float64 in a register
+Mask = Any  #: what an annotation says of truth values of its lanes
 
 
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, front_end_type: VectorType) -> None:
-        super().__init__(manager, front_end_type, _vector)
+        super().__init__(manager, front_end_type, ir.VectorType(_double, front_end_type.lanes))
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+@register_model(MaskType)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, front_end_type: MaskType) -> None:
+        super().__init__(manager, front_end_type, ir.VectorType(ir.IntType(1), front_end_type.lanes))
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: int) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _vector.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), ir.VectorType(_double, lanes).as_pointer())
 
 
-@intrinsic
-def load(typing_context: Any, array: Any, index: Any) -> Any:
-    """Return array[index : index + 4] as a Vector."""
-
+def _loader(kind: VectorType) -> Any:
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _pointer(context, builder, signature.args[0], *arguments)
-        return builder.load(where, align=8)
-
-    return vector(array, types.intp), build
-
-
-@intrinsic
-def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
-    """Set array[index : index + 4] to a Vector."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _pointer(context, builder, signature.args[0], *arguments[:2])
-        builder.store(arguments[2], where, align=8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, vector), build
-
-
-@intrinsic
-def broadcast(typing_context: Any, number: Any) -> Any:
-    """Return a Vector with one number in all lanes."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        one = builder.insert_element(ir.Constant(_vector, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(one, ir.Constant(_vector, ir.Undefined), lanes)
-
-    return vector(types.float64), build
-
-
-def _built_in(name: str, arguments: int) -> Any:
-    """Return the code generator of one of LLVM's own functions on vectors."""
-
-    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        function = builder.module.globals.get(name)
-        if function is None:
-            function = ir.Function(builder.module, ir.FunctionType(_vector, [_vector] * arguments), name)
-        return builder.call(function, values)
+        return builder.load(_pointer(context, builder, signature.args[0], *arguments, kind.lanes), align=8)
 
     return build
 
 
 @intrinsic
-def fused(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    """Return a * b + c, rounded once where the processor can do so at no cost."""
-    return vector(vector, vector, vector), _built_in("llvm.fmuladd.v4f64", 3)
+def load(typing_context: Any, array: Any, index: Any) -> Any:
+    """Return array[index : index + 4] as a Vector."""
+    return vector(array, types.intp), _loader(vector)
 
 
 @intrinsic
-def root(typing_context: Any, value: Any) -> Any:
-    """Return the square root of each lane."""
-    return vector(vector), _built_in("llvm.sqrt.v4f64", 1)
+def load_wide(typing_context: Any, array: Any, index: Any) -> Any:
+    """Return array[index : index + 8] as a Vector."""
+    return wide(array, types.intp), _loader(wide)
 
 
 @intrinsic
-def positive_or(typing_context: Any, value: Any, otherwise: Any) -> Any:
-    """Return the lanes of `value` that are above 0, those of `otherwise` elsewhere."""
+def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+    """Set as many elements of an array from `index` on as the Vector has lanes."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        above = builder.fcmp_ordered(">", arguments[0], ir.Constant(_vector, [0.0] * LANES))
-        return builder.select(above, *arguments)
+        where = _pointer(context, builder, signature.args[0], *arguments[:2], signature.args[2].lanes)
+        builder.store(arguments[2], where, align=8)
+        return context.get_dummy_value()
 
-    return vector(vector, vector), build
-
-
-def _arithmetic(instruction: str) -> Any:
-    @intrinsic
-    def apply(typing_context: Any, a: Any, b: Any) -> Any:
-        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, instruction)(*arguments)
-
-        return vector(vector, vector), build
-
-    return apply
+    return types.void(array, types.intp, value), build
 
 
-_add, _subtract, _multiply, _divide = (_arithmetic(name) for name in ("fadd", "fsub", "fmul", "fdiv"))
+def _filled(builder: Any, number: Any, lanes: int) -> Any:
+    """Return a vector with one number in all lanes."""
+    kind = ir.VectorType(number.type, lanes)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(
+        one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    )
 
 
-def _lanewise(symbol: Any, apply: Any) -> None:
-    @overload(symbol, inline="always")
-    def choose(a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (numba compares this with the lambda's)
-        if a == vector and b == vector:
-            return lambda a, b: apply(a, b)  # noqa: PLW0108  (numba takes functions only)
+@intrinsic
+def broadcast(typing_context: Any, number: Any) -> Any:
+    """Return a Vector of 4 with one number in all lanes."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _filled(builder, arguments[0], LANES)
+
+    return vector(types.float64), build
+
+
+def _constant(like: Any, number: float) -> Any:
+    """Return a number as a constant of an LLVM type, a double or a vector of them."""
+    return ir.Constant(like, [number] * like.count if isinstance(like, ir.VectorType) else number)
+
+
+def _joined(kinds: Any) -> Any:
+    """Return the type of a result of numbers and Vectors, None where they do not go together."""
+    lanes = {kind.lanes for kind in kinds if isinstance(kind, VectorType)}
+    if len(lanes) > 1 or not all(isinstance(kind, (VectorType, types.Float)) for kind in kinds):
         return None
+    return VectorType(lanes.pop()) if lanes else types.float64
 
 
-_lanewise(operator.add, _add)
-_lanewise(operator.sub, _subtract)
-_lanewise(operator.mul, _multiply)
-_lanewise(operator.truediv, _divide)
+def _lanewise(
+    symbol: Any, arguments: int, build: Callable[..., Any], *, truth: bool = False, numbers: bool = True
+) -> None:
+    """Teach numba a function of Vectors and numbers; build(builder, values) returns the LLVM value.
+
+    truth: it gives a Mask.  numbers: also for numbers alone.
+    """
+
+    def result(*kinds: Any) -> Any:
+        kind = _joined(kinds)
+        if kind is None or (kind == types.float64 and not numbers):
+            return None
+        if truth:
+            return MaskType(kind.lanes) if isinstance(kind, VectorType) else types.boolean
+        return kind
+
+    def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = _joined(signature.args)
+        if isinstance(kind, VectorType):
+            values = [
+                value
+                if isinstance(own, VectorType)
+                else _filled(builder, context.cast(builder, value, own, types.float64), kind.lanes)
+                for value, own in zip(values, signature.args, strict=True)
+            ]
+        return build(builder, *values)
+
+    _typed(symbol, arguments, result)
+    for k in range(2**arguments):
+        chosen = [VectorType if k >> i & 1 else types.Float for i in range(arguments)]
+        if k or numbers:
+            lower_builtin(symbol, *chosen)(lower)
+
+
+def _typed(symbol: Any, arguments: int, result: Callable[..., Any]) -> None:
+    """Register the result types of a function with a fixed number of arguments."""
+    typers: dict[int, Callable[[Any], Any]] = {
+        1: lambda context: lambda a: result(a),  # noqa: PLW0108 - numba counts arguments
+        2: lambda context: lambda a, b: result(a, b),  # noqa: PLW0108 - numba counts arguments
+        3: lambda context: lambda a, b, c: result(a, b, c),  # noqa: PLW0108 - numba counts arguments
+    }
+    type_callable(symbol)(typers[arguments])
+
+
+def _called(name: str, arguments: int) -> Callable[..., Any]:
+    """Return a builder of one of LLVM's own functions."""
+
+    def build(builder: Any, *values: Any) -> Any:
+        kind = values[0].type
+        suffix = f"v{kind.count}f64" if isinstance(kind, ir.VectorType) else "f64"
+        full = f"llvm.{name}.{suffix}"
+        function = builder.module.globals.get(full)
+        if function is None:
+            function = ir.Function(builder.module, ir.FunctionType(kind, [kind] * arguments), full)
+        return builder.call(function, values)
+
+    return build
+
+
+def fused(a: Vector, b: Vector, c: Vector) -> Vector:
+    """Return a * b + c, rounded once where the processor can do so at no cost."""
+    return a * b + c
+
+
+def root(value: Vector) -> Vector:
+    """Return the square root of each lane."""
+    return value**0.5
+
+
+def absolute(value: Vector) -> Vector:
+    """Return each lane without its sign."""
+    return abs(value)
+
+
+def larger(a: Vector, b: Vector) -> Vector:
+    """Return the larger of two in each lane, b where one is nan."""
+    return a if a > b else b  # noqa: FURB136 - max treats nan otherwise
+
+
+def smaller(a: Vector, b: Vector) -> Vector:
+    """Return the smaller of two in each lane, b where one is nan."""
+    return a if a < b else b  # noqa: FURB136
+
+
+def positive_or(value: Vector, otherwise: Vector) -> Vector:
+    """Return the lanes of `value` that are above 0, those of `otherwise` elsewhere."""
+    return value if value > 0.0 else otherwise
+
+
+_lanewise(fused, 3, _called("fmuladd", 3))
+_lanewise(root, 1, _called("sqrt", 1))
+_lanewise(absolute, 1, _called("fabs", 1))
+_lanewise(larger, 2, lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+_lanewise(smaller, 2, lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
+_lanewise(
+    positive_or, 2,
+    lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, _constant(a.type, 0.0)), a, b),
+)  # fmt: skip
+for _symbol, _instruction in (
+    (operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv")
+):  # fmt: skip
+    _lanewise(
+        _symbol, 2, lambda builder, a, b, name=_instruction: getattr(builder, name)(a, b), numbers=False
+    )  # fmt: skip
+_lanewise(operator.neg, 1, lambda builder, a: builder.fneg(a), numbers=False)
+for _symbol, _sign in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
+    _lanewise(
+        _symbol, 2, lambda builder, a, b, sign=_sign: builder.fcmp_ordered(sign, a, b), truth=True, numbers=False
+    )  # fmt: skip
+
+
+def choose(mask: Mask, a: Vector, b: Vector) -> Vector:
+    """Return a where the mask is true, b elsewhere."""
+    return a if mask else b
+
+
+def everywhere(mask: Mask) -> bool:
+    """Tell whether a mask is true in all lanes."""
+    return bool(mask)
+
+
+def _chosen(mask: Any, a: Any, b: Any) -> Any:
+    kind = _joined((a, b))
+    if isinstance(mask, MaskType):
+        return VectorType(mask.lanes) if kind in (VectorType(mask.lanes), types.float64) else None
+    return kind if isinstance(mask, types.Boolean) else None
+
+
+def _choose(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    lanes = getattr(signature.return_type, "lanes", 0)
+    a, b = (
+        _filled(builder, value, lanes) if lanes and not isinstance(own, VectorType) else value
+        for value, own in zip(values[1:], signature.args[1:], strict=True)
+    )
+    return builder.select(values[0], a, b)
+
+
+_typed(choose, 3, _chosen)
+for _mask in (MaskType, types.Boolean):
+    for _a in (VectorType, types.Float):
+        for _b in (VectorType, types.Float):
+            lower_builtin(choose, _mask, _a, _b)(_choose)
+
+_typed(everywhere, 1, lambda mask: types.boolean if isinstance(mask, (MaskType, types.Boolean)) else None)
+
+
+@lower_builtin(everywhere, MaskType)
+def _all_lanes(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    lanes = signature.args[0].lanes
+    bits = builder.bitcast(values[0], ir.IntType(lanes))
+    return builder.icmp_unsigned("==", bits, ir.Constant(ir.IntType(lanes), 2**lanes - 1))
+
+
+lower_builtin(everywhere, types.Boolean)(lambda context, builder, signature, values: values[0])
+
+
+def _both(a: Any, b: Any) -> Any:
+    return a if isinstance(a, MaskType) and a == b else None
+
+
+for _symbol, _instruction in (
+    (operator.and_, "and_"),
+    (operator.or_, "or_"),
+    (operator.iand, "and_"),
+    (operator.ior, "or_"),
+):
+    _typed(_symbol, 2, _both)
+    lower_builtin(_symbol, MaskType, MaskType)(
+        lambda context, builder, signature, values, name=_instruction: getattr(builder, name)(*values)
+    )
+
+
+def power_of_two(rounder: Vector) -> Vector:
+    """Return 2**n of a whole number n from -1022 to 1023, given as ROUNDER + n."""
+    return 2.0 ** (rounder - ROUNDER)
+
+
+#: 1.5 * 2**52: what is added to it is rounded to a whole number, which then stands in its low bits
+ROUNDER = 6755399441055744.0
+
+
+def _power(builder: Any, value: Any) -> Any:
+    kind = ir.VectorType(_long, value.type.count) if isinstance(value.type, ir.VectorType) else _long
+    bits = builder.shl(builder.bitcast(value, kind), _constant(kind, 52))
+    return builder.bitcast(builder.add(bits, _constant(kind, 1023 << 52)), value.type)
+
+
+_lanewise(power_of_two, 1, _power)

@@ -166,8 +166,11 @@ def march_cells(
         )  # fmt: skip
 
     # Plain threads, as kernels release the interpreter's lock; cells are independent, so their number changes no bit.
-    count = min(threads(), -(-w.size // BLOCK)) or 1
-    bounds = (np.linspace(0, w.size, 4 * count + 1) if count > 1 else np.array([0, w.size])).astype(int).tolist()
+    # Whole blocks, so that cells that go through a step side by side do so with any number of threads.
+    blocks = -(-w.size // BLOCK)
+    count = min(threads(), blocks) or 1
+    parts = np.linspace(0, blocks, (4 * count if count > 1 else 1) + 1).astype(int) * BLOCK
+    bounds = np.minimum(parts, w.size).tolist()
     with ThreadPoolExecutor(count) as pool:
         missed = sum(pool.map(part, bounds[:-1], bounds[1:]))
     if missed:

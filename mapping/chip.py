@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from crossbar.entries import EntryTile, StackedTile, build_stacked
 from crossbar.family import GateNodes
 from crossbar.tile import Tile, WrittenArray, build_tiles
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
+from devices.spread import DrawnCells, Written
 from mapping.encode import filaments
 from mapping.hardware import Hardware
 from mapping.program import Matrix, Placement, Program
@@ -19,16 +21,28 @@ REACH = 4.0  # standard deviations of the Dirac points that gate nodes are fitte
 
 
 @dataclass(frozen=True, eq=False)
+class Bank:
+    """Cells of one tile that are written anew for each image."""
+
+    cells: DrawnCells  #: (1, m, 2 c)
+    offsets: FloatArray  #: (c,) of the converters [codes]
+    stream: tuple[int, ...]  #: whole numbers that name the tile's random stream
+
+
+@dataclass(frozen=True, eq=False)
 class Chip:
     """A program on cells: what `write` returns and `run` reads."""
 
     program: Program
     seed: int
-    tiles: dict[str, tuple[Tile, ...]]  #: per matrix, in the order of its placements
+    tiles: dict[str, tuple[Tile | EntryTile, ...]]  #: per matrix, in the order of its placements
+    #: likewise, of matrices whose tiles are made for each batch
+    banks: dict[str, tuple[StackedTile | Bank, ...]] = field(default_factory=dict)
 
     def written(self, matrix: Matrix, at: int) -> WrittenArray:
         """Return the cells of a matrix' tile number `at` as they were written, drawn again from the tile's stream.
 
+        A matrix that is written anew for each image is shown with its kernels as they would be written, one by one.
         Raises ParameterError if the program has no such matrix or tile.
         """
         names = [each.name for each in self.program.all_matrices]
@@ -38,11 +52,20 @@ class Chip:
         stream = (self.seed, names.index(matrix.name), at)
         return write_tile(matrix, matrix.tiles[at], self.program, stream)
 
+    def single(self) -> "Chip":
+        """Return the same chip with tiles for reads of single precision."""
+        tiles = {name: tuple(_single(tile) for tile in held) for name, held in self.tiles.items()}
+        return replace(self, tiles=tiles)
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows: where the arrays lie and how far they are filled."""
         from mapping.page import show_chip
 
         return show_chip(self)
+
+
+def _single(tile: Tile | EntryTile) -> Tile | EntryTile:
+    return tile.single() if isinstance(tile, Tile) else tile
 
 
 def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
@@ -54,27 +77,36 @@ def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | 
     """
     seed = checks.whole("seed", seed, minimum=0)
     hardware = program.hardware
-    tiles = {}
+    tiles: dict[str, tuple[Tile | EntryTile, ...]] = {}
+    banks: dict[str, tuple[StackedTile | Bank, ...]] = {}
+    parts = (hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature)
     done = 0
     for index, matrix in enumerate(program.all_matrices):
-        arrays = [
-            write_tile(matrix, placement, program, (seed, index, at)) for at, placement in enumerate(matrix.tiles)
-        ]
-        tiles[matrix.name] = tuple(
-            build_tiles(
-                hardware.cell,
-                arrays,
-                hardware.wires_in_use,
-                hardware.dac,
-                hardware.adc,
-                hardware.noise,
-                hardware.temperature,
-            )
-        )
-        done += len(arrays)
+        streams = [(seed, index, at) for at in range(len(matrix.tiles))]
+        numbered = list(zip(matrix.tiles, streams, strict=True))
+        if matrix.layout == "reprogram" and matrix.kind == "dynamic conv":
+            banks[matrix.name] = tuple(_blank(placement, hardware, stream) for placement, stream in numbered)
+        else:
+            arrays = [write_tile(matrix, placement, program, stream) for placement, stream in numbered]
+            if matrix.gated and matrix.layout == "stacked":
+                banks[matrix.name] = tuple(build_stacked(hardware.cell, arrays, *parts))
+            else:
+                tiles[matrix.name] = tuple(build_tiles(hardware.cell, arrays, *parts))
+        done += len(matrix.tiles)
         if progress is not None:
             progress(done)
-    return Chip(program, seed, tiles)
+    return Chip(program, seed, tiles, banks)
+
+
+def _blank(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> Bank:
+    rows, pairs = placement.shape
+    cells = hardware.spread.draw(hardware.cell, (1, rows, 2 * pairs), np.random.default_rng([*stream, 0]))
+    return Bank(cells, _offsets(placement, hardware, stream), stream)
+
+
+def _offsets(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> FloatArray:
+    drawn: FloatArray = np.random.default_rng([*stream, 1]).standard_normal(placement.shape[1])
+    return hardware.adc.offset * drawn
 
 
 def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...]) -> WrittenArray:
@@ -83,19 +115,29 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
     stream: whole numbers that name the tile's random stream.
     """
     hardware = program.hardware
-    cell, tile = hardware.cell, hardware.tile
     columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
     wanted = matrix.conductances[:, placement.rows, columns]
-    targets = filaments(wanted, cell, hardware.dac.v_read)
-    written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))
-    if tile.trim_pairs and hardware.spread.verified:  # the same stream again: the same cells, the same luck
-        targets = trimmed(wanted, targets, written.g_filament, hardware)
-        written = hardware.spread.write(cell, targets, np.random.default_rng([*stream, 0]))
-    gated = matrix.kind == "dynamic conv"
-    offsets = hardware.adc.offset * np.random.default_rng([*stream, 1]).standard_normal(placement.shape[1])
+
+    def once(targets: FloatArray) -> Written:  # the same stream again: the same cells, the same luck
+        return hardware.spread.write(hardware.cell, targets, np.random.default_rng([*stream, 0]))
+
+    written = written_to(wanted, once, hardware)
     reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
-    nodes = GateNodes(cell, tile.gate_nodes, reach) if gated else None
+    nodes = GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated else None
+    offsets = _offsets(placement, hardware, stream)
     return WrittenArray(written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets)
+
+
+def written_to(wanted: FloatArray, once: Callable[[FloatArray], Written], hardware: Hardware) -> Written:
+    """Write terminal conductances (k, m, 2 c) [S], around stuck cells where the chip trims pairs.
+
+    once: writes filaments [S]; called again with other targets it meets the same cells with the same luck.
+    """
+    targets = filaments(wanted, hardware.cell, hardware.dac.v_read)
+    written = once(targets)
+    if hardware.tile.trim_pairs and hardware.spread.verified:
+        written = once(trimmed(wanted, targets, written.g_filament, hardware))
+    return written
 
 
 def trimmed(wanted: FloatArray, targets: FloatArray, found: FloatArray, hardware: Hardware) -> FloatArray:

@@ -208,17 +208,21 @@ def _progress(console: Console) -> Iterator[Progress]:
         yield progress
 
 
+def _ratio(value: float) -> str:
+    return f"{value:.3g} ×"
+
+
 def _show(report: "Report", console: Console) -> None:
     """Print the layers and the totals."""
     table = Table(title=f"{report.model} on {report.chip}, seed {report.seed}", title_style="bold")
     for heading in ("layer", "kind"):
         table.add_column(heading)
-    for heading in ("tiles", "used", "own error", "error", "energy", "latency"):
+    for heading in ("tiles", "used", "own error", "error", "energy", "latency", "area"):
         table.add_column(heading, justify="right")
     for layer in report.layers:
         table.add_row(
-            layer.name, layer.kind, str(layer.tiles), f"{layer.utilisation:.0%}", f"{layer.own_error:.1%}",
-            f"{layer.error:.1%}", si(layer.energy_J, "J"), si(layer.latency_s, "s"),
+            layer.name, layer.kind if layer.layout is None else f"{layer.kind}, {layer.layout}", str(layer.tiles), f"{layer.utilisation:.0%}", f"{layer.own_error:.1%}",
+            f"{layer.error:.1%}", si(layer.energy_J, "J"), si(layer.latency_s, "s"), f"{layer.area_m2 * 1e6:.3g} mm²",
         )  # fmt: skip
     console.print(table)
     totals = Table.grid(padding=(0, 2))
@@ -233,12 +237,33 @@ def _show(report: "Report", console: Console) -> None:
         "energy", f"[bold]{si(report.energy_J_per_image, 'J')}[/bold] per image "
         f"({si(low, 'J')} … {si(high, 'J')} over the converter models)",
     )  # fmt: skip
-    totals.add_row("latency", f"[bold]{si(report.latency_s_per_image, 's')}[/bold] per image, layer after layer")
+    shares = report.energy_shares
+    totals.add_row("", ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share >= 5e-4))
+    gpus = [each for each in report.comparison if each.kind == "gpu"]
+    brain = next(each for each in report.comparison if each.kind == "brain")
+    totals.add_row(
+        "against",
+        f"GPUs at their peak: {_ratio(min(each.ratio[0] for each in gpus))} to "
+        f"{_ratio(max(each.ratio[1] for each in gpus))} as much ({gpus[-1].name} … {gpus[0].name}); brain, 2 to 200 fJ "
+        f"for two operations: {_ratio(brain.ratio[0])} to {_ratio(brain.ratio[1])}",
+    )
+    totals.add_row(
+        "latency", f"[bold]{si(report.latency_s_per_image, 's')}[/bold] for a single image, layer after layer"
+    )
+    pace = f", paced by {report.bottleneck}" if report.bottleneck is not None else ""
+    totals.add_row("throughput", f"[bold]{report.images_per_s:,.4g}[/bold] images/s one after another{pace}")
+    if report.lifetime_s is not None:
+        writes = max(layer.writes_per_day for layer in report.layers)
+        totals.add_row("endurance", f"{writes:.3g} writes of a cell per day: worn out after {si(report.lifetime_s, 's')}")
+    low, high = report.tops_per_watt_band
     totals.add_row(
         "efficiency",
-        f"[bold]{report.tops_per_watt:.3g} TOPS/W[/bold] of {report.operations_per_image / 1e6:.3g} M useful "
-        "operations per image (2 per multiplication of the exact network)",
+        f"[bold]{report.tops_per_watt:.3g} TOPS/W[/bold] ({low:.3g} … {high:.3g}) of "
+        f"{report.operations_per_image / 1e6:.3g} M useful operations per image (2 per multiplication of the exact "
+        f"network); {report.tops_per_watt_executed:.3g} of those that arrays execute; without periphery "
+        f"{report.tops_per_watt_array:.3g} and {report.tops_per_watt_array_executed:.3g}",
     )
+    totals.add_row("area", f"{report.area_m2 * 1e6:.3g} mm² of arrays and what stands around them")
     totals.add_row("tiles", f"{report.tiles}")
     console.print(totals)
 

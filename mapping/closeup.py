@@ -9,6 +9,7 @@ import numpy as np
 
 from crossbar.array import Array
 from crossbar.newton import solve
+from crossbar.tile import Tile
 from devices.aliases import FloatArray
 from mapping.inference import LayerTrace, RunResult
 from mapping.layers import Conv, DynamicConv, Linear
@@ -42,7 +43,9 @@ def close_up(result: RunResult) -> CloseUp | None:
     found: tuple[float, float, LayerTrace, int, int, int] | None = None
     for trace in result.layers:
         for group, matrix in enumerate(program.matrices.get(trace.name, ())):
-            at_work = _gains(trace, result)
+            at_work = _gains(trace, result, matrix)
+            if matrix.name not in result.chip.tiles:
+                continue  # made anew for each batch
             for tile in range(len(matrix.tiles)):
                 for kernel, lost in enumerate(_lost(result, matrix, tile)):
                     share = 1.0 if at_work is None else float(at_work[kernel]) / program.hardware.cell.gain_high
@@ -59,13 +62,15 @@ def _lost(result: RunResult, matrix: Matrix, at: int) -> list[float]:
     placement, tile = matrix.tiles[at], result.chip.tiles[matrix.name][at]
     columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
     bare = matrix.conductances[:, placement.rows, columns].sum((1, 2))
+    if not isinstance(tile, Tile):
+        raise TypeError(f"{matrix.name} has no tiles that last longer than a batch")
     reached = tile.spent[:, -1].sum(-1)  # the last node is the open gate
     return [float(each) for each in 1.0 - reached / bare]
 
 
-def _gains(trace: LayerTrace, result: RunResult) -> FloatArray | None:
-    """Read gains (k,) of the mean attention; None for a static layer."""
-    if trace.attention is None or not len(trace.attention):
+def _gains(trace: LayerTrace, result: RunResult, matrix: Matrix) -> FloatArray | None:
+    """Read gains (k,) of the mean attention; None where gates are held."""
+    if trace.attention is None or not len(trace.attention) or not matrix.gated:
         return None
     hardware = result.chip.program.hardware
     gains: FloatArray = hardware.gate_dac.gains(trace.attention.mean(0), hardware.cell)
@@ -78,7 +83,7 @@ def _solved(result: RunResult, trace: LayerTrace, group: int, at: int, kernel: i
     cell, v_read = hardware.cell, hardware.dac.v_read
     written = result.chip.written(matrix, at)
     array = Array(cell, written.g_filament[kernel], written.gate_offset[kernel])
-    gains = _gains(trace, result)
+    gains = _gains(trace, result, matrix)
     gain = None if gains is None else float(gains[kernel])
     v_gate = float(cell.gate_voltage(np.array(cell.gain_high if gain is None else gain))) if cell.gated else None
     g = cell.terminal_conductance(array.g_filament, array.gain(v_gate)[0], v_read)
@@ -110,7 +115,7 @@ def _shares(result: RunResult, name: str, group: int, at: int) -> FloatArray:
     inputs = [values[source] for source in layer.inputs]
     if isinstance(layer, (Conv, DynamicConv)):
         r = matrix.conductances.shape[1]
-        x = layer.unroll(inputs)[:, :, group * r : (group + 1) * r]
+        x = layer.unroll(inputs)[:, :, matrix.group * r : (matrix.group + 1) * r]
     elif isinstance(layer, Linear):
         x = inputs[0][:, None, :]
     else:

@@ -8,6 +8,7 @@ The graph is checked where the network is born, so a network is a value and may 
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,12 +69,12 @@ class Network:
         """Number of stored numbers, the statistics of batch norms included."""
         return sum(held.size for _, held in named_arrays(self.layers))
 
-    def forward(self, images: FloatArray) -> FloatArray:
-        """Exact outputs of the last layer, float64: (b, c, h, w) -> (b, classes).
+    def forward(self, images: FloatArray, *, single: bool = False) -> FloatArray:
+        """Exact outputs of the last layer: (b, c, h, w) -> (b, classes), computed in float64, or in float32 if single.
 
         Raises ParameterError if images has another shape or is not finite.
         """
-        return self._evaluate(images, keep=False)[self.layers[-1].name]
+        return self._evaluate(images, keep=False, single=single)[self.layers[-1].name]
 
     def activations(self, images: FloatArray) -> dict[str, FloatArray]:
         """Exact output of every layer, the images under "input", and the attention (b, k) under "<name>.attention".
@@ -109,13 +110,20 @@ class Network:
             )
         return shapes
 
-    def _evaluate(self, images: FloatArray, *, keep: bool) -> dict[str, FloatArray]:
+    @cached_property
+    def _single(self) -> tuple[Layer, ...]:
+        return tuple(layer.single() for layer in self.layers)
+
+    def _evaluate(self, images: FloatArray, *, keep: bool, single: bool = False) -> dict[str, FloatArray]:
         images = array("images", images, shape=(None, *self.input_shape))
+        layers = self._single if single else self.layers
+        if single:
+            images = images.astype(np.float32)
         parts: list[dict[str, FloatArray]] = []
         step = self._chunk()
         for start in range(0, max(len(images), 1), step):
             values = {INPUT: images[start : start + step]}
-            for index, layer in enumerate(self.layers):
+            for index, layer in enumerate(layers):
                 inputs = [values[source] for source in layer.inputs]
                 if isinstance(layer, DynamicConv):
                     shares = layer.shares(inputs)

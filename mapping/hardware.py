@@ -17,6 +17,7 @@ from crossbar.periphery import Adc, Dac, GateDac
 from crossbar.wires import Wires
 from devices import checks
 from devices.cells import AdaptiveMemristor, Cell, Resistor
+from devices.checks import quantity
 from devices.errors import MappingError, ParameterError
 from devices.noise import ReadNoise
 from devices.presets import PRESETS
@@ -53,6 +54,54 @@ class TileShape:
         return self.columns // 2
 
 
+LAYOUTS = ("parallel", "stacked", "digital", "reprogram")  #: ways to build a dynamic layer
+AUTO = "auto"  #: the compiler chooses one of them
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How layers are built from arrays, chosen by the user or left to the compiler; docs/layouts.md."""
+
+    layout: str = "parallel"  #: of dynamic layers, one of LAYOUTS or AUTO
+    layouts: dict[str, str] = field(default_factory=dict)  #: by name of the layer, where another one is wanted
+    copies: dict[str, int] = field(default_factory=dict)  #: by name: arrays of a layer built several times over
+    double_gates: bool = True  #: two gate lines of every cell group: one settles while the other is read
+    weight_energy: float = quantity(1.0, minimum=0.0)  #: of the logarithm of a layer's energy in AUTO
+    weight_latency: float = quantity(1.0, minimum=0.0)  #: of that of its latency
+    weight_area: float = quantity(1.0, minimum=0.0)  #: of that of its area
+    weight_error: float = quantity(1.0, minimum=0.0)  #: of that of its error on calibration images
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        for key, value in (("layout", self.layout), *((f"layouts.{k}", v) for k, v in _table("layouts", self.layouts))):
+            if value not in (*LAYOUTS, AUTO):
+                raise ParameterError(f"mapping.{key} must be one of {', '.join((*LAYOUTS, AUTO))}, got {value!r}")
+        for name, count in _table("copies", self.copies):
+            checks.whole(f"mapping.copies.{name}", count, minimum=1, maximum=4096)
+
+    def of(self, layer: str) -> str:
+        """Return the layout that was asked for a dynamic layer."""
+        return self.layouts.get(layer, self.layout)
+
+    def copies_of(self, layer: str) -> int:
+        """Return how many times the arrays of a layer are built."""
+        return self.copies.get(layer, 1)
+
+    def check_names(self, layers: Iterable[str], dynamic: Iterable[str]) -> None:
+        """Raise ParameterError for a name that is no layer with a matrix, or a layout for one that is not dynamic."""
+        for key, table, known in (("layouts", self.layouts, set(dynamic)), ("copies", self.copies, set(layers))):
+            for name in table:
+                if name not in known:
+                    raise ParameterError(f"mapping.{key}: unknown layer {_named(name, known)}")
+
+
+def _table(key: str, value: object) -> Iterable[tuple[str, Any]]:
+    """Return the entries of a table of layers."""
+    if not isinstance(value, dict):
+        raise ParameterError(f"mapping.{key} must be a table with one entry for each layer, got {value!r}")
+    return value.items()
+
+
 def _default_wires() -> Wires:
     return Wires(r_row=1.06, r_column=1.06, r_driver=100.0, r_sense=10.0)
 
@@ -72,6 +121,7 @@ class Hardware:
     dac: Dac = field(default_factory=Dac)
     adc: Adc = field(default_factory=Adc)
     gate_dac: GateDac = field(default_factory=GateDac)
+    mapping: Choices = field(default_factory=Choices)
     costs: Costs = field(default_factory=Costs)
 
     @property
@@ -102,7 +152,8 @@ class Hardware:
         if gated and not self.cell.gated:
             raise MappingError(
                 f"{name} is a dynamic layer, whose kernels are mixed by gates, but the cells of chip {self.name!r} "
-                "have no gate: choose a chip with gated cells, or a static network"
+                "have no gate: choose a chip with gated cells, a static network, or mapping.layout = 'digital' or "
+                "'reprogram'"
             )
 
         if isinstance(self.cell, SelectedCell) and self.cell.v_threshold >= self.dac.v_read:
@@ -122,7 +173,14 @@ class Hardware:
             section, dot, name = key.strip().partition(".")
             if not equals or not dot or not name:
                 raise ParameterError(f"--set takes SECTION.KEY=VALUE such as wires.r_row=2.8, got {setting!r}")
-            changes.setdefault(section, {})[name] = _value(text.strip())
+            table, dot, entry = name.partition(".")
+            held = changes.setdefault(section, {})
+            if dot:
+                within = held.setdefault(table, {})
+                if isinstance(within, dict):
+                    within[entry] = _value(text.strip())
+            else:
+                held[name] = _value(text.strip())
         return _update(self, changes, "--set")
 
 
@@ -263,6 +321,8 @@ def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
             shown = known | {"preset"} if section == "cell" else known
             raise ParameterError(f"{where}: unknown key {_named(key, shown, f'{section}.')}")
         keys[key] = _typed(given, hints[key], f"{section}.{key}", where)
+        if isinstance(given, Mapping) and isinstance(getattr(value, key), dict):
+            keys[key] = {**getattr(value, key), **given}  # a table adds to that of its base
     try:
         return replace(value, **keys)
     except ParameterError as error:

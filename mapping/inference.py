@@ -1,27 +1,37 @@
 """Inference on a written chip: Chip × images → outputs and a trace per layer.
 
-Loops run layer → tile → (batch × position × column); a batch only bounds memory. Noise comes from one stream per
-image, tile and plane, so that neither the batch nor the number of threads changes it.
+Loops run layer → tile → (batch × position × column); batches run side by side and bound memory. Every product is that of
+one image, and noise comes from one stream per image, tile and plane: neither batches nor threads change a bit.
 b = batch, p = positions, r = matrix rows, n = outputs, k = kernels
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from crossbar.activity import Activity
 from crossbar.blas import one_blas_thread
+from crossbar.drive import Drive, drive_rows
 from crossbar.streams import stream_keys
 from devices import checks
 from devices.aliases import FloatArray, IntArray
+from devices.errors import ParameterError
+from devices.jit import threads
 from mapping import digital
 from mapping.chip import Chip
+from mapping.layouts import made_for
 from mapping.network import INPUT, Conv, DynamicConv, Layer, Linear
 from mapping.program import Matrix
+from mapping.rows import Rows, Vectors, Windows
 
-BATCH = 64  # images at a time, ours: bounds the unrolled maps
+BATCH = 64  # images at a time on each thread, ours: bounds the unrolled maps
 SAMPLE = 16  # images that a result keeps, ours
+COMPARED = 128  # images whose layers are compared with the exact network's, ours
+SHARED = 4  # neighbouring positions that share the mean of their noise variances, ours
+PRECISIONS = {"single": np.float32, "double": np.float64}  #: of the arithmetic of a run
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +40,8 @@ class LayerTrace:
 
     name: str
     kind: str
-    error: float  #: root mean square of (chip - exact) over that of exact, errors of the layers before included
+    #: root mean square of (chip - exact) over that of exact on the first COMPARED images, errors before it included
+    error: float
     own_error: float  #: the same against the exact layer on the inputs that the chip's layers gave it
     activity: Activity  #: per image
     attention: FloatArray | None  #: (b, k) what the gates were asked for; None for a static layer
@@ -62,41 +73,88 @@ def run(
     *,
     seed: int = 0,
     batch: int = BATCH,
+    precision: str = "single",
     progress: Callable[[int], None] | None = None,
 ) -> RunResult:
-    """Run images (b, c, h, w) through a chip.
+    """Run images (b, c, h, w) through a chip, batches side by side on all threads.
 
-    seed: of the read noise.  progress: called with the number of images done after each batch.
+    seed: of the read noise.  precision: "single" (currents to 1e-6 of their range) or "double" arithmetic.  progress:
+    called with the number of images done after each batch.
     Raises ParameterError for images of another shape.
     """
     program = chip.program
     images = checks.array("images", images, shape=(None, *program.network.input_shape))
-    checks.whole("batch", batch, minimum=1)
+    batch = min(checks.whole("batch", batch, minimum=1), max(-(-len(images) // threads()), 1))
     seed = checks.whole("seed", seed, minimum=0)
-    sums: dict[str, _Sums] = {}
-    logits, exact = [], []
-    with one_blas_thread():
-        for start in range(0, len(images), batch):
-            part = images[start : start + batch]
-            reference = program.folded.activations(part)
-            indices = np.arange(start, start + len(part))
-            values = {INPUT: part}
-            for layer in program.folded.layers:
-                inputs = [values[source] for source in layer.inputs]
-                output, activity, shares = _layer(chip, layer, inputs, seed, indices)
-                values[layer.name] = output
-                at = sums.setdefault(layer.name, _Sums(layer))
-                at.add(output, reference[layer.name], layer.apply(*inputs), activity, shares)
-            last = program.folded.layers[-1].name
-            logits.append(values[last])
-            exact.append(reference[last])
-            if progress is not None:
-                progress(start + len(part))
-    traces = tuple(each.trace(len(images)) for each in sums.values())
+    if precision not in PRECISIONS:
+        raise ParameterError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    kind = np.dtype(PRECISIONS[precision])
+    ready = chip if precision == "double" else chip.single()
+
+    def work(start: int) -> _Done:
+        return _batch(ready, images[start : start + batch], start, seed, kind)
+
+    sums = {layer.name: _Sums(layer) for layer in program.folded.layers} if len(images) else {}
     empty = np.empty((0, len(program.network.classes)))
-    return RunResult(
-        chip, np.concatenate([empty, *logits]), np.concatenate([empty, *exact]), traces, seed, images[:SAMPLE].copy()
-    )
+    logits, exact = [empty], [empty]
+    pool = ThreadPoolExecutor(threads())
+    try:
+        with one_blas_thread():
+            for done in pool.map(work, range(0, len(images), batch)):
+                logits.append(done.logits)
+                exact.append(done.exact)
+                for name, part in done.layers.items():
+                    sums[name].add(part)
+                if progress is not None:
+                    progress(sum(map(len, logits)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    traces = tuple(each.trace(len(images)) for each in sums.values())
+    return RunResult(chip, np.concatenate(logits), np.concatenate(exact), traces, seed, images[:SAMPLE].copy())
+
+
+class _Part(NamedTuple):
+    """What one layer did with one batch."""
+
+    activity: Activity
+    shares: FloatArray | None
+    off: float = 0.0  #: sum of squared differences from the exact network, on the images that are compared
+    size: float = 0.0  #: sum of its squares
+    own: float = 0.0  #: the same against the exact layer on the inputs that it had here
+    own_size: float = 0.0
+
+
+class _Done(NamedTuple):
+    """What one batch of images left."""
+
+    logits: FloatArray
+    exact: FloatArray
+    layers: dict[str, _Part]
+
+
+def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype) -> _Done:
+    """Run one batch whose first image has number `start`; the first COMPARED of a run are compared layer by layer."""
+    folded = chip.program.folded
+    indices = np.arange(start, start + len(images))
+    seen = max(min(COMPARED - start, len(images)), 0)
+    reference = folded.activations(images[:seen]) if seen else {}
+    values = {INPUT: images.astype(kind, copy=False)}
+    parts = {}
+    for at, layer in enumerate(folded.layers):
+        inputs = [values[source] for source in layer.inputs]
+        output, activity, shares = _layer(chip, layer, inputs, seed, indices, kind)
+        values[layer.name] = output
+        parts[layer.name] = _Part(activity, shares)
+        if seen:
+            out, wanted = output[:seen].astype(np.float64), reference[layer.name]
+            own = layer.apply(*(each[:seen].astype(np.float64) for each in inputs))
+            sizes = (np.sum((out - wanted) ** 2), np.sum(wanted**2), np.sum((out - own) ** 2), np.sum(own**2))
+            parts[layer.name] = _Part(activity, shares, *map(float, sizes))
+        needed = {source for later in folded.layers[at + 1 :] for source in later.inputs}
+        values = {name: held for name, held in values.items() if name in needed or name == layer.name}
+    last = folded.layers[-1].name
+    exact = reference[last] if seen == len(images) else folded.forward(images, single=kind == np.float32)
+    return _Done(values[last].astype(np.float64), exact.astype(np.float64), parts)
 
 
 class _Sums:
@@ -108,16 +166,14 @@ class _Sums:
         self.activity = Activity()
         self.shares: list[FloatArray] = []
 
-    def add(
-        self, out: FloatArray, exact: FloatArray, own: FloatArray, activity: Activity, shares: FloatArray | None
-    ) -> None:
-        self.off += float(np.sum((out - exact) ** 2))
-        self.size += float(np.sum(exact**2))
-        self.own += float(np.sum((out - own) ** 2))
-        self.own_size += float(np.sum(own**2))
-        self.activity = self.activity + activity
-        if shares is not None:
-            self.shares.append(shares)
+    def add(self, part: _Part) -> None:
+        self.off += part.off
+        self.size += part.size
+        self.own += part.own
+        self.own_size += part.own_size
+        self.activity = self.activity + part.activity
+        if part.shares is not None:
+            self.shares.append(part.shares)
 
     def trace(self, images: int) -> LayerTrace:
         kinds = {Conv: "conv", DynamicConv: "dynamic conv", Linear: "linear"}
@@ -132,96 +188,126 @@ class _Sums:
 
 
 def _layer(
-    chip: Chip, layer: Layer, inputs: list[FloatArray], seed: int, indices: IntArray
+    chip: Chip, layer: Layer, inputs: list[FloatArray], seed: int, indices: IntArray, kind: np.dtype
 ) -> tuple[FloatArray, Activity, FloatArray | None]:
     """Run one layer: on tiles if it has matrices, else digitally."""
     matrices = chip.program.matrices.get(layer.name)
     if matrices is None:
         return layer.apply(*inputs), Activity(), None
-    x = inputs[0]
     if isinstance(layer, Linear):
-        out, activity = multiply(chip, matrices[0], x[:, None, :], None, None, seed, indices)
-        return out[:, 0], activity, None
+        out, activity = multiply(chip, matrices[0], Vectors(inputs[0]), None, None, seed, indices, kind)
+        return out[:, :, 0], activity, None
     if not isinstance(layer, (Conv, DynamicConv)):
         raise TypeError(f"{layer!r} has matrices but no way to run them")
-    shares, gains, activity = None, None, Activity()
+    shares, activity = None, Activity()
     if isinstance(layer, DynamicConv):
-        shares, activity = attend(chip, layer, inputs, seed, indices)
-        gains = chip.program.hardware.gate_dac.gains(shares, chip.program.hardware.cell)
-    rows = layer.unroll(inputs)
-    r = rows.shape[2] // layer.groups
+        shares, activity = attend(chip, layer, inputs, seed, indices, kind)
     outputs = []
-    for g, matrix in enumerate(matrices):
-        out, done = multiply(chip, matrix, rows[:, :, g * r : (g + 1) * r], gains, shares, seed, indices)
+    for g in range(layer.groups):
+        members = [matrix for matrix in matrices if matrix.group == g]
+        out, done = _group(chip, members, Windows(layer, inputs, g), shares, seed, indices, kind)
         outputs.append(out)
         activity = activity + done
-    c, height, width = chip.program.folded.shapes()[layer.name]
-    joined = np.concatenate(outputs, axis=2) if len(outputs) > 1 else outputs[0]
-    return np.ascontiguousarray(joined.swapaxes(1, 2)).reshape(len(x), c, height, width), activity, shares
+    joined = np.concatenate(outputs, axis=1) if len(outputs) > 1 else outputs[0]
+    return joined.reshape(len(inputs[0]), *chip.program.folded.shapes()[layer.name]), activity, shares
+
+
+def _group(
+    chip: Chip,
+    matrices: list[Matrix],
+    rows: Rows,
+    shares: FloatArray | None,
+    seed: int,
+    indices: IntArray,
+    kind: np.dtype,
+) -> tuple[FloatArray, Activity]:
+    """Multiply rows by the matrices of one group: its kernels, mixed as their layout has it, or its one; (b, n, p).
+
+    shares: (b, k) attention of a dynamic layer.
+    """
+    hardware, first = chip.program.hardware, matrices[0]
+    if shares is None:
+        return multiply(chip, first, rows, None, None, seed, indices, kind)
+    if first.kind == "kernel":  # each is read and converted by itself
+        mixed, activity = np.zeros(1, dtype=kind), Activity()
+        for k, matrix in enumerate(matrices):
+            out, done = multiply(chip, matrix, rows, None, None, seed, indices, kind)
+            mixed = mixed + shares[:, k, None, None].astype(kind) * out
+            activity = activity + done
+        terms = float(mixed.size)
+        return mixed, activity + Activity(
+            multiplications=terms * len(matrices), additions=terms * (len(matrices) - 1)
+        )  # fmt: skip
+    gains = hardware.gate_dac.gains(shares, hardware.cell) if first.gated else None
+    ready, made = made_for(chip, first, gains, shares, seed, indices)
+    out, done = multiply(ready, first, rows, gains, shares, seed, indices, kind)
+    return out, made + done
 
 
 def attend(
-    chip: Chip, layer: DynamicConv, inputs: list[FloatArray], seed: int, indices: IntArray
+    chip: Chip, layer: DynamicConv, inputs: list[FloatArray], seed: int, indices: IntArray, kind: np.dtype
 ) -> tuple[FloatArray, Activity]:
     """Return the attention (b, k) that a layer's input asks for: FC layers on tiles, pooling and softmax digital."""
     first, second = chip.program.matrices[f"{layer.name}.attention"]
     pooled = layer.pooled(inputs)
-    hidden, done = multiply(chip, first, pooled[:, None, :], None, None, seed, indices)
-    scores, more = multiply(chip, second, digital.relu(hidden), None, None, seed, indices)
+    hidden, done = multiply(chip, first, Vectors(pooled), None, None, seed, indices, kind)
+    scores, more = multiply(chip, second, Vectors(digital.relu(hidden[:, :, 0])), None, None, seed, indices, kind)
     pooling = Activity(
         additions=float(inputs[min(1, len(inputs) - 1)].size), multiplications=float(pooled.size + 2 * scores.size)
     )
-    return layer.attention.normalise(scores[:, 0]), done + more + pooling
+    return layer.attention.normalise(scores[:, :, 0].astype(np.float64)), done + more + pooling
 
 
 def multiply(
     chip: Chip,
     matrix: Matrix,
-    x: FloatArray,
+    rows: Rows,
     gains: FloatArray | None,
     shares: FloatArray | None,
     seed: int,
     indices: IntArray,
+    kind: np.dtype,
 ) -> tuple[FloatArray, Activity]:
-    """Multiply inputs (b, p, r) by a matrix on its tiles and sum row tiles digitally: (b, p, n).
+    """Multiply rows (b, p, r) by a matrix on its tiles and sum row tiles digitally: (b, n, p) of type `kind`.
 
     gains: (b, k) read gains that the gates arrive at; shares: (b, k) the attention that mixes the biases.
     """
     hardware = chip.program.hardware
     dac, cell = hardware.dac, hardware.cell
-    b, p, _ = x.shape
+    b, p, r = rows.shape
     n = matrix.conductances.shape[2] // 2
-    out = np.zeros((b, p, n))
-    noise = not hardware.noise.silent
+    out = np.zeros((b, n, p), dtype=kind)
+    noise = None if hardware.noise.silent else hardware.noise
+    group = SHARED if p >= SHARED else 1
     activity = Activity()
     for sign in (1.0, -1.0) if matrix.signed else (1.0,):
-        coded: dict[tuple[int, int], FloatArray] = {}
+        codes = rows.codes(dac, sign / matrix.x_scale, kind)
+        drives: dict[int, Drive] = {}
         for at, (placement, tile) in enumerate(zip(matrix.tiles, chip.tiles[matrix.name], strict=True)):
-            key = (placement.rows.start, placement.rows.stop)
-            if key not in coded:
-                coded[key] = np.ascontiguousarray(dac.codes(sign * x[:, :, placement.rows] / matrix.x_scale))
+            start = placement.rows.start
+            if start not in drives:
+                drives[start] = drive_rows(codes[placement.rows], dac, noise, hardware.temperature, group=group)
             keys = stream_keys(seed, (matrix.name, str(at), f"{sign:+g}"), indices)
-            codes, done = tile.read(coded[key], gains, keys, noise)
-            lsb = hardware.adc.lsb(tile.full_scale) or 1.0
-            out[:, :, placement.columns] += (sign * lsb * matrix.scale) * codes
-            activity = activity + done
+            factor = sign * (hardware.adc.lsb(tile.full_scale) or 1.0) * matrix.scale
+            activity = activity + tile.add_read(
+                drives[start], gains, keys, out, factor=factor, first=placement.columns.start
+            )
     results = float(b * p * n)
     terms = len({tile.rows.start for tile in matrix.tiles}) * (2 if matrix.signed else 1)
     activity = activity + Activity(
         additions=results * (terms - 1 + int(matrix.bias is not None)),
         multiplications=results,
-        buffer_bits=results * 8.0 + float(x.size) * 8.0,  # results out, codes in; 8 bits each
+        buffer_bits=results * 8.0 + float(b * p * r) * 8.0,  # results out, codes in; 8 bits each
     )
     if gains is not None:
         swing = hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min
-        cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles)
-        activity = activity + Activity(
-            gate_updates=float(gains.size * len(matrix.tiles)), gate_swing=float(np.sum(swing**2)) * cells
-        )
+        cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles) * matrix.copies
+        lines = float(gains.size * len(matrix.tiles) * matrix.copies)
+        activity = activity + Activity(gate_updates=lines, gate_swing=float(np.sum(swing**2)) * cells)
     if matrix.bias is not None and shares is not None:
-        out += (shares @ matrix.bias)[:, None, :]
+        out += (shares @ matrix.bias)[:, :, None].astype(kind)
         mixed, kernels = float(b * n), matrix.kernels
         activity = activity + Activity(additions=mixed * (kernels - 1), multiplications=mixed * kernels)
     elif matrix.bias is not None:
-        out += matrix.bias
+        out += matrix.bias[:, None].astype(kind)
     return out, activity

@@ -6,11 +6,12 @@ Arrays are copied, float64 and read-only, so a layer is a value and may be share
 
 # b = batch, c = channels, h, w = height, width of a map, k = kernels
 
+import copy
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar, TypedDict
+from typing import ClassVar, TypedDict, TypeVar
 
 import numpy as np
 
@@ -60,6 +61,10 @@ class Layer:
     def apply(self, *values: FloatArray) -> FloatArray:
         """Compute the layer exactly on whole batches: (b, *shape) each."""
         raise NotImplementedError
+
+    def single(self) -> "Layer":
+        """Return the same layer with arrays of float32, which computes in that precision."""
+        return _single(self)
 
     def _check_count(self) -> None:
         if len(self.inputs) != 1:
@@ -209,6 +214,12 @@ class DynamicConv(Layer):
                 f"{self.name} has {self.kernels} kernels and {self.channels} input channels, "
                 f"but its attention {self.attention.kernels} and {self.attention.channels}"
             )
+
+    def single(self) -> "DynamicConv":
+        """Return the same layer with arrays of float32, its attention's as well."""
+        twin = _single(self)
+        set_fields(twin, attention=_single(self.attention))
+        return twin
 
     def _check_count(self) -> None:
         if not 1 <= len(self.inputs) <= 3:
@@ -602,6 +613,17 @@ def _take(
         raise ParameterError(f"{owner}.{name} must not be empty, got shape {held.shape}")
     held.flags.writeable = False
     set_fields(holder, **{name: held})
+
+
+Held = TypeVar("Held", bound="Layer | Attention")
+
+
+def _single(held: Held) -> Held:
+    twin = copy.copy(held)
+    for each in held.arrays:
+        value = getattr(held, each)
+        set_fields(twin, **{each: None if value is None else value.astype(np.float32)})
+    return twin
 
 
 def set_fields(holder: object, **values: object) -> None:

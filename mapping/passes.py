@@ -5,7 +5,7 @@ b = batch, p = positions, k = kernels, r = matrix rows, n = outputs
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from devices.aliases import FloatArray
 from devices.errors import MappingError, ParameterError
 from mapping import digital
 from mapping.encode import Encoding, cancel_floor, filaments, gate_floor
-from mapping.hardware import Hardware, load_hardware
+from mapping.hardware import AUTO, Hardware, load_hardware
 from mapping.network import BatchNorm, Conv, DynamicConv, Layer, Linear, Network, linear
 from mapping.program import Matrix, Placement, Program
 from mapping.unroll import kernel_matrix
@@ -38,17 +38,38 @@ def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str
     folded = fold(network)
     values = folded.activations(calibration)
     matrices: dict[str, tuple[Matrix, ...]] = {}
-    for layer in folded.layers:
-        if isinstance(layer, (Conv, DynamicConv, Linear)):
-            hardware.validate(layer.name, isinstance(layer, DynamicConv))
-            x = [values[source] for source in layer.inputs]
-            shares = values.get(f"{layer.name}.attention")
-            sources = _sources(layer, x)
-            matrices[layer.name] = tuple(place(source, shares, hardware) for source in sources)
-            if isinstance(layer, DynamicConv):
-                parts = _attention_sources(layer, layer.pooled(x))
-                matrices[f"{layer.name}.attention"] = tuple(place(part, None, hardware) for part in parts)
+    placed = [layer for layer in folded.layers if isinstance(layer, (Conv, DynamicConv, Linear))]
+    hardware.mapping.check_names(
+        [each.name for each in placed], [each.name for each in placed if isinstance(each, DynamicConv)]
+    )
+    for layer in placed:
+        layout = hardware.mapping.of(layer.name) if isinstance(layer, DynamicConv) else "parallel"
+        if layout == AUTO:
+            from mapping.choose import best_layout  # which compiles, writes and runs layers to compare them
+
+            layout = best_layout(network, folded, layer.name, values, hardware)
+        matrices |= place_layer(layer, values, hardware, layout)
     return Program(network, folded, hardware, matrices)
+
+
+def place_layer(
+    layer: Conv | DynamicConv | Linear, values: Mapping[str, FloatArray], hardware: Hardware, layout: str
+) -> dict[str, tuple[Matrix, ...]]:
+    """Place the matrices of one layer, a dynamic one in one of LAYOUTS: by its name, and by that of its attention.
+
+    values: what every layer, and every attention, gives on the calibration images.
+    Raises MappingError if it cannot be placed.
+    """
+    dynamic = isinstance(layer, DynamicConv)
+    hardware.validate(layer.name, dynamic and layout in ("parallel", "stacked"))
+    x = [values[source] for source in layer.inputs]
+    shares = values.get(f"{layer.name}.attention")
+    copies = hardware.mapping.copies_of(layer.name)
+    placed = {layer.name: tuple(place(source, shares, hardware, copies) for source in _sources(layer, x, layout))}
+    if isinstance(layer, DynamicConv):
+        parts = _attention_sources(layer, layer.pooled(x))
+        placed[f"{layer.name}.attention"] = tuple(place(part, None, hardware) for part in parts)
+    return placed
 
 
 def fold(network: Network) -> Network:
@@ -98,10 +119,13 @@ class Source:
     bias: FloatArray | None  #: (n,) or (k, n)
     x: FloatArray  #: (b, p, r)
     sums_to_one: bool  #: the shares of the kernels
+    layout: str = "parallel"  #: of several kernels
+    group: int = 0
+    useful: bool = True  #: False for all but one of the kernels that are read apart to be mixed afterwards
 
 
-def _sources(layer: Conv | DynamicConv | Linear, x: Sequence[FloatArray]) -> list[Source]:
-    """Lay a layer out as matrices, one per group."""
+def _sources(layer: Conv | DynamicConv | Linear, x: Sequence[FloatArray], layout: str) -> list[Source]:
+    """Lay a layer out as matrices: one per group, in the digital layout one per group and kernel."""
     if isinstance(layer, Linear):
         return [Source(layer.name, "linear", layer.weight.T[None], layer.bias, x[0][:, None, :], True)]
     dynamic = isinstance(layer, DynamicConv)
@@ -109,17 +133,23 @@ def _sources(layer: Conv | DynamicConv | Linear, x: Sequence[FloatArray]) -> lis
     matrices = np.stack([kernel_matrix(kernel) for kernel in kernels])
     unrolled = layer.unroll(x)
     r, n = matrices.shape[1], matrices.shape[2] // layer.groups
-    return [
-        Source(
-            layer.name if layer.groups == 1 else f"{layer.name}.group{g}",
-            "dynamic conv" if dynamic else "conv",
-            matrices[..., g * n : (g + 1) * n],
-            None if layer.bias is None else layer.bias[..., g * n : (g + 1) * n],
-            unrolled[..., g * r : (g + 1) * r],
-            not isinstance(layer, DynamicConv) or layer.attention.kind == "softmax",
-        )
-        for g in range(layer.groups)
-    ]
+    sources = []
+    for g in range(layer.groups):
+        name = layer.name if layer.groups == 1 else f"{layer.name}.group{g}"
+        part = matrices[..., g * n : (g + 1) * n]
+        bias = None if layer.bias is None else layer.bias[..., g * n : (g + 1) * n]
+        rows = unrolled[..., g * r : (g + 1) * r]
+        if dynamic and layout == "digital":
+            sources += [
+                Source(f"{name}.kernel{k}", "kernel", part[k : k + 1], None if bias is None else bias[k], rows, True,
+                       layout, g, k == 0)
+                for k in range(len(part))
+            ]  # fmt: skip
+            continue
+        alone = not isinstance(layer, DynamicConv) or layer.attention.kind == "softmax"
+        kind = "dynamic conv" if dynamic else "conv"
+        sources.append(Source(name, kind, part, bias, rows, alone, layout, g))
+    return sources
 
 
 def _attention_sources(layer: DynamicConv, pooled: FloatArray) -> list[Source]:
@@ -139,32 +169,47 @@ def cut(length: int, most: int) -> list[slice]:
     return [slice(length * k // parts, length * (k + 1) // parts) for k in range(parts)]
 
 
-def place(source: Source, shares: FloatArray | None, hardware: Hardware) -> Matrix:
+def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies: int = 1) -> Matrix:
     """Encode a matrix, cut it into tiles and fix the range of each tile's converters over the calibration inputs.
 
-    shares: (b, k) attention of each calibration image; None for one kernel.
+    shares: (b, k) attention of each calibration image; looked at where the matrix has several kernels.
+    Raises MappingError if a tile has fewer rows than bands, or the wires let nothing through.
     """
     cell, dac = hardware.cell, hardware.dac
-    floor = gate_floor(cell) if source.kind == "dynamic conv" else 0.0
-    stored, mixed = cancel_floor(source.weights, floor, source.sums_to_one)
-    encoding = Encoding.of(stored, cell, dac.v_read)
+    mixes = source.kind == "dynamic conv" and shares is not None
+    gated = mixes and source.layout != "reprogram"
+    stored, mixed = cancel_floor(source.weights, gate_floor(cell) if gated else 0.0, source.sums_to_one)
+    k, r, n = stored.shape
+    bands = k if source.layout == "stacked" else 1
+    if bands > hardware.tile.rows:
+        raise MappingError(f"{source.name} has {k} kernels, too many for bands of a tile of {hardware.tile.rows} rows")
+    widest = stored if source.sums_to_one or gated else np.abs(stored).sum(0)  # what a mixture of cells can reach
+    encoding = Encoding.of(widest, cell, dac.v_read)
     largest = float(np.abs(source.x).max(initial=0.0))
     x_scale = largest if largest > 0.0 else 1.0
     signed = bool(source.x.min(initial=0.0) < 0.0)
-    mixture = np.ones((1, 1)) if shares is None else floor + (1.0 - floor) * shares
-    k, r, n = stored.shape
-    cuts = [(rows, columns) for rows in cut(r, hardware.tile.rows) for columns in cut(n, hardware.tile.pairs)]
+    mixture = np.ones((1, 1))
+    if mixes and shares is not None:
+        floor = gate_floor(cell) if gated else 0.0
+        mixture = floor + (1.0 - floor) * shares
+    cuts = [(rows, columns) for rows in cut(r, hardware.tile.rows // bands) for columns in cut(n, hardware.tile.pairs)]
     conductances = encoding.pairs(stored)
-    kept = 1.0
+    kept, through = 1.0, None
     if hardware.tile.compensate_wires and not hardware.wires.ideal:
-        conductances, kept = compensate(conductances, cuts, typical_gains(shares, hardware), hardware)
+        if mixes and not gated:
+            mean = np.tensordot(mixture.mean(0), stored, axes=1)
+            through = let_through(encoding.pairs(mean[None]), cuts, hardware)
+            kept = float(through.min())
+        else:
+            gains = typical_gains(shares if gated else None, hardware)
+            conductances, kept = compensate(conductances, cuts, gains, hardware, stacked=bands > 1)
     kernel = (mixture @ stored.reshape(k, -1)).reshape(len(mixture), r, n) * (encoding.siemens * dac.v_read * kept)
     tiles = []
     for rows, columns in cuts:
         peak = 0.0
         for sign in (1.0, -1.0) if signed else (1.0,):
-            for _, share in dac.planes(dac.codes(sign * source.x[:, :, rows] / x_scale)):
-                peak = max(peak, float(np.abs(np.matmul(share, kernel[:, rows, columns])).max(initial=0.0)))
+            for _, driven, unit in dac.split(dac.codes(sign * source.x[:, :, rows] / x_scale)):
+                peak = max(peak, unit * float(np.abs(np.matmul(driven, kernel[:, rows, columns])).max(initial=0.0)))
         tiles.append(Placement(rows, columns, hardware.adc.margin * peak if peak > 0.0 else dac.v_read * cell.g_max))
     positions = source.x.shape[1]
     return Matrix(
@@ -176,8 +221,12 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware) -> Matr
         signed,
         source.bias,
         positions,
-        math.prod(source.weights.shape[1:]) * positions,
+        math.prod(source.weights.shape[1:]) * positions if source.useful else 0,
         tuple(tiles),
+        source.layout,
+        source.group,
+        copies,
+        through,
     )
 
 
@@ -192,13 +241,15 @@ def typical_gains(shares: FloatArray | None, hardware: Hardware) -> FloatArray:
 
 
 def compensate(
-    conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], gains: FloatArray, hardware: Hardware
-) -> tuple[FloatArray, float]:
+    conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], gains: FloatArray, hardware: Hardware,
+    *, stacked: bool = False,
+) -> tuple[FloatArray, float]:  # fmt: skip
     """Return targets whose transfer through the wires is what ideal wires would give, but for one common factor.
 
     conductances: (k, r, 2 n) [S] terminal conductances at the top of the gate window; gains: (k,) where each kernel is
     met. The factor is the transfer of the cell that loses most; all others are written weaker. Only the larger cell of
     a pair moves. COMPENSATION_STEPS fixed-point steps, each cutting the error by about the fraction that wires take.
+    stacked: the kernels lie below one another on common columns.
     Raises MappingError if the wires let nothing through.
     Source: docs/equations/encoding.md eq. 6.
     """
@@ -207,11 +258,11 @@ def compensate(
     at = gains[:, None, None]
     first = [cell.terminal_conductance(piece, at, v_read) for piece in pieces]
     wanted = [g[..., 0::2] - g[..., 1::2] for g in first]
-    kept = min(float(_over(w, g).min()) for w, g in zip(_transfers(first, hardware), first, strict=True))
+    kept = min(float(_over(w, g).min()) for w, g in zip(_transfers(first, hardware, stacked), first, strict=True))
     if kept <= 0.0:
         raise MappingError(f"no read gets through the wires of chip {hardware.name!r}: {hardware.wires!r}")
     for _ in range(COMPENSATION_STEPS):
-        through = _transfers([cell.terminal_conductance(piece, at, v_read) for piece in pieces], hardware)
+        through = _transfers([cell.terminal_conductance(piece, at, v_read) for piece in pieces], hardware, stacked)
         for piece, w, difference in zip(pieces, through, wanted, strict=True):
             for mine, sign in ((0, 1.0), (1, -1.0)):
                 aim = kept * sign * difference + w[..., 1 - mine :: 2]
@@ -233,12 +284,31 @@ def _both(columns: slice) -> slice:
     return slice(2 * columns.start, 2 * columns.stop)
 
 
-def _transfers(pieces: Sequence[FloatArray], hardware: Hardware) -> list[FloatArray]:
-    """Transfer matrices (k, m, 2 c) of several tiles, those of equal shape in one call."""
+def _transfers(pieces: Sequence[FloatArray], hardware: Hardware, stacked: bool = False) -> list[FloatArray]:
+    """Transfer matrices (k, m, 2 c) of several tiles, those of equal shape in one call; stacked: bands of one array."""
     shapes = {piece.shape[1:] for piece in pieces}
     out: dict[int, FloatArray] = {}
     for shape in sorted(shapes):
         members = [index for index, piece in enumerate(pieces) if piece.shape[1:] == shape]
-        reduced = transfer_matrices(np.concatenate([pieces[index] for index in members]), hardware.wires_in_use)
+        cells = np.concatenate([pieces[index] for index in members])
+        whole = cells.reshape(len(members), -1, shape[1]) if stacked else cells
+        reduced = transfer_matrices(whole, hardware.wires_in_use).reshape(cells.shape)
         out |= dict(zip(members, np.split(reduced, len(members)), strict=True))
     return [out[index] for index in range(len(pieces))]
+
+
+def let_through(conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], hardware: Hardware) -> FloatArray:
+    """Return the part (r, n) of each pair's current that wires let through in an array of typical cells.
+
+    conductances: (1, r, 2 n) [S] at the top of the gate window.  One number for each place is what a writer can keep in
+    a table, whatever is written there.  Raises MappingError if the wires let nothing through.
+    Source: docs/equations/encoding.md eq. 11.
+    """
+    out = np.ones((conductances.shape[1], conductances.shape[2] // 2))
+    pieces = [conductances[:, rows, _both(columns)] for rows, columns in cuts]
+    for (rows, columns), piece, w in zip(cuts, pieces, _transfers(pieces, hardware), strict=True):
+        part = _over(w, piece)[0]
+        out[rows, columns] = 0.5 * (part[:, 0::2] + part[:, 1::2])
+    if float(out.min()) <= 0.0:
+        raise MappingError(f"no read gets through the wires of chip {hardware.name!r}: {hardware.wires!r}")
+    return out

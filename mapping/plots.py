@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 # Hues of Paul Tol's bright scheme, safe for colour-blind readers; figures and the report's page share them.
 COLOURS = {
-    "array": "#4477aa", "adc": "#ee6677", "drivers": "#228833", "gates": "#ccbb44", "digital": "#66ccee",
-    "buffers": "#aa3377",
+    "array": "#4477aa", "adc": "#ee6677", "drivers": "#228833", "gates": "#ccbb44", "writes": "#222255",
+    "digital": "#66ccee", "buffers": "#aa3377",
 }  # fmt: skip
-PHASE_COLOURS = {"attention": "#ccbb44", "gates": "#8a7a00", "read": "#4477aa"}
-KIND_COLOURS = {"conv": "#8d99a6", "linear": "#8d99a6", "dynamic conv": "#4477aa", "attention": "#ccbb44"}
+PHASE_COLOURS = {"attention": "#ccbb44", "gates": "#8a7a00", "write": "#222255", "read": "#4477aa"}
+KIND_COLOURS = {
+    "conv": "#8d99a6", "linear": "#8d99a6", "dynamic conv": "#4477aa", "kernel": "#88aacc", "attention": "#ccbb44"
+}  # fmt: skip
 ALONE, TOGETHER = "#4477aa", "#bbbbbb"  #: a layer's own error, and with those of the layers before it
 
 
@@ -64,15 +66,15 @@ def plot_latency(report: "Report", ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_schedule(report: "Report", ax: "Axes | None" = None) -> "Axes":
-    """Draw when each layer works on one image: its attention, the settling of its gates, its reads."""
+    """Draw when each layer works on one image: its attention, the settling of its gates, its writes, its reads."""
     ax = _axes(ax)
-    starts = np.cumsum([0.0, *(layer.latency_s for layer in report.layers)])
+    starts = np.array([layer.start_s for layer in report.layers])
     for phase, colour in PHASE_COLOURS.items():
         lengths = np.array([layer.latency_by_phase_s[phase] for layer in report.layers])
         if lengths.any():
             names = [layer.name for layer in report.layers]
-            ax.barh(names, lengths * 1e6, left=starts[:-1] * 1e6, color=colour, label=phase)
-        starts[:-1] += lengths
+            ax.barh(names, lengths * 1e6, left=starts * 1e6, color=colour, label=phase)
+        starts += lengths
     ax.invert_yaxis()
     ax.set_xlabel("time since the image arrived [µs]")
     if report.layers:

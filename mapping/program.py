@@ -14,7 +14,7 @@ from mapping.network import Network
 
 @dataclass(frozen=True)
 class Placement:
-    """One tile: a rectangle of a matrix, all its kernels on arrays of their own that share the sense nodes."""
+    """One tile: a rectangle of a matrix, all its kernels on arrays or row bands that share the sense nodes."""
 
     rows: slice  #: of the matrix
     columns: slice  #: outputs of the matrix
@@ -40,11 +40,35 @@ class Matrix:
     positions: int  #: input vectors per image
     multiplications: int  #: weights times positions of one kernel: what the exact layer multiplies per image
     tiles: tuple[Placement, ...]
+    layout: str = "parallel"  #: how kernels are mixed, one of LAYOUTS; of a matrix with one kernel it says nothing
+    group: int = 0  #: of the convolution, whose rows these are
+    copies: int = 1  #: of all its arrays, which share the positions
+    through: FloatArray | None = None  #: (r, n) part of a pair's current that wires let through, for "reprogram"
 
     @property
     def kernels(self) -> int:
-        """Arrays side by side in each tile."""
+        """Kernels that the matrix mixes."""
         return len(self.conductances)
+
+    @property
+    def gated(self) -> bool:
+        """Whether kernels are mixed by their gates."""
+        return self.kind == "dynamic conv" and self.layout in ("parallel", "stacked")
+
+    @property
+    def stored(self) -> int:
+        """Kernels that sit in cells; a matrix that is written anew for each image holds one."""
+        return 1 if self.layout == "reprogram" else self.kernels
+
+    @property
+    def bands(self) -> int:
+        """Kernels below one another in one array."""
+        return self.kernels if self.layout == "stacked" else 1
+
+    @property
+    def arrays(self) -> int:
+        """Physical arrays of each tile, copies apart."""
+        return self.stored // self.bands
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +91,15 @@ class Program:
 
     def tiles(self, layer: str) -> int:
         """Physical arrays that a layer occupies."""
-        return sum(len(matrix.tiles) * matrix.kernels for matrix in self.of(layer))
+        return sum(len(matrix.tiles) * matrix.arrays * matrix.copies for matrix in self.of(layer))
 
     def utilisation(self, layer: str) -> float:
         """Part of the cells of a layer's arrays that carry a weight."""
-        used = sum(2 * matrix.kernels * int(np.prod(tile.shape)) for matrix in self.of(layer) for tile in matrix.tiles)
+        used = sum(
+            2 * matrix.stored * matrix.copies * int(np.prod(tile.shape))
+            for matrix in self.of(layer)
+            for tile in matrix.tiles
+        )
         shape = self.hardware.tile
         return used / max(self.tiles(layer) * shape.rows * shape.columns, 1)
 

@@ -20,16 +20,21 @@ import numpy as np
 from crossbar.costs import ADC_MODELS, Costs
 from devices.aliases import IntArray
 from devices.errors import ParameterError
+from mapping.area import AREAS, ArrayReport, arrays, layer_area
+from mapping.comparison import Compared, compare
 from mapping.digital_work import work_of
 from mapping.inference import LayerTrace, RunResult
 from mapping.output import write_whole
-from mapping.program import Matrix, Program
+from mapping.program import Program
+from mapping.schedule import PHASES, Schedule, latency, phases, schedule
+
+__all__ = ["COMPONENTS", "PHASES", "LayerReport", "Report", "latency", "phases", "price"]
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-COMPONENTS = ("array", "adc", "drivers", "gates", "digital", "buffers")
-PHASES = ("attention", "gates", "read")  #: of a layer, one after another
+COMPONENTS = ("array", "adc", "drivers", "gates", "writes", "digital", "buffers")
+DAY = 86_400.0  # [s]
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,12 @@ class LayerReport:
     energy_by_component_J: dict[str, float]  # noqa: N815
     latency_s: float
     latency_by_phase_s: dict[str, float]  #: attention, then settling of the gates, then reads with their conversions
+    layout: str | None  #: how a dynamic layer is built; None for the others
+    start_s: float  #: when it can begin, since the image arrived
+    interval_s: float  #: how long it keeps the next image from its arrays
+    area_m2: float  #: of its arrays and what stands around them
+    area_by_component_m2: dict[str, float]
+    writes_per_day: float  #: of each of its cells, at the chip's throughput; 0 where cells are written once
     operations: int  #: useful operations, two per multiplication
     attention_entropy: float | None  #: mean entropy of the attention over ln k; 1: uniform
     attention_deviation: float | None  #: mean standard deviation of a kernel's attention over the images
@@ -65,11 +76,24 @@ class Report:
     energy_J_per_image: float  # noqa: N815
     energy_band_J_per_image: tuple[float, float]  # noqa: N815  #: with the cheapest and the dearest converter model
     energy_between_J_per_image: float  # noqa: N815  #: of layers without matrices: activations, pools, sums
-    latency_s_per_image: float
+    energy_shares: dict[str, float]  #: by component, parts of the whole; what lies between layers is digital
+    latency_s_per_image: float  #: of a single image
+    images_per_s: float  #: one after another, as fast as the slowest layer lets them
+    bottleneck: str | None  #: that layer
+    area_m2: float
+    area_by_component_m2: dict[str, float]
+    lifetime_s: float | None  #: at that throughput, until cells that are rewritten have taken `costs.endurance` writes
     operations_per_image: int
+    operations_executed_per_image: int  #: what arrays multiply: all kernels, both signs
     tops_per_watt: float  #: of useful operations: two per multiplication of the exact network
+    tops_per_watt_band: tuple[float, float]  #: with the dearest and the cheapest converter model
+    tops_per_watt_executed: float
+    tops_per_watt_array: float  #: useful operations over the energy in cells and wires alone
+    tops_per_watt_array_executed: float
+    comparison: tuple[Compared, ...]
     tiles: int
     layers: tuple[LayerReport, ...]
+    arrays: tuple[ArrayReport, ...]  #: one for each tile
     configuration: dict[str, Any]
     versions: dict[str, str]
 
@@ -145,7 +169,11 @@ class Report:
 
 
 #: fields of LayerReport that are taken apart in tables: (start, parts, unit) of their columns
-_PARTS = {"energy_by_component_J": ("energy", COMPONENTS, "J"), "latency_by_phase_s": ("latency", PHASES, "s")}
+_PARTS = {
+    "energy_by_component_J": ("energy", COMPONENTS, "J"),
+    "latency_by_phase_s": ("latency", PHASES, "s"),
+    "area_by_component_m2": ("area", AREAS, "m2"),
+}
 _COLUMNS = (
     *(each.name for each in fields(LayerReport) if each.name not in _PARTS),
     *(f"{start}_{name}_{end}" for start, names, end in _PARTS.values() for name in names),
@@ -159,7 +187,11 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
     """
     program = result.chip.program
     hardware = program.hardware if costs is None else replace(program.hardware, costs=costs)
-    layers = tuple(_layer(trace, program, hardware.costs) for trace in result.layers if program.of(trace.name))
+    costs = hardware.costs
+    placed = [trace for trace in result.layers if program.of(trace.name)]
+    times = {trace.name: phases(program, trace.name, costs) for trace in placed}
+    plan = schedule(program, costs, times)
+    layers = tuple(_layer(trace, program, costs, times[trace.name], plan) for trace in placed)
     rest = [trace for trace in result.layers if not program.of(trace.name)]
     totals = {name: sum(layer.energy_by_component_J[name] for layer in layers) for name in COMPONENTS}
     work = work_of(program.folded)
@@ -168,6 +200,19 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
     conversions = sum(trace.activity.conversions for trace in result.layers)
     by_model = [hardware.costs.conversion(hardware.adc, model) for model in ADC_MODELS]
     others = energy - totals["adc"]
+    band = (others + conversions * min(by_model), others + conversions * max(by_model))
+    executed = sum(
+        2 * matrix.positions * matrix.stored * matrix.conductances[0].size // 2 * (2 if matrix.signed else 1)
+        for matrix in program.all_matrices
+    )
+    areas = {name: sum(layer.area_by_component_m2[name] for layer in layers) for name in AREAS}
+    shares = {name: (value + (between if name == "digital" else 0.0)) / energy if energy else 0.0
+              for name, value in totals.items()}  # fmt: skip
+    rewritten = any(layer.writes_per_day for layer in layers)
+
+    def tera(operations: float, joules: float) -> float:
+        return operations / joules * 1e-12 if joules else 0.0
+
     accuracies = (None, None) if labels is None else result.accuracy(labels)
     return Report(
         model=program.network.name,
@@ -178,13 +223,26 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
         accuracy_chip=accuracies[0],
         accuracy_exact=accuracies[1],
         energy_J_per_image=energy,
-        energy_band_J_per_image=(others + conversions * min(by_model), others + conversions * max(by_model)),
+        energy_band_J_per_image=band,
         energy_between_J_per_image=between,
-        latency_s_per_image=sum(layer.latency_s for layer in layers) + len(rest) * hardware.costs.t_digital,
+        energy_shares=shares,
+        latency_s_per_image=plan.latency,
+        images_per_s=1.0 / plan.interval if plan.interval else 0.0,
+        bottleneck=plan.bottleneck,
+        area_m2=sum(areas.values()),
+        area_by_component_m2=areas,
+        lifetime_s=costs.endurance * plan.interval if rewritten else None,
         operations_per_image=program.operations,
-        tops_per_watt=program.operations / energy * 1e-12 if energy else 0.0,
+        operations_executed_per_image=executed,
+        tops_per_watt=tera(program.operations, energy),
+        tops_per_watt_band=(tera(program.operations, band[1]), tera(program.operations, band[0])),
+        tops_per_watt_executed=tera(executed, energy),
+        tops_per_watt_array=tera(program.operations, totals["array"]),
+        tops_per_watt_array_executed=tera(executed, totals["array"]),
+        comparison=compare(program.operations, energy),
         tiles=sum(layer.tiles for layer in layers),
         layers=layers,
+        arrays=arrays(program, costs),
         configuration=asdict(hardware),
         versions={
             "crossgate": importlib.metadata.version("crossgate"),
@@ -194,10 +252,14 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
     )
 
 
-def _layer(trace: LayerTrace, program: Program, costs: Costs) -> LayerReport:
-    hardware = program.hardware
-    energies = costs.energies(trace.activity, hardware.adc)
-    times = phases(program, trace.name, costs)
+def _layer(
+    trace: LayerTrace, program: Program, costs: Costs, times: dict[str, float], plan: Schedule
+) -> LayerReport:
+    energies = costs.energies(trace.activity, program.hardware.adc)
+    areas = layer_area(program, trace.name, costs)
+    matrices = program.matrices.get(trace.name, ())
+    dynamic = [matrix for matrix in matrices if matrix.kind in ("dynamic conv", "kernel")]
+    layout = dynamic[0].layout if dynamic else None
     entropy = deviation = None
     if trace.attention is not None and len(trace.attention):
         shares = np.clip(trace.attention, 1e-12, 1.0)
@@ -214,40 +276,16 @@ def _layer(trace: LayerTrace, program: Program, costs: Costs) -> LayerReport:
         energies,
         sum(times.values()),
         times,
+        layout,
+        plan.starts[trace.name],
+        plan.intervals[trace.name],
+        sum(areas.values()),
+        areas,
+        DAY / plan.interval if layout == "reprogram" and plan.interval else 0.0,
         2 * sum(matrix.multiplications for matrix in program.of(trace.name)),
         entropy,
         deviation,
     )
-
-
-def latency(program: Program, layer: str, costs: Costs) -> float:
-    """Return the time [s] that one image spends in a layer: that of its phases."""
-    return sum(phases(program, layer, costs).values())
-
-
-def phases(program: Program, layer: str, costs: Costs) -> dict[str, float]:
-    """Return the time [s] that one image spends in each phase of a layer, in their order.
-
-    Positions follow one another; while one is converted the next is read. A dynamic layer first waits for its whole
-    attention: two FC reads, a digital softmax, and the settling of its gates. Source: docs/equations/costs.md.
-    """
-    matrices = program.matrices.get(layer, ())
-    attention = program.matrices.get(f"{layer}.attention", ())
-    softmax = 4.0 * costs.t_digital if attention else 0.0  # exponent, sum, division, inverse law
-    return {
-        "attention": sum((_time(matrix, program, costs) for matrix in attention), softmax),
-        "gates": program.hardware.gate_dac.t_settle if attention else 0.0,
-        "read": max((_time(matrix, program, costs) for matrix in matrices), default=0.0),
-    }
-
-
-def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
-    dac, adc = program.hardware.dac, program.hardware.adc
-    pairs = max(tile.shape[1] for tile in matrix.tiles)
-    read, convert = dac.t_read, min(adc.columns, pairs) / adc.sample_rate
-    steps = matrix.positions * dac.conversions * (2 if matrix.signed else 1)
-    sums = math.ceil(math.log2(len({tile.rows.start for tile in matrix.tiles}) + 1)) * costs.t_digital
-    return steps * max(read, convert) + min(read, convert) + sums
 
 
 def _plain(value: object) -> object:

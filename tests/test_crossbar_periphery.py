@@ -40,11 +40,12 @@ def test_dac__continuous_codes_stay_what_they_are():
 def test_dac__planes_add_up_to_the_code(bits, coding, seed):
     dac = Dac(bits=bits, coding=coding)
     codes = np.random.default_rng(seed).integers(0, 2**bits, (2, 3, 5)).astype(float)
-    planes = dac.planes(codes)
+    planes = dac.split(codes)
     assert len(planes) == dac.conversions == (bits if coding == "bit-serial" else 1)
-    total = sum(value * share for value, share in planes)
+    total = sum(value * unit * driven for value, driven, unit in planes)
     np.testing.assert_allclose(total, codes / dac.full_code, rtol=1e-14)
-    for _, share in planes:
+    for _, driven, unit in planes:
+        share = driven * unit
         assert share.min() >= 0.0
         assert share.max() <= 1.0
         if coding == "bit-serial":
@@ -102,85 +103,109 @@ def test_dac__bad_values_are_refused(values, words):
 # ---- overlapping pulses ----
 
 
-@given(st.integers(1, 6), st.integers(0, 2**32 - 1))
-def test_overlaps__is_the_mean_square_of_what_is_on(rows, seed):
+def met(length, worth):
+    """Mean squares of what is on over the longest pulse's length, by every two pulses' meeting."""
+    meet = np.minimum(length[:, None], length[None])
+    return np.einsum("ijbp,bi,bj->bp", meet, worth, worth)
+
+
+@given(st.integers(1, 6), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_overlaps__is_the_mean_square_of_what_is_on(rows, reads, seed):
     """Two pulses that begin together meet for the shorter one's length; lengths count in steps of 1 / BINS."""
     rng = np.random.default_rng(seed)
-    taken = rng.uniform(0.0, 1.0, (2, rows))
-    share = rng.integers(0, BINS + 1, (2, 3, rows)) / BINS
+    worth = rng.uniform(0.0, 1.0, (2, rows))
+    length = rng.integers(0, BINS + 1, (rows, 2, reads)) / BINS
     out = np.empty(2)
-    overlaps(share, taken, 1.0, out)
-    meet = np.minimum(share[..., :, None], share[..., None, :])
-    np.testing.assert_allclose(out, np.einsum("bpij,bi,bj->b", meet, taken, taken), rtol=1e-12)
+    overlaps(length, 1.0, worth, KEYS[:2], 1, out)
+    np.testing.assert_allclose(out, met(length, worth).sum(1), rtol=1e-12)
 
 
 def test_overlaps__other_lengths_are_right_to_the_square_of_a_step(rng):
-    taken = rng.uniform(0.5, 1.0, (1, 128))
-    share = np.maximum(rng.normal(0.0, 0.5, (1, 40, 128)), 0.0)  # some beyond 1, as from continuous drivers
+    worth = rng.uniform(0.5, 1.0, (1, 128))
+    length = np.maximum(rng.normal(0.0, 0.5, (128, 1, 40)), 0.0)  # some beyond 1, as from continuous drivers
     out = np.empty(1)
-    overlaps(share, taken, max(1.0, share.max()), out)
-    meet = np.minimum(share[..., :, None], share[..., None, :])
-    np.testing.assert_allclose(out, np.einsum("bpij,bi,bj->b", meet, taken, taken), rtol=2.0 / BINS**2)
+    overlaps(length, length.max(), worth, KEYS[:1], 1, out)
+    np.testing.assert_allclose(out * length.max(), met(length, worth).sum(1), rtol=2.0 / BINS**2)
+
+
+@pytest.mark.parametrize(("reads", "step"), [(64, 4), (67, 4), (130, 7)])
+def test_overlaps__some_reads_stand_for_all(rng, reads, step):
+    worth, length = rng.uniform(0.0, 1.0, (2, 5)), rng.integers(0, BINS + 1, (5, 2, reads)) / BINS
+    out = np.empty(2)
+    overlaps(length, 1.0, worth, KEYS, step, out)
+    starts = KEYS % np.uint64(step)
+    expected = [reads * met(length, worth)[b, int(start) :: step].mean() for b, start in enumerate(starts)]
+    np.testing.assert_allclose(out, expected, rtol=1e-12)
 
 
 # ---- converters of currents ----
 
 
-def converted(currents, lsb, largest, offsets=None, variance=None):
-    currents = np.asarray(currents, dtype=float).reshape(1, 1, -1)
-    c = currents.shape[2]
-    out = np.empty_like(currents)
+def converted(currents, largest, offsets=None, variance=None, kind=np.float64, factor=1.0):
+    """Codes of one read of some columns; currents and deviations in LSB."""
+    currents = np.asarray(currents, dtype=kind).reshape(1, -1, 1)
+    c = currents.shape[1]
+    out = np.zeros((1, c + 2, 1), dtype=kind)
     convert(
-        currents, np.zeros((1, 1, c)) if variance is None else np.full((1, 1, c), variance), KEYS[:1],
-        variance is not None, lsb, largest, np.zeros(c) if offsets is None else np.asarray(offsets, dtype=float), out,
+        currents, np.full((1, c, 1), variance or 0.0, dtype=kind), 1, KEYS[:1], variance is not None,
+        np.zeros(c, dtype=kind) if offsets is None else np.asarray(offsets, dtype=kind),
+        np.array([largest, factor], dtype=kind), 1, out,
     )  # fmt: skip
-    return out[0, 0]
+    assert out[0, 0] == out[0, -1] == 0.0
+    return out[0, 1:-1, 0]
 
 
-def test_convert__rounds_to_the_nearest_code():
-    lsb = 2e-9
-    np.testing.assert_array_equal(
-        converted(np.array([0.0, 0.49, 0.51, -0.49, -0.51, 3.2, -99.7]) * lsb, lsb, 127.0), [0, 0, 1, 0, -1, 3, -100]
-    )
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_convert__rounds_to_the_nearest_code(kind):
+    read = converted([0.0, 0.49, 0.51, -0.49, -0.51, 3.2, -99.7], 127.0, kind=kind, factor=2.0)
+    np.testing.assert_array_equal(read, [0, 0, 2, 0, -2, 6, -200])
 
 
-def test_convert__saturates():
-    lsb = 2e-9
-    np.testing.assert_array_equal(
-        converted(np.array([126.6, 127.4, 128.0, 1e9, -127.4, -128.0, -1e9]) * lsb, lsb, 127.0),
-        [127, 127, 127, 127, -127, -127, -127],
-    )
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_convert__saturates(kind):
+    read = converted([126.6, 127.4, 128.0, 1e9, -127.4, -128.0, -1e9], 127.0, kind=kind)
+    np.testing.assert_array_equal(read, [127, 127, 127, 127, -127, -127, -127])
 
 
 def test_convert__offsets_shift_before_rounding():
-    lsb = 1e-9
-    np.testing.assert_array_equal(
-        converted(np.array([0.0, 0.0, 0.4, 127.0]) * lsb, lsb, 127.0, [0.4, 0.6, 0.2, 3.0]), [0, 1, 1, 127]
-    )
+    np.testing.assert_array_equal(converted([0.0, 0.0, 0.4, 127.0], 127.0, [0.4, 0.6, 0.2, 3.0]), [0, 1, 1, 127])
 
 
 def test_convert__continuous_passes_amperes():
     currents = np.array([1.234e-9, -5.0, 0.0])
-    np.testing.assert_array_equal(converted(currents, 0.0, math.inf, [9.0, 9.0, 9.0]), currents)
+    np.testing.assert_array_equal(converted(currents, math.inf, [9.0, 9.0, 9.0]), currents)
 
 
 def test_convert__no_variance_no_noise():
     """Interpolated variances may come out a little negative; they count as none."""
     currents = np.array([1e-6, -2e-6, 3e-6])
-    np.testing.assert_array_equal(converted(currents, 0.0, math.inf, variance=0.0), currents)
-    np.testing.assert_array_equal(converted(currents, 0.0, math.inf, variance=-1e-20), currents)
-    assert np.all(converted(currents, 0.0, math.inf, variance=1e-14) != currents)
+    np.testing.assert_array_equal(converted(currents, math.inf, variance=0.0), currents)
+    np.testing.assert_array_equal(converted(currents, math.inf, variance=-1e-20), currents)
+    assert np.all(converted(currents, math.inf, variance=1e-14) != currents)
 
 
 @pytest.mark.parametrize("c", [1, 2, 7])
 def test_convert__noise_is_a_stream_per_batch_entry(c):
-    """The same entry with the same key reads the same, wherever it stands; an odd count of columns wastes nothing."""
-    currents, variance = np.zeros((2, 4, c)), np.ones((2, 4, c))
-    both, alone = np.empty_like(currents), np.empty((1, 4, c))
-    convert(currents, variance, KEYS, True, 0.0, math.inf, np.zeros(c), both)
-    convert(currents[:1], variance[:1], KEYS[1:], True, 0.0, math.inf, np.zeros(c), alone)
+    """The same entry with the same key reads the same, wherever it stands."""
+    settings = (np.zeros(c), np.array([math.inf, 1.0]), 0)
+    currents, variance = np.zeros((2, c, 5)), np.ones((2, c, 5))
+    both, alone = np.zeros_like(currents), np.zeros((1, c, 5))
+    convert(currents, variance, 1, KEYS[:2], True, *settings, both)
+    convert(currents[:1], variance[:1], 1, KEYS[1:2], True, *settings, alone)
     np.testing.assert_array_equal(both[1], alone[0])
     assert len(np.unique(both)) == both.size
+
+
+def test_convert__neighbours_share_a_variance_and_nothing_else():
+    """Ten reads in groups of four: the deviations of the groups are 1, 2 and 3."""
+    c = 4000
+    currents, variance = np.zeros((1, c, 10)), np.tile([1.0, 4.0, 9.0], (1, c, 1))
+    out = np.zeros_like(currents)
+    convert(currents, variance, 4, KEYS[:1], True, np.zeros(c), np.array([math.inf, 1.0]), 0, out)
+    expected = np.array([1.0, 1, 1, 1, 2, 2, 2, 2, 3, 3])
+    np.testing.assert_allclose(out[0].std(0), expected, rtol=4.5 / (2 * c) ** 0.5)
+    across = np.corrcoef(out[0].T)
+    assert np.abs(across - np.eye(10)).max() < 4.5 / c**0.5
 
 
 def test_adc__codes_and_range():

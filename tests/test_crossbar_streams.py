@@ -4,21 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from crossbar.streams import normal_pair, scramble, stream_keys
+from crossbar.streams import BLOCK, logarithm, normals, padded, scramble, stream_keys
 from devices.errors import ParameterError
 from devices.jit import kernel
 
 KEYS = [0, 1, 0x0123456789ABCDEF, 2**63 - 1, 2**63, 0xFEDCBA9876543210, 2**64 - 1]
 MANY = 100_000  # pairs; drawn from fixed keys, so that a test either holds always or never
 LEAST = 1e-4  # smallest p-value let through; some 60 are computed below
-
-
-@kernel
-def draw(key, count):
-    out = np.empty((count, 2))
-    for index in range(count):
-        out[index, 0], out[index, 1] = normal_pair(key, index)
-    return out
 
 
 @kernel
@@ -30,20 +22,33 @@ def words(key, count):
 
 
 def numbers(key, count=MANY):
-    return draw(np.uint64(key), count)
+    """Pairs (count, 2), each made from two words of the generator."""
+    blocks = -(-2 * count // BLOCK)
+    out = np.empty(blocks * BLOCK, dtype=np.float32)
+    normals(np.uint64(key), out)
+    pairs = out.reshape(blocks, 2, 2, BLOCK // 4).transpose(0, 1, 3, 2).reshape(-1, 2)
+    return pairs[:count].astype(np.float64)
+
+
+@kernel
+def logarithms(values):
+    out = np.empty_like(values)
+    for i in range(len(values)):
+        out[i] = logarithm(values[i])
+    return out
 
 
 # ---- the distribution ----
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_normal_pair__is_normal(key):
+def test_normals__is_normal(key):
     for column in numbers(key).T:
         assert stats.kstest(column, "norm").pvalue > LEAST
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_normal_pair__moments(key):
+def test_normals__moments(key):
     """Mean, variance, skewness and kurtosis, each within 4.5 of its own standard errors."""
     x = numbers(key).ravel()
     size = x.size
@@ -53,13 +58,22 @@ def test_normal_pair__moments(key):
     assert abs((x**4).mean() - 3.0) < 4.5 * (96.0 / size) ** 0.5
 
 
-def test_normal_pair__tails_are_filled():
+def test_normals__tails_are_filled():
     """Beyond 4 sigma 6.3e-5 of the numbers, beyond 5 none is missing for want of small uniforms."""
     x = np.abs(np.concatenate([numbers(key, 1_000_000).ravel() for key in (3, 2**63 + 5)]))
-    expected = 2.0 * stats.norm.sf(4.0) * x.size
-    assert abs(np.count_nonzero(x > 4.0) - expected) < 4.5 * expected**0.5
-    assert 4.9 < x.max() < 8.6  # √(2 · 53 ln 2): the radius of the smallest uniform, 2⁻⁵³
+    for sigma in (4.0, 4.5):
+        expected = 2.0 * stats.norm.sf(sigma) * x.size
+        assert abs(np.count_nonzero(x > sigma) - expected) < 4.5 * expected**0.5
+    assert 4.9 < x.max() < 6.7  # √(2 · 32 ln 2): the radius of the smallest uniform, 2⁻³²
     assert np.isfinite(x).all()
+
+
+def test_logarithm__is_right_to_a_rounding(rng):
+    x = np.concatenate([rng.random(100_000), 2.0 ** -np.arange(33.0), 1.0 - 2.0 ** -np.arange(1.0, 25.0)])
+    x = x.astype(np.float32)
+    exact = np.log(x.astype(np.float64))
+    np.testing.assert_allclose(logarithms(x), exact, rtol=3e-7, atol=1e-7)
+    assert logarithms(np.ones(1, dtype=np.float32))[0] == 0.0
 
 
 # ---- independence ----
@@ -102,35 +116,49 @@ def test_keys__streams_side_by_side_are_independent(key, step):
             assert abs(correlation(ours[:, a] ** 2 - 1.0, other[:, b] ** 2 - 1.0) / 2.0) < 4.5
 
 
-def test_keys__the_same_index_of_many_streams_is_normal():
+def test_keys__the_same_place_of_many_streams_is_normal():
     """Across the streams of one run, as noise of one cell over many inputs."""
     keys = stream_keys(11, ("tile", "3"), np.arange(20_000))
-    across = np.array([normal_pair(key, 5) for key in keys])
+    across = np.empty((len(keys), 8), dtype=np.float32)
+    for key, row in zip(keys, across, strict=True):
+        normals(key, row)
     for column in across.T:
         assert stats.kstest(column, "norm").pvalue > LEAST
-    assert abs(correlation(across[:-1, 0], across[1:, 0])) < 4.5
+    assert abs(correlation(across[:-1, 5], across[1:, 5])) < 4.5
 
 
 # ---- purity ----
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_normal_pair__depends_on_key_and_index_alone(key):
-    x = numbers(key, 50)
-    shuffled = np.random.default_rng(1).permutation(50)
-    again = np.array([normal_pair(np.uint64(key), index) for index in shuffled])
-    np.testing.assert_array_equal(again, x[shuffled])
+def test_normals__depend_on_key_and_place_alone(key):
+    """A longer array begins with the blocks of a shorter one."""
+    short, long = np.empty(2 * BLOCK, dtype=np.float32), np.empty(5 * BLOCK, dtype=np.float32)
+    normals(np.uint64(key), short)
+    normals(np.uint64(key), long)
+    np.testing.assert_array_equal(long[: 2 * BLOCK], short)
+    assert len(np.unique(long)) > 0.999 * long.size  # 24 bits: few repeat
 
 
-@pytest.mark.parametrize("key", [0, 1, 2**63 - 1])
-def test_normal_pair__an_int_is_the_same_key(key):
-    assert normal_pair(key, 3) == normal_pair(np.uint64(key), 3)
+def test_normals__an_odd_block_at_the_end():
+    assert [padded(n) for n in (0, 1, 4, 5)] == [0, 4, 4, 8]
+    out = np.full(BLOCK + 4, np.nan, dtype=np.float32)
+    normals(np.uint64(3), out)
+    assert np.isfinite(out).all()
+    normals(np.uint64(3), out[:0])
 
 
-def test_normal_pair__far_indices():
-    far = [normal_pair(np.uint64(9), index) for index in (0, 1, 2**40, 2**62)]
-    assert len(set(far)) == 4
-    assert np.isfinite(far).all()
+def test_philox__a_published_sequence(monkeypatch):
+    """Known answers of Philox 4×32-7 (Random123, kat_vectors): the words behind the first four numbers of key 0."""
+    out = np.empty(4, dtype=np.float32)
+    normals(np.uint64(0), out)
+    words_ = (0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48)
+    expected = []
+    for a, b in (words_[:2], words_[2:]):
+        radius = np.sqrt(-2.0 * np.log((a >> 1) * 2.0**-31 + 2.0**-32))
+        angle = 2.0 * np.pi * b / 2.0**32
+        expected += [radius * np.cos(angle), radius * np.sin(angle)]
+    np.testing.assert_allclose(out, expected, rtol=2e-6)
 
 
 def test_scramble__a_published_sequence():

@@ -17,9 +17,9 @@ from devices.errors import MappingError, ParameterError
 from devices.noise import ReadNoise
 from devices.presets import PRESETS
 from devices.spread import Spread
-from mapping.hardware import CHIPS, Hardware, TileShape, hardware_names, load_hardware
+from mapping.hardware import CHIPS, Choices, Hardware, TileShape, hardware_names, load_hardware
 
-SECTIONS = ("cell", "spread", "noise", "wires", "tile", "dac", "adc", "gate_dac", "costs")
+SECTIONS = ("cell", "spread", "noise", "wires", "tile", "dac", "adc", "gate_dac", "mapping", "costs")
 KEYS = [f"{section}.{each.name}" for section in SECTIONS
         for each in dataclasses.fields(getattr(Hardware(), section)) if each.init]  # fmt: skip
 
@@ -127,7 +127,7 @@ def test_every_key__refuses_a_text_that_means_nothing(key, chip_file):
 @pytest.mark.parametrize("name", hardware_names())
 def test_repr__evaluates_back(name):
     names = {each.__name__: each for each in
-             (Hardware, AdaptiveMemristor, Resistor, Spread, ReadNoise, Wires, TileShape, Dac, Adc, GateDac,
+             (Hardware, AdaptiveMemristor, Resistor, Spread, ReadNoise, Wires, TileShape, Dac, Adc, GateDac, Choices,
               Costs)}  # fmt: skip
     hardware = load_hardware(name)
     assert eval(repr(hardware), names | {"inf": math.inf}) == hardware  # noqa: S307
@@ -224,6 +224,11 @@ def test_base__in_a_circle_is_refused(chip_file):
         ("[tile]\ncolumns = 7", r"\[tile\] tile\.columns must be even, as two columns make a pair, got 7"),
         ("[tile]\ngate_nodes = 1", r"\[tile\] tile\.gate_nodes must be from 2 to 64, got 1"),
         ("[costs]\nadc_model = 'survy'", r"\[costs\] costs\.adc_model must be one of survey, neurosim, isaac"),
+        ("[mapping]\nlayout = 'paralel'", r"\[mapping\] mapping\.layout must be one of parallel, stacked, digital, repr"),
+        ("[mapping.layouts]\na = 'b'", r"\[mapping\] mapping\.layouts\.a must be one of parallel, stacked, .*got 'b'"),
+        ("[mapping]\nlayouts = 3", r"\[mapping\] mapping\.layouts must be a table with one entry for each layer, got 3"),
+        ("[mapping.copies]\na = 0", r"\[mapping\] mapping\.copies\.a must be from 1 to 4096, got 0"),
+        ("[mapping]\nweight_area = -1.0", r"\[mapping\] weight_area must be ≥ 0, got -1"),
         ("[wires\n", "is not valid TOML"),
         ("[wires]\nr_row = 1\nr_row = 2\n", "is not valid TOML"),
     ],
@@ -282,6 +287,16 @@ def test_with_values__of_one_section_are_taken_together():
     """Neither alone would be in bounds."""
     changed = Hardware().with_values(["cell.g_min=1e-4", "cell.g_max=2e-4"])
     assert (changed.cell.g_min, changed.cell.g_max) == (1e-4, 2e-4)
+
+
+def test_tables__add_to_those_of_the_base(chip_file):
+    chip_file('[mapping.layouts]\na = "digital"\nb = "stacked"\n', "first.toml")
+    hardware = load_hardware(chip_file('base = "first.toml"\n[mapping.layouts]\nb = "parallel"\n[mapping.copies]\nc = 2\n'))
+    assert hardware.mapping == Choices(layouts={"a": "digital", "b": "parallel"}, copies={"c": 2})
+    changed = hardware.with_values(["mapping.layouts.a=reprogram", "mapping.layout=auto", "mapping.copies.d=3"])
+    assert changed.mapping == Choices("auto", {"a": "reprogram", "b": "parallel"}, {"c": 2, "d": 3})
+    assert [changed.mapping.of(name) for name in "abc"] == ["reprogram", "parallel", "auto"]
+    assert hardware.mapping.layouts == {"a": "digital", "b": "parallel"}
 
 
 def test_with_values__the_last_of_one_key_counts():

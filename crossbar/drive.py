@@ -1,0 +1,115 @@
+"""What a block of rows is driven with: codes as pulses, and what noise and energy want to know of them.
+
+Prepared once for all tiles that share the rows.
+b = batch, p = reads one after another, m = rows, s = groups of reads that share a variance
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossbar.periphery import Dac
+from devices import checks
+from devices.aliases import FloatArray
+from devices.errors import ParameterError
+from devices.jit import kernel
+from devices.noise import ReadNoise
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One of the reads that a code is split into."""
+
+    value: float  #: what its result counts in that of the code
+    driven: FloatArray  #: (m, b, p) in units of `unit`
+    unit: float  #: share of v_read, or of the slots, of one of `driven`
+    blur: FloatArray | None  #: (2 m, b, s) white noise per siemens [A²/S], then squared voltages [V²]; None: no noise
+    sums: FloatArray  #: (b, m) shares, for amplitudes their squares, over the reads
+    count: int  #: rows that were driven, over all reads
+
+
+@dataclass(frozen=True, eq=False)
+class Drive:
+    """Codes of a block of rows."""
+
+    planes: tuple[Plane, ...]
+    shape: tuple[int, int, int]  #: (m, b, p)
+    group: int  #: neighbouring reads that share the mean of their variances
+
+    def __len__(self) -> int:
+        return self.shape[1]
+
+    @property
+    def noisy(self) -> bool:
+        """Whether reads of these rows have noise."""
+        return any(plane.blur is not None for plane in self.planes)
+
+
+def drive_rows(codes: FloatArray, dac: Dac, noise: ReadNoise | None, temperature: float, *, group: int = 1) -> Drive:
+    """Prepare codes (m, b, p), float32 or float64, for the tiles that read them.
+
+    noise: None for reads without noise.  group: so many neighbouring reads share the mean of their variances, which
+    saves work where neighbours see much the same.
+    Raises ParameterError for codes below 0.
+    """
+    group = checks.whole("group", group, minimum=1)
+    if codes.size and not codes.min() >= 0.0:
+        raise ParameterError(f"codes must be ≥ 0, got {codes.min():g}")
+    planes = tuple(
+        _plane(value, np.ascontiguousarray(driven), unit, dac, noise, temperature, group)
+        for value, driven, unit in dac.split(codes)
+    )
+    m, b, p = codes.shape
+    return Drive(planes, (m, b, p), group)
+
+
+def _plane(
+    value: float, driven: FloatArray, unit: float, dac: Dac, noise: ReadNoise | None, temperature: float, group: int
+) -> Plane:
+    m, b, p = driven.shape
+    blur = np.empty((2, m, b, -(-p // group)), dtype=driven.dtype)
+    sums = np.empty((2, b, m))
+    count = survey(driven, group, blur[0], blur[1], sums[0], sums[1])
+    kept = sums[1] * unit**2 if dac.coding == "amplitude" else sums[0] * unit
+    if noise is None:
+        return Plane(value, driven, unit, None, kept, count)
+    if dac.coding == "amplitude" and group > 1:
+        white = dac.white(driven * unit, noise, temperature)
+        starts = np.arange(0, p, group)
+        blur[0] = np.add.reduceat(white, starts, axis=2) / np.diff([*starts, p])
+    else:  # a pulse's noise goes with its length, so the mean length has the mean noise
+        blur[0] = dac.white(blur[0] * unit, noise, temperature)
+    blur[1] *= (unit * dac.v_read) ** 2
+    return Plane(value, driven, unit, blur.reshape(2 * m, b, -1), kept, count)
+
+
+@kernel
+def survey(
+    driven: FloatArray, group: int, means: FloatArray, squares: FloatArray, sums: FloatArray, square_sums: FloatArray
+) -> int:
+    """Return how many of `driven` (m, b, p) are not 0, and fill in means of neighbours and sums over reads.
+
+    means, squares: (m, b, s) of `group` neighbours each, of the values and of their squares.  sums, square_sums: (b, m).
+    """
+    m, b, p = driven.shape
+    whole = p // group
+    count = 0
+    for row in range(m):
+        for entry in range(b):
+            line, total, square_total = driven[row, entry], 0.0, 0.0
+            for s in range(means.shape[2]):
+                first = s * group
+                last = first + group if s < whole else p
+                one = two = line[first] - line[first]
+                for i in range(first, last):
+                    x = line[i]
+                    one += x
+                    two += x * x
+                    count += x != 0
+                total += one
+                square_total += two
+                means[row, entry, s] = one / (last - first)
+                squares[row, entry, s] = two / (last - first)
+            sums[entry, row] = total
+            square_sums[entry, row] = square_total
+    return count

@@ -1,0 +1,188 @@
+"""Tiles whose transfer differs from one batch entry to the next: bands on common columns, and cells written anew.
+
+Both make an EntryTile for a batch; it converts and counts as a Tile does, which holds one matrix for each entry.
+b = batch, p = reads one after another, k = bands, m = rows of one band, c = differential pairs
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossbar.activity import Activity
+from crossbar.drive import Drive
+from crossbar.family import Nodes
+from crossbar.periphery import Adc, Dac
+from crossbar.stacked import StackedFamily, stacked_family
+from crossbar.tile import Tile, WrittenArray, build_tiles, cell_noise, cross_factors
+from crossbar.wires import Wires
+from devices.aliases import FloatArray
+from devices.cells import Cell
+from devices.errors import ParameterError
+from devices.noise import ReadNoise
+
+if TYPE_CHECKING:
+    from crossbar.drive import Drive
+
+__all__ = ["EntryTile", "StackedTile", "build_stacked", "rewritten_tile"]
+
+CHUNK = 8  # entries whose cells are looked at together for their noise, ours: bounds memory
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Nodes of a Tile that holds one matrix for each batch entry: entry number i takes the i-th alone."""
+
+    count: int  #: b
+
+    @property
+    def gains(self) -> FloatArray:
+        """Numbers of the entries."""
+        return np.arange(float(self.count))
+
+    @property
+    def tail(self) -> FloatArray:
+        """Nothing is interpolated."""
+        return np.zeros((2, self.count))
+
+    def mix(self, gain: FloatArray) -> FloatArray:
+        """Return 1 for the entry of each number, 0 for all others: (…, count) from (…)."""
+        out: FloatArray = (gain[..., None] == self.gains).astype(np.float64)
+        return out
+
+    def grown(self) -> "Entries":
+        """Return the same: there is nothing between entries."""
+        return self
+
+
+@dataclass(frozen=True)
+class EntryTile:
+    """A tile made for one batch; each of its rows of codes drives `bands` rows of the array."""
+
+    tile: Tile  #: with one stored matrix for each entry
+    bands: int = 1
+
+    @property
+    def full_scale(self) -> float:
+        """Range of the converters [A]."""
+        return self.tile.full_scale
+
+    def add_read(
+        self,
+        drive: Drive,
+        gains: FloatArray | None,  # noqa: ARG002
+        keys: np.ndarray,
+        out: FloatArray,
+        *,
+        factor: float = 1.0,
+        first: int = 0,
+    ) -> Activity:
+        """Read as Tile.add_read does; gains were taken when the tile was made and are not looked at.
+
+        Raises ParameterError for shapes that do not fit, or another number of entries.
+        """
+        nodes = self.tile.nodes
+        if not isinstance(nodes, Entries) or len(drive) != nodes.count:
+            raise ParameterError(f"the tile was made for another batch, got {len(drive)} entries")
+        done = self.tile.add_read(drive, np.arange(float(len(drive)))[:, None], keys, out, factor=factor, first=first)
+        return replace(
+            done,
+            row_pulses=self.bands * done.row_pulses,
+            row_codes=self.bands * done.row_codes,
+            cell_reads=self.bands * done.cell_reads,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class StackedTile:
+    """k row bands with gates of their own on common columns; bands are driven alike and add up at the sense ends."""
+
+    family: StackedFamily
+    cell: Cell
+    written: WrittenArray  #: (k, m, 2c), the first band at the far end
+    wires: Wires
+    dac: Dac
+    adc: Adc
+    noise: ReadNoise
+    temperature: float  #: [K]
+
+    @property
+    def full_scale(self) -> float:
+        """Range of the converters [A]."""
+        return self.written.full_scale
+
+    def at(self, gains: FloatArray) -> EntryTile:
+        """Join the bands for gains (b, k) and return the tile of that batch.
+
+        Source: docs/equations/stacked.md eq. 3-6 and 8; noise at the very gains, docs/equations/sensitivity.md eq. 9.
+        Raises what StackedFamily.reduce raises.
+        """
+        k, m, n = self.written.g_filament.shape
+        b = len(gains)
+        w, taken = self.family.reduce(gains)
+        factors = cross_factors(taken).reshape(b, k, m).sum(1)
+        noisy, flicker = np.zeros((2, b, m, n // 2))
+        for first in range(0, b, CHUNK):
+            some = slice(first, min(first + CHUNK, b))
+            g = self._seen(gains[some]).reshape(-1, k * m, n)
+            white, proportional = cell_noise(g, w[some], self.wires, self.dac, self.noise, self.temperature)
+            for out, part in ((noisy, white), (flicker, proportional)):
+                out[some] = (part[..., 0::2] + part[..., 1::2]).reshape(-1, k, m, n // 2).sum(1)
+        return EntryTile(
+            Tile(
+                Entries(b), (w[..., 0::2] - w[..., 1::2]).reshape(b, k, m, n // 2).sum(1)[None],
+                w.sum(-1).reshape(b, k, m).sum(1)[None],
+                (factors * (factors.sum(-1, keepdims=True) - factors))[None],
+                Entries(b), noisy[None], flicker[None], self.dac, self.adc, self.full_scale, self.written.offsets,
+                self.noise, self.temperature,
+            ),
+            k,
+        )  # fmt: skip
+
+    def _seen(self, gains: FloatArray) -> FloatArray:
+        """Secant conductances (b, k, m, 2c) [S] of the cells at gains (b, k)."""
+        v_gate = self.cell.gate_voltage(gains)[:, :, None, None]
+        gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
+        return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
+
+
+def build_stacked(
+    cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
+) -> list[StackedTile]:
+    """Reduce the bands of written arrays at every gate node.
+
+    Raises ParameterError for an array without gate nodes, and what stacked_family raises.
+    """
+    tiles = []
+    for each in written:
+        if each.nodes is None:
+            raise ParameterError("stacked bands are told apart by their gates, but the array's gates are held")
+        nodes: Nodes = each.nodes
+        bands = [
+            partial(_band, cell, g, offset, dac.v_read)
+            for g, offset in zip(each.g_filament, each.gate_offset, strict=True)
+        ]
+        family = stacked_family(bands, nodes, wires)
+        tiles.append(StackedTile(family, cell, each, wires, dac, adc, noise, temperature))
+    return tiles
+
+
+def _band(cell: Cell, g_filament: FloatArray, gate_offset: FloatArray, v_read: float, gain: float) -> FloatArray:
+    """Conductances (m, 2c) [S] of one band at a gain."""
+    seen = cell.gain_with_offset(cell.gate_voltage(np.array(gain)), gate_offset)
+    return cell.terminal_conductance(g_filament, seen, v_read)
+
+
+def rewritten_tile(
+    cell: Cell, written: WrittenArray, wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
+) -> EntryTile:
+    """Reduce cells (b, m, 2c) that were written once for each batch entry, gates held open, to the tile of that batch.
+
+    Raises what build_tiles raises.
+    """
+    b = len(written.g_filament)
+    (tile,) = build_tiles(cell, [replace(written, nodes=None)], wires, dac, adc, noise, temperature)
+    one = {name: getattr(tile, name)[:, 0][None] for name in ("signal", "spent", "taken", "noisy", "flicker")}
+    return EntryTile(replace(tile, nodes=Entries(b), noise_nodes=Entries(b), **one))

@@ -1,0 +1,66 @@
+"""What an image's operations would take elsewhere: graphics cards at their peak, a brain's synapses, published chips.
+
+One operation is a multiplication or an addition, two for each multiplication of the exact network; a synaptic
+operation stands for one multiplication with its addition.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """Somebody else's energy of an operation, with its range."""
+
+    name: str
+    kind: str  #: "gpu", "brain" or "chip"
+    low: float  #: [J] per operation
+    high: float  #: [J] per operation
+    source: str
+
+
+def _card(name: str, tera: float, watts: float, source: str) -> Yardstick:
+    joules = watts / (tera * 1e12)
+    return Yardstick(name, "gpu", joules, joules, source)
+
+
+def _chip(name: str, low: float, high: float, source: str) -> Yardstick:
+    """A chip of `low` to `high` TOPS/W."""
+    return Yardstick(name, "chip", 1e-12 / high, 1e-12 / low, source)
+
+
+#: Cards at their dense peak and full power, a bound that no real run reaches: small networks get 5 to 30 % of it, single
+#: images far less.  Brain: 20 W over 1e14 to 1e16 synaptic operations a second, of two operations each.
+YARDSTICKS = (
+    _card("V100, FP16", 125.0, 300.0, "NVIDIA V100 data sheet: 125 TFLOP/s in tensor cores, 300 W"),
+    _card("A100, FP16", 312.0, 400.0, "NVIDIA A100 data sheet: 312 TFLOP/s dense, 400 W"),
+    _card("A100, INT8", 624.0, 400.0, "NVIDIA A100 data sheet: 624 TOP/s dense, 400 W"),
+    _card("H100, FP16", 989.0, 700.0, "NVIDIA H100 SXM data sheet: 989 TFLOP/s dense, 700 W"),
+    _card("H100, INT8", 1979.0, 700.0, "NVIDIA H100 SXM data sheet: 1979 TOP/s dense, 700 W"),
+    Yardstick("brain", "brain", 1e-15, 100e-15, "20 W over 1e14 to 1e16 synaptic operations a second: 2 to 200 fJ each"),
+    _chip("NeuRRAM, 6 bits in, 8 out", 9.122, 9.122, "W. Wan et al., Nature 608, 504 (2022), 130 nm"),
+    _chip("HERMES, 8 bits", 2.48, 9.76, "M. Le Gallo et al., Nat. Electron. 6, 680 (2023), 14 nm, four phases to one"),
+    _chip("Liu et al., 2020", 78.4, 78.4, "Q. Liu et al., ISSCC 2020, title: 78.4 TOPS/W analog ReRAM chip"),
+    _chip("He et al., 2020", 25.0, 51.0, "W. He et al., IEEE Solid-State Circuits Lett. 3 (2020), 90 nm, 2-bit RRAM"),
+)
+BRAIN = 20e-15  #: the line between: 1e15 synaptic operations a second [J]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An image's useful operations on another's terms."""
+
+    name: str
+    kind: str
+    energy_J: tuple[float, float]  # noqa: N815  #: of one image, low and high
+    ratio: tuple[float, float]  #: over this chip's energy, low and high
+    source: str
+
+
+def compare(operations: float, energy: float) -> tuple[Compared, ...]:
+    """Return what `operations` useful ones take elsewhere, beside the energy [J] that they took here."""
+    found = []
+    for each in YARDSTICKS:
+        low, high = operations * each.low, operations * each.high
+        ratio = (low / energy, high / energy) if energy else (0.0, 0.0)
+        found.append(Compared(each.name, each.kind, (low, high), ratio, each.source))
+    return tuple(found)

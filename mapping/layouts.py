@@ -1,0 +1,95 @@
+"""Tiles of the layouts whose arrays differ from image to image: stacked bands, and cells written anew.
+
+b = batch, k = kernels, m = rows and c = pairs of one tile
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from crossbar.activity import Activity
+from crossbar.entries import EntryTile, StackedTile, rewritten_tile
+from crossbar.tile import WrittenArray
+from devices.aliases import FloatArray, IntArray
+from mapping.chip import Bank, Chip, written_to
+from mapping.program import Matrix, Placement
+
+
+def made_for(
+    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray, seed: int, indices: IntArray
+) -> tuple[Chip, Activity]:
+    """Return the chip with the tiles that a matrix has for a batch of images, and what making them took.
+
+    gains: (b, k) where its kernels have gates; shares: (b, k); seed: of the run, which draws what repeats of writing
+    leave; indices: (b,) numbers of the images.
+    """
+    banks = chip.banks.get(matrix.name)
+    if banks is None:
+        return chip, Activity()
+    tiles: list[EntryTile] = []
+    done = Activity()
+    for placement, bank in zip(matrix.tiles, banks, strict=True):
+        if isinstance(bank, StackedTile):
+            tiles.append(bank.at(_gains(gains)))
+        else:
+            tiles.append(_rewritten(chip, matrix, placement, bank, shares, seed, indices))
+    if any(isinstance(bank, Bank) for bank in banks):
+        done = _rewriting(matrix, len(shares))
+    return replace(chip, tiles={**chip.tiles, matrix.name: tuple(tiles)}), done
+
+
+def _gains(gains: FloatArray | None) -> FloatArray:
+    if gains is None:
+        raise TypeError("stacked bands need gains")
+    return gains
+
+
+def _rewritten(
+    chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, shares: FloatArray, seed: int, indices: IntArray
+) -> EntryTile:
+    """Write the kernels mixed for each image into the cells of a tile, one image after the other."""
+    hardware = chip.program.hardware
+    wanted = mixed_targets(chip, matrix, placement, shares)
+    cells = np.empty(wanted.shape)
+    for entry, index in enumerate(indices):
+        stream = [*bank.stream, 2, seed, int(index)]
+
+        def once(targets: FloatArray, stream: list[int] = stream) -> object:
+            return bank.cells.write(targets, np.random.default_rng(stream))
+
+        cells[entry] = written_to(wanted[entry : entry + 1], once, hardware).g_filament[0]
+    offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
+    written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets)
+    return rewritten_tile(
+        hardware.cell, written, hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
+    )
+
+
+def mixed_targets(chip: Chip, matrix: Matrix, placement: Placement, shares: FloatArray) -> FloatArray:
+    """Terminal conductances (b, m, 2 c) [S] to be written for each image: kernels mixed, losses of wires made up for.
+
+    Source: docs/equations/encoding.md eq. 11.
+    """
+    cell, v_read = chip.program.hardware.cell, chip.program.hardware.dac.v_read
+    low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, v_read))
+    columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
+    kernels = matrix.conductances[:, placement.rows, columns]
+    difference = np.tensordot(shares, kernels[..., 0::2] - kernels[..., 1::2], axes=1)
+    if matrix.through is not None:
+        difference = difference * (matrix.through.min() / matrix.through[placement.rows, placement.columns])
+    out = np.empty((*difference.shape[:2], 2 * difference.shape[2]))
+    out[..., 0::2] = low + np.maximum(difference, 0.0)
+    out[..., 1::2] = low + np.maximum(-difference, 0.0)
+    return out
+
+
+def _rewriting(matrix: Matrix, images: int) -> Activity:
+    """Count what mixing kernels digitally and writing the mixture takes; weights have 8 bits in a buffer."""
+    k, r, n = matrix.conductances.shape[0], matrix.conductances.shape[1], matrix.conductances.shape[2] // 2
+    weights = float(images * r * n)
+    return Activity(
+        additions=(k - 1) * weights,
+        multiplications=k * weights,
+        buffer_bits=8.0 * k * weights,
+        cell_writes=2.0 * weights * matrix.copies,
+    )

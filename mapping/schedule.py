@@ -1,0 +1,148 @@
+"""When each layer works: phases of one image, what images one after another can overlap, and settling from the solver.
+
+Images enter at even intervals, so the schedule of each is that of the first, moved (docs/equations/costs.md, section 4).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossbar.costs import Costs
+from crossbar.gates import GateLines
+from crossbar.settling import Capacitances, gate_settling, settling
+from devices.aliases import FloatArray
+from mapping.hardware import Hardware
+from mapping.program import Matrix, Program
+
+PHASES = ("attention", "gates", "write", "read")  #: of a layer, one after another
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One image on its way through the layers, and the least time until the next may follow."""
+
+    starts: dict[str, float]  #: when each layer can begin [s], by name
+    ends: dict[str, float]  #: [s]
+    intervals: dict[str, float]  #: how long each layer on tiles keeps the next image from its arrays [s]
+    latency: float  #: of a single image [s]
+
+    @property
+    def interval(self) -> float:
+        """Time from one image to the next [s] where the slowest layer sets the pace."""
+        return max(self.intervals.values(), default=0.0)
+
+    @property
+    def bottleneck(self) -> str | None:
+        """The layer that sets the pace; None where nothing lies on tiles."""
+        return max(self.intervals, key=lambda name: self.intervals[name], default=None)
+
+
+def schedule(program: Program, costs: Costs, times: Mapping[str, Mapping[str, float]]) -> Schedule:
+    """Return when layers work; each begins when all its inputs are there, and needs them whole.
+
+    times: `phases` of each layer on tiles.  A layer without matrices takes one digital step.
+    Source: docs/equations/costs.md eq. 16.
+    """
+    starts: dict[str, float] = {}
+    ends: dict[str, float] = {}
+    intervals: dict[str, float] = {}
+    for layer in program.folded.layers:
+        begin = max((ends.get(source, 0.0) for source in layer.inputs), default=0.0)
+        parts = times.get(layer.name)
+        starts[layer.name] = begin
+        ends[layer.name] = begin + (costs.t_digital if parts is None else sum(parts.values()))
+        if parts is not None:
+            intervals[layer.name] = interval(parts, program.hardware.mapping.double_gates)
+    last = program.folded.layers[-1].name if program.folded.layers else None
+    return Schedule(starts, ends, intervals, ends[last] if last is not None else 0.0)
+
+
+def interval(parts: Mapping[str, float], double_gates: bool) -> float:
+    """Return the least time [s] between two images in a layer: that of the part of it which is busy longest.
+
+    Attention and reads have arrays of their own.  With two gate lines to a group the next gates settle during a read,
+    else after it; cells are written only while they are not read.
+    Source: docs/equations/costs.md eq. 16.
+    """
+    reads = parts["write"] + parts["read"]
+    return max(parts["attention"], parts["gates"], reads) if double_gates else max(
+        parts["attention"], parts["gates"] + reads
+    )  # fmt: skip
+
+
+def latency(program: Program, layer: str, costs: Costs) -> float:
+    """Return the time [s] that one image spends in a layer: that of its phases."""
+    return sum(phases(program, layer, costs).values())
+
+
+def phases(program: Program, layer: str, costs: Costs) -> dict[str, float]:
+    """Return the time [s] that one image spends in each phase of a layer, in their order.
+
+    Positions follow one another; while one is converted the next is read. A gated layer first waits for its whole
+    attention: two FC reads, a digital softmax, and the settling of its gates; one that is rewritten, for its rows to be
+    written.  Kernels that are mixed digitally are read meanwhile.  Source: docs/equations/costs.md eq. 9-10.
+    """
+    matrices = program.matrices.get(layer, ())
+    attention = program.matrices.get(f"{layer}.attention", ())
+    softmax = 4.0 * costs.t_digital if attention else 0.0  # exponent, sum, division, inverse law
+    attends = sum((_time(matrix, program, costs) for matrix in attention), softmax)
+    read = max((_time(matrix, program, costs) for matrix in matrices), default=0.0)
+    gates = max((t_gates(matrix, program.hardware, costs) for matrix in matrices if matrix.gated), default=0.0)
+    rewritten = [matrix for matrix in matrices if matrix.kind == "dynamic conv" and matrix.layout == "reprogram"]
+    rows = max((tile.shape[0] for matrix in rewritten for tile in matrix.tiles), default=0)
+    apart = [matrix for matrix in matrices if matrix.kind == "kernel"]
+    if apart:
+        attends = max(attends - read, 0.0)
+        kernels = len(apart) // len({matrix.group for matrix in apart})
+        read += (math.ceil(math.log2(kernels)) + 1) * costs.t_digital if kernels > 1 else 0.0
+    return {"attention": attends, "gates": gates, "write": rows * costs.t_write, "read": read}
+
+
+def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
+    """Time [s] of all reads of a matrix for one image.  Source: docs/equations/costs.md eq. 9."""
+    dac, adc = program.hardware.dac, program.hardware.adc
+    pairs = max(tile.shape[1] for tile in matrix.tiles)
+    read = dac.t_read - dac.t_slot + max(dac.t_slot, t_column(matrix, program.hardware, costs))
+    convert = min(adc.columns, pairs) / adc.sample_rate
+    steps = math.ceil(matrix.positions / matrix.copies) * dac.conversions * (2 if matrix.signed else 1)
+    sums = math.ceil(math.log2(len({tile.rows.start for tile in matrix.tiles}) + 1)) * costs.t_digital
+    return steps * max(read, convert) + min(read, convert) + sums
+
+
+def capacitances(costs: Costs) -> Capacitances:
+    """Capacitances of one cell's piece of the lines and of its gate."""
+    wire = costs.c_wire * costs.pitch
+    return Capacitances(wire, wire, 0.0, 0.0, 0.0, costs.c_gate * costs.pitch**2, wire)
+
+
+def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
+    """Return the time [s] in which the columns of a matrix' largest tile come within half a code of their currents.
+
+    Of its nominal cells at open gates, for all rows together and for the one farthest from the sense ends.
+    Source: docs/equations/settling.md eq. 7-10.
+    """
+    if hardware.wires.ideal:
+        return 0.0
+    tile = max(matrix.tiles, key=lambda each: each.shape[0] * each.shape[1])
+    columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
+    cells: FloatArray = matrix.conductances[: matrix.bands, tile.rows, columns].reshape(-1, 2 * tile.shape[1])
+    v = np.ones((2, len(cells)))
+    v[1, 1:] = 0.0
+    found = settling(cells, v, hardware.wires_in_use, capacitances(costs))
+    return found.tile(0.5 / (2 ** ((hardware.adc.bits or 8) - 1) - 1))
+
+
+def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
+    """Return the time [s] in which the gates of a matrix settle to half a step of their drivers.
+
+    The larger of `gate_dac.t_settle` and what the comb of gate lines over its largest tile takes, with the resistances
+    of row wires and row drivers (ours).  Source: docs/equations/settling.md eq. 3-10.
+    """
+    rows, pairs = max((tile.shape for tile in matrix.tiles), key=lambda each: each[0] * each[1])
+    wires = hardware.wires_in_use
+    driver = float(np.max(wires.driver(rows)))
+    lines = GateLines("tile", wires.r_row, driver if math.isfinite(driver) else 0.0, r_spine=wires.r_row)
+    found = gate_settling(lines, (rows, 2 * pairs), capacitances(costs))
+    return max(hardware.gate_dac.t_settle, found.tile(0.5 / 2 ** (hardware.gate_dac.bits or 8)))

@@ -1,0 +1,286 @@
+"""Four ways to build a dynamic layer: the same numbers where nothing deviates, other counts, prices and times."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from crossbar.tile import terminal_conductances
+from crossbar.wires import Wires
+from devices.cells import AdaptiveMemristor
+from devices.errors import MappingError, ParameterError
+from devices.programming import WriteVerify, write_verify
+from devices.spread import Spread
+from mapping.chip import write, write_tile
+from mapping.hardware import LAYOUTS, Hardware, load_hardware
+from mapping.inference import run
+from mapping.layouts import made_for, mixed_targets
+from mapping.network import Attention, DynamicConv, GlobalAveragePool, Linear, Network
+from mapping.passes import compile_network
+from mapping.report import price
+
+K = 3  # kernels
+
+
+def network(rng, kind="softmax", groups=1):
+    """One dynamic layer of 18 rows (or two groups of 9), 4 outputs, 3 kernels, 30 positions; pool; linear."""
+    layer = DynamicConv(
+        "mixed", ("input",), rng.normal(size=(K, 4, 2 // groups, 3, 3)), rng.normal(size=(K, 4)), (1, 1), (1, 1),
+        (1, 1), groups,
+        Attention(rng.normal(size=(3, 2)), rng.normal(size=3), rng.normal(size=(K, 3)), None, 1.0, kind),
+    )  # fmt: skip
+    fc = Linear("fc", ("pool",), rng.normal(size=(3, 4)))
+    return Network("small", (2, 6, 5), tuple("abc"), (layer, GlobalAveragePool("pool", ("mixed",)), fc))
+
+
+def chip(layout, base="adaptive2d", *settings):
+    return load_hardware(base).with_values([
+        "tile.rows=12", "tile.columns=8", f"mapping.layouts.mixed={layout}", *settings
+    ])  # fmt: skip
+
+
+def simulated(hardware, exact, images, count=4):
+    return run(write(compile_network(exact, hardware, images), 3), images[:count], seed=5)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(7).random((6, 2, 6, 5))
+
+
+@pytest.fixture(scope="module")
+def results(images):
+    """A run of each layout on the default chip, with small tiles."""
+    exact = network(np.random.default_rng(9))
+    return {layout: simulated(chip(layout), exact, images) for layout in LAYOUTS}
+
+
+# equivalence
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("kind", "groups"), [("softmax", 1), ("softmax", 2)])
+def test_ideal_chip__computes_the_exact_network_in_every_layout(layout, kind, groups, rng, images):
+    exact = network(rng, kind, groups)
+    signed = images - 0.4
+    result = simulated(chip(layout, "ideal"), exact, signed, 6)
+    assert result.chip.program.matrices["mixed"][0].layout == layout
+    np.testing.assert_allclose(
+        result.logits, exact.forward(signed), rtol=0, atol=1e-10 * np.abs(exact.forward(signed)).max()
+    )
+
+
+@pytest.mark.parametrize("layout", ["digital", "reprogram"])
+def test_sigmoid_attention__has_no_floor_where_no_gate_mixes(layout, rng, images):
+    exact = network(rng, "sigmoid")
+    result = simulated(chip(layout, "ideal"), exact, images)
+    np.testing.assert_allclose(result.logits, exact.forward(images[:4]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("layout", ["digital", "reprogram"])
+def test_cells_without_gates__can_mix_digitally_or_be_rewritten(layout, rng, images):
+    exact = network(rng)
+    result = simulated(chip(layout, "two_terminal"), exact, images)
+    assert result.layers[0].own_error < 0.2
+    with pytest.raises(MappingError, match=r"mixed is a dynamic layer.*mapping\.layout = 'digital' or 'reprogram'"):
+        compile_network(exact, chip("stacked", "two_terminal"), images)
+
+
+def test_stacked__is_the_array_of_its_bands(rng, images):
+    """One tile, on strong wires: bands at their own gates, one below the other, solved as one plain array."""
+    wires = ["wires.r_row=3.0", "wires.r_column=4.0", "wires.r_sense=50.0", "tile.gate_nodes=24"]
+    hardware = chip("stacked", "adaptive2d", *wires, "tile.rows=60", "adc.bits=ideal", "adc.offset=0.0",
+                    "noise.thermal_shot=false", "noise.flicker=false")  # fmt: skip
+    program = compile_network(network(rng), hardware, images)
+    written = write(program, 1)
+    (matrix,) = program.matrices["mixed"]
+    assert (len(matrix.tiles), matrix.arrays, matrix.bands) == (1, 1, K)
+    gains = np.array([[0.02, 0.5, 0.9], [0.7, 0.3, 0.05]]) * hardware.cell.gain_high
+    ready, done = made_for(written, matrix, gains, np.ones((2, K)), 0, np.arange(2))
+    assert done.cell_writes == 0.0
+    tile = ready.tiles["mixed"][0].tile
+    cells = write_tile(matrix, matrix.tiles[0], program, (1, 0, 0))
+    share = rng.random(18)
+    for entry in range(2):
+        bands = [
+            terminal_conductances(
+                hardware.cell, dataclasses.replace(cells, g_filament=cells.g_filament[k : k + 1],
+                                                   gate_offset=cells.gate_offset[k : k + 1]),
+                hardware.dac.v_read, _One(gains[entry, k]),
+            )[0, 0]
+            for k in range(K)
+        ]  # fmt: skip
+        from crossbar import reference_solve
+
+        v = np.tile(share, K)[None] * hardware.dac.v_read
+        slow = reference_solve(np.vstack(bands), v, Wires(3.0, 4.0, 100.0, 50.0))
+        wanted = slow.currents[0, 0::2] - slow.currents[0, 1::2]
+        found = share * hardware.dac.v_read @ tile.signal[0, entry]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
+        power = float(slow.power[0])
+        factors = np.sqrt(1.0)  # what the sources deliver: what columns take, and rows from each other
+        del factors
+        joules = tile.spent[0, entry] @ share * hardware.dac.v_read**2  # rows at one voltage give each other nothing
+        flat = reference_solve(np.vstack(bands), np.full((1, 18 * K), hardware.dac.v_read), Wires(3.0, 4.0, 100.0, 50.0))
+        assert float(tile.spent[0, entry].sum()) * hardware.dac.v_read**2 == pytest.approx(float(flat.power[0]), rel=1e-6)
+        assert joules < power * 1.2
+
+
+class _One:
+    """A single gain as nodes."""
+
+    def __init__(self, gain):
+        self.gains = np.array([gain])
+
+
+# writing for each image
+
+
+def test_reprogram__targets_are_the_mixed_kernels(images):
+    """On ideal wires pairs show the mixture of the kernels' differences; no more than one cell of a pair is raised."""
+    program = compile_network(network(np.random.default_rng(9)), chip("reprogram", "ideal"), images)
+    written, (matrix,) = write(program), program.matrices["mixed"]
+    shares = np.array([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
+    low = program.hardware.cell.g_min
+    for placement in matrix.tiles:
+        columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
+        kernels = matrix.conductances[:, placement.rows, columns]
+        found = mixed_targets(written, matrix, placement, shares)
+        wanted = np.tensordot(shares, kernels[..., 0::2] - kernels[..., 1::2], axes=1)
+        np.testing.assert_allclose(found[..., 0::2] - found[..., 1::2], wanted, rtol=0, atol=1e-15)
+        assert np.minimum(found[..., 0::2], found[..., 1::2]).max() == pytest.approx(low, rel=1e-12)
+
+
+def test_reprogram__writes_anew_for_each_image_on_the_same_cells(images):
+    """Equal shares land on other conductances in each image; stuck cells stay where they are; batches change nothing."""
+    hardware = chip("reprogram", "adaptive2d", "spread.stuck_on=0.1", "tile.trim_pairs=false")
+    program = compile_network(network(np.random.default_rng(9)), hardware, images)
+    written, (matrix,) = write(program, 4), program.matrices["mixed"]
+    shares = np.full((3, K), 1.0 / K)
+    ready, done = made_for(written, matrix, None, shares, 0, np.arange(3))
+    assert done.cell_writes == 3 * 18 * 8
+    spent = np.stack([tile.tile.spent[0] for tile in ready.tiles["mixed"]])  # (tiles, b, m)
+    assert 1e-4 < np.abs(spent[:, 1] / spent[:, 0] - 1.0).mean() < 0.2
+    again = made_for(written, matrix, None, shares[1:2], 0, np.array([1]))[0]
+    for tile, alone in zip(ready.tiles["mixed"], again.tiles["mixed"], strict=True):
+        np.testing.assert_allclose(alone.tile.signal[0, 0], tile.tile.signal[0, 1], rtol=1e-12)
+    other = made_for(written, matrix, None, shares[1:2], 1, np.array([1]))[0]  # another run writes with other luck
+    assert not np.array_equal(other.tiles["mixed"][0].tile.signal, again.tiles["mixed"][0].tile.signal)
+
+
+def test_prices_of_writing__are_those_of_simulated_write_and_verify():
+    """From one set of half-normal weights to another, half of all cells of pairs at rest; stuck cells are left alone."""
+    rng, cell = np.random.default_rng(3), AdaptiveMemristor()
+
+    def drawn():
+        raised = rng.random((16, 128)) < 0.5
+        return np.maximum(np.abs(rng.normal(0.0, 0.15, raised.shape)) * cell.g_max * raised, cell.g_min)
+
+    before, after = drawn(), drawn()
+    state = np.clip(np.log(before / cell.g_min) / np.log(cell.g_max / cell.g_min), 0.0, 1.0)
+    cells = dataclasses.replace(Spread(), stuck_on=0.0, stuck_off=0.0).draw(cell, after.shape, rng)
+    done = write_verify(cells, after, WriteVerify(), rng, start=state)
+    costs = Hardware().costs
+    assert done.energy.mean() == pytest.approx(costs.e_write, rel=0.25)
+    assert done.time.max(1).mean() == pytest.approx(costs.t_write, rel=0.25)
+
+
+# counts
+
+
+def test_counts__by_hand(results):
+    """18 rows on tiles of 12, 4 outputs on one column of tiles of 4 pairs, 30 positions, 3 kernels, unsigned inputs."""
+    done = {layout: result.layers[0].activity for layout, result in results.items()}
+    alone = results["parallel"].chip.program.matrices["mixed.attention"]
+    outside = sum(matrix.conductances.shape[2] // 2 * len(matrix.tiles) for matrix in alone)  # conversions of attention
+    conversions = {name: each.conversions - outside for name, each in done.items()}
+    # rows: 2 pieces of 9; stacked: 4 rows of each band, 5 pieces
+    assert conversions == {
+        "parallel": 2 * 30 * 4, "stacked": 5 * 30 * 4, "digital": K * 2 * 30 * 4, "reprogram": 2 * 30 * 4
+    }  # fmt: skip
+    inner = sum(matrix.conductances.shape[1] for matrix in alone)  # codes of attention
+    codes = {name: each.row_codes - inner for name, each in done.items()}
+    assert codes == {"parallel": K * 540, "stacked": K * 540, "digital": K * 540, "reprogram": 540}
+    assert {name: each.cell_writes for name, each in done.items()} == {
+        "parallel": 0, "stacked": 0, "digital": 0, "reprogram": 18 * 8
+    }  # fmt: skip
+    assert {name: each.gate_updates for name, each in done.items()} == {
+        "parallel": K * 2, "stacked": K * 5, "digital": 0, "reprogram": 0
+    }  # fmt: skip
+    cells = {name: each.cell_reads - done["reprogram"].cell_reads for name, each in done.items()}
+    assert cells["parallel"] == cells["stacked"] == cells["digital"] > 0
+    results_ = 30 * 4
+    more = done["digital"].multiplications - done["parallel"].multiplications
+    # each kernel's results are scaled, then mixed; a mixed bias is not needed
+    assert more == (K - 1) * results_ + K * results_ - K * 4
+    rewritten = done["reprogram"].multiplications - done["parallel"].multiplications
+    assert rewritten == K * 18 * 4
+
+
+def test_arrays__by_hand(results):
+    programs = {layout: result.chip.program for layout, result in results.items()}
+    arrays = {layout: program.tiles("mixed") - 2 for layout, program in programs.items()}  # two of the attention
+    assert arrays == {"parallel": K * 2, "stacked": 5, "digital": K * 2, "reprogram": 2}
+    operations = {program.operations for program in programs.values()}
+    assert operations == {2 * (30 * 18 * 4 + 2 * 3 + 3 * K + 4 * 3)}
+    inside = 2 * 1 * (2 * 3 + 3 * K)  # cells of the attention
+    assert programs["stacked"].utilisation("mixed") == pytest.approx((K * 18 * 8 + inside) / (7 * 96))
+    assert programs["reprogram"].utilisation("mixed") == pytest.approx((18 * 8 + inside) / (4 * 96))
+
+
+def test_energies__are_ordered_as_physics_has_it(results):
+    """Shares add up to 1, so gated kernels draw what one does; digital mixing reads and converts all of them."""
+    parts = {layout: price(result).layers[0].energy_by_component_J for layout, result in results.items()}
+    assert 2.0 < parts["digital"]["array"] / parts["parallel"]["array"] < 4.5
+    assert parts["digital"]["adc"] > 2.5 * parts["parallel"]["adc"]
+    assert parts["stacked"]["array"] == pytest.approx(parts["parallel"]["array"], rel=0.1)
+    assert parts["reprogram"]["writes"] > 0.5 * sum(parts["reprogram"].values())
+    assert sum(parts["parallel"].values()) == min(sum(each.values()) for each in parts.values())
+
+
+def test_copies__share_the_positions_and_cost_gates_and_arrays(images):
+    exact = network(np.random.default_rng(9))
+    one, four = (
+        simulated(chip("parallel", "adaptive2d", f"mapping.copies.mixed={copies}"), exact, images) for copies in (1, 4)
+    )
+    assert np.array_equal(one.logits, four.logits)
+    before, after = one.layers[0].activity, four.layers[0].activity
+    assert after.gate_updates == 4 * before.gate_updates
+    assert after.conversions == before.conversions
+    assert four.chip.program.tiles("mixed") == 4 * (one.chip.program.tiles("mixed") - 2) + 2
+    read = [price(each).layers[0].latency_by_phase_s["read"] for each in (one, four)]
+    assert read[1] == pytest.approx(read[0] * 8 / 30, rel=0.02)  # 8 of 30 positions each
+
+
+# choosing
+
+
+def test_auto__takes_what_the_weights_ask_for(images):
+    exact = network(np.random.default_rng(9))
+
+    def chosen(**weights):
+        zero = {f"weight_{name}": 0.0 for name in ("energy", "latency", "area", "error")} | weights
+        hardware = chip("auto", "adaptive2d", *(f"mapping.{key}={value}" for key, value in zero.items()))
+        return compile_network(exact, hardware, images).matrices["mixed"][0].layout
+
+    assert chosen(weight_energy=1.0) == "parallel"
+    assert chosen(weight_area=1.0) == "reprogram"
+    assert chosen(weight_latency=1.0) != "reprogram"
+    assert chosen(weight_energy=1.0, weight_area=1e-3) == "parallel"
+
+
+def test_auto__leaves_out_what_cannot_be_placed(images):
+    program = compile_network(network(np.random.default_rng(9)), chip("auto", "two_terminal"), images)
+    assert program.matrices["mixed"][0].layout == "digital"
+
+
+def test_names__that_are_no_such_layers_are_refused(images):
+    exact = network(np.random.default_rng(9))
+    for setting, words in (
+        ("mapping.layouts.fc=digital", r"mapping\.layouts: unknown layer 'fc'; valid are mixed"),
+        ("mapping.copies.pool=2", r"mapping\.copies: unknown layer 'pool'"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            compile_network(exact, chip("parallel", "adaptive2d", setting), images)
+    with pytest.raises(MappingError, match="mixed has 3 kernels, too many for bands of a tile of 2 rows"):
+        compile_network(exact, chip("stacked", "adaptive2d", "tile.rows=2"), images)
