@@ -66,9 +66,9 @@ class Costs:
             + done.cell_reads * per_cell * self.v_pulse**2,
             "gates": done.gate_updates * self.e_gate_dac * self.node / 40e-9
             + done.gate_swing * (self.c_gate * self.pitch**2 + per_cell),
+            "writes": done.cell_writes * self.e_write,
             "digital": done.additions * self.e_add * self.node / 32e-9
             + done.multiplications * self.e_multiply * self.node / 40e-9
             + done.comparisons * self.e_compare * self.node / 40e-9,
-            "writes": done.cell_writes * self.e_write,
             "buffers": done.buffer_bits * self.e_buffer_bit * self.node / 32e-9,
         }

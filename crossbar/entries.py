@@ -94,6 +94,10 @@ class EntryTile:
             cell_reads=self.bands * done.cell_reads,
         )
 
+    def single(self) -> "EntryTile":
+        """Return the same tile with matrices of float32, for reads of that precision."""
+        return replace(self, tile=self.tile.single())
+
 
 @dataclass(frozen=True, eq=False)
 class StackedTile:

@@ -1,7 +1,7 @@
 """Inference on a written chip: Chip × images → outputs and a trace per layer.
 
-Loops run layer → tile → (batch × position × column); batches run side by side and bound memory. Every product is that of
-one image, and noise comes from one stream per image, tile and plane: neither batches nor threads change a bit.
+Loops run layer → tile → (batch × position × column); batches run side by side and bound memory. Every product is
+that of one image, and noise comes from one stream per image, tile and plane: neither batches nor threads change a bit.
 b = batch, p = positions, r = matrix rows, n = outputs, k = kernels
 """
 
@@ -142,7 +142,7 @@ def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype
     parts = {}
     for at, layer in enumerate(folded.layers):
         inputs = [values[source] for source in layer.inputs]
-        output, activity, shares = _layer(chip, layer, inputs, seed, indices, kind)
+        output, activity, shares = run_layer(chip, layer, inputs, seed, indices, kind)
         values[layer.name] = output
         parts[layer.name] = _Part(activity, shares)
         if seen:
@@ -187,7 +187,7 @@ class _Sums:
         )
 
 
-def _layer(
+def run_layer(
     chip: Chip, layer: Layer, inputs: list[FloatArray], seed: int, indices: IntArray, kind: np.dtype
 ) -> tuple[FloatArray, Activity, FloatArray | None]:
     """Run one layer: on tiles if it has matrices, else digitally."""
@@ -239,7 +239,7 @@ def _group(
             multiplications=terms * len(matrices), additions=terms * (len(matrices) - 1)
         )  # fmt: skip
     gains = hardware.gate_dac.gains(shares, hardware.cell) if first.gated else None
-    ready, made = made_for(chip, first, gains, shares, seed, indices)
+    ready, made = made_for(chip, first, gains, shares, seed, indices, kind)
     out, done = multiply(ready, first, rows, gains, shares, seed, indices, kind)
     return out, made + done
 

@@ -16,12 +16,13 @@ from mapping.program import Matrix, Placement
 
 
 def made_for(
-    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray, seed: int, indices: IntArray
-) -> tuple[Chip, Activity]:
+    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray, seed: int, indices: IntArray,
+    kind: np.dtype,
+) -> tuple[Chip, Activity]:  # fmt: skip
     """Return the chip with the tiles that a matrix has for a batch of images, and what making them took.
 
     gains: (b, k) where its kernels have gates; shares: (b, k); seed: of the run, which draws what repeats of writing
-    leave; indices: (b,) numbers of the images.
+    leave; indices: (b,) numbers of the images; kind: float32 or float64, of the reads to come.
     """
     banks = chip.banks.get(matrix.name)
     if banks is None:
@@ -35,7 +36,8 @@ def made_for(
             tiles.append(_rewritten(chip, matrix, placement, bank, shares, seed, indices))
     if any(isinstance(bank, Bank) for bank in banks):
         done = _rewriting(matrix, len(shares))
-    return replace(chip, tiles={**chip.tiles, matrix.name: tuple(tiles)}), done
+    ready = tuple(tile.single() if kind == np.float32 else tile for tile in tiles)
+    return replace(chip, tiles={**chip.tiles, matrix.name: ready}), done
 
 
 def _gains(gains: FloatArray | None) -> FloatArray:

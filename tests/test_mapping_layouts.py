@@ -20,6 +20,7 @@ from mapping.passes import compile_network
 from mapping.report import price
 
 K = 3  # kernels
+DOUBLE = np.dtype(np.float64)
 
 
 def network(rng, kind="softmax", groups=1):
@@ -40,7 +41,7 @@ def chip(layout, base="adaptive2d", *settings):
 
 
 def simulated(hardware, exact, images, count=4):
-    return run(write(compile_network(exact, hardware, images), 3), images[:count], seed=5)
+    return run(write(compile_network(exact, hardware, images), 3), images[:count], seed=5, precision="double")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_stacked__is_the_array_of_its_bands(rng, images):
     (matrix,) = program.matrices["mixed"]
     assert (len(matrix.tiles), matrix.arrays, matrix.bands) == (1, 1, K)
     gains = np.array([[0.02, 0.5, 0.9], [0.7, 0.3, 0.05]]) * hardware.cell.gain_high
-    ready, done = made_for(written, matrix, gains, np.ones((2, K)), 0, np.arange(2))
+    ready, done = made_for(written, matrix, gains, np.ones((2, K)), 0, np.arange(2), DOUBLE)
     assert done.cell_writes == 0.0
     tile = ready.tiles["mixed"][0].tile
     cells = write_tile(matrix, matrix.tiles[0], program, (1, 0, 0))
@@ -157,14 +158,14 @@ def test_reprogram__writes_anew_for_each_image_on_the_same_cells(images):
     program = compile_network(network(np.random.default_rng(9)), hardware, images)
     written, (matrix,) = write(program, 4), program.matrices["mixed"]
     shares = np.full((3, K), 1.0 / K)
-    ready, done = made_for(written, matrix, None, shares, 0, np.arange(3))
+    ready, done = made_for(written, matrix, None, shares, 0, np.arange(3), DOUBLE)
     assert done.cell_writes == 3 * 18 * 8
     spent = np.stack([tile.tile.spent[0] for tile in ready.tiles["mixed"]])  # (tiles, b, m)
     assert 1e-4 < np.abs(spent[:, 1] / spent[:, 0] - 1.0).mean() < 0.2
-    again = made_for(written, matrix, None, shares[1:2], 0, np.array([1]))[0]
+    again = made_for(written, matrix, None, shares[1:2], 0, np.array([1]), DOUBLE)[0]
     for tile, alone in zip(ready.tiles["mixed"], again.tiles["mixed"], strict=True):
         np.testing.assert_allclose(alone.tile.signal[0, 0], tile.tile.signal[0, 1], rtol=1e-12)
-    other = made_for(written, matrix, None, shares[1:2], 1, np.array([1]))[0]  # another run writes with other luck
+    other = made_for(written, matrix, None, shares[1:2], 1, np.array([1]), DOUBLE)[0]  # another run writes with other luck
     assert not np.array_equal(other.tiles["mixed"][0].tile.signal, again.tiles["mixed"][0].tile.signal)
 
 

@@ -18,6 +18,8 @@ from mapping.network import Attention, Conv, DynamicConv, GlobalAveragePool, Lin
 from mapping.output import check_folder
 from mapping.passes import compile_network
 from mapping.plots import COLOURS, plot_energy, plot_error, plot_latency
+from mapping.area import ArrayReport
+from mapping.comparison import Compared
 from mapping.report import COMPONENTS, LayerReport, Report, latency, price
 
 KEYS = {"model", "chip", "seed", "images", "accuracy_chip", "accuracy_exact", "energy_J_per_image",
@@ -326,6 +328,7 @@ def test_plots__draw_on_given_axes(report):
 
 
 def test_report__is_a_value(report):
-    assert eval(repr(report), {"Report": Report, "LayerReport": LayerReport, "inf": math.inf}) == report  # noqa: S307
+    names = {each.__name__: each for each in (Report, LayerReport, ArrayReport, Compared)}
+    assert eval(repr(report), names | {"inf": math.inf}) == report  # noqa: S307
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.seed = 3
