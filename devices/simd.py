@@ -59,14 +59,16 @@ class _MaskModel(models.PrimitiveModel):
         super().__init__(manager, front_end_type, ir.VectorType(ir.IntType(1), front_end_type.lanes))
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, lanes: int) -> Any:
+def _pointer(context: Any, builder: Any, array_type: Any, place: Any, lanes: int) -> Any:
+    """Return the address of `lanes` elements of an array; place: array and index."""
+    array, index = place
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), ir.VectorType(_double, lanes).as_pointer())
 
 
 def _loader(kind: VectorType) -> Any:
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_pointer(context, builder, signature.args[0], *arguments, kind.lanes), align=8)
+        return builder.load(_pointer(context, builder, signature.args[0], arguments, kind.lanes), align=8)
 
     return build
 
@@ -88,7 +90,7 @@ def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Set as many elements of an array from `index` on as the Vector has lanes."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _pointer(context, builder, signature.args[0], *arguments[:2], signature.args[2].lanes)
+        where = _pointer(context, builder, signature.args[0], arguments[:2], signature.args[2].lanes)
         builder.store(arguments[2], where, align=8)
         return context.get_dummy_value()
 
