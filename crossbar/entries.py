@@ -72,7 +72,7 @@ class EntryTile:
     def add_read(
         self,
         drive: Drive,
-        gains: FloatArray | None,  # noqa: ARG002
+        gains: FloatArray | None,
         keys: np.ndarray,
         out: FloatArray,
         *,

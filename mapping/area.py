@@ -1,4 +1,6 @@
-"""Area of arrays and of what stands around them, per tile and per layer, from published parts (docs/equations/costs.md).
+"""Area of arrays and of what stands around them, per tile and per layer, from published parts.
+
+docs/equations/costs.md, section 9.
 
 What has no published area is left out: control, clocks, wires between tiles, comparators, look-up tables.
 """
@@ -18,7 +20,7 @@ EDRAM_BITS = 64 * 1024 * 8  # of the published buffer
 
 @dataclass(frozen=True)
 class ArrayReport:
-    """One tile: its part of a matrix, how far its cells are used, and the area of its arrays with what is around them."""
+    """One tile: its part of a matrix, how far its cells are used, and its area with what stands around it."""
 
     matrix: str
     tile: int  #: number of the tile in its matrix
@@ -32,7 +34,7 @@ class ArrayReport:
 def adc_area(adc: Adc, costs: Costs) -> float:
     """Area [m²] of one converter of the chosen model, of the survey's where the model gives none."""
     part = adc_component(adc, costs.node, costs.adc_model)
-    return part.area if part.area else adc_component(adc, costs.node, "survey").area
+    return part.area or adc_component(adc, costs.node, "survey").area
 
 
 def tile_area(matrix: Matrix, program: Program, costs: Costs) -> dict[str, float]:

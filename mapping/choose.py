@@ -54,9 +54,7 @@ def measured(
         raise TypeError(f"{layer!r} has no kernels to lay out")
     program = Program(network, folded, hardware, place_layer(layer, values, hardware, layout))
     inputs = [values[source][:IMAGES] for source in layer.inputs]
-    out, activity, _ = run_layer(
-        write(program), layer, inputs, 0, np.arange(len(inputs[0])), np.dtype(np.float64)
-    )
+    out, activity, _ = run_layer(write(program), layer, inputs, 0, np.arange(len(inputs[0])), np.dtype(np.float64))
     exact = values[name][:IMAGES]
     energy = sum(hardware.costs.energies(activity, hardware.adc).values()) / len(inputs[0])
     size = float(np.sum(exact**2))

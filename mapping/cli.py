@@ -221,7 +221,8 @@ def _show(report: "Report", console: Console) -> None:
         table.add_column(heading, justify="right")
     for layer in report.layers:
         table.add_row(
-            layer.name, layer.kind if layer.layout is None else f"{layer.kind}, {layer.layout}", str(layer.tiles), f"{layer.utilisation:.0%}", f"{layer.own_error:.1%}",
+            layer.name, layer.kind if layer.layout is None else f"{layer.kind}, {layer.layout}", str(layer.tiles),
+            f"{layer.utilisation:.0%}", f"{layer.own_error:.1%}",
             f"{layer.error:.1%}", si(layer.energy_J, "J"), si(layer.latency_s, "s"), f"{layer.area_m2 * 1e6:.3g} mm²",
         )  # fmt: skip
     console.print(table)
@@ -254,7 +255,9 @@ def _show(report: "Report", console: Console) -> None:
     totals.add_row("throughput", f"[bold]{report.images_per_s:,.4g}[/bold] images/s one after another{pace}")
     if report.lifetime_s is not None:
         writes = max(layer.writes_per_day for layer in report.layers)
-        totals.add_row("endurance", f"{writes:.3g} writes of a cell per day: worn out after {si(report.lifetime_s, 's')}")
+        totals.add_row(
+            "endurance", f"{writes:.3g} writes of a cell per day: worn out after {si(report.lifetime_s, 's')}"
+        )
     low, high = report.tops_per_watt_band
     totals.add_row(
         "efficiency",

@@ -36,7 +36,7 @@ YARDSTICKS = (
     _card("A100, INT8", 624.0, 400.0, "NVIDIA A100 data sheet: 624 TOP/s dense, 400 W"),
     _card("H100, FP16", 989.0, 700.0, "NVIDIA H100 SXM data sheet: 989 TFLOP/s dense, 700 W"),
     _card("H100, INT8", 1979.0, 700.0, "NVIDIA H100 SXM data sheet: 1979 TOP/s dense, 700 W"),
-    Yardstick("brain", "brain", 1e-15, 100e-15, "20 W over 1e14 to 1e16 synaptic operations a second: 2 to 200 fJ each"),
+    Yardstick("brain", "brain", 1e-15, 100e-15, "20 W over 1e14 … 1e16 synaptic operations/s: 2 … 200 fJ each"),
     _chip("NeuRRAM, 6 bits in, 8 out", 9.122, 9.122, "W. Wan et al., Nature 608, 504 (2022), 130 nm"),
     _chip("HERMES, 8 bits", 2.48, 9.76, "M. Le Gallo et al., Nat. Electron. 6, 680 (2023), 14 nm, four phases to one"),
     _chip("Liu et al., 2020", 78.4, 78.4, "Q. Liu et al., ISSCC 2020, title: 78.4 TOPS/W analog ReRAM chip"),

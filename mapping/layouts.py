@@ -4,6 +4,7 @@ b = batch, k = kernels, m = rows and c = pairs of one tile
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from crossbar.activity import Activity
 from crossbar.entries import EntryTile, StackedTile, rewritten_tile
 from crossbar.tile import WrittenArray
 from devices.aliases import FloatArray, IntArray
+from devices.spread import Written
 from mapping.chip import Bank, Chip, written_to
 from mapping.program import Matrix, Placement
 
@@ -54,17 +56,18 @@ def _rewritten(
     wanted = mixed_targets(chip, matrix, placement, shares)
     cells = np.empty(wanted.shape)
     for entry, index in enumerate(indices):
-        stream = [*bank.stream, 2, seed, int(index)]
-
-        def once(targets: FloatArray, stream: list[int] = stream) -> object:
-            return bank.cells.write(targets, np.random.default_rng(stream))
-
+        once = partial(_written, bank, (*bank.stream, 2, seed, int(index)))
         cells[entry] = written_to(wanted[entry : entry + 1], once, hardware).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
     written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets)
     return rewritten_tile(
         hardware.cell, written, hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
     )
+
+
+def _written(bank: Bank, stream: tuple[int, ...], targets: FloatArray) -> Written:
+    """Write filaments [S] with the luck of a stream."""
+    return bank.cells.write(targets, np.random.default_rng(list(stream)))
 
 
 def mixed_targets(chip: Chip, matrix: Matrix, placement: Placement, shares: FloatArray) -> FloatArray:

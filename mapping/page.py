@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WIDTH = 960  # [px] of a drawing, ours
 ARRAY_SIZES = ((150, 26.0), (600, 16.0), (2500, 9.0), (math.inf, 6.0))  # (arrays, px of each), ours
 NAMED_ARRAYS = 600  # ours: beyond that single arrays carry no text of their own
+FOLLOWING = 2  # images that the schedule shows behind the first, ours
 TICKS = 6  # of a time axis at most, ours
 CHARACTER, NAME = 7.0, 40  # [px] of a letter beside the schedule, letters of a name at most, ours
 Z_95 = 1.959963984540054  # normal quantile of 97.5 %
@@ -112,6 +113,10 @@ def _report(report: Report) -> dict[str, Any]:
         "dearest": max(layers, key=lambda layer: layer.energy_J, default=None),
         "slowest": max(layers, key=lambda layer: layer.latency_s, default=None),
         "schedule": _schedule(report),
+        "areas": [
+            {"name": name, "area": value, "share": _ratio(value, report.area_m2)}
+            for name, value in report.area_by_component_m2.items()
+        ],
     }
 
 
@@ -162,33 +167,39 @@ def _whole_ticks(value: float) -> float:
 
 
 def _schedule(report: Report) -> dict[str, Any]:
-    """A drawing in px: a line for each layer, its phases one after another, a time axis below."""
+    """A drawing in px: a line for each layer, its phases from when it begins, of an image and those behind it."""
     longest = max((len(_short(layer.name)) for layer in report.layers), default=0)
     left, right, line = max(110.0, 20.0 + CHARACTER * longest), 78.0, 26.0
-    total = sum(layer.latency_s for layer in report.layers)
+    pace = 1.0 / report.images_per_s if report.images_per_s else 0.0
+    following = FOLLOWING if pace else 0
+    total = max((layer.start_s + layer.latency_s for layer in report.layers), default=0.0) + following * pace
     width = WIDTH - left - right
     scale = _ratio(width, total)
-    lines, now = [], 0.0
+    lines = []
     for at, layer in enumerate(report.layers):
-        start, blocks = now, []
-        for phase, colour in PHASE_COLOURS.items():
-            length = layer.latency_by_phase_s[phase]
-            if length > 0.0:
-                blocks.append({
-                    "name": phase, "x": left + now * scale, "width": max(length * scale, 1.0), "colour": colour,
-                    "start": now, "length": length,
-                })  # fmt: skip
-            now += length
+        blocks = []
+        for image in range(following + 1):
+            now = layer.start_s + image * pace
+            for phase, colour in PHASE_COLOURS.items():
+                length = layer.latency_by_phase_s[phase]
+                if length > 0.0:
+                    blocks.append({
+                        "name": phase, "x": left + now * scale, "width": max(length * scale, 1.0), "colour": colour,
+                        "start": now, "length": length, "image": image, "opacity": 1.0 if image == 0 else 0.35,
+                    })  # fmt: skip
+                now += length
+        end = layer.start_s + following * pace + layer.latency_s
         lines.append({
-            "name": _short(layer.name), "y": at * line, "blocks": blocks, "end": left + now * scale, "start": start,
-            "length": layer.latency_s,
+            "name": _short(layer.name), "y": at * line, "blocks": blocks, "end": left + end * scale,
+            "start": layer.start_s, "length": layer.latency_s,
         })  # fmt: skip
     step = _whole_ticks(total / TICKS)
     ticks = [{"x": left + k * step * scale, "time": k * step} for k in range(int(total / step + 1e-9) + 1)]
+    on_arrays = sum(layer.latency_s for layer in report.layers)
     return {
         "lines": lines, "ticks": ticks if total > 0.0 else [], "left": left, "line": line, "width": WIDTH,
-        "height": len(lines) * line, "digital": max(report.latency_s_per_image - total, 0.0), "total": total,
-        "attends": any(layer.latency_by_phase_s["attention"] > 0.0 for layer in report.layers),
+        "height": len(lines) * line, "digital": max(report.latency_s_per_image - on_arrays, 0.0), "total": total,
+        "attends": any(layer.latency_by_phase_s["attention"] > 0.0 for layer in report.layers), "pace": pace,
     }  # fmt: skip
 
 
@@ -204,7 +215,7 @@ def _plan(program: Program) -> dict[str, Any]:
     size = next(px for most, px in ARRAY_SIZES if arrays <= most)
     blocks = [_block(program, name, size, named=arrays <= NAMED_ARRAYS) for name in names]
     shape = program.hardware.tile
-    used = sum(2 * m.kernels * math.prod(tile.shape) for m in program.all_matrices for tile in m.tiles)
+    used = sum(2 * m.stored * m.copies * math.prod(tile.shape) for m in program.all_matrices for tile in m.tiles)
     kinds = dict.fromkeys(matrix.kind for name in names for matrix in program.of(name))
     return {
         "blocks": blocks, "arrays": arrays, "used": _ratio(used, arrays * shape.rows * shape.columns),
@@ -223,7 +234,7 @@ def _block(program: Program, name: str, size: float, *, named: bool) -> dict[str
 
     def put(matrix: Matrix, tile: int, kernel: int, x: float, y: float) -> None:
         placement = matrix.tiles[tile]
-        rows, pairs = placement.shape
+        rows, pairs = placement.shape[0] * matrix.bands, placement.shape[1]
         cells.append({
             "x": x, "y": y, "width": 2 * pairs * unit, "height": rows * unit, "colour": KIND_COLOURS[matrix.kind],
             "text": f"{matrix.name}, tile {tile}, kernel {kernel}: {rows} rows × {2 * pairs} columns, "
@@ -231,12 +242,12 @@ def _block(program: Program, name: str, size: float, *, named: bool) -> dict[str
         })  # fmt: skip
 
     main = [(matrix, tile) for matrix in program.matrices.get(name, ()) for tile in range(len(matrix.tiles))]
-    tall = max((matrix.kernels for matrix, _ in main), default=1)
+    tall = max((matrix.arrays for matrix, _ in main), default=1)
     for at, (matrix, tile) in enumerate(main):
         x, y = at % across * (width + gap), at // across * (tall * (height + gap) + 2.0 * gap)
-        for kernel in range(matrix.kernels):
+        for kernel in range(matrix.arrays):
             put(matrix, tile, kernel, x, y + kernel * (height + gap))
-        right, bottom = max(right, x + width), y + matrix.kernels * (height + gap) - gap
+        right, bottom = max(right, x + width), y + matrix.arrays * (height + gap) - gap
     others = [
         (matrix, tile) for matrix in program.matrices.get(f"{name}.attention", ()) for tile in range(len(matrix.tiles))
     ]

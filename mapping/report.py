@@ -252,9 +252,7 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
     )
 
 
-def _layer(
-    trace: LayerTrace, program: Program, costs: Costs, times: dict[str, float], plan: Schedule
-) -> LayerReport:
+def _layer(trace: LayerTrace, program: Program, costs: Costs, times: dict[str, float], plan: Schedule) -> LayerReport:
     energies = costs.energies(trace.activity, program.hardware.adc)
     areas = layer_area(program, trace.name, costs)
     matrices = program.matrices.get(trace.name, ())

@@ -1,4 +1,4 @@
-"""When each layer works: phases of one image, what images one after another can overlap, and settling from the solver.
+"""When each layer works: phases of an image, what images one after another can overlap, settling from the solver.
 
 Images enter at even intervals, so the schedule of each is that of the first, moved (docs/equations/costs.md, section 4).
 """

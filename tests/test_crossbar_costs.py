@@ -140,11 +140,12 @@ def test_energies__by_hand():
     one = Activity(*([1.0] * len(fields(Activity))))
     at_40, at_32 = (Costs(node=node).energies(one, Adc()) for node in (40e-9, 32e-9))
     line = 2e-10 * 80e-9  # F per cell
-    assert list(at_40) == ["array", "adc", "drivers", "gates", "digital", "buffers"]
+    assert list(at_40) == ["array", "adc", "drivers", "gates", "writes", "digital", "buffers"]
     assert at_40["array"] == 1.0
     assert at_40["drivers"] == approx(0.291e-12 + line * 0.8**2, rel=1e-12)
     assert at_40["gates"] == approx(0.291e-12 + 1.55e-3 * 80e-9**2 + line, rel=1e-12)
     assert at_40["digital"] == approx(0.021e-12 * 40 / 32 + 0.25e-12 + 7.4e-15, rel=1e-12)
+    assert at_40["writes"] == 2.5e-12
     assert at_32["digital"] == approx(0.021e-12 + (0.25e-12 + 7.4e-15) * 32 / 40, rel=1e-12)
     assert at_32["buffers"] == approx(20.45e-12 / 256, rel=2e-3)  # ISAAC: 20.45 pJ per 256 bits
     assert at_32["adc"] == approx(1.714e-12, rel=1e-2)
@@ -174,7 +175,7 @@ def test_energies__a_dearer_price_raises_its_component_alone():
     usual = Costs().energies(done, adc)
     for name, component in {
         "e_row_code": "drivers", "v_pulse": "drivers", "e_gate_dac": "gates", "c_gate": "gates", "e_add": "digital",
-        "e_multiply": "digital", "e_compare": "digital", "e_buffer_bit": "buffers",
+        "e_multiply": "digital", "e_compare": "digital", "e_buffer_bit": "buffers", "e_write": "writes",
     }.items():  # fmt: skip
         dearer = replace(Costs(), **{name: 2.0 * getattr(Costs(), name)}).energies(done, adc)
         assert {each for each in usual if dearer[each] != usual[each]} == {component}

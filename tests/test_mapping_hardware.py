@@ -224,9 +224,15 @@ def test_base__in_a_circle_is_refused(chip_file):
         ("[tile]\ncolumns = 7", r"\[tile\] tile\.columns must be even, as two columns make a pair, got 7"),
         ("[tile]\ngate_nodes = 1", r"\[tile\] tile\.gate_nodes must be from 2 to 64, got 1"),
         ("[costs]\nadc_model = 'survy'", r"\[costs\] costs\.adc_model must be one of survey, neurosim, isaac"),
-        ("[mapping]\nlayout = 'paralel'", r"\[mapping\] mapping\.layout must be one of parallel, stacked, digital, repr"),
+        (
+            "[mapping]\nlayout = 'paralel'",
+            r"\[mapping\] mapping\.layout must be one of parallel, stacked, digital, repr",
+        ),
         ("[mapping.layouts]\na = 'b'", r"\[mapping\] mapping\.layouts\.a must be one of parallel, stacked, .*got 'b'"),
-        ("[mapping]\nlayouts = 3", r"\[mapping\] mapping\.layouts must be a table with one entry for each layer, got 3"),
+        (
+            "[mapping]\nlayouts = 3",
+            r"\[mapping\] mapping\.layouts must be a table with one entry for each layer, got 3",
+        ),
         ("[mapping.copies]\na = 0", r"\[mapping\] mapping\.copies\.a must be from 1 to 4096, got 0"),
         ("[mapping]\nweight_area = -1.0", r"\[mapping\] weight_area must be ≥ 0, got -1"),
         ("[wires\n", "is not valid TOML"),
@@ -291,7 +297,9 @@ def test_with_values__of_one_section_are_taken_together():
 
 def test_tables__add_to_those_of_the_base(chip_file):
     chip_file('[mapping.layouts]\na = "digital"\nb = "stacked"\n', "first.toml")
-    hardware = load_hardware(chip_file('base = "first.toml"\n[mapping.layouts]\nb = "parallel"\n[mapping.copies]\nc = 2\n'))
+    hardware = load_hardware(
+        chip_file('base = "first.toml"\n[mapping.layouts]\nb = "parallel"\n[mapping.copies]\nc = 2\n')
+    )
     assert hardware.mapping == Choices(layouts={"a": "digital", "b": "parallel"}, copies={"c": 2})
     changed = hardware.with_values(["mapping.layouts.a=reprogram", "mapping.layout=auto", "mapping.copies.d=3"])
     assert changed.mapping == Choices("auto", {"a": "reprogram", "b": "parallel"}, {"c": 2, "d": 3})

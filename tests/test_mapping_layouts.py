@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from crossbar.tile import terminal_conductances
+from crossbar import reference_solve
+from crossbar.tile import cross_factors, terminal_conductances
 from crossbar.wires import Wires
 from devices.cells import AdaptiveMemristor
 from devices.errors import MappingError, ParameterError
@@ -82,7 +83,7 @@ def test_sigmoid_attention__has_no_floor_where_no_gate_mixes(layout, rng, images
 def test_cells_without_gates__can_mix_digitally_or_be_rewritten(layout, rng, images):
     exact = network(rng)
     result = simulated(chip(layout, "two_terminal"), exact, images)
-    assert result.layers[0].own_error < 0.2
+    assert result.layers[0].own_error < 0.4
     with pytest.raises(MappingError, match=r"mixed is a dynamic layer.*mapping\.layout = 'digital' or 'reprogram'"):
         compile_network(exact, chip("stacked", "two_terminal"), images)
 
@@ -111,20 +112,19 @@ def test_stacked__is_the_array_of_its_bands(rng, images):
             )[0, 0]
             for k in range(K)
         ]  # fmt: skip
-        from crossbar import reference_solve
-
         v = np.tile(share, K)[None] * hardware.dac.v_read
         slow = reference_solve(np.vstack(bands), v, Wires(3.0, 4.0, 100.0, 50.0))
         wanted = slow.currents[0, 0::2] - slow.currents[0, 1::2]
         found = share * hardware.dac.v_read @ tile.signal[0, entry]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
-        power = float(slow.power[0])
-        factors = np.sqrt(1.0)  # what the sources deliver: what columns take, and rows from each other
-        del factors
-        joules = tile.spent[0, entry] @ share * hardware.dac.v_read**2  # rows at one voltage give each other nothing
-        flat = reference_solve(np.vstack(bands), np.full((1, 18 * K), hardware.dac.v_read), Wires(3.0, 4.0, 100.0, 50.0))
-        assert float(tile.spent[0, entry].sum()) * hardware.dac.v_read**2 == pytest.approx(float(flat.power[0]), rel=1e-6)
-        assert joules < power * 1.2
+        flat = reference_solve(
+            np.vstack(bands), np.full((1, 18 * K), hardware.dac.v_read), Wires(3.0, 4.0, 100.0, 50.0)
+        )  # rows at one voltage give each other nothing
+        spent, squared = tile.spent[0, entry], hardware.dac.v_read**2
+        assert float(spent.sum()) * squared == pytest.approx(float(flat.power[0]), rel=1e-6, abs=0.0)
+        factors = cross_factors(tile.taken[0, entry])
+        drawn = share**2 @ (spent + factors * factors.sum()) - (share @ factors) ** 2
+        assert drawn * squared == pytest.approx(float(slow.power[0]), rel=0.01, abs=0.0)
 
 
 class _One:
@@ -142,18 +142,19 @@ def test_reprogram__targets_are_the_mixed_kernels(images):
     program = compile_network(network(np.random.default_rng(9)), chip("reprogram", "ideal"), images)
     written, (matrix,) = write(program), program.matrices["mixed"]
     shares = np.array([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]])
-    low = program.hardware.cell.g_min
+    cell = program.hardware.cell
+    low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, program.hardware.dac.v_read))
     for placement in matrix.tiles:
         columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
         kernels = matrix.conductances[:, placement.rows, columns]
         found = mixed_targets(written, matrix, placement, shares)
         wanted = np.tensordot(shares, kernels[..., 0::2] - kernels[..., 1::2], axes=1)
         np.testing.assert_allclose(found[..., 0::2] - found[..., 1::2], wanted, rtol=0, atol=1e-15)
-        assert np.minimum(found[..., 0::2], found[..., 1::2]).max() == pytest.approx(low, rel=1e-12)
+        assert np.minimum(found[..., 0::2], found[..., 1::2]).max() == pytest.approx(low, rel=1e-12, abs=0.0)
 
 
 def test_reprogram__writes_anew_for_each_image_on_the_same_cells(images):
-    """Equal shares land on other conductances in each image; stuck cells stay where they are; batches change nothing."""
+    """Equal shares land on other conductances in each image, stuck cells where they are; batches change nothing."""
     hardware = chip("reprogram", "adaptive2d", "spread.stuck_on=0.1", "tile.trim_pairs=false")
     program = compile_network(network(np.random.default_rng(9)), hardware, images)
     written, (matrix,) = write(program, 4), program.matrices["mixed"]
@@ -165,12 +166,14 @@ def test_reprogram__writes_anew_for_each_image_on_the_same_cells(images):
     again = made_for(written, matrix, None, shares[1:2], 0, np.array([1]), DOUBLE)[0]
     for tile, alone in zip(ready.tiles["mixed"], again.tiles["mixed"], strict=True):
         np.testing.assert_allclose(alone.tile.signal[0, 0], tile.tile.signal[0, 1], rtol=1e-12)
-    other = made_for(written, matrix, None, shares[1:2], 1, np.array([1]), DOUBLE)[0]  # another run writes with other luck
+    other = made_for(written, matrix, None, shares[1:2], 1, np.array([1]), DOUBLE)[
+        0
+    ]  # another run writes with other luck
     assert not np.array_equal(other.tiles["mixed"][0].tile.signal, again.tiles["mixed"][0].tile.signal)
 
 
 def test_prices_of_writing__are_those_of_simulated_write_and_verify():
-    """From one set of half-normal weights to another, half of all cells of pairs at rest; stuck cells are left alone."""
+    """From one set of half-normal weights to another, half of all cells at rest; stuck cells are left alone."""
     rng, cell = np.random.default_rng(3), AdaptiveMemristor()
 
     def drawn():
@@ -209,7 +212,9 @@ def test_counts__by_hand(results):
         "parallel": K * 2, "stacked": K * 5, "digital": 0, "reprogram": 0
     }  # fmt: skip
     cells = {name: each.cell_reads - done["reprogram"].cell_reads for name, each in done.items()}
-    assert cells["parallel"] == cells["stacked"] == cells["digital"] > 0
+    assert cells["parallel"] == pytest.approx(cells["stacked"], rel=0.01)  # but for the noise in the attention
+    assert cells["parallel"] == pytest.approx(cells["digital"], rel=0.01)
+    assert cells["parallel"] > 0
     results_ = 30 * 4
     more = done["digital"].multiplications - done["parallel"].multiplications
     # each kernel's results are scaled, then mixed; a mixed bias is not needed
@@ -235,7 +240,7 @@ def test_energies__are_ordered_as_physics_has_it(results):
     assert 2.0 < parts["digital"]["array"] / parts["parallel"]["array"] < 4.5
     assert parts["digital"]["adc"] > 2.5 * parts["parallel"]["adc"]
     assert parts["stacked"]["array"] == pytest.approx(parts["parallel"]["array"], rel=0.1)
-    assert parts["reprogram"]["writes"] > 0.5 * sum(parts["reprogram"].values())
+    assert parts["reprogram"]["writes"] > sum(parts["digital"].values()) / 2
     assert sum(parts["parallel"].values()) == min(sum(each.values()) for each in parts.values())
 
 

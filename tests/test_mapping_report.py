@@ -11,15 +11,15 @@ import pytest
 
 from crossbar.costs import ADC_MODELS, Costs
 from devices.errors import ParameterError
+from mapping.area import ArrayReport
 from mapping.chip import write
+from mapping.comparison import Compared
 from mapping.hardware import Hardware, load_hardware
 from mapping.inference import run
 from mapping.network import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
 from mapping.output import check_folder
 from mapping.passes import compile_network
 from mapping.plots import COLOURS, plot_energy, plot_error, plot_latency
-from mapping.area import ArrayReport
-from mapping.comparison import Compared
 from mapping.report import COMPONENTS, LayerReport, Report, latency, price
 
 KEYS = {"model", "chip", "seed", "images", "accuracy_chip", "accuracy_exact", "energy_J_per_image",

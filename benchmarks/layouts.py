@@ -1,0 +1,145 @@
+"""What the third terminal buys: a dynamic network built in each layout, side by side on the same images.
+
+    python -m benchmarks.layouts dvgg-digits --images 100 --out docs
+    python -m benchmarks.layouts dvgg-cifar10 --data DIR --images 200 --rewritten 20
+
+Prints and writes a table (layouts-MODEL.csv) and draws a figure (layouts-MODEL.png).
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapping.chip import write
+from mapping.datasets import load_dataset
+from mapping.hardware import LAYOUTS, Hardware, load_hardware
+from mapping.inference import run
+from mapping.models import load_model
+from mapping.output import si
+from mapping.page import wilson
+from mapping.passes import compile_network
+from mapping.plots import COLOURS
+from mapping.report import Report, price
+
+CALIBRATION = 64  # images from the training split
+DEAR = ("stacked", "reprogram")  #: layouts whose arrays are solved anew for every image
+
+
+def measured(
+    model: str, hardware: Hardware, data: Path | None, images: int, few: int, seed: int
+) -> dict[str, tuple[Report, float]]:
+    """Run a network in each layout; those of DEAR on `few` images.  Layout → report, root mean square logit error."""
+    network = load_model(model)
+    name = str(network.card.get("dataset", "digits"))
+    training = load_dataset(name, "train", data, limit=CALIBRATION)
+    test = load_dataset(name, "test", data, limit=images)
+    found = {}
+    for layout in LAYOUTS:
+        count = min(few, images) if layout in DEAR else images
+        chosen = hardware.with_values([f"mapping.layout={layout}"])
+        begin = time.perf_counter()
+        chip = write(compile_network(network, chosen, training.images), seed)
+        result = run(chip, test.images[:count], seed=seed)
+        off = float(np.sqrt(np.mean((result.logits - result.exact) ** 2) / np.mean(result.exact**2)))
+        found[layout] = price(result, test.labels[:count]), off
+        print(f"{layout}: {count} images, {time.perf_counter() - begin:.0f} s", flush=True)
+    return found
+
+
+def row(layout: str, report: Report, off: float) -> dict[str, Any]:
+    """One line of the table, in SI units."""
+    dynamic = [layer for layer in report.layers if layer.layout is not None]
+    low, high = wilson(report.accuracy_chip or 0.0, report.images)
+    return {
+        "layout": layout, "images": report.images, "accuracy": report.accuracy_chip, "accuracy_low": low,
+        "accuracy_high": high, "accuracy_exact": report.accuracy_exact, "logit_error": off,
+        "layer_error": float(np.mean([layer.own_error for layer in dynamic])),
+        "energy_J": report.energy_J_per_image, "energy_low_J": report.energy_band_J_per_image[0],
+        "energy_high_J": report.energy_band_J_per_image[1],
+        **{f"energy_{name}_J": share * report.energy_J_per_image for name, share in report.energy_shares.items()},
+        "latency_s": report.latency_s_per_image, "images_per_s": report.images_per_s, "area_m2": report.area_m2,
+        "arrays": report.tiles, "tops_per_watt": report.tops_per_watt,
+        "writes_per_day": max(layer.writes_per_day for layer in report.layers),
+        "lifetime_s": report.lifetime_s,
+    }  # fmt: skip
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = [
+        "| layout | images | accuracy | logit error | energy | band | latency | images/s | area | arrays | TOPS/W | writes |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in rows:
+        lines.append(  # noqa: PERF401  (eight lines of one text)
+            f"| {each['layout']} | {each['images']} | {each['accuracy']:.1%} ({each['accuracy_low']:.1%} … "
+            f"{each['accuracy_high']:.1%}) | {each['logit_error']:.1%} | {si(each['energy_J'], 'J')} | "
+            f"{si(each['energy_low_J'], 'J')} … {si(each['energy_high_J'], 'J')} | {si(each['latency_s'], 's')} | "
+            f"{each['images_per_s']:,.3g} | {each['area_m2'] * 1e6:.3g} mm² | {each['arrays']} | "
+            f"{each['tops_per_watt']:.3g} | {each['writes_per_day']:.3g} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(model: str, rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw energy by component, latency, area and error of the layouts side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.0, 3.8), layout="constrained")
+    axes: Any = figure.subplots(1, 4, width_ratios=(1.7, 1.0, 1.0, 1.0))
+    names = [each["layout"] for each in rows]
+    base = np.zeros(len(rows))
+    for component, colour in COLOURS.items():
+        values = np.array([each[f"energy_{component}_J"] for each in rows]) * 1e9
+        axes[0].bar(names, values, bottom=base, color=colour, label=component)
+        base += values
+    low = np.array([each["energy_low_J"] for each in rows]) * 1e9
+    high = np.array([each["energy_high_J"] for each in rows]) * 1e9
+    axes[0].errorbar(
+        names, base, yerr=(np.maximum(base - low, 0.0), np.maximum(high - base, 0.0)), fmt="none", ecolor="#444444",
+        capsize=3, linewidth=1.0,
+    )  # fmt: skip
+    axes[0].set_ylabel("energy per image [nJ]")
+    axes[0].legend(frameon=False, fontsize="small")
+    parts = (("latency_s", 1e6, "latency of an image [µs]", True), ("area_m2", 1e6, "area [mm²]", False),
+             ("layer_error", 100.0, "mean error of a dynamic layer [%]", False))  # fmt: skip
+    for ax, (key, factor, label, logarithmic) in zip(axes[1:], parts, strict=True):
+        ax.bar(names, [each[key] * factor for each in rows], color="#4477aa")
+        ax.set_ylabel(label)
+        if logarithmic:
+            ax.set_yscale("log")
+    for ax in axes:
+        ax.tick_params(axis="x", rotation=40)
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"What the third terminal buys: {model}, four ways to build its dynamic layers")
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Run the comparison and write its table and figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default="dvgg-digits")
+    parser.add_argument("--chip", default="adaptive2d")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--rewritten", type=int, default=50, help="images of the layouts that are solved for each one")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path())
+    given = parser.parse_args()
+    found = measured(given.model, load_hardware(given.chip), given.data, given.images, given.rewritten, given.seed)
+    rows = [row(layout, report, off) for layout, (report, off) in found.items()]
+    given.out.mkdir(parents=True, exist_ok=True)
+    with (given.out / f"layouts-{given.model}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    draw(given.model, rows, given.out / f"layouts-{given.model}.png")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Energy and time of a program from histograms of its inputs, without writing or running it: a fast first answer.
+
+What shapes alone decide is exact; array and drivers follow the histograms (docs/equations/costs.md eq. 19).
+b = batch, k = kernels
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossbar.activity import Activity
+from devices import checks
+from devices.aliases import FloatArray
+from devices.errors import ParameterError
+from mapping import digital
+from mapping.encode import filaments
+from mapping.network import Conv, DynamicConv, linear
+from mapping.program import Matrix, Program
+from mapping.rows import Rows, Vectors, Windows
+
+LEVELS = 256  # codes of a continuous driver's histogram, ours
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """What the rows of one matrix see: how often each code occurs, for inputs of each sign, and the mean attention."""
+
+    positive: FloatArray  #: (levels,) parts of all inputs, by code
+    negative: FloatArray | None  #: likewise of the inputs with their sign turned; None where inputs have one sign
+    shares: FloatArray | None  #: (b, k) attention of each image; None for one kernel
+
+    def __post_init__(self) -> None:
+        for name in ("positive", "negative"):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            parts = checks.array(name, given, ndim=1, minimum=0.0)
+            if not abs(float(parts.sum()) - 1.0) < 1e-6:
+                raise ParameterError(f"{name} must add up to 1, got {float(parts.sum()):g}")
+
+
+def histograms(program: Program, images: FloatArray) -> dict[str, Histogram]:
+    """Return the histogram of each matrix, by name, that images (b, c, h, w) give in the exact network.
+
+    Raises ParameterError for images of another shape, or none.
+    """
+    images = checks.array("images", images, shape=(None, *program.network.input_shape))
+    if not len(images):
+        raise ParameterError("images must hold at least one image, got none")
+    values = program.folded.activations(images)
+    found: dict[str, Histogram] = {}
+    for layer in program.folded.layers:
+        matrices = program.matrices.get(layer.name, ())
+        inputs = [values[source] for source in layer.inputs]
+        shares = values.get(f"{layer.name}.attention")
+        for matrix in matrices:
+            if isinstance(layer, (Conv, DynamicConv)):
+                found[matrix.name] = _histogram(Windows(layer, inputs, matrix.group), matrix, program, shares)
+            else:
+                found[matrix.name] = _histogram(Vectors(inputs[0]), matrix, program, None)
+        if isinstance(layer, DynamicConv):
+            first, second = program.matrices[f"{layer.name}.attention"]
+            attention, pooled = layer.attention, layer.pooled(inputs)
+            hidden = digital.relu(linear(pooled, attention.weight_1, attention.bias_1))
+            found[first.name] = _histogram(Vectors(pooled), first, program, None)
+            found[second.name] = _histogram(Vectors(hidden), second, program, None)
+    return found
+
+
+def _histogram(rows: Rows, matrix: Matrix, program: Program, shares: FloatArray | None) -> Histogram:
+    dac = program.hardware.dac
+    levels = LEVELS if dac.bits is None else int(dac.full_code) + 1
+
+    def parts(sign: float) -> FloatArray:
+        codes = rows.codes(dac, sign / matrix.x_scale, np.dtype(np.float64)) / dac.full_code
+        places = np.minimum(np.rint(codes * (levels - 1)), levels - 1).astype(np.int64)
+        counts: FloatArray = np.bincount(places.ravel(), minlength=levels) / places.size
+        return counts
+
+    return Histogram(parts(1.0), parts(-1.0) if matrix.signed else None, shares)
+
+
+def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Activity]:
+    """Return what one image is expected to do in each layer on arrays, by name, from the histogram of each matrix.
+
+    Raises ParameterError for a matrix without a histogram.
+    """
+    out: dict[str, Activity] = {}
+    for layer in program.folded.layers:
+        done = Activity()
+        for matrix in program.of(layer.name):
+            if matrix.name not in found:
+                raise ParameterError(f"found must hold a histogram of {matrix.name}")
+            done = done + expected(program, matrix, found[matrix.name])
+        matrices = program.matrices.get(layer.name, ())
+        if not matrices:
+            continue
+        if isinstance(layer, DynamicConv):
+            shapes = program.folded.shapes()
+            maps = shapes[layer.inputs[min(1, len(layer.inputs) - 1)]]
+            pooled = layer.attention.weight_1.shape[1]
+            done = done + Activity(
+                additions=float(np.prod(maps)), multiplications=float(pooled + 2 * layer.kernels)
+            )  # fmt: skip
+        apart = [matrix for matrix in matrices if matrix.kind == "kernel"]
+        if apart:
+            kernels = len(apart) // len({matrix.group for matrix in apart})
+            results = sum(matrix.positions * matrix.conductances.shape[2] / 2 for matrix in apart)
+            done = done + Activity(multiplications=results, additions=results * (kernels - 1) / kernels)
+        out[layer.name] = done
+    return out
+
+
+def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
+    """Return what one matrix is expected to do for one image.  Source: docs/equations/costs.md eq. 19."""
+    hardware = program.hardware
+    dac, cell = hardware.dac, hardware.cell
+    p, n, k = float(matrix.positions), dac.conversions, matrix.kernels
+    r, outputs = matrix.conductances.shape[1], matrix.conductances.shape[2] // 2
+    signs = [found.positive] if found.negative is None else [found.positive, found.negative]
+    driven = drawn = 0.0  # parts of all row reads: with a pulse, and of a full one
+    for parts in signs:
+        codes: FloatArray = np.arange(float(len(parts))) * (dac.full_code / (len(parts) - 1))
+        for _, values, unit in dac.split(codes):
+            share = values * unit
+            driven += float(parts @ (share > 0.0))
+            drawn += float(parts @ (share**2 if dac.coding == "amplitude" else share))
+    arrays, reads = matrix.stored, p * n * len(signs)
+    done = Activity()
+    for tile in matrix.tiles:
+        m, c = tile.shape
+        columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
+        done = done + Activity(
+            reads=reads * matrix.arrays,
+            row_pulses=p * m * driven * arrays,
+            row_codes=p * len(signs) * m * arrays,
+            conversions=reads * c,
+            cell_reads=p * m * driven * arrays * 2 * c,
+            additions=p * len(signs) * (n - 1) * c,
+            joules_array=_conductance(program, matrix, tile.rows, columns, found.shares)
+            * p * drawn * dac.v_read**2 * dac.t_read,
+        )  # fmt: skip
+    results = p * outputs
+    terms = len({tile.rows.start for tile in matrix.tiles}) * len(signs)
+    mixed = found.shares is not None and matrix.kind == "dynamic conv"
+    done = done + Activity(
+        additions=results * (terms - 1 + int(matrix.bias is not None)),
+        multiplications=results,
+        buffer_bits=8.0 * (results + p * r),
+    )
+    if mixed and matrix.bias is not None:
+        done = done + Activity(additions=outputs * (k - 1.0), multiplications=outputs * float(k))
+    if matrix.gated and found.shares is not None:
+        gains = hardware.gate_dac.gains(found.shares, cell)
+        swing = hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min
+        cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles) * matrix.copies
+        done = done + Activity(
+            gate_updates=float(k * len(matrix.tiles) * matrix.copies),
+            gate_swing=float((swing**2).sum(1).mean()) * cells,
+        )
+    if matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
+        weights = float(r * outputs)
+        done = done + Activity(
+            additions=(k - 1) * weights, multiplications=k * weights, buffer_bits=8.0 * k * weights,
+            cell_writes=2.0 * weights * matrix.copies,
+        )  # fmt: skip
+    return done
+
+
+def _conductance(program: Program, matrix: Matrix, rows: slice, columns: slice, shares: FloatArray | None) -> float:
+    """Conductance [S] of all cells of a tile together at the mean gains, nominal and without wires."""
+    hardware = program.hardware
+    cell = hardware.cell
+    targets = matrix.conductances[:, rows, columns]
+    if shares is None or matrix.kind != "dynamic conv":
+        return float(targets.sum())
+    if matrix.layout == "reprogram":
+        low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, hardware.dac.v_read))
+        difference = np.abs(np.tensordot(shares, targets[..., 0::2] - targets[..., 1::2], axes=1))
+        return float(low * targets[0].size + difference.sum((1, 2)).mean())
+    cells = filaments(targets, cell, hardware.dac.v_read)
+    gains = hardware.gate_dac.gains(shares, cell).mean(0)[:, None, None]
+    return float(cell.terminal_conductance(cells, gains, hardware.dac.v_read).sum())

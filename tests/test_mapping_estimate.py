@@ -1,0 +1,89 @@
+"""Estimates from histograms against runs: equal counts where shapes decide, energies within 5 % of each layer's."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from devices.errors import ParameterError
+from mapping.chip import write
+from mapping.datasets import load_dataset
+from mapping.estimate import Histogram, estimate, expected, histograms
+from mapping.hardware import load_hardware
+from mapping.inference import run
+from mapping.models import load_model
+from mapping.passes import compile_network
+
+IMAGES = 24
+EXACT = ("reads", "row_codes", "conversions", "gate_updates", "additions", "multiplications", "buffer_bits",
+         "cell_writes")  # fmt: skip
+
+
+def setting(*settings):
+    hardware = load_hardware("adaptive2d").with_values(settings)
+    training = load_dataset("digits", "train", limit=16).images
+    return compile_network(load_model("dvgg-digits"), hardware, training)
+
+
+@pytest.fixture(scope="module")
+def program():
+    return setting()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return load_dataset("digits", "test", limit=IMAGES).images
+
+
+def compared(program, images):
+    """Layer → (estimated, run) activities."""
+    result = run(write(program), images)
+    found = estimate(program, histograms(program, images))
+    return {trace.name: (found[trace.name], trace.activity) for trace in result.layers if trace.name in found}
+
+
+def test_estimate__is_within_5_percent_of_every_layer(program, images):
+    costs, adc = program.hardware.costs, program.hardware.adc
+    for name, (guess, done) in compared(program, images).items():
+        for count in EXACT:
+            assert getattr(guess, count) == pytest.approx(getattr(done, count), rel=1e-9), (name, count)
+        one, two = (sum(costs.energies(each, adc).values()) for each in (guess, done))
+        assert one == pytest.approx(two, rel=0.05, abs=0.0), name
+        assert guess.row_pulses == pytest.approx(done.row_pulses, rel=0.1)
+        assert guess.joules_array == pytest.approx(done.joules_array, rel=0.25, abs=0.0), name
+
+
+@pytest.mark.parametrize("layout", ["digital", "reprogram"])
+def test_estimate__counts_of_other_layouts(layout, images):
+    """One dynamic layer, all that shapes decide."""
+    program = setting(f"mapping.layouts.conv5={layout}")
+    guess, done = compared(program, images[:2])["conv5"]
+    for count in EXACT:
+        assert getattr(guess, count) == pytest.approx(getattr(done, count), rel=1e-9), count
+    assert guess.joules_array == pytest.approx(done.joules_array, rel=0.25, abs=0.0)
+
+
+def test_expected__by_hand_of_a_matrix_whose_rows_see_two_codes(program):
+    """A quarter of the codes are full, the others 0: fc has 64 rows, 10 outputs and one position."""
+    (matrix,) = program.matrices["fc"]
+    parts = np.zeros(256)
+    parts[[0, 255]] = 0.75, 0.25
+    done = expected(program, matrix, Histogram(parts, None, None))
+    v, t = program.hardware.dac.v_read, program.hardware.dac.t_read
+    assert (done.row_pulses, done.cell_reads, done.conversions) == (16.0, 16.0 * 20, 10.0)
+    assert done.joules_array == pytest.approx(0.25 * v * v * t * matrix.conductances.sum(), rel=1e-12, abs=0.0)
+
+
+def test_histograms__add_up_and_refuse_nonsense(program, images):
+    found = histograms(program, images[:2])
+    assert set(found) == {matrix.name for matrix in program.all_matrices}
+    for each in found.values():
+        assert each.positive.sum() == pytest.approx(1.0, rel=1e-12)
+    assert found["conv2"].shares.shape == (2, 4)
+    with pytest.raises(ParameterError, match="positive must add up to 1, got 2"):
+        Histogram(np.ones(2), None, None)
+    with pytest.raises(ParameterError, match="at least one image"):
+        histograms(program, images[:0])
+    with pytest.raises(ParameterError, match="a histogram of conv1"):
+        estimate(program, {})
+    assert dataclasses.is_dataclass(found["fc"])

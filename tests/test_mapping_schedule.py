@@ -1,0 +1,173 @@
+"""Schedules and areas: by hand, along the longest path, and how images follow each other."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from crossbar.components import component
+from crossbar.converters import area_isaac, area_survey
+from mapping.area import AREAS, arrays, layer_area, tile_area
+from mapping.hardware import Hardware, load_hardware
+from mapping.network import Add, Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+from mapping.passes import compile_network
+from mapping.program import Matrix
+from mapping.schedule import interval, phases, schedule, t_column, t_gates
+
+
+def network(rng):
+    """A dynamic layer and a 1 × 1 convolution beside it, which join."""
+    layers = (
+        Conv("conv", ("input",), rng.normal(size=(4, 2, 3, 3)), None, (1, 1), (1, 1)),
+        Relu("relu", ("conv",)),
+        DynamicConv(
+            "mixed", ("relu",), rng.normal(size=(3, 4, 4, 3, 3)), None, (1, 1), (1, 1), (1, 1), 1,
+            Attention(rng.normal(size=(2, 4)), None, rng.normal(size=(3, 2)), None),
+        ),
+        Conv("side", ("relu",), rng.normal(size=(4, 4, 1, 1))),
+        Add("add", ("mixed", "side")),
+        GlobalAveragePool("pool", ("add",)),
+        Linear("fc", ("pool",), rng.normal(size=(3, 4))),
+    )  # fmt: skip
+    return Network("joined", (2, 6, 5), tuple("abc"), layers)
+
+
+def compiled(*settings, base=None):
+    hardware = (Hardware() if base is None else load_hardware(base)).with_values(settings)
+    rng = np.random.default_rng(4)
+    return compile_network(network(rng), hardware, rng.random((4, 2, 6, 5)))
+
+
+@pytest.fixture(scope="module")
+def program():
+    return compiled("tile.rows=16", "tile.columns=8")
+
+
+# schedule
+
+
+def planned(program):
+    costs = program.hardware.costs
+    times = {name: phases(program, name, costs) for name in ("conv", "mixed", "side", "fc")}
+    return times, schedule(program, costs, times)
+
+
+def test_schedule__follows_the_longest_path(program):
+    times, plan = planned(program)
+    total = {name: sum(parts.values()) for name, parts in times.items()}
+    digital = program.hardware.costs.t_digital
+    assert plan.starts["mixed"] == plan.starts["side"] == pytest.approx(total["conv"] + digital, rel=1e-12, abs=0.0)
+    assert total["mixed"] > total["side"]
+    assert plan.starts["add"] == plan.ends["mixed"]  # the slower branch
+    assert plan.latency == pytest.approx(sum(total.values()) - total["side"] + 3 * digital, rel=1e-12, abs=0.0)
+    assert plan.interval == max(plan.intervals.values()) == plan.intervals[plan.bottleneck]
+
+
+def test_schedule__of_following_images_meets_nobody(program):
+    """Moved by one interval each, no part of a layer is needed twice at once; moved by less, the slowest is."""
+    times, plan = planned(program)
+
+    def clashes(step):
+        for parts in times.values():
+            busy = {"attention": parts["attention"], "gates": parts["gates"], "arrays": parts["write"] + parts["read"]}
+            yield from (name for name, length in busy.items() if length > step * (1 + 1e-12))
+
+    assert not list(clashes(plan.interval))
+    assert list(clashes(0.99 * plan.interval))
+
+
+def test_interval__by_hand():
+    parts = {"attention": 3.0, "gates": 5.0, "write": 0.5, "read": 2.0}
+    assert interval(parts, double_gates=True) == 5.0
+    assert interval(parts, double_gates=False) == 7.5
+    assert interval(parts | {"attention": 9.0}, double_gates=False) == 9.0
+
+
+def test_double_gates__hide_the_settling_behind_reads(program):
+    single = compiled("tile.rows=16", "tile.columns=8", "mapping.double_gates=false", "gate_dac.t_settle=1e-6")
+    double = compiled("tile.rows=16", "tile.columns=8", "gate_dac.t_settle=1e-6")
+    one, two = planned(single)[1], planned(double)[1]
+    assert one.latency == two.latency
+    assert one.intervals["mixed"] == pytest.approx(two.intervals["mixed"] + 1e-6, rel=1e-12, abs=0.0)
+
+
+def test_phases__of_layouts(program):
+    costs = program.hardware.costs
+    known = {layout: phases(compiled("tile.rows=16", "tile.columns=8", f"mapping.layout={layout}"), "mixed", costs)
+             for layout in ("parallel", "digital", "reprogram")}  # fmt: skip
+    assert known["parallel"]["write"] == known["digital"]["write"] == 0.0
+    assert known["digital"]["gates"] == known["reprogram"]["gates"] == 0.0
+    assert known["digital"]["attention"] == 0.0  # computed while the kernels are read
+    assert known["digital"]["read"] == pytest.approx(known["parallel"]["read"] + 3 * costs.t_digital, rel=1e-9, abs=0.0)
+    assert known["reprogram"]["write"] == pytest.approx(12 * costs.t_write, rel=1e-12, abs=0.0)  # 36 rows on 3 tiles
+    assert known["reprogram"]["attention"] == known["parallel"]["attention"] > 0.0
+
+
+def test_settling__is_the_solver_s_where_it_is_longer(program):
+    """Columns of a line of 1000 times the capacitance set the length of the last slot; gates likewise."""
+    (matrix,) = program.matrices["mixed"]
+    hardware, costs = program.hardware, program.hardware.costs
+    assert 0.0 < t_column(matrix, hardware, costs) < hardware.dac.t_slot
+    assert t_gates(matrix, hardware, costs) == hardware.gate_dac.t_settle
+    heavy = dataclasses.replace(costs, c_wire=3e-4)
+    slow = t_column(matrix, hardware, heavy)
+    assert slow > 10 * hardware.dac.t_slot
+    assert slow == pytest.approx(t_column(matrix, hardware, costs) * 3e-4 / costs.c_wire, rel=1e-6, abs=0.0)
+    assert t_gates(matrix, hardware, heavy) > hardware.gate_dac.t_settle
+    usual, late = (phases(program, "conv", each)["read"] for each in (costs, heavy))
+    added = t_column(program.matrices["conv"][0], hardware, heavy) - hardware.dac.t_slot
+    assert late - usual == pytest.approx(30 * added, rel=0.1)
+    assert t_column(matrix, hardware.idealised(), heavy) == 0.0
+
+
+# area
+
+
+def test_area__of_a_tile_by_hand(program):
+    """3 arrays of 16 × 8 cells of 80 nm, one converter for 4 pairs, 48 row drivers, 6 gate drivers."""
+    costs = program.hardware.costs
+    (matrix,) = program.matrices["mixed"]
+    found = tile_area(matrix, program, costs)
+    driver = component("row_dac", costs.node).area
+    assert tuple(found) == AREAS
+    assert found["cells"] == pytest.approx(3 * 128 * 6.4e-15, rel=1e-12, abs=0.0)
+    assert found["adc"] == pytest.approx(area_survey(8, 1e8, 22.0), rel=1e-9, abs=0.0)
+    assert found["drivers"] == pytest.approx(48 * driver, rel=1e-12, abs=0.0)
+    assert found["gates"] == pytest.approx(6 * driver, rel=1e-12, abs=0.0)
+    factor = component("multiplier", costs.node).area / 16
+    assert found["digital"] == pytest.approx(component("shift_add", costs.node).area + factor, rel=1e-12, abs=0.0)
+    isaac = tile_area(matrix, program, dataclasses.replace(costs, adc_model="isaac"))
+    assert isaac["adc"] == pytest.approx(area_isaac(8, 22.0), rel=1e-9, abs=0.0)
+
+
+def test_area__of_layers_adds_up_over_tiles(program):
+    costs = program.hardware.costs
+    tiles = arrays(program, costs)
+    assert len(tiles) == sum(len(matrix.tiles) for matrix in program.all_matrices)
+    for name in ("conv", "mixed", "side", "fc"):
+        found = layer_area(program, name, costs)
+        mine = {matrix.name for matrix in program.of(name)}
+        own = sum(each.area_m2 for each in tiles if each.matrix in mine)
+        assert sum(found.values()) - found["buffers"] == pytest.approx(own, rel=1e-12, abs=0.0)
+        whole = sum(each.utilisation * each.arrays for each in tiles if each.matrix in mine)
+        assert whole / sum(each.arrays for each in tiles if each.matrix in mine) == pytest.approx(
+            program.utilisation(name), rel=1e-12
+        )
+    bits = 2 * 8 * 2 * 6 * 5  # the input map, twice
+    buffer = layer_area(program, "conv", costs)["buffers"]
+    assert buffer == pytest.approx(bits / (64 * 1024 * 8) * component("edram", costs.node).area, rel=1e-12, abs=0.0)
+
+
+def test_area__copies_multiply_it(program):
+    costs = program.hardware.costs
+    more = compiled("tile.rows=16", "tile.columns=8", "mapping.copies.mixed=3")
+    once, thrice = (layer_area(each, "mixed", costs) for each in (program, more))
+    attention = sum(
+        sum(tile_area(matrix, program, costs).values()) * len(matrix.tiles)
+        for matrix in program.matrices["mixed.attention"]
+    )
+    own = sum(once.values()) - once["buffers"] - attention
+    assert sum(thrice.values()) - sum(once.values()) == pytest.approx(2 * own, rel=1e-9, abs=0.0)
+    assert math.isfinite(sum(thrice.values()))
+    assert isinstance(more.matrices["mixed"][0], Matrix)
