@@ -89,7 +89,7 @@ def survey(
 ) -> int:
     """Return how many of `driven` (m, b, p) are not 0, and fill in means of neighbours and sums over reads.
 
-    means, squares: (m, b, s) of `group` neighbours each, of the values and of their squares.  sums, square_sums: (b, m).
+    means, squares: (m, b, s) of `group` neighbours each, of values and of their squares.  sums, square_sums: (b, m).
     """
     m, b, p = driven.shape
     whole = p // group

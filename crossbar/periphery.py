@@ -97,8 +97,8 @@ class Dac:
         """
         if self.coding == "amplitude":
             return noise.white_per_siemens(share * self.v_read, self.t_read, temperature)
-        rest = noise.white_per_siemens(0.0, self.t_read, temperature)
-        return rest + share * (noise.white_per_siemens(self.v_read, self.t_read, temperature) - rest)
+        rest = float(noise.white_per_siemens(0.0, self.t_read, temperature))
+        return rest + share * (float(noise.white_per_siemens(self.v_read, self.t_read, temperature)) - rest)
 
 
 @dataclass(frozen=True)
@@ -167,24 +167,22 @@ def overlaps(
     """Sum over reads the mean square of what is on: pulses of length (m, b, p), each worth (b, m).
 
     All pulses of a read begin together. longest: at least the longest pulse; out: (b,), in the units of worth squared.
-    Of p reads those at start[b] % step, + step, … are looked at and stand for all.
+    Of stretches of READS reads each `step`-th is looked at, from number start[b] % step on, and stands for all.
     """
     m, b, p = length.shape
     scale = BINS / longest
     ending = np.empty((READS, BINS + 1))
     for entry in range(b):
         total, seen = 0.0, 0
-        begin = int(start[entry] % np.uint64(step))
+        begin = int(start[entry] % np.uint64(step)) * READS
         for first in range(begin, p, step * READS):
-            last = min(first + step * READS, p)
+            last = min(first + READS, p)
             ending[:] = 0.0
             for row in range(m):
                 each = worth[entry, row]
-                at = 0
-                for i in range(first, last, step):
-                    ending[at, int(length[row, entry, i] * scale + 0.5)] += each
-                    at += 1
-            for at in range((last - first + step - 1) // step):
+                for i in range(first, last):
+                    ending[i - first, int(length[row, entry, i] * scale + 0.5)] += each
+            for at in range(last - first):
                 on = 0.0
                 for bin_ in range(BINS, 0, -1):
                     on += ending[at, bin_]

@@ -1,7 +1,7 @@
 """Random numbers by counter: the value depends on (key, index) alone, whatever the batch, the order or the threads.
 
-Keys are mixed by SplitMix64's finaliser: Steele, Lea and Flood, OOPSLA 2014, doi 10.1145/2660193.2660195. Normal numbers
-are float32, straight-line arithmetic that compilers put into vector registers.
+Keys are mixed by SplitMix64's finaliser: Steele, Lea and Flood, OOPSLA 2014, doi 10.1145/2660193.2660195. Normal
+numbers are float32, straight-line arithmetic that compilers put into vector registers.
 """
 
 import numpy as np
@@ -52,8 +52,8 @@ def normals(key: np.uint64, out: npt.NDArray[np.float32]) -> None:
     """Fill `out`, a multiple of four, with the standard normal numbers of stream `key`, always the same.
 
     A number depends on its place and on the length of its block of BLOCK, the last of which may be shorter.
-    Source: Philox 4×32 of ROUNDS rounds, Salmon, Moraes, Dror and Shaw, SC'11, doi 10.1145/2063384.2063405; pairs by Box
-    and Muller, Ann. Math. Stat. 29 (1958) 610. Reach: 6.6 standard deviations.
+    Source: Philox 4×32 of ROUNDS rounds, Salmon, Moraes, Dror and Shaw, SC'11, doi 10.1145/2063384.2063405; pairs by
+    Box and Muller, Ann. Math. Stat. 29 (1958) 610. Reach: 6.6 standard deviations.
     """
     low, high = np.uint32(key), np.uint32(np.uint64(key) >> _S32)
     for block in range((len(out) + BLOCK - 1) // BLOCK):

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crossbar.activity import Activity
-from crossbar.family import GainNodes, Nodes
 from crossbar.drive import Drive, Plane, drive_rows
-from crossbar.periphery import Adc, Dac, convert, overlaps
+from crossbar.family import GainNodes, Nodes
+from crossbar.periphery import READS, Adc, Dac, convert, overlaps
 from crossbar.reach import column_reach
 from crossbar.reduction import reduce_arrays
 from crossbar.wires import Wires
@@ -27,7 +27,7 @@ from devices.noise import ReadNoise
 #: gate's, but give an almost closed gate alone up to twice its 1/f noise, ours
 NOISE_NODES = 3
 FULL = 16  # rows of a product that BLAS works on together, or a multiple, ours
-FEW_READS, EVERY_READ = 64, 4  # of more reads each fourth is looked at for what rows take from each other, ours
+FEW = 1  # stretches of READS, at least, that are looked at for what rows take from each other, ours
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Tile:
     def read(
         self, codes: FloatArray | Drive, gains: FloatArray | None, keys: np.ndarray, noise: bool
     ) -> tuple[FloatArray, Activity]:
-        """Read the tile for row codes (b, p, m), or for rows prepared by drive_rows; returns (b, p, c) and what was done.
+        """Read the tile for codes (b, p, m), or for rows that drive_rows prepared; return (b, p, c) and what was done.
 
         gains: (b, k) nominal read gains, None for a held gate.  keys: (b,) noise streams of the batch entries.  The
         result counts in units of the converter's LSB at a full code (amperes for continuous converters), already summed
@@ -132,10 +132,10 @@ class Tile:
         joules = 0.0
         for bit, plane in enumerate(drive.planes):
             signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb)).astype(kind, copy=False)
-            currents = np.matmul(signal.swapaxes(1, 2), plane.driven.swapaxes(0, 1))
+            currents = _products(signal, plane.driven)
             variance = np.empty((1, 1, 1), dtype=kind)
             if plane.blur is not None:
-                variance = np.matmul(noisy.swapaxes(1, 2), plane.blur.swapaxes(0, 1))
+                variance = _products(noisy, plane.blur)
             limits = np.array([self.adc.largest, factor * plane.value], dtype=kind)
             convert(
                 currents, variance, drive.group, keys + np.uint64(bit), plane.blur is not None, offsets, limits, first,
@@ -166,7 +166,7 @@ class Tile:
             together = np.empty(len(factors))
             if self.dac.coding == "pulse-width":
                 longest = max(1.0 / plane.unit, float(plane.driven.max()))
-                step = 1 if p <= FEW_READS else EVERY_READ
+                step = max(p // (FEW * READS), 1)
                 overlaps(plane.driven, longest, np.ascontiguousarray(factors), keys, step, together)
                 together *= longest * plane.unit
             else:
@@ -174,6 +174,12 @@ class Tile:
                 together = (meeting[:, 0].astype(np.float64) ** 2).sum(1) * plane.unit**2
             joules -= float(together.sum())
         return joules * self.dac.v_read**2 * self.dac.t_read
+
+
+def _products(matrices: FloatArray, rows: FloatArray) -> FloatArray:
+    """One product for each entry: matrices (b or 1, m, c) and rows (m, b, p) give (b, c, p)."""
+    out: FloatArray = np.matmul(matrices.swapaxes(1, 2), rows.swapaxes(0, 1))
+    return out
 
 
 def _mixed(parts: FloatArray, mix: FloatArray) -> FloatArray:

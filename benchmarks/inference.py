@@ -1,0 +1,205 @@
+"""Times a chip's inference beside bare NumPy float32 products of exactly the shapes and number that the chip performs.
+
+    python -m benchmarks.inference [MODEL] [--images 128] [--data DIR] [--static] [--cores]
+
+MODEL: a name of the zoo, or a network file; without one an untrained network of the shape of dvgg-cifar10 (with
+--static that of vgg-cifar10), as times do not depend on the weights. Bare products: those of all tiles for every image
+(currents), and with them those that mix stored matrices for the gates, in stacks of images on both cores.
+"""
+
+import argparse
+import platform
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import crossbar.drive
+import crossbar.tile
+import mapping.inference
+import mapping.rows
+from crossbar.blas import one_blas_thread
+from devices.jit import set_threads, threads
+from mapping import Chip, Network, compile_network, load_dataset, load_model, run, write
+from mapping.layers import (
+    INPUT,
+    Attention,
+    BatchNorm,
+    Conv,
+    DynamicConv,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    Relu,
+)
+
+WIDTHS = (64, 64, 256, 256, 256, 256)  # of the six 3 × 3 convolutions of the CIFAR-10 networks
+KERNELS = 4
+
+
+def untrained(*, dynamic: bool, rng: np.random.Generator) -> Network:
+    """A network of the shape of those for CIFAR-10, its weights drawn."""
+    layers: list[Layer] = [Conv("whiten", (INPUT,), rng.normal(size=(24, 3, 2, 2))), Relu("relu0", ("whiten",))]
+    source, c = "relu0", 24
+    for n, width in enumerate(WIDTHS, start=1):
+        weight = rng.normal(size=(KERNELS, width, c, 3, 3)) * (2.0 / (9 * c)) ** 0.5
+        conv, norm = f"conv{n}", f"norm{n}"
+        if dynamic:
+            hidden = max(4, c // 4)
+            first, second = rng.normal(size=(hidden, c)), rng.normal(size=(KERNELS, hidden))
+            attention = Attention(first / c**0.5, np.zeros(hidden), second, np.zeros(KERNELS))
+            layers.append(DynamicConv(conv, (source,), weight, None, (1, 1), (1, 1), (1, 1), 1, attention))
+        else:
+            layers.append(Conv(conv, (source,), weight[0], padding=(1, 1)))
+        layers.append(BatchNorm(norm, (conv,), np.ones(width), np.zeros(width), np.zeros(width), np.ones(width)))
+        source, c = norm, width
+        if n % 2 == 0:
+            layers.append(MaxPool(f"pool{n}", (source,), (2, 2), (2, 2)))
+            source = f"pool{n}"
+        layers.append(Relu(f"relu{n}", (source,)))
+        source = f"relu{n}"
+    layers += [GlobalAveragePool("pool", (source,)), Flatten("flat", ("pool",))]
+    layers.append(Linear("fc", ("flat",), rng.normal(size=(10, c))))
+    return Network("untrained", (3, 32, 32), tuple("0123456789"), tuple(layers))
+
+
+def shapes(chip: Chip) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
+    """(c, m, p) of every product for one image, and (stored matrices, m c) of every mixture of gated tiles."""
+    products, mixtures = [], []
+    for matrix in chip.program.all_matrices:
+        for tile in chip.tiles[matrix.name]:
+            k, q, m, c = tile.signal.shape
+            products += [(c, m, matrix.positions)] * (2 if matrix.signed else 1) * tile.dac.conversions
+            if k * q > 1:
+                mixtures.append((k * q, m * c))
+    return products, mixtures
+
+
+def bare(products: list[tuple[int, int, int]], mixtures: list[tuple[int, int]], images: int) -> float:
+    """Seconds that NumPy takes for the products of so many images, in stacks on all threads."""
+    rng = np.random.default_rng(0)
+    stack = min(64, -(-images // threads()))
+    sizes = sorted(set(products))
+    left = {s: rng.random((stack, s[0], s[1]), dtype=np.float32) for s in sizes}
+    right = {s: rng.random((stack, s[1], s[2]), dtype=np.float32) for s in sizes}
+    stored = {s: (rng.random((stack, s[0]), dtype=np.float32), rng.random(s, dtype=np.float32)) for s in set(mixtures)}
+
+    def work(_: int) -> None:
+        for size in products:
+            np.matmul(left[size], right[size])
+        for each in mixtures:
+            np.matmul(*stored[each])
+
+    with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
+        start = time.perf_counter()
+        list(pool.map(work, range(0, images, stack)))
+        return time.perf_counter() - start
+
+
+class Stages:
+    """Seconds of processor time inside chosen functions, over all threads."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.lock = threading.Lock()
+
+    def watch(self, owner: Any, name: str, stage: str) -> None:  # noqa: ANN401
+        function: Callable[..., Any] = getattr(owner, name)
+
+        def timed(*arguments: Any, **others: Any) -> Any:  # noqa: ANN401
+            start = time.thread_time()
+            try:
+                return function(*arguments, **others)
+            finally:
+                with self.lock:
+                    self.seconds[stage] += time.thread_time() - start
+
+        setattr(owner, name, timed)
+
+
+def watched() -> Stages:
+    """Begin to time the stages of a run."""
+    stages = Stages()
+    stages.watch(crossbar.tile, "_products", "products: currents and variances")
+    stages.watch(crossbar.tile, "_mixed", "mixing of stored matrices")
+    stages.watch(crossbar.tile, "convert", "noise and converters")
+    stages.watch(crossbar.tile, "overlaps", "energy between rows")
+    stages.watch(crossbar.drive, "survey", "survey of the rows")
+    stages.watch(mapping.rows, "unroll", "unrolling")
+    for kind in (Relu, MaxPool, BatchNorm, GlobalAveragePool):
+        stages.watch(kind, "apply", "digital layers")
+    stages.watch(Network, "activations", "exact network, layer by layer")
+    stages.watch(Network, "forward", "exact network")
+    return stages
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--data")
+    parser.add_argument("--chip", default="adaptive2d")
+    parser.add_argument("--static", action="store_true")
+    parser.add_argument("--cores", action="store_true", help="also time one core")
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    if options.model is None:
+        network = untrained(dynamic=not options.static, rng=rng)
+        images = rng.random((options.images, 3, 32, 32))
+    else:
+        network = load_model(options.model)
+        images = load_dataset(options.data or network.card["data"], "test").images[: options.images]
+    console = Console()
+    start = time.perf_counter()
+    program = compile_network(network, options.chip, images[:8])
+    compiled = time.perf_counter()
+    chip = write(program)
+    written = time.perf_counter()
+    console.print(f"{platform.machine()}, {threads()} threads, numpy {np.__version__}; {len(images)} images")
+    console.print(f"compiled in {compiled - start:.1f} s, written in {written - compiled:.1f} s")
+    mapping.inference.COMPARED = 0
+    run(chip, images[: min(8, len(images))])  # compiles kernels
+    products, mixtures = shapes(chip)
+    bare(products, mixtures, 2)
+    alone, together = bare(products, [], len(images)), bare(products, mixtures, len(images))
+    start = time.perf_counter()
+    run(chip, images)
+    plain = time.perf_counter() - start
+    stages = watched()
+    start = time.perf_counter()
+    run(chip, images)
+    spent = time.perf_counter() - start
+    exact = stages.seconds["exact network"] / threads()
+    flops = 2.0 * sum(c * m * p for c, m, p in products) * len(images)
+    console.print(f"bare products {alone:.2f} s ({flops / alone * 1e-9:.0f} GFLOP/s), with mixtures {together:.2f} s")
+    console.print(
+        f"run {plain:.2f} s, of it the exact network beside it {exact:.2f} s; ratio to bare products "
+        f"{plain / alone:.2f} (chip alone {(plain - exact) / alone:.2f}), with mixtures {plain / together:.2f} "
+        f"({(plain - exact) / together:.2f}); 10,000 images in {plain / len(images) * 1e4 / 60:.1f} min"
+    )
+    table = Table("stage", "processor time [s]", "share of the run")
+    total = spent * threads()
+    for name, seconds in sorted(stages.seconds.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{seconds:.2f}", f"{seconds / total:.0%}")
+    table.add_row("the rest", f"{total - sum(stages.seconds.values()):.2f}", "")
+    console.print(table)
+    if options.cores and threads() > 1:
+        set_threads(1)
+        start = time.perf_counter()
+        run(chip, images)
+        console.print(
+            f"one thread {time.perf_counter() - start:.2f} s: {(time.perf_counter() - start) / spent:.2f} times"
+        )
+
+
+if __name__ == "__main__":
+    main()
