@@ -111,10 +111,10 @@ class Stages:
         self.seconds: dict[str, float] = defaultdict(float)
         self.lock = threading.Lock()
 
-    def watch(self, owner: Any, name: str, stage: str) -> None:  # noqa: ANN401
+    def watch(self, owner: Any, name: str, stage: str) -> None:
         function: Callable[..., Any] = getattr(owner, name)
 
-        def timed(*arguments: Any, **others: Any) -> Any:  # noqa: ANN401
+        def timed(*arguments: Any, **others: Any) -> Any:
             start = time.thread_time()
             try:
                 return function(*arguments, **others)

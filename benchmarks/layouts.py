@@ -71,7 +71,7 @@ def row(layout: str, report: Report, off: float) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
-        "| layout | images | accuracy | logit error | energy | band | latency | images/s | area | arrays | TOPS/W | writes |",
+        "| layout | images | accuracy | error | energy | band | latency | image/s | area | arrays | TOPS/W | writes |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for each in rows:
