@@ -28,7 +28,7 @@ def _chip(name: str, low: float, high: float, source: str) -> Yardstick:
     return Yardstick(name, "chip", 1e-12 / high, 1e-12 / low, source)
 
 
-#: Cards at their dense peak and full power, a bound that no real run reaches: small networks get 5 to 30 % of it, single
+#: Cards at their dense peak and full power, a bound that no run reaches: small networks get 5 to 30 % of it, single
 #: images far less.  Brain: 20 W over 1e14 to 1e16 synaptic operations a second, of two operations each.
 YARDSTICKS = (
     _card("V100, FP16", 125.0, 300.0, "NVIDIA V100 data sheet: 125 TFLOP/s in tensor cores, 300 W"),

@@ -24,9 +24,9 @@ LEVELS = 256  # codes of a continuous driver's histogram, ours
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """What the rows of one matrix see: how often each code occurs, for inputs of each sign, and the mean attention."""
+    """What each row of a matrix sees: how often each code occurs, for inputs of each sign, and the attention."""
 
-    positive: FloatArray  #: (levels,) parts of all inputs, by code
+    positive: FloatArray  #: (r, levels) parts of a row's inputs, by code
     negative: FloatArray | None  #: likewise of the inputs with their sign turned; None where inputs have one sign
     shares: FloatArray | None  #: (b, k) attention of each image; None for one kernel
 
@@ -35,9 +35,9 @@ class Histogram:
             given = getattr(self, name)
             if given is None:
                 continue
-            parts = checks.array(name, given, ndim=1, minimum=0.0)
-            if not abs(float(parts.sum()) - 1.0) < 1e-6:
-                raise ParameterError(f"{name} must add up to 1, got {float(parts.sum()):g}")
+            sums = checks.array(name, given, ndim=2, minimum=0.0).sum(1)
+            if not np.all(np.abs(sums - 1.0) < 1e-6):
+                raise ParameterError(f"{name} must add up to 1 in each row, got {sums.min():g} to {sums.max():g}")
 
 
 def histograms(program: Program, images: FloatArray) -> dict[str, Histogram]:
@@ -75,7 +75,9 @@ def _histogram(rows: Rows, matrix: Matrix, program: Program, shares: FloatArray 
     def parts(sign: float) -> FloatArray:
         codes = rows.codes(dac, sign / matrix.x_scale, np.dtype(np.float64)) / dac.full_code
         places = np.minimum(np.rint(codes * (levels - 1)), levels - 1).astype(np.int64)
-        counts: FloatArray = np.bincount(places.ravel(), minlength=levels) / places.size
+        r = len(places)
+        flat = places.reshape(r, -1) + levels * np.arange(r)[:, None]
+        counts: FloatArray = np.bincount(flat.ravel(), minlength=r * levels).reshape(r, levels) / flat.shape[1]
         return counts
 
     return Histogram(parts(1.0), parts(-1.0) if matrix.signed else None, shares)
@@ -107,7 +109,10 @@ def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Acti
         if apart:
             kernels = len(apart) // len({matrix.group for matrix in apart})
             results = sum(matrix.positions * matrix.conductances.shape[2] / 2 for matrix in apart)
-            done = done + Activity(multiplications=results, additions=results * (kernels - 1) / kernels)
+            codes = sum(matrix.positions * matrix.conductances.shape[1] for matrix in apart) * (kernels - 1) / kernels
+            done = done + Activity(
+                multiplications=results, additions=results * (kernels - 1) / kernels, buffer_bits=-8.0 * codes
+            )  # fmt: skip
         out[layer.name] = done
     return out
 
@@ -119,27 +124,29 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
     p, n, k = float(matrix.positions), dac.conversions, matrix.kernels
     r, outputs = matrix.conductances.shape[1], matrix.conductances.shape[2] // 2
     signs = [found.positive] if found.negative is None else [found.positive, found.negative]
-    driven = drawn = 0.0  # parts of all row reads: with a pulse, and of a full one
+    driven, drawn = np.zeros((2, r))  # of each row's reads: the part with a pulse, and that of a full one
     for parts in signs:
-        codes: FloatArray = np.arange(float(len(parts))) * (dac.full_code / (len(parts) - 1))
+        levels = parts.shape[1]
+        codes: FloatArray = np.arange(float(levels)) * (dac.full_code / (levels - 1))
         for _, values, unit in dac.split(codes):
             share = values * unit
-            driven += float(parts @ (share > 0.0))
-            drawn += float(parts @ (share**2 if dac.coding == "amplitude" else share))
+            driven += parts @ (share > 0.0)
+            drawn += parts @ (share**2 if dac.coding == "amplitude" else share)
     arrays, reads = matrix.stored, p * n * len(signs)
     done = Activity()
     for tile in matrix.tiles:
         m, c = tile.shape
         columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
+        pulses = float(driven[tile.rows].sum())
         done = done + Activity(
             reads=reads * matrix.arrays,
-            row_pulses=p * m * driven * arrays,
+            row_pulses=p * pulses * arrays,
             row_codes=p * len(signs) * m * arrays,
             conversions=reads * c,
-            cell_reads=p * m * driven * arrays * 2 * c,
+            cell_reads=p * pulses * arrays * 2 * c,
             additions=p * len(signs) * (n - 1) * c,
-            joules_array=_conductance(program, matrix, tile.rows, columns, found.shares)
-            * p * drawn * dac.v_read**2 * dac.t_read,
+            joules_array=float(drawn[tile.rows] @ _conductances(program, matrix, tile.rows, columns, found.shares))
+            * p * dac.v_read**2 * dac.t_read,
         )  # fmt: skip
     results = p * outputs
     terms = len({tile.rows.start for tile in matrix.tiles}) * len(signs)
@@ -168,17 +175,26 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
     return done
 
 
-def _conductance(program: Program, matrix: Matrix, rows: slice, columns: slice, shares: FloatArray | None) -> float:
-    """Conductance [S] of all cells of a tile together at the mean gains, nominal and without wires."""
+def _conductances(
+    program: Program, matrix: Matrix, rows: slice, columns: slice, shares: FloatArray | None
+) -> FloatArray:
+    """Conductances [S] of each row of a tile (m,), over all its arrays, at the mean gains.
+
+    Nominal cells behind the row's driver and a third of its wire.  Source: docs/equations/costs.md eq. 19.
+    """
     hardware = program.hardware
-    cell = hardware.cell
+    cell, v_read, wires = hardware.cell, hardware.dac.v_read, hardware.wires_in_use
     targets = matrix.conductances[:, rows, columns]
     if shares is None or matrix.kind != "dynamic conv":
-        return float(targets.sum())
-    if matrix.layout == "reprogram":
-        low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, hardware.dac.v_read))
+        each: FloatArray = targets.sum(2)
+    elif matrix.layout == "reprogram":
+        low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, v_read))
         difference = np.abs(np.tensordot(shares, targets[..., 0::2] - targets[..., 1::2], axes=1))
-        return float(low * targets[0].size + difference.sum((1, 2)).mean())
-    cells = filaments(targets, cell, hardware.dac.v_read)
-    gains = hardware.gate_dac.gains(shares, cell).mean(0)[:, None, None]
-    return float(cell.terminal_conductance(cells, gains, hardware.dac.v_read).sum())
+        each = low * targets.shape[2] + difference.sum(2).mean(0)[None]
+    else:
+        cells = filaments(targets, cell, v_read)
+        gains = hardware.gate_dac.gains(shares, cell).mean(0)[:, None, None]
+        each = cell.terminal_conductance(cells, gains, v_read).sum(2)
+    before = wires.driver(targets.shape[1]) + targets.shape[2] * wires.r_row / 3.0
+    behind: FloatArray = (each / (1.0 + each * before)).sum(0)
+    return behind

@@ -234,10 +234,12 @@ def _group(
             out, done = multiply(chip, matrix, rows, None, None, seed, indices, kind)
             mixed = mixed + shares[:, k, None, None].astype(kind) * out
             activity = activity + done
-        terms = float(mixed.size)
+        terms, more = float(mixed.size), len(matrices) - 1
         return mixed, activity + Activity(
-            multiplications=terms * len(matrices), additions=terms * (len(matrices) - 1)
-        )  # fmt: skip
+            multiplications=terms * len(matrices),
+            additions=terms * more,
+            buffer_bits=-8.0 * more * float(np.prod(rows.shape)),  # all kernels get the codes that were fetched once
+        )
     gains = hardware.gate_dac.gains(shares, hardware.cell) if first.gated else None
     ready, made = made_for(chip, first, gains, shares, seed, indices, kind)
     out, done = multiply(ready, first, rows, gains, shares, seed, indices, kind)

@@ -1,6 +1,7 @@
 """When each layer works: phases of an image, what images one after another can overlap, settling from the solver.
 
-Images enter at even intervals, so the schedule of each is that of the first, moved (docs/equations/costs.md, section 4).
+Images enter at even intervals, so the schedule of each is that of the first, moved
+(docs/equations/costs.md, section 4).
 """
 
 import math
@@ -16,6 +17,7 @@ from devices.aliases import FloatArray
 from mapping.hardware import Hardware
 from mapping.program import Matrix, Program
 
+SAFE = 20.0  #: time constants after which any line has settled, ours: half a code of 16 bits takes 11.1
 PHASES = ("attention", "gates", "write", "read")  #: of a layer, one after another
 
 
@@ -111,6 +113,12 @@ def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
     return steps * max(read, convert) + min(read, convert) + sums
 
 
+def _finite(ohms: FloatArray) -> float:
+    """Largest of the resistances that connect anything."""
+    connected = ohms[np.isfinite(ohms)]
+    return float(connected.max(initial=0.0))
+
+
 def capacitances(costs: Costs) -> Capacitances:
     """Capacitances of one cell's piece of the lines and of its gate."""
     wire = costs.c_wire * costs.pitch
@@ -120,17 +128,24 @@ def capacitances(costs: Costs) -> Capacitances:
 def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     """Return the time [s] in which the columns of a matrix' largest tile come within half a code of their currents.
 
-    Of its nominal cells at open gates, for all rows together and for the one farthest from the sense ends.
-    Source: docs/equations/settling.md eq. 7-10.
+    Of its nominal cells at open gates, for all rows together and for the one farthest from the sense ends.  Where
+    SAFE time constants of the slower line alone pass within a slot they stand for it, and nothing is solved.
+    Source: docs/equations/settling.md eq. 7-10; costs.md eq. 20.
     """
     if hardware.wires.ideal:
         return 0.0
     tile = max(matrix.tiles, key=lambda each: each.shape[0] * each.shape[1])
     columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
+    m, n = tile.shape[0] * matrix.bands, 2 * tile.shape[1]
+    wires, farads = hardware.wires_in_use, capacitances(costs)
+    row = (_finite(wires.driver(m)) + n * wires.r_row) * n * farads.c_row
+    column = (_finite(wires.sense(n)) + m * wires.r_column) * m * farads.c_column
+    if SAFE * max(row, column) <= hardware.dac.t_slot:
+        return SAFE * max(row, column)
     cells: FloatArray = matrix.conductances[: matrix.bands, tile.rows, columns].reshape(-1, 2 * tile.shape[1])
     v = np.ones((2, len(cells)))
     v[1, 1:] = 0.0
-    found = settling(cells, v, hardware.wires_in_use, capacitances(costs))
+    found = settling(cells, v, wires, farads)
     return found.tile(0.5 / (2 ** ((hardware.adc.bits or 8) - 1) - 1))
 
 
@@ -138,11 +153,15 @@ def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     """Return the time [s] in which the gates of a matrix settle to half a step of their drivers.
 
     The larger of `gate_dac.t_settle` and what the comb of gate lines over its largest tile takes, with the resistances
-    of row wires and row drivers (ours).  Source: docs/equations/settling.md eq. 3-10.
+    of row wires and row drivers (ours); not solved where SAFE time constants of the whole comb pass before that.
+    Source: docs/equations/settling.md eq. 3-10; costs.md eq. 20.
     """
     rows, pairs = max((tile.shape for tile in matrix.tiles), key=lambda each: each[0] * each[1])
     wires = hardware.wires_in_use
-    driver = float(np.max(wires.driver(rows)))
-    lines = GateLines("tile", wires.r_row, driver if math.isfinite(driver) else 0.0, r_spine=wires.r_row)
-    found = gate_settling(lines, (rows, 2 * pairs), capacitances(costs))
+    driver, farads = _finite(wires.driver(rows)), capacitances(costs)
+    whole = (driver + (rows + 2 * pairs) * wires.r_row) * rows * 2 * pairs * farads.at_gate
+    if SAFE * whole <= hardware.gate_dac.t_settle:
+        return hardware.gate_dac.t_settle
+    lines = GateLines("tile", wires.r_row, driver, r_spine=wires.r_row)
+    found = gate_settling(lines, (rows, 2 * pairs), farads)
     return max(hardware.gate_dac.t_settle, found.tile(0.5 / 2 ** (hardware.gate_dac.bits or 8)))

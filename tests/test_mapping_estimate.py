@@ -50,7 +50,7 @@ def test_estimate__is_within_5_percent_of_every_layer(program, images):
         one, two = (sum(costs.energies(each, adc).values()) for each in (guess, done))
         assert one == pytest.approx(two, rel=0.05, abs=0.0), name
         assert guess.row_pulses == pytest.approx(done.row_pulses, rel=0.1)
-        assert guess.joules_array == pytest.approx(done.joules_array, rel=0.25, abs=0.0), name
+        assert guess.joules_array == pytest.approx(done.joules_array, rel=0.2, abs=0.0), name
 
 
 @pytest.mark.parametrize("layout", ["digital", "reprogram"])
@@ -60,28 +60,30 @@ def test_estimate__counts_of_other_layouts(layout, images):
     guess, done = compared(program, images[:2])["conv5"]
     for count in EXACT:
         assert getattr(guess, count) == pytest.approx(getattr(done, count), rel=1e-9), count
-    assert guess.joules_array == pytest.approx(done.joules_array, rel=0.25, abs=0.0)
+    assert guess.joules_array == pytest.approx(done.joules_array, rel=0.2, abs=0.0)
 
 
 def test_expected__by_hand_of_a_matrix_whose_rows_see_two_codes(program):
     """A quarter of the codes are full, the others 0: fc has 64 rows, 10 outputs and one position."""
     (matrix,) = program.matrices["fc"]
-    parts = np.zeros(256)
-    parts[[0, 255]] = 0.75, 0.25
+    parts = np.zeros((64, 256))
+    parts[:, [0, 255]] = 0.75, 0.25
     done = expected(program, matrix, Histogram(parts, None, None))
     v, t = program.hardware.dac.v_read, program.hardware.dac.t_read
     assert (done.row_pulses, done.cell_reads, done.conversions) == (16.0, 16.0 * 20, 10.0)
-    assert done.joules_array == pytest.approx(0.25 * v * v * t * matrix.conductances.sum(), rel=1e-12, abs=0.0)
+    rows, wires = matrix.conductances[0].sum(1), program.hardware.wires
+    seen = rows / (1.0 + rows * (wires.r_driver + 20 * wires.r_row / 3))
+    assert done.joules_array == pytest.approx(0.25 * v * v * t * seen.sum(), rel=1e-12, abs=0.0)
 
 
 def test_histograms__add_up_and_refuse_nonsense(program, images):
     found = histograms(program, images[:2])
     assert set(found) == {matrix.name for matrix in program.all_matrices}
     for each in found.values():
-        assert each.positive.sum() == pytest.approx(1.0, rel=1e-12)
+        assert each.positive.sum(1) == pytest.approx(1.0, rel=1e-12)
     assert found["conv2"].shares.shape == (2, 4)
-    with pytest.raises(ParameterError, match="positive must add up to 1, got 2"):
-        Histogram(np.ones(2), None, None)
+    with pytest.raises(ParameterError, match="positive must add up to 1 in each row, got 2 to 2"):
+        Histogram(np.ones((3, 2)), None, None)
     with pytest.raises(ParameterError, match="at least one image"):
         histograms(program, images[:0])
     with pytest.raises(ParameterError, match="a histogram of conv1"):

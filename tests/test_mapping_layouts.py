@@ -219,6 +219,7 @@ def test_counts__by_hand(results):
     more = done["digital"].multiplications - done["parallel"].multiplications
     # each kernel's results are scaled, then mixed; a mixed bias is not needed
     assert more == (K - 1) * results_ + K * results_ - K * 4
+    assert done["digital"].buffer_bits - done["parallel"].buffer_bits == 8 * (K - 1) * results_  # codes are shared
     rewritten = done["reprogram"].multiplications - done["parallel"].multiplications
     assert rewritten == K * 18 * 4
 
@@ -240,7 +241,8 @@ def test_energies__are_ordered_as_physics_has_it(results):
     assert 2.0 < parts["digital"]["array"] / parts["parallel"]["array"] < 4.5
     assert parts["digital"]["adc"] > 2.5 * parts["parallel"]["adc"]
     assert parts["stacked"]["array"] == pytest.approx(parts["parallel"]["array"], rel=0.1)
-    assert parts["reprogram"]["writes"] > sum(parts["digital"].values()) / 2
+    assert parts["reprogram"]["writes"] == pytest.approx(18 * 8 * 2.5e-12, rel=1e-12, abs=0.0)
+    assert parts["reprogram"]["writes"] > 3 * parts["parallel"]["array"]
     assert sum(parts["parallel"].values()) == min(sum(each.values()) for each in parts.values())
 
 

@@ -113,7 +113,12 @@ def test_settling__is_the_solver_s_where_it_is_longer(program):
     heavy = dataclasses.replace(costs, c_wire=3e-4)
     slow = t_column(matrix, hardware, heavy)
     assert slow > 10 * hardware.dac.t_slot
-    assert slow == pytest.approx(t_column(matrix, hardware, costs) * 3e-4 / costs.c_wire, rel=1e-6, abs=0.0)
+    heavier = dataclasses.replace(costs, c_wire=6e-4)
+    assert t_column(matrix, hardware, heavier) == pytest.approx(2 * slow, rel=1e-6, abs=0.0)
+    light = dataclasses.replace(
+        costs, c_wire=1.01 * hardware.dac.t_slot / t_column(matrix, hardware, costs) * costs.c_wire
+    )
+    assert t_column(matrix, hardware, light) < 1.01 * hardware.dac.t_slot  # the solver is asked, and finds less
     assert t_gates(matrix, hardware, heavy) > hardware.gate_dac.t_settle
     usual, late = (phases(program, "conv", each)["read"] for each in (costs, heavy))
     added = t_column(program.matrices["conv"][0], hardware, heavy) - hardware.dac.t_slot
