@@ -1,12 +1,104 @@
-"""Build the pages: sphinx-build docs docs/_build (needs the docs extra)."""
+"""Build the site: sphinx-build -W docs docs/_build/html (needs the docs extra). The gallery is drawn by the build.
+
+CROSSGATE_GALLERY may name a folder of figures that were drawn before: NAME.png of plot_NAME.py is taken from there.
+"""
+
+import os
+import re
+import runpy
+import shutil
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
 
 project = "Crossgate"
 author = "Crossgate founders"
 copyright = "2026, Crossgate founders"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "gallery/figures"]
 html_theme = "furo"
-suppress_warnings = ["toc.not_included"]  # index.md links its pages; GitHub shows the same file
+html_title = "Crossgate"
+toc_object_entries = False  # hundreds of fields would be copied into every page
+default_role = "code"  # docstrings put names in single backticks
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+
+#: the side bar: heading -> pages, in their order; pages that nobody placed come last in the first
+PARTS = {
+    "Use": ["start", "ten_minutes", "how_do_i", "chips", "import", "data", "studies", "tutorial_measured_curve",
+            "fitting", "gallery/index"],
+    "Look up": ["api/index", "nomenclature", "verification", "design", "contributing"],
+    "Equations": sorted(f"equations/{path.stem}" for path in (HERE / "equations").glob("*.md")),
+}  # fmt: skip
+rest = sorted(path.stem for path in HERE.glob("*.md"))
+PARTS["Use"] += [page for page in rest if page != "index" and not any(page in pages for pages in PARTS.values())]
+
+DRAWN = HERE / "gallery" / "figures"  # made by the build, not kept
+
+
+def scripts():
+    """Scripts of the gallery, by stem."""
+    return {path.stem: path for path in sorted((HERE / "gallery").glob("plot_*.py"))}
+
+
+def draw_gallery(_app):
+    """Run every script and keep its figure."""
+    DRAWN.mkdir(exist_ok=True)
+    ready = Path(os.environ["CROSSGATE_GALLERY"]) if os.environ.get("CROSSGATE_GALLERY") else None
+    for stem, path in scripts().items():
+        name = f"{stem.removeprefix('plot_')}.png"
+        if ready is not None and (ready / name).is_file():
+            shutil.copyfile(ready / name, DRAWN / name)
+            continue
+        start = time.perf_counter()
+        runpy.run_path(str(path), run_name="gallery")["main"]().savefig(DRAWN / name, dpi=110)
+        print(f"gallery: {path.name} drawn in {time.perf_counter() - start:.1f} s")
+
+
+def side_bar(_app, docname, source):
+    """Give the index its tables of contents; as a file of the repository it is read without them."""
+    tables = {heading: pages for heading, pages in PARTS.items() if docname == "index"}
+    if docname == "api/index":
+        tables = {"Packages": ["devices", "crossbar", "mapping"]}
+    for heading, pages in tables.items():
+        source[0] += "\n".join(["", "```{toctree}", ":hidden:", f":caption: {heading}", "", *pages, "```", ""])
+
+
+def show_gallery(_app, docname, source):
+    """Put below the index of the gallery what its scripts draw and say, each with its code."""
+    if docname != "gallery/index":
+        return
+    for stem, path in scripts().items():
+        title, _, seen = runpy.run_path(str(path), run_name="shown")["__doc__"].strip().partition("\n")
+        code = f"```{{literalinclude}} {path.name}\n:language: python\n```"
+        source[0] += "\n\n".join([
+            "", f"## {title.rstrip('.')}", f"![{title}](figures/{stem.removeprefix('plot_')}.png)", seen.strip(),
+            f"<details><summary>{path.name}</summary>", code, "</details>", "",
+        ])  # fmt: skip
+
+
+def plain_docstring(_app, _what, _name, _obj, _options, lines):
+    """Keep our docstrings as they were written: each line is prose, nothing in it is markup."""
+    marks = str.maketrans({mark: f"\\{mark}" for mark in "\\*|_:"})
+    lines[:] = ["".join(quoted(part, marks) for part in re.split(r"(`[^`\n]+`)", line.strip())) for line in lines]
+
+
+def quoted(part, marks):
+    """Return a piece of prose without markup, or a name between backticks as it is."""
+    return part if part.startswith("`") and part.endswith("`") and len(part) > 2 else part.translate(marks)
+
+
+def setup(app):
+    app.connect("builder-inited", draw_gallery)
+    app.connect("source-read", side_bar)
+    app.connect("source-read", show_gallery)
+    app.connect("autodoc-process-docstring", plain_docstring)

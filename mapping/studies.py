@@ -149,7 +149,7 @@ class Study:
     """
 
     parameters: tuple[Parameter, ...]
-    model: str = "dvgg-digits"  #: a name of the zoo, or a .npz file
+    model: str = "dvgg-digits"  #: a name of the zoo, or a .npz or .onnx file
     chip: str = "adaptive2d"  #: a bundled description, or a .toml file
     settings: tuple[str, ...] = ()  #: KEY=VALUE for every point, such as "wires.r_row=2.8"
     sweep: str = "grid"  #: one of KINDS
@@ -350,7 +350,7 @@ def _parameter(table: dict[str, Any], file: Path) -> Parameter:
 
 def _seen_from(file: Path, name: str) -> str:
     """Return a bundled name as it is, and a path as seen from the file that names it."""
-    return str(file.parent / name) if name.endswith((".toml", ".npz")) or os.sep in name else name
+    return str(file.parent / name) if name.endswith((".toml", ".npz", ".onnx")) or os.sep in name else name
 
 
 def held_value(hardware: Hardware, key: str) -> Value | None:
