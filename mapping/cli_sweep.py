@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -73,7 +74,7 @@ def sweep(
 def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]", console: Console) -> None:
     """Print which parameter hurts most, and what each does to accuracy, energy and latency."""
     units = {"energy": "J", "latency": "s"}
-    table = Table(title=f"{name}: largest harm of each parameter, the worst first", title_style="bold")
+    table = Table(title=f"{escape(name)}: largest harm of each parameter, the worst first", title_style="bold")
     table.add_column("parameter")
     for each in found:
         reference = f"{found[each][0].reference:.2%}" if each == "accuracy" and found[each] else ""
@@ -94,7 +95,7 @@ def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]",
                 cells += [f"{100 * worst.change:+.2f}{width} points", worst.label]
             else:
                 cells += [f"{worst.change / effect.reference:+.1%}", worst.label]
-        table.add_row(parameter, *cells)
+        table.add_row(*map(escape, (parameter, *cells)))
     console.print(table)
     versions = {row["versions"] for row in results.rows if row["versions"] is not None}
     if len(versions) > 1:

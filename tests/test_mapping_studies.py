@@ -405,14 +405,14 @@ def test_command__runs_a_study_and_says_what_hurts(tmp_path, model, monkeypatch,
     monkeypatch.setenv("COLUMNS", "160")
     (tmp_path / "s.toml").write_text(
         'model = "small.npz"\nchip = "two_terminal"\nimages = 4\ncalibration = 4\nsweep = "one-at-a-time"\n'
-        'settings = { "tile.rows" = 8 }\n[[parameter]]\nkey = "adc.bits"\nvalues = [3, 8]\n'
+        'settings = { "tile.rows" = 8 }\n[[parameter]]\nname = "converters [bit]"\nkey = "adc.bits"\nvalues = [3, 8]\n'
     )
     status, out, err = call(monkeypatch, capfd, "sweep", tmp_path / "s.toml", "--out", tmp_path / "o")
     assert (status, err) == (0, "")
-    for words in ("s: largest harm of each parameter", "adc.bits", "o/results.csv"):
+    for words in ("s: largest harm of each parameter", "converters [bit]", "o/results.csv"):
         assert words in out
     status, out, _ = call(monkeypatch, capfd, "sweep", tmp_path / "s.toml", "--out", tmp_path / "o", "--json")
-    assert json.loads(out)["accuracy"][0]["parameter"] == "adc.bits"
+    assert json.loads(out)["accuracy"][0]["parameter"] == "converters [bit]"
     with (tmp_path / "o" / "results.csv").open() as file:
         assert len(list(csv.reader(file))) == 3
     status, out, err = call(monkeypatch, capfd, "sweep", "no.toml")
