@@ -217,13 +217,13 @@ def _show(report: "Report", console: Console) -> None:
     table = Table(title=f"{report.model} on {report.chip}, seed {report.seed}", title_style="bold")
     for heading in ("layer", "kind"):
         table.add_column(heading)
-    for heading in ("tiles", "used", "own error", "error", "energy", "latency", "area"):
+    for heading in ("tiles", "used", "alone", "error", "energy", "latency", "mm²"):
         table.add_column(heading, justify="right")
     for layer in report.layers:
         table.add_row(
-            layer.name, layer.kind if layer.layout is None else f"{layer.kind}, {layer.layout}", str(layer.tiles),
+            layer.name, layer.layout or layer.kind, str(layer.tiles),
             f"{layer.utilisation:.0%}", f"{layer.own_error:.1%}",
-            f"{layer.error:.1%}", si(layer.energy_J, "J"), si(layer.latency_s, "s"), f"{layer.area_m2 * 1e6:.3g} mm²",
+            f"{layer.error:.1%}", si(layer.energy_J, "J"), si(layer.latency_s, "s"), f"{layer.area_m2 * 1e6:.2g}",
         )  # fmt: skip
     console.print(table)
     totals = Table.grid(padding=(0, 2))
@@ -252,7 +252,7 @@ def _show(report: "Report", console: Console) -> None:
         "latency", f"[bold]{si(report.latency_s_per_image, 's')}[/bold] for a single image, layer after layer"
     )
     pace = f", paced by {report.bottleneck}" if report.bottleneck is not None else ""
-    totals.add_row("throughput", f"[bold]{report.images_per_s:,.4g}[/bold] images/s one after another{pace}")
+    totals.add_row("throughput", f"[bold]{report.images_per_s:,.0f}[/bold] images/s one after another{pace}")
     if report.lifetime_s is not None:
         writes = max(layer.writes_per_day for layer in report.layers)
         totals.add_row(
