@@ -24,6 +24,7 @@ class Plane:
     driven: FloatArray  #: (m, b, p) in units of `unit`
     unit: float  #: share of v_read, or of the slots, of one of `driven`
     blur: FloatArray | None  #: (2 m, b, s) white noise per siemens [A²/S], then squared voltages [V²]; None: no noise
+    profile: FloatArray  #: (2, b, p) the same two, summed over rows, of each read
     sums: FloatArray  #: (b, m) shares, for amplitudes their squares, over the reads
     count: int  #: rows that were driven, over all reads
 
@@ -34,7 +35,7 @@ class Drive:
 
     planes: tuple[Plane, ...]
     shape: tuple[int, int, int]  #: (m, b, p)
-    group: int  #: neighbouring reads that share the mean of their variances
+    group: int  #: neighbouring reads whose variances are computed together
 
     def __len__(self) -> int:
         return self.shape[1]
@@ -48,8 +49,8 @@ class Drive:
 def drive_rows(codes: FloatArray, dac: Dac, noise: ReadNoise | None, temperature: float, *, group: int = 1) -> Drive:
     """Prepare codes (m, b, p), float32 or float64, for the tiles that read them.
 
-    noise: None for reads without noise.  group: so many neighbouring reads share the mean of their variances, which
-    saves work where neighbours see much the same.
+    noise: None for reads without noise.  group: of so many neighbouring reads the variances are computed together.
+    Source: docs/equations/periphery.md eq. 4 and 4a.
     Raises ParameterError for codes below 0.
     """
     group = checks.whole("group", group, minimum=1)
@@ -68,28 +69,31 @@ def _plane(
 ) -> Plane:
     m, b, p = driven.shape
     blur = np.empty((2, m, b, -(-p // group)), dtype=driven.dtype)
+    profile = np.zeros((2, b, p), dtype=driven.dtype)
     sums = np.empty((2, b, m))
-    count = survey(driven, group, blur[0], blur[1], sums[0], sums[1])
+    count = survey(driven, group, blur, profile, sums)
     kept = sums[1] * unit**2 if dac.coding == "amplitude" else sums[0] * unit
     if noise is None:
-        return Plane(value, driven, unit, None, kept, count)
-    if dac.coding == "amplitude" and group > 1:
+        return Plane(value, driven, unit, None, profile, kept, count)
+    if dac.coding == "amplitude":
         white = dac.white(driven * unit, noise, temperature)
+        profile[0] = white.sum(0)
         starts = np.arange(0, p, group)
-        blur[0] = np.add.reduceat(white, starts, axis=2) / np.diff([*starts, p])
+        blur[0] = np.add.reduceat(white, starts, axis=2) / np.diff([*starts, p]) if p else white
     else:  # a pulse's noise goes with its length, so the mean length has the mean noise
         blur[0] = dac.white(blur[0] * unit, noise, temperature)
-    blur[1] *= (unit * dac.v_read) ** 2
-    return Plane(value, driven, unit, blur.reshape(2 * m, b, -1), kept, count)
+        profile[0] = m * dac.white(profile[0] * (unit / max(m, 1)), noise, temperature)
+    for squares in (blur[1], profile[1]):
+        squares *= (unit * dac.v_read) ** 2
+    return Plane(value, driven, unit, blur.reshape(2 * m, b, -1), profile, kept, count)
 
 
 @kernel
-def survey(
-    driven: FloatArray, group: int, means: FloatArray, squares: FloatArray, sums: FloatArray, square_sums: FloatArray
-) -> int:
-    """Return how many of `driven` (m, b, p) are not 0, and fill in means of neighbours and sums over reads.
+def survey(driven: FloatArray, group: int, means: FloatArray, profile: FloatArray, sums: FloatArray) -> int:
+    """Return how many of `driven` (m, b, p) are not 0; of the values, and of their squares, fill in three things.
 
-    means, squares: (m, b, s) of `group` neighbours each, of values and of their squares.  sums, square_sums: (b, m).
+    means: (2, m, b, s) of `group` neighbours each.  profile: (2, b, p), zeros at first, sums over rows.  sums: (2, b, m)
+    over reads.
     """
     m, b, p = driven.shape
     whole = p // group
@@ -97,7 +101,13 @@ def survey(
     for row in range(m):
         for entry in range(b):
             line, total, square_total = driven[row, entry], 0.0, 0.0
-            for s in range(means.shape[2]):
+            level, power = profile[0, entry], profile[1, entry]
+            for i in range(p):
+                x = line[i]
+                level[i] += x
+                power[i] += x * x
+                count += x != 0
+            for s in range(means.shape[3]):
                 first = s * group
                 last = first + group if s < whole else p
                 one = two = line[first] - line[first]
@@ -105,11 +115,10 @@ def survey(
                     x = line[i]
                     one += x
                     two += x * x
-                    count += x != 0
                 total += one
                 square_total += two
-                means[row, entry, s] = one / (last - first)
-                squares[row, entry, s] = two / (last - first)
-            sums[entry, row] = total
-            square_sums[entry, row] = square_total
+                means[0, row, entry, s] = one / (last - first)
+                means[1, row, entry, s] = two / (last - first)
+            sums[0, entry, row] = total
+            sums[1, entry, row] = square_total
     return count

@@ -193,23 +193,29 @@ def overlaps(
 
 @kernel
 def convert(
-    currents: FloatArray, variance: FloatArray, group: int, keys: npt.NDArray[np.uint64], noisy: bool,
-    offsets: FloatArray, limits: FloatArray, first: int, out: FloatArray,
+    currents: FloatArray, variance: FloatArray, group: int, profile: FloatArray, keys: npt.NDArray[np.uint64],
+    noisy: bool, offsets: FloatArray, limits: FloatArray, first: int, out: FloatArray,
 ) -> None:  # fmt: skip
     """Add noise to currents (b, c, p) [LSB], convert them, and add what they count to out[:, first : first + c].
 
-    variance: (b, c, s) [LSB²], each of `group` neighbouring reads; keys: (b,) one noise stream per entry; offsets: (c,)
-    [codes]; limits: the largest code, inf for continuous converters, which do not round, and what a code counts. All
-    floats are of one type.
+    variance: (b, c, s) [LSB²], each the mean of `group` neighbouring reads, which stand to each other as profile (b, p);
+    keys: (b,) one noise stream per entry; offsets: (c,) [codes]; limits: the largest code, inf for continuous
+    converters, which do not round, and what a code counts. All floats are of one type.
+    Source: docs/equations/periphery.md eq. 4a and 5.
     """
     b, c, p = currents.shape
     top, factor = limits[0], limits[1]
     zero = factor - factor
     noise = np.zeros(padded(c * p) if noisy else p, dtype=np.float32)
-    deviation = np.zeros(p, dtype=currents.dtype)
+    deviation, share = np.zeros(p, dtype=currents.dtype), np.zeros(p, dtype=currents.dtype)
     for entry in range(b):
         if noisy:
             normals(keys[entry], noise)
+            for s in range(variance.shape[2]):
+                begin, end = s * group, min((s + 1) * group, p)
+                mean = profile[entry, begin:end].sum() / (end - begin)
+                for i in range(begin, end):
+                    share[i] = np.sqrt(profile[entry, i] / mean) if mean > zero else factor / factor
         for j in range(c):
             line, target = currents[entry, j], out[entry, first + j]
             drawn = noise[j * p : (j + 1) * p] if noisy else noise[:p]
@@ -218,7 +224,7 @@ def convert(
                 for s in range(variance.shape[2]):
                     root = np.sqrt(max(variance[entry, j, s], zero))
                     for i in range(s * group, min((s + 1) * group, p)):
-                        deviation[i] = root
+                        deviation[i] = root * share[i]
             if top < np.inf:
                 for i in range(p):
                     code = np.rint(line[i] + deviation[i] * drawn[i] + shift)

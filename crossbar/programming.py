@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from crossbar.array import Array
+from crossbar.ladder import settle
 from crossbar.newton import solve
 from crossbar.wires import Wires
 from devices import checks, gate
-from devices.aliases import BoolArray, FloatArray, IntArray
+from devices.aliases import FloatArray, IntArray
 from devices.dynamics import LARGEST_EXPONENT, MOST_STEPS, train
 from devices.errors import ConvergenceError, ParameterError
 from devices.jit import threads
@@ -24,6 +25,7 @@ from devices.spread import DrawnCells
 
 __all__ = ["ArrayProgrammed", "Bias", "write_array"]
 
+CHECKS = 2  # of all cells once all are done (ours)
 SHARES = {"half": (1 / 2, 1 / 2), "third": (1 / 3, 2 / 3)}  # of the pulse, on rows and columns that are not selected
 
 
@@ -52,7 +54,7 @@ class Bias:
 class ArrayProgrammed(Programmed):
     """What a simulated write leaves in an array, and what it took."""
 
-    rounds: int  #: reads of the whole array
+    rounds: int  #: of reads, and of pulses for what was out of its band
     energy_array: float  #: delivered by all sources during the pulses, wires and half-selected cells included [J]
     time_array: float  #: of all pulses, one after another [s]
     drop: FloatArray  #: (m, n) part of its last pulse that each cell did not get; nan without a pulse
@@ -85,10 +87,10 @@ def write_array(
 ) -> ArrayProgrammed:
     """Write an array (m, n) by pulses and reads, every pulse solved with the wires and the cells on its way.
 
-    In a round all cells are read; then each row in turn gives pulses to those of its cells that want them, SET and
-    RESET apart.  A selected row stands at the largest amplitude V of its pulses and a selected column at what is too
+    In a round the cells that are not done are read; then each row in turn gives pulses to those that want them, SET and
+    RESET apart.  When all are done all are checked, and those far out of their bands written again, twice at most.  A selected row stands at the largest amplitude V of its pulses and a selected column at what is too
     much for its cell, the others at what `bias` says.  The voltages of a round are those of the conductances at its
-    beginning, each solved by Newton to `tolerance`; every cell of the array lives through every pulse.  Reads are of
+    beginning, solved to `tolerance` of the largest; every cell of the array lives through every pulse.  Reads are of
     the cell alone: the writer knows its wires.
     Raises ParameterError for a wrong shape or value, or a scheme whose gate climbs (cells of a row share theirs);
     ConvergenceError if a circuit or a pulse is not solved.
@@ -114,38 +116,35 @@ def write_array(
     drop, settled = np.full(m * n, np.nan), filaments.w.copy()
     everything = np.arange(m * n)
     active, rounds, energy_array, time_array = everything, 0, 0.0, 0.0
-    while len(active):
-        # a cell that was done is read again, as its neighbours' pulses may have moved it out of its band
-        seen, used = filaments.read(everything, scheme, noise, rng)
-        energy += used
-        time += scheme.t_read
-        rounds += 1
-        active = everything[controller.decide(everything, seen) != 0]
+    memory: dict[tuple[int, int], FloatArray] = {}
+    checks_left = CHECKS
+    while True:
+        seen, used = filaments.read(active, scheme, noise, rng)
+        energy[active] += used
+        time[active] += scheme.t_read
+        rounds, all_read = rounds + 1, len(active) == m * n
+        active = active[controller.decide(active, seen) != 0]
         if not len(active):
-            break
+            if all_read or not checks_left:
+                break
+            # neighbours' pulses may have moved cells that were done out of their bands
+            checks_left, active = checks_left - 1, everything
+            continue
         round_ = _pulses(controller, active, (m, n), bias)
-        solution = solve(
-            Array(filaments.cell, filaments.conductance().reshape(m, n), cells.gate_offset), round_.v, wires,
-            v_gate=gates[round_.kind][:, :, None], v_sense=round_.v_sense, tolerance=tolerance,
-        )  # fmt: skip
-        volts = (solution.v_rows - solution.v_columns).reshape(len(round_.v), m * n)
+        volts, power = _voltages(filaments, cells, round_, levels[0], gates, wires, tolerance, memory)
         longest = round_.width.max(1)
         time_array += float(longest.sum())
         g, before = filaments.conductance(), energy.sum()
-        chosen = _live(filaments, round_, volts, levels, scheme, rng, largest, energy)
+        _live(filaments, round_, volts, levels, scheme, rng, largest, energy)
         # power of the beginning, corrected by how the selected cells' own changed
-        energy_array += float(solution.power @ longest) + float(energy.sum() - before)
-        given = np.zeros((len(volts), m, n))
-        given[np.arange(len(volts)), round_.row] = round_.wanted
-        given = given.reshape(volts.shape)
-        for p in range(len(volts)):
-            at = chosen[p]
-            drop[at] = 1.0 - volts[p, at] / given[p, at]
-            width = np.broadcast_to(round_.width[p], (m, n)).reshape(-1)[at]
-            time[at] += width
-            gain = levels[0][round_.kind[p, round_.row[p]], at]
-            shown = filaments.cell.terminal_conductance(g[at], gain, volts[p, at])
-            energy_array -= float(shown @ (volts[p, at] ** 2 * width))
+        energy_array += float(power @ longest) + float(energy.sum() - before)
+        p, j = np.nonzero(round_.wanted)
+        at = round_.row[p] * n + j
+        there, width = volts[p, at], round_.width[p, j]
+        np.add.at(time, at, width)
+        shown = filaments.cell.terminal_conductance(g[at], levels[0][round_.kind[p, round_.row[p]], at], there)
+        energy_array -= float((shown * there**2) @ width)
+        drop[at] = 1.0 - there / round_.wanted[p, j]  # of a cell's only pulse in this round
         settled[active] = filaments.w[active]
     common = result(cells, targets, filaments, controller, energy, time)
     return ArrayProgrammed(
@@ -191,36 +190,71 @@ def _gate_levels(filaments: Filaments, gates: FloatArray) -> tuple[FloatArray, F
     return gain, np.exp(np.minimum(growth.gate_per_ev * np.array(energies), LARGEST_EXPONENT))
 
 
+def _voltages(
+    filaments: Filaments, cells: DrawnCells, round_: _Pulses, gain: FloatArray, gates: FloatArray, wires: Wires,
+    tolerance: float, memory: dict[tuple[int, int], FloatArray],
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """Return the voltages (b, c) [V] over all cells in the pulses of a round, and the power (b,) of all sources [W].
+
+    memory: voltages that the pulses of a row and direction lost when they were last solved; a pulse starts from them.
+    Circuits that the passes of `settle` do not reach, and all with lines joined at their far ends, are Newton's.
+    """
+    (b, m), n = round_.v.shape, round_.v_sense.shape[1]
+    keys = list(zip(round_.row.tolist(), round_.kind[np.arange(b), round_.row].tolist(), strict=True))
+    drop = np.zeros((b, m * n))
+    for p, key in enumerate(keys):
+        if key in memory:
+            drop[p] = memory[key]
+    volts, power, solved = np.empty_like(drop), np.zeros(b), np.zeros(b, dtype=np.bool_)
+    g = filaments.conductance()
+    if np.all(np.isinf(wires.driver_far(m))) and np.all(np.isinf(wires.sense_far(n))):
+        ends = wires.driver(m), wires.sense(n)
+
+        def part(first: int, last: int) -> None:
+            settle(
+                filaments.cell.law, g, gain, round_.kind, round_.v, round_.v_sense, wires.r_row, wires.r_column, *ends,
+                tolerance, drop, volts, power, solved, first, last,
+            )  # fmt: skip
+
+        bounds = np.linspace(0, b, min(b, 4 * threads()) + 1).astype(int).tolist()
+        with ThreadPoolExecutor(threads()) as pool:
+            list(pool.map(part, bounds[:-1], bounds[1:]))
+        memory.update((keys[p], drop[p]) for p in np.flatnonzero(solved).tolist())
+    rest = np.flatnonzero(~solved)
+    if len(rest):
+        solution = solve(
+            Array(filaments.cell, g.reshape(m, n), cells.gate_offset), round_.v[rest], wires,
+            v_gate=gates[round_.kind[rest]][:, :, None], v_sense=round_.v_sense[rest], tolerance=tolerance,
+        )  # fmt: skip
+        volts[rest] = (solution.v_rows - solution.v_columns).reshape(len(rest), m * n)
+        power[rest] = solution.power
+    return volts, power
+
+
 def _live(
     filaments: Filaments, round_: _Pulses, volts: FloatArray, levels: tuple[FloatArray, FloatArray],
     scheme: WriteVerify, rng: np.random.Generator, largest: float, energy: FloatArray,
-) -> BoolArray:  # fmt: skip
-    """Take all cells through the pulses of a round, in place; return which cells each pulse selects (b, c).
+) -> None:  # fmt: skip
+    """Take all cells through the pulses of a round, in place; volts: (b, c) over every cell [V].
 
-    volts: (b, c) over every cell [V].  Raises ConvergenceError if sub-steps run out.
+    Raises ConvergenceError if sub-steps run out.
     """
-    b, n = round_.wanted.shape
-    m = round_.v.shape[1]
-    selected = np.zeros((b, m, n), dtype=np.bool_)
-    selected[np.arange(b), round_.row] = round_.wanted != 0.0
-    chosen = selected.reshape(b, m * n)
-    dt = np.repeat(round_.width.max(1)[:, None], m * n, axis=1)
-    own = np.broadcast_to(round_.width[:, None, :], (b, m, n)).reshape(b, m * n)
-    dt[chosen] = uneven(own[chosen], scheme.pulse_ln_sigma, rng)
-    kind = np.repeat(round_.kind[:, :, None], n, axis=2).reshape(b, m * n)
+    chosen = round_.wanted != 0.0
+    width = round_.width.copy()
+    width[chosen] = uneven(width[chosen], scheme.pulse_ln_sigma, rng)
     gain, boost = levels
     w = filaments.w.copy()
 
     def part(first: int, last: int) -> int:
         return train(
-            filaments.cell.law, filaments.cell.growth(), filaments.low, filaments.ln_window, volts, dt, kind, gain,
-            boost, chosen, largest, w, energy, first, last,
+            filaments.cell.law, filaments.cell.growth(), filaments.low, filaments.ln_window, volts, round_.row,
+            round_.kind, gain, boost, round_.wanted, width, round_.width.max(1), largest, w, energy, first, last,
         )  # fmt: skip
 
-    bounds = np.linspace(0, w.size, threads() + 1).astype(int).tolist()
+    m, n = round_.v.shape[1], round_.wanted.shape[1]
+    bounds = (np.linspace(0, m, min(m, threads()) + 1).astype(int) * n).tolist()
     with ThreadPoolExecutor(threads()) as pool:
         missed = sum(pool.map(part, bounds[:-1], bounds[1:]))
     if missed:
-        raise ConvergenceError(f"{missed} pulses of {b * w.size} not finished after {MOST_STEPS} sub-steps")
+        raise ConvergenceError(f"{missed} pulses of {volts.size} not finished after {MOST_STEPS} sub-steps")
     filaments.w[filaments.free] = w[filaments.free]
-    return chosen

@@ -128,18 +128,20 @@ class Tile:
             blurred = self.mix(gains, b, self.noise_nodes) / lsb**2
             parts = [_mixed(self.noisy, blurred), _mixed(self.flicker, blurred)]
             noisy = np.concatenate(parts, axis=1).astype(kind, copy=False)
+            weights = np.array([part.mean() for part in parts])[:, None, None]  # of the two kinds of noise
         offsets = self.offsets.astype(kind)
         joules = 0.0
         for bit, plane in enumerate(drive.planes):
             signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb)).astype(kind, copy=False)
             currents = _products(signal, plane.driven)
-            variance = np.empty((1, 1, 1), dtype=kind)
+            variance, profile = np.empty((1, 1, 1), dtype=kind), np.empty((1, 1), dtype=kind)
             if plane.blur is not None:
                 variance = _products(noisy, plane.blur)
+                profile = (weights * plane.profile).sum(0).astype(kind, copy=False)
             limits = np.array([self.adc.largest, factor * plane.value], dtype=kind)
             convert(
-                currents, variance, drive.group, keys + np.uint64(bit), plane.blur is not None, offsets, limits, first,
-                out,
+                currents, variance, drive.group, profile, keys + np.uint64(bit), plane.blur is not None, offsets,
+                limits, first, out,
             )  # fmt: skip
             joules += self._joules(plane, keys, spent, factors)
         n, driven = len(drive.planes), float(sum(plane.count for plane in drive.planes))

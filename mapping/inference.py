@@ -30,7 +30,7 @@ from mapping.rows import Rows, Vectors, Windows
 BATCH = 64  # images at a time on each thread, ours: bounds the unrolled maps
 SAMPLE = 16  # images that a result keeps, ours
 COMPARED = 128  # images whose layers are compared with the exact network's, ours
-SHARED = 4  # neighbouring positions that share the mean of their noise variances, ours
+SHARED = 8  # neighbouring positions whose noise variances are computed together, ours
 PRECISIONS = {"single": np.float32, "double": np.float64}  #: of the arithmetic of a run
 
 
@@ -280,7 +280,7 @@ def multiply(
     n = matrix.conductances.shape[2] // 2
     out = np.zeros((b, n, p), dtype=kind)
     noise = None if hardware.noise.silent else hardware.noise
-    group = SHARED if p >= SHARED else 1
+    group = SHARED if p >= 2 * SHARED else 1
     activity = Activity()
     for sign in (1.0, -1.0) if matrix.signed else (1.0,):
         codes = rows.codes(dac, sign / matrix.x_scale, kind)

@@ -149,7 +149,8 @@ def converted(currents, largest, offsets=None, variance=None, kind=np.float64, f
     c = currents.shape[1]
     out = np.zeros((1, c + 2, 1), dtype=kind)
     convert(
-        currents, np.full((1, c, 1), variance or 0.0, dtype=kind), 1, KEYS[:1], variance is not None,
+        currents, np.full((1, c, 1), variance or 0.0, dtype=kind), 1, np.ones((1, 1), dtype=kind), KEYS[:1],
+        variance is not None,
         np.zeros(c, dtype=kind) if offsets is None else np.asarray(offsets, dtype=kind),
         np.array([largest, factor], dtype=kind), 1, out,
     )  # fmt: skip
@@ -192,22 +193,23 @@ def test_convert__noise_is_a_stream_per_batch_entry(c):
     settings = (np.zeros(c), np.array([math.inf, 1.0]), 0)
     currents, variance = np.zeros((2, c, 5)), np.ones((2, c, 5))
     both, alone = np.zeros_like(currents), np.zeros((1, c, 5))
-    convert(currents, variance, 1, KEYS[:2], True, *settings, both)
-    convert(currents[:1], variance[:1], 1, KEYS[1:2], True, *settings, alone)
+    convert(currents, variance, 1, np.ones((2, 5)), KEYS[:2], True, *settings, both)
+    convert(currents[:1], variance[:1], 1, np.ones((1, 5)), KEYS[1:2], True, *settings, alone)
     np.testing.assert_array_equal(both[1], alone[0])
     assert len(np.unique(both)) == both.size
 
 
-def test_convert__neighbours_share_a_variance_and_nothing_else():
-    """Ten reads in groups of four: the deviations of the groups are 1, 2 and 3."""
+def test_convert__neighbours_share_a_variance_by_their_profile():
+    """Ten reads in groups of four: the mean variances of the groups are 1, 4 and 9, and nothing is drawn together."""
     c = 4000
     currents, variance = np.zeros((1, c, 10)), np.tile([1.0, 4.0, 9.0], (1, c, 1))
     out = np.zeros_like(currents)
-    convert(currents, variance, 4, KEYS[:1], True, np.zeros(c), np.array([math.inf, 1.0]), 0, out)
-    expected = np.array([1.0, 1, 1, 1, 2, 2, 2, 2, 3, 3])
+    profile = np.array([[2.0, 2, 2, 2, 1, 1, 0, 2, 3, 1]])
+    convert(currents, variance, 4, profile, KEYS[:1], True, np.zeros(c), np.array([math.inf, 1.0]), 0, out)
+    expected = np.array([1.0, 1, 1, 1, 2, 2, 0, 8**0.5, 13.5**0.5, 4.5**0.5])
     np.testing.assert_allclose(out[0].std(0), expected, rtol=4.5 / (2 * c) ** 0.5)
-    across = np.corrcoef(out[0].T)
-    assert np.abs(across - np.eye(10)).max() < 4.5 / c**0.5
+    heard = np.delete(out[0], 6, axis=1)
+    assert np.abs(np.corrcoef(heard.T) - np.eye(9)).max() < 4.5 / c**0.5
 
 
 def test_adc__codes_and_range():

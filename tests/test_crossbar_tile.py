@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from crossbar import Activity, Adc, Dac, GateDac, GateNodes, Tile, Wires, reference_solve
+from crossbar.drive import drive_rows
 from crossbar.sensitivity import sensitivity
 from crossbar.streams import stream_keys
 from crossbar.tile import WrittenArray, build_tiles, terminal_conductances
@@ -265,6 +266,26 @@ def test_noise__columns_and_reads_are_independent(rng):
         assert abs(np.mean(z[:, a] * z[:, b])) < 4.5 / READS**0.5
     for lag in (1, 2, 5):
         assert np.all(np.abs(np.mean(z[lag:] * z[:-lag], axis=0)) < 4.5 / (READS - lag) ** 0.5)
+
+
+@pytest.mark.parametrize("coding", ["pulse-width", "amplitude"])
+def test_noise__of_neighbours_together(rng, coding):
+    """Variances of eight reads at once: their sum is that of reads one by one, and each is right to some per cent."""
+    dac, rows, b = Dac(coding=coding), 60, 2000
+    tile = tile_of(array(rng, rows=rows), dac=dac, noise=ReadNoise())
+    one = np.sort(random_codes(rng, dac, 1, 20, rows), axis=1)  # neighbours differ by some per cent
+    codes = np.ascontiguousarray(np.broadcast_to(one.transpose(2, 0, 1), (rows, b, 20)))
+    spreads = []
+    for group in (1, 8):
+        out = np.zeros((b, C, 20))
+        drive = drive_rows(codes, dac, tile.noise, tile.temperature, group=group)
+        tile.add_read(drive, None, keys(b), out)
+        spreads.append(out.var(0))
+    single, together = spreads
+    for first, last in ((0, 8), (8, 16), (16, 20)):
+        np.testing.assert_allclose(together[:, first:last].sum(), single[:, first:last].sum(), rtol=1e-3)
+    np.testing.assert_allclose(together**0.5, single**0.5, rtol=0.06)  # the same numbers were drawn
+    assert np.abs(together / single - 1.0).max() > 1e-4
 
 
 def test_noise__is_off_when_asked(rng):
