@@ -83,8 +83,9 @@ def _plane(
     else:  # a pulse's noise goes with its length, so the mean length has the mean noise
         blur[0] = dac.white(blur[0] * unit, noise, temperature)
         profile[0] = m * dac.white(profile[0] * (unit / max(m, 1)), noise, temperature)
-    for squares in (blur[1], profile[1]):
-        squares *= (unit * dac.v_read) ** 2
+    volts = unit * dac.v_read
+    blur[1] *= volts**2
+    profile[1] *= volts**2
     return Plane(value, driven, unit, blur.reshape(2 * m, b, -1), profile, kept, count)
 
 
@@ -92,8 +93,8 @@ def _plane(
 def survey(driven: FloatArray, group: int, means: FloatArray, profile: FloatArray, sums: FloatArray) -> int:
     """Return how many of `driven` (m, b, p) are not 0; of the values, and of their squares, fill in three things.
 
-    means: (2, m, b, s) of `group` neighbours each.  profile: (2, b, p), zeros at first, sums over rows.  sums: (2, b, m)
-    over reads.
+    means: (2, m, b, s) of `group` neighbours each.  profile: (2, b, p), zeros at first, sums over rows.  sums:
+    (2, b, m) over reads.
     """
     m, b, p = driven.shape
     whole = p // group

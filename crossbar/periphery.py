@@ -198,8 +198,8 @@ def convert(
 ) -> None:  # fmt: skip
     """Add noise to currents (b, c, p) [LSB], convert them, and add what they count to out[:, first : first + c].
 
-    variance: (b, c, s) [LSB²], each the mean of `group` neighbouring reads, which stand to each other as profile (b, p);
-    keys: (b,) one noise stream per entry; offsets: (c,) [codes]; limits: the largest code, inf for continuous
+    variance: (b, c, s) [LSB²], each the mean of `group` neighbouring reads, which stand to each other as profile
+    (b, p); keys: (b,) one noise stream per entry; offsets: (c,) [codes]; limits: the largest code, inf for continuous
     converters, which do not round, and what a code counts. All floats are of one type.
     Source: docs/equations/periphery.md eq. 4a and 5.
     """
