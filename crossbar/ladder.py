@@ -12,6 +12,7 @@ from devices.jit import kernel
 from devices.laws import fill_currents
 
 MOST_PASSES = 20  # a loss of half the voltage takes about as many; what needs more is Newton's (ours)
+GROWN = 1.5  # a pass that moves drops by more than this times the pass before does not settle (ours)
 
 
 @kernel
@@ -84,10 +85,15 @@ def settle(
                     far = max(far, abs(away))
                     current[i] = start[i] + slope[i] * away
                 lost(current, m, n, r_row, r_column, driver, sense, drop[p], moved)
+                if not moved[0] < GROWN * before:
+                    before = np.inf
+                    break
                 shrinks = min(moved[0] / before, 0.5) if before < np.inf else 0.5
                 before = moved[0]
                 if moved[0] * shrinks <= (1.0 - shrinks) * 0.5 * tolerance * scale:
                     break
+            if not before < scale:  # it does not settle
+                break
             if far * far <= tolerance * scale * scale and before <= tolerance * scale:
                 solved[p] = True
                 break

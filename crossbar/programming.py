@@ -88,10 +88,11 @@ def write_array(
     """Write an array (m, n) by pulses and reads, every pulse solved with the wires and the cells on its way.
 
     In a round the cells that are not done are read; then each row in turn gives pulses to those that want them, SET and
-    RESET apart.  When all are done all are checked, and those far out of their bands written again, twice at most.  A selected row stands at the largest amplitude V of its pulses and a selected column at what is too
-    much for its cell, the others at what `bias` says.  The voltages of a round are those of the conductances at its
-    beginning, solved to `tolerance` of the largest; every cell of the array lives through every pulse.  Reads are of
-    the cell alone: the writer knows its wires.
+    RESET apart.  When all are done all are checked, and those far out of their bands written again, twice at most.
+    A selected row stands at the largest amplitude V of its pulses and a selected column at what is too much for its
+    cell, the others at what `bias` says.  The voltages of a round are those of the conductances at its beginning,
+    solved to `tolerance` of the largest; every cell of the array lives through every pulse.  Reads are of the cell
+    alone: the writer knows its wires.
     Raises ParameterError for a wrong shape or value, or a scheme whose gate climbs (cells of a row share theirs);
     ConvergenceError if a circuit or a pulse is not solved.
     Source: docs/equations/programming.md, section 2.

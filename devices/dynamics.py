@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from devices.aliases import BoolArray, FloatArray, IntArray
+from devices.aliases import FloatArray, IntArray
 from devices.exponential import expm1
 from devices.gate import fermi_energy, gain_at
 from devices.jit import kernel
@@ -582,34 +582,58 @@ def march(
 
 @kernel
 def train(
-    law: AdaptiveLaw, growth: Growth, low: FloatArray, ln_window: FloatArray, v: FloatArray, dt: FloatArray,
-    gate: IntArray, gain: FloatArray, boost: FloatArray, selected: BoolArray, largest: float,
-    w: FloatArray, energy: FloatArray, first: int, last: int,
+    law: AdaptiveLaw, growth: Growth, low: FloatArray, ln_window: FloatArray, v: FloatArray, row: IntArray,
+    kind: IntArray, gain: FloatArray, boost: FloatArray, wanted: FloatArray, width: FloatArray, longest: FloatArray,
+    largest: float, w: FloatArray, energy: FloatArray, first: int, last: int,
 ) -> int:  # fmt: skip
-    """Take cells first to last - 1 of `w` (c,) through pulses one after another, in place; returns those not reached.
+    """Take cells first to last - 1, whole rows, of an array `w` (c,) through pulses one after another, in place.
 
-    v, dt: (p, c) [V], [s] of each pulse in each cell; gate: (p, c) row of gain and boost (kinds, c) that holds then.
-    selected: (p, c) whether the cell's energy [J] of the pulse is added to `energy` (c,).  Pulses whose field cannot
-    move a state by IDLE are passed over.  Source: docs/equations/programming.md, section 2.
+    b = pulses, m = rows, n = columns, c = m n.  v: (b, c) over each cell [V]; row: (b,) the selected one, of which the
+    cells with an amplitude in `wanted` (b, n) live through `width` (b, n) [s] and add to `energy` (c,) [J]; all others
+    live through `longest` (b,) [s].  kind: (b, m) which gate of gain and boost (kinds, c) a row has.  Pulses whose
+    field cannot move a state by IDLE are passed over.  Returns how many were not reached.
+    Source: docs/equations/programming.md, section 2.
     """
-    missed = 0
-    for i in range(first, last):
-        own = own_growth(growth, low[i], ln_window[i])
-        x = w[i]
-        for p in range(len(v)):
-            volts, time, kind = v[p, i], dt[p, i], gate[p, i]
-            g, help_ = gain[kind, i], boost[kind, i]
-            if volts > 0.0:
-                most = own.k_set * help_ * math.expm1(min(volts / own.v_set, LARGEST_EXPONENT)) * time
-            else:
-                most = own.k_reset * math.expm1(min(-volts / own.v_reset, LARGEST_EXPONENT)) * time
-            if most < IDLE and not selected[p, i]:
+    missed, n = 0, wanted.shape[1]
+    kinds, whole = gain.shape[0], longest.max() if len(longest) else 0.0
+    rise, fall = np.empty((kinds, len(w))), growth.v_reset * math.log1p(IDLE / max(growth.k_reset * whole, 1e-300))
+    for k in range(kinds):  # voltages up to which the longest pulse is idle
+        for i in range(first, last):
+            rise[k, i] = growth.v_set * math.log1p(IDLE / max(growth.k_set * boost[k, i] * whole, 1e-300))
+    size = -(-n // WIDE) * WIDE
+    x, series, window = np.empty(size), np.empty(size), np.empty(size)
+    grow, volts, out = np.empty(size), np.empty(size), np.empty(size)
+    carried = np.empty((5, size))
+    for p in range(len(v)):
+        pace = pace_of(growth, min(law.v_0, BLUNT), longest[p], largest)
+        for r in range(first // n, last // n):
+            g, start, busy = kind[p, r], r * n, False
+            for i in range(start, start + n):
+                busy |= not -fall < v[p, i] < rise[g, i]
+            if not busy and r != row[p]:
                 continue
-            if selected[p, i]:
-                x, charge, reached = charge_state(law, own, x, volts, g, help_, time, largest)
-                energy[i] += charge * volts
-            else:
-                x, reached = evolve_state(law, own, x, volts, g, help_, time, largest)
-            missed += not reached
-        w[i] = x
+            for j in range(size):
+                i = start + min(j, n - 1)
+                x[j], window[j], volts[j] = w[i], ln_window[i], v[p, i]
+                series[j], grow[j] = law.r_series * gain[g, i] * low[i], growth.k_set * boost[g, i]
+            carried[:] = math.nan
+            step_block(pace, x, carried, series, window, grow, volts, out)
+            for j in range(n):
+                i = start + j
+                own = own_growth(growth, low[i], ln_window[i])
+                reached = True
+                if r == row[p] and wanted[p, j] != 0.0:
+                    w[i], charge, reached = charge_state(
+                        law, own, w[i], v[p, i], gain[g, i], boost[g, i], width[p, j], largest
+                    )  # fmt: skip
+                    energy[i] += charge * v[p, i]
+                elif -fall < v[p, i] < rise[g, i]:
+                    continue
+                elif out[j] >= 0.0:
+                    w[i] = out[j]
+                else:
+                    w[i], reached = evolve_state(
+                        law, own, w[i], v[p, i], gain[g, i], boost[g, i], longest[p], largest
+                    )  # fmt: skip
+                missed += not reached
     return missed

@@ -32,6 +32,7 @@ __all__ = [
 DAY = 86_400.0  # [s]
 AIM = 0.7  # part of the way that the next pulse is to go (ours)
 RETREAT = 4  # rungs down after a pulse that went too far (ours)
+REOPEN = 2.0  # half width beyond which a cell that was accepted is taken up again, in units of the band's (ours)
 NEURRAM_G_MAX = 40e-6  # [S] upper end of the conductances of the tables below
 # Standard deviation [uS] of a 1 s, 1 day and 2 days old conductance, powers of G / 40 uS.  Source: Wan et al., Nature
 # 608, 504 (2022), doi 10.1038/s41586-022-04992-8, as fitted in IBM's aihwkit (noise/reram.py).
@@ -155,7 +156,8 @@ class Controller:
         Source: docs/equations/programming.md eq. 2-3.
         """
         gap = self.targets[chosen] - seen
-        wanted = np.where(np.abs(gap) <= self.band, 0, np.sign(gap).astype(np.int64))
+        band = np.where(self.accepted[chosen], REOPEN, 1.0) * self.band
+        wanted = np.where(np.abs(gap) <= band, 0, np.sign(gap).astype(np.int64))
         self.accepted[chosen] = wanted == 0
         last = self.direction[chosen]
         side = (last < 0).astype(np.int64)

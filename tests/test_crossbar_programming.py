@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from crossbar import Array, Bias, Wires, solve, write_array
-from crossbar.programming import _pulses
-from devices import AdaptiveMemristor, ParameterError, Spread, WriteVerify, write_verify
-from devices.programming import Controller
+from crossbar.programming import _gate_levels, _pulses, _voltages
+from devices import AdaptiveMemristor, ParameterError, ReadNoise, Spread, WriteVerify, write_verify
+from devices.programming import REOPEN, Controller, Filaments
 
 CELL = AdaptiveMemristor()
 NO_WIRES = Wires(0.0, 0.0, 0.0, 0.0)
@@ -38,7 +38,9 @@ def test_write_array__a_single_cell_without_wires_is_write_verify(rng):
 def test_write_array__reaches_its_targets_through_wires(bias, targets, rng):
     done = write_array(chip(targets.shape), targets, WIRES, WriteVerify(), rng, bias=bias)
     assert done.accepted.all()
-    assert np.abs(done.error).max() <= 0.01 * CELL.g_max * (1 + 1e-9)
+    within = np.abs(done.error) <= 0.01 * CELL.g_max * (1 + 1e-9)
+    assert within.mean() > 0.95  # neighbours may have moved a few of those that were done, by no more than that again
+    assert np.abs(done.error).max() <= REOPEN * 0.01 * CELL.g_max
     assert np.all(done.pulses >= 1)
     assert np.all((done.drop > 0.0) & (done.drop < 0.2))
     assert done.energy_array > done.energy.sum() * 0.5
@@ -86,6 +88,60 @@ def test_bias__different_amplitudes_in_a_row_each_get_theirs():
     made = _pulses(control, active, (1, 3), Bias())
     assert np.allclose(made.v[:, 0] - made.v_sense[:, :].T, [[0.57, -0.15], [0.52, -0.15], [0.285, -0.3]])
     assert np.allclose(made.wanted, [[0.57, 0.52, 0], [0, 0, -0.3]])
+
+
+@pytest.mark.parametrize(("ohms", "tolerance"), [(2.0, 1e-3), (40.0, 1e-3), (2.0, 1e-7)])
+def test_voltages__are_those_of_the_full_solve(ohms, tolerance, rng):
+    """Passes with tangents end within `tolerance` of Newton's voltages, from nothing and from the pulse before."""
+    shape, wires = (14, 11), Wires(ohms, 0.5 * ohms, 30.0, rng.uniform(0.0, 60.0, 11))
+    cells = chip(shape, Spread(stuck_on=0.0, stuck_off=0.0))
+    gates, memory = np.array([2.0, 1.0, -2.0]), {}
+    filaments = Filaments.of(cells, rng.uniform(0.2, 0.9, shape))
+    gain = _gate_levels(filaments, gates)[0]
+    control = Controller(EXACT, CELL, rng.uniform(1e-6, 45e-6, 14 * 11))
+    for step in range(2):
+        active = np.flatnonzero(control.decide(np.arange(14 * 11), filaments.conductance()))
+        made = _pulses(control, active, shape, Bias(v_gate_idle=-2.0))
+        volts, power = _voltages(filaments, cells, made, gain, gates, wires, tolerance, memory)
+        exact = solve(
+            Array(CELL, filaments.conductance().reshape(shape), cells.gate_offset), made.v, wires,
+            v_gate=gates[made.kind][:, :, None], v_sense=made.v_sense,
+        )  # fmt: skip
+        full = (exact.v_rows - exact.v_columns).reshape(len(volts), -1)
+        applied = np.abs(made.v[:, :, None] - made.v_sense[:, None, :]).max((1, 2))
+        assert np.abs(full - (made.v[:, :, None] - made.v_sense[:, None, :]).reshape(full.shape)).max() > 3e-3
+        assert np.all(np.abs(volts - full).max(1) <= tolerance * applied)
+        assert np.allclose(power, exact.power, rtol=5.0 * tolerance)
+        assert len(memory) == len(made.v)  # none was left to Newton
+        filaments.w = np.clip(filaments.w + 0.02 * (-1) ** step, 0.0, 1.0)
+
+
+def test_voltages__what_passes_do_not_reach_is_newtons(rng):
+    """Losses of most of the voltage, and lines joined at both ends."""
+    cells, gates = chip((6, 5)), np.array([2.0, 2.0, 2.0])
+    filaments = Filaments.of(cells, np.full((6, 5), 0.9))
+    control = Controller(EXACT, CELL, np.full(30, 45e-6))
+    active = np.flatnonzero(control.decide(np.arange(30), filaments.conductance()))
+    made = _pulses(control, active, (6, 5), Bias())
+    for wires in (Wires(5e4, 5e4, 50.0, 50.0), Wires(1.0, 1.0, 50.0, 50.0, 50.0)):
+        memory = {}
+        gain = _gate_levels(filaments, gates)[0]
+        volts, _ = _voltages(filaments, cells, made, gain, gates, wires, 1e-6, memory)
+        exact = solve(
+            Array(CELL, filaments.conductance().reshape(6, 5)), made.v, wires, v_gate=2.0, v_sense=made.v_sense
+        )
+        assert not memory
+        assert np.allclose(volts, (exact.v_rows - exact.v_columns).reshape(volts.shape), rtol=1e-4, atol=1e-6)
+
+
+def test_write_array__noise_does_not_keep_it_writing(rng):
+    """Cells that were done are taken up again when far out of their bands only: all end there, within a few rounds."""
+    goal = rng.uniform(3e-6, 40e-6, (16, 16))
+    scheme = WriteVerify(v_gate_set=2.0, v_gate_reset=2.0, v_set=0.4)
+    done = write_array(chip(goal.shape), goal, WIRES, scheme, rng, noise=ReadNoise(), bias=Bias(v_gate_idle=-2.0))
+    assert done.accepted.all()
+    assert done.rounds < 120
+    assert 0.003 * CELL.g_max < done.error.std() < 0.012 * CELL.g_max
 
 
 def test_disturb__a_third_disturbs_less_than_a_half_and_a_closed_gate_least():
