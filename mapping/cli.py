@@ -208,12 +208,10 @@ def _progress(console: Console) -> Iterator[Progress]:
         yield progress
 
 
-def _ratio(value: float) -> str:
-    return f"{value:.3g} ×"
-
-
 def _show(report: "Report", console: Console) -> None:
     """Print the layers and the totals."""
+    from mapping.comparison import BRAIN
+
     table = Table(title=f"{report.model} on {report.chip}, seed {report.seed}", title_style="bold")
     for heading in ("layer", "kind"):
         table.add_column(heading)
@@ -242,11 +240,13 @@ def _show(report: "Report", console: Console) -> None:
     totals.add_row("", ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share >= 5e-4))
     gpus = [each for each in report.comparison if each.kind == "gpu"]
     brain = next(each for each in report.comparison if each.kind == "brain")
+    line = report.operations_per_image / 2 * BRAIN / report.energy_J_per_image if report.energy_J_per_image else 0.0
     totals.add_row(
         "against",
-        f"GPUs at their peak: {_ratio(min(each.ratio[0] for each in gpus))} to "
-        f"{_ratio(max(each.ratio[1] for each in gpus))} as much ({gpus[-1].name} … {gpus[0].name}); brain, 2 to 200 fJ "
-        f"for two operations: {_ratio(brain.ratio[0])} to {_ratio(brain.ratio[1])}",
+        f"GPUs at their peak take {min(each.ratio[0] for each in gpus):.3g} to "
+        f"{max(each.ratio[1] for each in gpus):.3g} times as much ({gpus[-1].name} … {gpus[0].name}); "
+        f"the brain's 20 fJ for a multiplication {line:.2g} times "
+        f"({brain.ratio[0]:.2g} … {brain.ratio[1]:.2g} for 2 to 200 fJ)",
     )
     totals.add_row(
         "latency", f"[bold]{si(report.latency_s_per_image, 's')}[/bold] for a single image, layer after layer"
