@@ -124,7 +124,7 @@ def plot_retention(cell: Cell, ax: "Axes | None" = None) -> "Axes":
     return _tidy(ax)
 
 
-def plot_cell(cell: Cell, name: str, *, noise: ReadNoise | None = None, v_read: float = 0.1) -> "Figure":
+def cell_figure(cell: Cell, name: str, *, noise: ReadNoise | None = None, v_read: float = 0.1) -> "Figure":
     """Draw a cell's family of curves, gate, switching, pulses, noise and retention as a figure of its own."""
     from matplotlib.figure import Figure
 
@@ -180,7 +180,7 @@ def plot_residuals(fit: "Fit", ax: "Axes | None" = None, *, over: str = "v") -> 
     return _tidy(ax)
 
 
-def plot_fit(fit: "Fit") -> "Figure":
+def fit_figure(fit: "Fit") -> "Figure":
     """Draw a fit's curves and its residuals over voltage, gate voltage and current, as a figure of its own."""
     from matplotlib.figure import Figure
 

@@ -162,15 +162,15 @@ def _plain(value: float) -> float | str:
 
 
 def _draw_fit(found: "Fit", path: Path) -> None:
-    from devices.plots import plot_fit
+    from devices.plots import fit_figure
 
-    plot_fit(found).savefig(path, dpi=150)
+    fit_figure(found).savefig(path, dpi=150)
 
 
 def _draw_cell(title: str, hardware: "Hardware", path: Path) -> None:
-    from devices.plots import plot_cell
+    from devices.plots import cell_figure
 
-    plot_cell(hardware.cell, title, noise=hardware.noise, v_read=hardware.dac.v_read).savefig(path, dpi=150)
+    cell_figure(hardware.cell, title, noise=hardware.noise, v_read=hardware.dac.v_read).savefig(path, dpi=150)
 
 
 def _show_fit(found: "Fit", console: Console) -> None:

@@ -101,7 +101,7 @@ def plot_response(
     return ax
 
 
-def plot_study(results: Results, metric: str = "accuracy_chip") -> "Figure":
+def study_figure(results: Results, metric: str = "accuracy_chip") -> "Figure":
     """Draw which parameter hurts most, and the metric over each parameter, as a figure of its own."""
     from matplotlib.figure import Figure
 

@@ -463,9 +463,9 @@ def _synchronised(path: Path, text: str) -> None:
 
 
 def _draw(results: Results, path: Path) -> None:
-    from mapping.study_plots import plot_study
+    from mapping.study_plots import study_figure
 
-    plot_study(results).savefig(path, dpi=150)
+    study_figure(results).savefig(path, dpi=150)
 
 
 def _write_parquet(results: Results, path: Path) -> None:

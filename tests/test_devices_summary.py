@@ -72,7 +72,7 @@ def test_held_and_ramp__keep_the_state_of_a_fixed_cell_and_their_shapes():
 
 @pytest.mark.parametrize("name", ["adaptive_2d", "resistor", "vteam"])
 def test_plot_cell__draws_six_panels(name, tmp_path):
-    figure = drawn.plot_cell(PRESETS[name](), name)
+    figure = drawn.cell_figure(PRESETS[name](), name)
     assert isinstance(figure, Figure)
     assert len(figure.axes) == 6
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
@@ -101,6 +101,6 @@ def test_plot_fit__shows_every_point(rng, tmp_path):
     assert sorted(shown) == sorted(np.abs(fit.curves.current))
     residuals = drawn.plot_residuals(fit, over="v_gate").collections[0].get_offsets()
     assert np.allclose(residuals[:, 1], fit.residuals, rtol=1e-12)
-    figure = drawn.plot_fit(fit)
+    figure = drawn.fit_figure(fit)
     assert len(figure.axes) == 4
     figure.savefig(tmp_path / "drawn.png", dpi=40)

@@ -18,7 +18,7 @@ from devices.errors import ParameterError
 from mapping import cli
 from mapping.network import Conv, GlobalAveragePool, Linear, Network, Relu, save_network
 from mapping.studies import Parameter, Study, load_study
-from mapping.study_plots import plot_response, plot_study, plot_tornado
+from mapping.study_plots import plot_response, plot_tornado, study_figure
 from mapping.study_results import HEAD, METRICS, TAIL, Results, effects, half_width, read_results
 from mapping.sweep import sweep
 
@@ -388,7 +388,7 @@ def test_plots__show_the_table():
     assert [patch.get_width() for patch in ax.patches] == pytest.approx([-10.0], rel=1e-9)  # points
     line = plot_response(table, "a").lines[0]
     np.testing.assert_allclose(line.get_xydata(), [[1, 80], [2, 70]], rtol=1e-12)
-    assert len(plot_study(table).axes) == 2
+    assert len(study_figure(table).axes) == 2
 
 
 def call(monkeypatch, capfd, *words):
