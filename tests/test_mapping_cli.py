@@ -77,8 +77,10 @@ def test_run__writes_and_prints(crossgate, model):
     status, out, err = crossgate("run", model, "--chip", "two_terminal", "--images", 12, "--out", "o", *QUICK)
     assert status == 0
     assert err == ""
-    for words in ("small on two_terminal, seed 0", "conv", "fc", "accuracy", "12 images", "TOPS/W", "o/report.json", "mm²",
-                  "GPUs at their peak", "brain's 20 fJ", "paced by", "adc", "drivers", "leaks"):  # fmt: skip
+    for words in (
+        "small on two_terminal, seed 0", "conv", "fc", "accuracy", "12 images", "TOPS/W", "o/report.json", "mm²",
+        "GPUs at their peak", "brain's 20 fJ", "paced by", "adc", "drivers", "leaks",
+    ):  # fmt: skip
         assert words in out
     written = sorted(path.name for path in Path("o").iterdir())
     assert written == ["layers.png", "report.csv", "report.html", "report.json"]

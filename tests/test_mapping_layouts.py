@@ -134,6 +134,22 @@ class _One:
         self.gains = np.array([gain])
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_wires__are_made_up_for_in_every_layout(layout, images):
+    """Only wires deviate; targets that know them leave a fraction of the error."""
+    exact = network(np.random.default_rng(9))
+    base = load_hardware("ideal").with_values([
+        "tile.rows=24", "tile.columns=8", "tile.gate_nodes=8", "wires.r_row=20.0", "wires.r_column=60.0",
+        "wires.r_sense=100.0", f"mapping.layout={layout}",
+    ])  # fmt: skip
+    left, plain = (
+        simulated(base.with_values([f"tile.compensate_wires={flag}"]), exact, images).layers[0].own_error
+        for flag in ("true", "false")
+    )
+    assert left < 0.5 * plain
+    assert plain > 0.01
+
+
 # writing for each image
 
 
