@@ -3,6 +3,7 @@
 CROSSGATE_GALLERY may name a folder of figures that were drawn before: NAME.png of plot_NAME.py is taken from there.
 """
 
+import ast
 import os
 import re
 import runpy
@@ -78,7 +79,7 @@ def show_gallery(_app, docname, source):
     if docname != "gallery/index":
         return
     for stem, path in scripts().items():
-        title, _, seen = runpy.run_path(str(path), run_name="shown")["__doc__"].strip().partition("\n")
+        title, _, seen = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).partition("\n")
         code = f"```{{literalinclude}} {path.name}\n:language: python\n```"
         source[0] += "\n\n".join([
             "", f"## {title.rstrip('.')}", f"![{title}](figures/{stem.removeprefix('plot_')}.png)", seen.strip(),

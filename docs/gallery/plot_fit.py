@@ -9,7 +9,7 @@ import numpy as np
 
 from devices.curves import simulate_curves
 from devices.fitting import fit_cell
-from devices.plots import plot_fit
+from devices.plots import fit_figure
 from devices.presets import adaptive_2d
 
 
@@ -17,7 +17,7 @@ def main():
     rng = np.random.default_rng(3)
     v, v_gate = np.linspace(-0.4, 0.4, 21), np.linspace(-2.0, 4.0, 13)
     curves = simulate_curves(adaptive_2d(), [0.5e-6, 5e-6, 50e-6], v, v_gate, rng)
-    return plot_fit(fit_cell(curves, hold={"c_gate": 1.55e-3}))
+    return fit_figure(fit_cell(curves, hold={"c_gate": 1.55e-3}))
 
 
 if __name__ == "__main__":
