@@ -18,7 +18,7 @@ from devices.checks import array, whole
 from devices.errors import ParameterError
 from mapping.layers import INPUT, Conv, DynamicConv, Layer, Shape, named_arrays, set_fields, texts
 
-_CHUNK_BYTES = 2**27  # unrolled maps held at once during exact inference, 128 MiB; ours
+_CHUNK_BYTES = 2**25  # unrolled maps held at once during exact inference, ours; malloc takes more from the system anew
 _LARGEST_MAP = 2**27  # values of one image after one layer, 1 GiB; ours: no sound network needs so many
 
 

@@ -3,6 +3,8 @@
 b = batch, c = channels, p = positions, r = rows
 """
 
+import math
+import threading
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +21,22 @@ class Rows(Protocol):
     shape: tuple[int, int, int]  #: (b, p, r)
 
     def codes(self, dac: Dac, factor: float, kind: np.dtype) -> FloatArray:
-        """Return what the drivers make of `factor` times the inputs: codes (r, b, p) of type `kind`."""
+        """Return what the drivers make of `factor` times the inputs: codes (r, b, p) of type `kind`.
+
+        They last until the same thread asks for others.
+        """
+
+
+_held = threading.local()
+
+
+def _room(size: int, kind: np.dtype) -> FloatArray:
+    """Return memory of this thread, used again and again: each layer of each batch unrolls its maps into it."""
+    room: FloatArray | None = getattr(_held, kind.name, None)
+    if room is None or room.size < size:
+        room = np.empty(size, dtype=kind)
+        setattr(_held, kind.name, room)
+    return room
 
 
 class Vectors:
@@ -50,7 +67,8 @@ class Windows:
         """Return codes (r, b, p); pixels become codes before windows repeat them, where nothing tells these apart."""
         scaled = self.maps * kind.type(factor)
         if self.factors is None:
-            return unroll(dac.codes(scaled.astype(kind, copy=False)), *self.geometry).transpose(2, 0, 1)
+            codes = dac.codes(scaled.astype(kind, copy=False))
+            return unroll(codes, *self.geometry, room=_room(math.prod(self.shape), kind)).transpose(2, 0, 1)
         rows = unroll(scaled, *self.geometry)
         r = self.factors.shape[1]
         each = rows.reshape(*rows.shape[:2], -1, r) * self.factors[:, None, None, :]

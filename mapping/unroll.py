@@ -70,18 +70,29 @@ def windows(
 
 
 def unroll(
-    images: npt.NDArray[Scalar], kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)
+    images: npt.NDArray[Scalar],
+    kernel: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    *,
+    room: npt.NDArray[Scalar] | None = None,
 ) -> npt.NDArray[Scalar]:
     """Lay out (b, c, h, w) maps as (b, p, r): position after position, what the rows of a crossbar see.
 
     Keeps the type of the values, so it serves numbers and codes. In memory the rows come first (a transposed view of an
     (r, b, p) array): copying follows the map's own lines, a block of rows is one piece, and reshape(b * p, r) is free.
+    room: a flat array that takes the rows, if it is large enough; fresh memory costs ten times the copying.
     Raises ParameterError if images has not four axes or no window fits.
     """
-    view = windows(images, kernel, stride, padding, dilation)
-    b, c, height, width = view.shape[:4]
-    rows = np.ascontiguousarray(view.transpose(1, 4, 5, 0, 2, 3)).reshape(c * kernel[0] * kernel[1], b, height * width)
-    return rows.transpose(1, 2, 0)
+    view = windows(images, kernel, stride, padding, dilation).transpose(1, 4, 5, 0, 2, 3)
+    b, height, width = view.shape[3:]
+    if room is None or room.size < view.size:
+        copied = np.ascontiguousarray(view)
+    else:
+        copied = room[: view.size].reshape(view.shape)
+        np.copyto(copied, view)
+    return copied.reshape(-1, b, height * width).transpose(1, 2, 0)
 
 
 def kernel_matrix(weight: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
