@@ -243,8 +243,8 @@ def _cells(states: FloatArray, offset: FloatArray, waveform: Waveform) -> tuple[
 def _spread(values: FloatArray, samples: int, shape: tuple[int, ...]) -> FloatArray:
     """Return samples (t, 1) that all cells share, or (t, cells)."""
     if values[0].size == 1:
-        return np.ascontiguousarray(np.broadcast_to(values.reshape(-1, 1), (samples, 1)))
-    return np.array(np.broadcast_to(_aligned(values, len(shape)), (samples, *shape))).reshape(samples, -1)
+        return np.array(np.broadcast_to(values.reshape(-1, 1), (samples, 1)), order="C")  # own: one compiled version
+    return np.array(np.broadcast_to(_aligned(values, len(shape)), (samples, *shape)), order="C").reshape(samples, -1)
 
 
 def _aligned(values: FloatArray, ndim: int) -> FloatArray:

@@ -114,7 +114,7 @@ def test_masks__are_true_everywhere_or_not():
 @pytest.fixture(scope="module")
 def cells():
     """States and gates of many cells, and the same after a step, so that half of them carry what they know."""
-    rng, cell, size = np.random.default_rng(8), AdaptiveMemristor(), 512
+    rng, cell, size = np.random.default_rng(8), AdaptiveMemristor(v_reset=0.03), 512
     w = rng.random(size)
     gain = cell.gain_with_offset(rng.uniform(-2.0, 4.0, size), 0.0)
     series = cell.r_series * cell.g_min * gain

@@ -154,7 +154,7 @@ def test_simulate__a_block_and_a_single_cell_are_one(rng):
 
 def test_simulate__ten_thousand_random_waveforms_stay_in_bounds(rng):
     w = rng.random(10_000)
-    heights = rng.normal(0.0, 1.0, (6, 10_000)) * 10.0 ** rng.uniform(-1.0, 1.5, 10_000)
+    heights = rng.normal(0.0, 1.0, (3, 10_000)) * 10.0 ** rng.uniform(-1.0, 1.5, 10_000)
     wave = pulses(heights, 1e-6, pause=1e-3, v_gate=rng.uniform(-5.0, 5.0, 10_000))
     for cell in (CELL, adaptive_2d_volatile()):
         state = simulate(cell, wave, w).state
