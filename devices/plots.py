@@ -130,6 +130,7 @@ def cell_figure(cell: Cell, name: str, *, noise: ReadNoise | None = None, v_read
 
     figure = Figure(figsize=(13, 7.4), layout="constrained")
     axes: Any = figure.subplots(2, 3)
+    v_read = max(v_read, 1.5 * getattr(cell, "v_threshold", 0.0))  # below its threshold a switch shows nothing else
     plot_family(cell, axes[0, 0], v_max=max(0.4, 2.0 * v_read))
     plot_transfer(cell, axes[0, 1], v_read=v_read)
     plot_loop(cell, axes[0, 2])
