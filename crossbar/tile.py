@@ -128,7 +128,7 @@ class Tile:
             blurred = self.mix(gains, b, self.noise_nodes) / lsb**2
             parts = [_mixed(self.noisy, blurred), _mixed(self.flicker, blurred)]
             noisy = np.concatenate(parts, axis=1).astype(kind, copy=False)
-            weights = np.array([part.mean() for part in parts])[:, None, None]  # of the two kinds of noise
+            typical = np.array([part.mean() for part in parts])[:, None, None]  # of the two kinds of noise
         offsets = self.offsets.astype(kind)
         joules = 0.0
         for bit, plane in enumerate(drive.planes):
@@ -137,7 +137,7 @@ class Tile:
             variance, profile = np.empty((1, 1, 1), dtype=kind), np.empty((1, 1), dtype=kind)
             if plane.blur is not None:
                 variance = _products(noisy, plane.blur)
-                profile = (weights * plane.profile).sum(0).astype(kind, copy=False)
+                profile = (typical * plane.profile).sum(0).astype(kind, copy=False)
             limits = np.array([self.adc.largest, factor * plane.value], dtype=kind)
             convert(
                 currents, variance, drive.group, profile, keys + np.uint64(bit), plane.blur is not None, offsets,

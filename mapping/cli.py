@@ -90,7 +90,8 @@ def run(
     check_folder(out)
     console = Console(stderr=True, quiet=as_json)
     calibration, test = _images(network, data, count, console)
-    report, result = _simulate(network, hardware, calibration, test, drawn, console)
+    precision = "double" if fidelity == "ideal" else "single"  # where nothing deviates, rounding shows
+    report, result = _simulate(network, hardware, calibration, test, drawn, precision, console)
     paths = report.save(out, result)
     if as_json:
         sys.stdout.write(report.to_json() + "\n")
@@ -179,7 +180,13 @@ def _images(network: "Network", data: Path | None, count: int | None, console: C
 
 
 def _simulate(
-    network: "Network", hardware: "Hardware", calibration: "Dataset", test: "Dataset", seed: int, console: Console
+    network: "Network",
+    hardware: "Hardware",
+    calibration: "Dataset",
+    test: "Dataset",
+    seed: int,
+    precision: str,
+    console: Console,
 ) -> "tuple[Report, RunResult]":
     """Compile, write, run and price, with progress on the terminal."""
     from mapping.chip import write
@@ -194,7 +201,13 @@ def _simulate(
         progress.update(task, description="write and reduce tiles", total=arrays, completed=0)
         chip = write(program, seed, progress=lambda done: progress.update(task, completed=done))
         progress.update(task, description=f"run {network.name}", total=len(test), completed=0)
-        result = run_chip(chip, test.images, seed=seed, progress=lambda done: progress.update(task, completed=done))
+        result = run_chip(
+            chip,
+            test.images,
+            seed=seed,
+            precision=precision,
+            progress=lambda done: progress.update(task, completed=done),
+        )
         progress.update(task, description="price")
         return price(result, test.labels), result
 

@@ -86,13 +86,13 @@ def unroll(
     Raises ParameterError if images has not four axes or no window fits.
     """
     view = windows(images, kernel, stride, padding, dilation).transpose(1, 4, 5, 0, 2, 3)
-    b, height, width = view.shape[3:]
+    r, (b, height, width) = math.prod(view.shape[:3]), view.shape[3:]
     if room is None or room.size < view.size:
         copied = np.ascontiguousarray(view)
     else:
         copied = room[: view.size].reshape(view.shape)
         np.copyto(copied, view)
-    return copied.reshape(-1, b, height * width).transpose(1, 2, 0)
+    return copied.reshape(r, b, height * width).transpose(1, 2, 0)
 
 
 def kernel_matrix(weight: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

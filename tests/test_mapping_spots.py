@@ -30,7 +30,7 @@ def test_spots__currents_are_the_twins(chip, monkeypatch):
     add_read, convert = crossbar.tile.Tile.add_read, crossbar.tile.convert
 
     def watched(tile, drive, gains, *arguments, **others):
-        current[:] = [tile, drive, gains]
+        current[:] = [tile, drive.planes[0].driven.copy(), drive.planes[0].unit, gains]
         return add_read(tile, drive, gains, *arguments, **others)
 
     def seen(currents, *arguments):
@@ -45,12 +45,11 @@ def test_spots__currents_are_the_twins(chip, monkeypatch):
     rng = np.random.default_rng(7)
     layers = set()
     for spot in rng.choice(len(reads), SPOTS, replace=False):
-        tile, drive, gains, currents = reads[spot]
+        tile, driven, unit, gains, currents = reads[spot]
         name, at = names[id(tile)]
         image, position = rng.integers(len(images)), rng.integers(currents.shape[2])
         written = chip.written(matrices[name], at)
-        (plane,) = drive.planes
-        v = (plane.driven[:, image, position].astype(np.float64) * plane.unit * v_read)[None]
+        v = (driven[:, image, position].astype(np.float64) * unit * v_read)[None]
         exact = 0.0
         for k, (g, offset) in enumerate(zip(written.g_filament, written.gate_offset, strict=True)):
             gain = cell.gain_high if gains is None else gains[image, k]
