@@ -27,6 +27,7 @@ BISECTIONS = 60  # down to the last bit of a state
 BLOCK = 256  # cells that stay in the fastest memory through a whole waveform (ours)
 ACCEPTED = 4.0  # error estimate of a step over the largest move squared: moves come out about that large (ours)
 CALM = 0.4  # move over the largest one squared below which the rates of its start are taken (ours)
+THIN = 3.0  # times the state: thin filaments dissolve ever faster, and take steps in proportion to what is left (ours)
 SHORT = 0.2  # largest argument of the short series, which are exact there to 2e-8 of the result
 NEAR = 0.02  # largest step of the barrier's u from where it was, after which 1e-6 of it is left (ours)
 SETTLED = 1e-3  # largest last step of u from anywhere: third order leaves 1e-9
@@ -147,7 +148,8 @@ def sub_step(
     gap = abs(up / total - w)
     step = left
     if gap > AT_REST:  # the last part of the way takes steps of one time constant, as rates may change on it
-        step = min(left, -math.log1p(-min(largest / gap, 0.6)) / total)
+        most = largest * min(1.0, THIN * (w + growth.w_critical))
+        step = min(left, -math.log1p(-min(most / gap, 0.6)) / total)
     drift = up * (1.0 - w) - down * w
     middle = frozen_step(w, up, down, 0.5 * step)
     up, down = rates(law, growth, middle, v, gain, boost)
