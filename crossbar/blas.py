@@ -21,15 +21,15 @@ from devices.jit import kernel
 _UPPER, _RIGHT, _PLAIN = (ord(letter) for letter in "URN")
 
 
-def _bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
+def bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
     symbol = f"crossgate_{name}"
     llvmlite.binding.add_symbol(symbol, get_cython_function_address(f"scipy.linalg.{module}", name))
     return types.ExternalFunction(symbol, types.void(*([types.voidptr] * arguments)))
 
 
-_dpotrf = _bind("cython_lapack", "dpotrf", 5)
-_dtrsm = _bind("cython_blas", "dtrsm", 11)
-_dsyrk = _bind("cython_blas", "dsyrk", 10)
+_dpotrf = bind("cython_lapack", "dpotrf", 5)
+_dtrsm = bind("cython_blas", "dtrsm", 11)
+_dsyrk = bind("cython_blas", "dsyrk", 10)
 
 
 @cache

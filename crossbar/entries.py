@@ -76,7 +76,7 @@ class EntryTile:
         keys: np.ndarray,
         out: FloatArray,
         *,
-        factor: float = 1.0,
+        factor: float | FloatArray = 1.0,
         first: int = 0,
     ) -> Activity:
         """Read as Tile.add_read does; gains were taken when the tile was made and are not looked at.

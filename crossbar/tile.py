@@ -109,12 +109,12 @@ class Tile:
         keys: np.ndarray,
         out: FloatArray,
         *,
-        factor: float = 1.0,
+        factor: float | FloatArray = 1.0,
         first: int = 0,
     ) -> Activity:
         """Read the tile for driven rows and add `factor` times the codes of its pairs to out[:, first : first + c].
 
-        out: (b, n, p), of the precision of the tile's matrices and of the drive.
+        factor: one for all pairs or (c,).  out: (b, n, p), of the precision of the tile's matrices and of the drive.
         Raises ParameterError for shapes that do not fit.
         """
         m, b, p = drive.shape
@@ -129,7 +129,8 @@ class Tile:
             parts = [_mixed(self.noisy, blurred), _mixed(self.flicker, blurred)]
             noisy = np.concatenate(parts, axis=1).astype(kind, copy=False)
             typical = np.array([part.mean() for part in parts])[:, None, None]  # of the two kinds of noise
-        offsets = self.offsets.astype(kind)
+        offsets, largest = self.offsets.astype(kind), kind.type(self.adc.largest)
+        worth = np.broadcast_to(factor, self.pairs)
         joules = 0.0
         for bit, plane in enumerate(drive.planes):
             signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb)).astype(kind, copy=False)
@@ -138,10 +139,9 @@ class Tile:
             if plane.blur is not None:
                 variance = _products(noisy, plane.blur)
                 profile = (typical * plane.profile).sum(0).astype(kind, copy=False)
-            limits = np.array([self.adc.largest, factor * plane.value], dtype=kind)
             convert(
                 currents, variance, drive.group, profile, keys + np.uint64(bit), plane.blur is not None, offsets,
-                limits, first, out,
+                largest, (worth * plane.value).astype(kind), first, out,
             )  # fmt: skip
             joules += self._joules(plane, keys, spent, factors)
         n, driven = len(drive.planes), float(sum(plane.count for plane in drive.planes))

@@ -33,6 +33,11 @@ class DrawnCells:
     stuck_off: BoolArray  #: (..., m, n) cells that sit at their g_min
     gate_offset: FloatArray  #: (..., m, n) shift of the Dirac point [V]
 
+    @property
+    def stuck(self) -> BoolArray:
+        """Cells (..., m, n) that take no write."""
+        return self.stuck_on | self.stuck_off
+
     def write(self, g_filament_targets: npt.ArrayLike, rng: np.random.Generator) -> Written:
         """Write targets (..., m, n) [S] and return what the cells hold after this cycle.
 

@@ -10,13 +10,14 @@ from crossbar.entries import EntryTile, StackedTile, build_stacked
 from crossbar.family import GateNodes
 from crossbar.tile import Tile, WrittenArray, build_tiles
 from devices import checks
-from devices.aliases import FloatArray
+from devices.aliases import BoolArray, FloatArray
 from devices.errors import ParameterError
 from devices.spread import DrawnCells, Written
 from mapping.encode import filaments
 from mapping.hardware import Hardware
 from mapping.program import Matrix, Placement, Program
 
+RIDGE = 0.1  # of the mean square input, added to the inputs' products before they are inverted, ours
 REACH = 4.0  # standard deviations of the Dirac points that gate nodes are fitted to, ours
 
 
@@ -118,42 +119,85 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
     columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
     wanted = matrix.conductances[:, placement.rows, columns]
 
-    def once(targets: FloatArray) -> Written:  # the same stream again: the same cells, the same luck
-        return hardware.spread.write(hardware.cell, targets, np.random.default_rng([*stream, 0]))
+    cells = hardware.spread.draw(hardware.cell, wanted.shape, np.random.default_rng([*stream, 0]))
 
-    written = written_to(wanted, once, hardware)
+    def once(targets: FloatArray) -> Written:  # the same stream again: the same luck
+        return cells.write(targets, np.random.default_rng([*stream, 2]))
+
+    written = written_to(wanted, once, hardware, cells.stuck, matrix.moments[placement.rows.start])
     reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
     nodes = GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated else None
     offsets = _offsets(placement, hardware, stream)
     return WrittenArray(written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets)
 
 
-def written_to(wanted: FloatArray, once: Callable[[FloatArray], Written], hardware: Hardware) -> Written:
-    """Write terminal conductances (k, m, 2 c) [S], around stuck cells where the chip trims pairs.
+def written_to(
+    wanted: FloatArray, once: Callable[[FloatArray], Written], hardware: Hardware, stuck: BoolArray, moments: FloatArray
+) -> Written:
+    """Write terminal conductances (k, m, 2 c) [S], around stuck cells where the chip answers them.
 
-    once: writes filaments [S]; called again with other targets it meets the same cells with the same luck.
+    once: writes filaments [S]; called again with other targets it meets the same cells with the same luck; stuck: the
+    cells that take no write, as a test of the array finds them; moments: (m, m) mean products of the rows' inputs.
     """
-    targets = filaments(wanted, hardware.cell, hardware.dac.v_read)
-    written = once(targets)
-    if hardware.tile.trim_pairs and hardware.spread.verified:
-        written = once(trimmed(wanted, targets, written.g_filament, hardware))
-    return written
+    cell, v_read, tile = hardware.cell, hardware.dac.v_read, hardware.tile
+    written = once(filaments(wanted, cell, v_read))
+    if not hardware.spread.verified or not stuck.any() or not (tile.trim_pairs or tile.compensate_stuck):
+        return written
+    low, high = shown(np.array([cell.g_min, cell.g_max]), hardware)
+    found, answered = shown(written.g_filament, hardware), wanted
+    if tile.trim_pairs:
+        answered = np.clip(trimmed(answered, found, stuck), low, high)
+    if tile.compensate_stuck:
+        missed = _difference(np.where(stuck, found, answered)) - _difference(wanted)
+        answered = np.clip(made_up(answered, missed, stuck, moments), low, high)
+    return once(filaments(answered, cell, v_read))
 
 
-def trimmed(wanted: FloatArray, targets: FloatArray, found: FloatArray, hardware: Hardware) -> FloatArray:
-    """Return targets (k, m, 2 c) [S] in which a cell that took no write is answered by the other cell of its pair.
+def shown(g_filament: FloatArray, hardware: Hardware) -> FloatArray:
+    """Return the terminal conductances [S] of filaments [S] at the top of the gate window."""
+    return hardware.cell.terminal_conductance(g_filament, hardware.cell.gain_high, hardware.dac.v_read)
 
-    wanted: terminal conductances [S]; targets, found: filaments asked for and read back [S]. A cell counts as stuck if
-    verification misses by more than six write errors. Where both cells of a pair are stuck nothing helps.
+
+def _difference(conductances: FloatArray) -> FloatArray:
+    """Signed conductances of pairs."""
+    return conductances[..., 0::2] - conductances[..., 1::2]
+
+
+def trimmed(wanted: FloatArray, found: FloatArray, stuck: BoolArray) -> FloatArray:
+    """Return conductances (k, m, 2 c) [S] in which the partner of a stuck cell restores the difference of the pair.
+
+    wanted: what the pairs should show; found: what they show [S]. The window may bound what a partner can do; where
+    both cells of a pair are stuck nothing helps.
     """
-    cell, v_read = hardware.cell, hardware.dac.v_read
-    tolerance = 6.0 * hardware.spread.write_error * cell.g_max + 1e-9 * cell.g_max
-    stuck = np.abs(found - targets) > tolerance
-    shown = cell.terminal_conductance(found, cell.gain_high, v_read)
-    out = targets.copy()
+    out = wanted.copy()
     for mine, partner in ((0, 1), (1, 0)):
-        answer = shown[..., partner::2] + wanted[..., mine::2] - wanted[..., partner::2]
-        low, high = cell.terminal_conductance(np.array([cell.g_min, cell.g_max]), cell.gain_high, v_read)
-        filament = filaments(np.clip(answer, low, high), cell, v_read)
-        out[..., mine::2] = np.where(stuck[..., partner::2] & ~stuck[..., mine::2], filament, targets[..., mine::2])
+        answer = found[..., partner::2] + wanted[..., mine::2] - wanted[..., partner::2]
+        out[..., mine::2] = np.where(stuck[..., partner::2] & ~stuck[..., mine::2], answer, out[..., mine::2])
+    return out
+
+
+def made_up(wanted: FloatArray, missed: FloatArray, stuck: BoolArray, moments: FloatArray) -> FloatArray:
+    """Return conductances (k, m, 2 c) [S] in which whole cells of each column make up for what stuck pairs miss.
+
+    wanted: what the cells should show; missed: (k, m, c) what pairs with a stuck cell show too much [S]; moments: (m, m)
+    mean products of the rows' inputs. What the column then errs has the least mean square over these inputs.
+    Source: docs/equations/encoding.md eq. 12.
+    """
+    k, m, c = missed.shape
+    pairs = stuck[..., 0::2] | stuck[..., 1::2]
+    ridge = RIDGE * float(np.trace(moments)) / m
+    inverse = np.linalg.inv(moments + (ridge if ridge > 0.0 else 1.0) * np.eye(m))
+    columns, count = pairs.swapaxes(1, 2).reshape(k * c, m), int(pairs.sum(1).max())
+    rows = np.argsort(~columns, axis=1, kind="stable")[:, :count]  # of stuck pairs, then others
+    known = np.take_along_axis(columns, rows, 1)
+    among = np.where(known[:, :, None] & known[:, None, :], inverse[rows[:, :, None], rows[:, None, :]], np.eye(count))
+    error = np.where(known, np.take_along_axis(missed.swapaxes(1, 2).reshape(k * c, m), rows, 1), 0.0)
+    weights = np.linalg.solve(among, error[..., None])[..., 0]
+    change = np.einsum("as,ams->am", np.where(known, weights, 0.0), inverse[:, rows].swapaxes(0, 1))
+    change = np.where(columns, 0.0, change).reshape(k, c, m).swapaxes(1, 2)
+    out = wanted.copy()
+    rest = np.minimum(wanted[..., 0::2], wanted[..., 1::2])
+    difference = _difference(wanted) + change
+    for mine, sign in ((0, 1.0), (1, -1.0)):
+        out[..., mine::2] = np.where(pairs, wanted[..., mine::2], rest + np.maximum(sign * difference, 0.0))
     return out

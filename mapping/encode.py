@@ -15,15 +15,20 @@ from devices.cells import Cell
 class Encoding:
     """Linear map of one layer's weights to pairs of terminal conductances at the top of the gate window."""
 
-    siemens: float  #: conductance difference of a weight of 1 [S]
+    siemens: FloatArray  #: (n,) conductance difference of a weight of 1 [S]
     low: float  #: terminal conductance of a cell that carries nothing [S]
 
     @classmethod
-    def of(cls, weights: FloatArray, cell: Cell, v_read: float) -> "Encoding":
-        """Stretch the largest magnitude of `weights` over the cell's window, as seen at v_read [V]."""
+    def of(cls, weights: FloatArray, cell: Cell, v_read: float, *, by_output: bool) -> "Encoding":
+        """Stretch the largest magnitude of weights (…, n), of each output or of all, over the window seen at v_read [V].
+
+        Source: docs/equations/encoding.md eq. 2.
+        """
         low, high = cell.terminal_conductance(np.array([cell.g_min, cell.g_max]), cell.gain_high, v_read)
-        largest = float(np.abs(weights).max())
-        return cls(float(high - low) / (largest if largest > 0.0 else 1.0), float(low))
+        largest = np.abs(weights).reshape(-1, weights.shape[-1]).max(axis=0)
+        if not by_output:
+            largest[:] = largest.max()
+        return cls(float(high - low) / np.where(largest > 0.0, largest, 1.0), float(low))
 
     def pairs(self, weights: FloatArray) -> FloatArray:
         """Return terminal conductances (k, r, 2 n) [S] of weights (k, r, n): positive parts at even columns."""

@@ -36,7 +36,9 @@ class TileShape:
 
     rows: int = 128  #: word lines, ours; 128 × 128 is the commonest published array
     columns: int = 128  #: bit lines; two make a differential pair
+    column_scales: bool = True  #: each output's weights fill the window; the sums are scaled back digitally
     trim_pairs: bool = True  #: the partner of a cell that took no write is set to restore the pair's difference
+    compensate_stuck: bool = True  #: other cells of a column make up for stuck ones, as far as their inputs go together
     compensate_wires: bool = True  #: targets are set so that the nominal wires' losses cancel
     gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 keep 3e-6 of a column's full current
 

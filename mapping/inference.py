@@ -291,7 +291,7 @@ def multiply(
             if start not in drives:
                 drives[start] = drive_rows(codes[placement.rows], dac, noise, hardware.temperature, group=group)
             keys = stream_keys(seed, (matrix.name, str(at), f"{sign:+g}"), indices)
-            factor = sign * (hardware.adc.lsb(tile.full_scale) or 1.0) * matrix.scale
+            factor = sign * (hardware.adc.lsb(tile.full_scale) or 1.0) * matrix.scale[placement.columns]
             activity = activity + tile.add_read(
                 drives[start], gains, keys, out, factor=factor, first=placement.columns.start
             )

@@ -54,10 +54,10 @@ def _rewritten(
     """Write the kernels mixed for each image into the cells of a tile, one image after the other."""
     hardware = chip.program.hardware
     wanted = mixed_targets(chip, matrix, placement, shares)
-    cells = np.empty(wanted.shape)
+    cells, moments = np.empty(wanted.shape), matrix.moments[placement.rows.start]
     for entry, index in enumerate(indices):
         once = partial(_written, bank, (*bank.stream, 2, seed, int(index)))
-        cells[entry] = written_to(wanted[entry : entry + 1], once, hardware).g_filament[0]
+        cells[entry] = written_to(wanted[entry : entry + 1], once, hardware, bank.cells.stuck, moments).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
     written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets)
     return rewritten_tile(

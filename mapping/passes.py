@@ -184,7 +184,7 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
     if bands > hardware.tile.rows:
         raise MappingError(f"{source.name} has {k} kernels, too many for bands of a tile of {hardware.tile.rows} rows")
     widest = stored if source.sums_to_one or gated else np.abs(stored).sum(0)  # what a mixture of cells can reach
-    encoding = Encoding.of(widest, cell, dac.v_read)
+    encoding = Encoding.of(widest, cell, dac.v_read, by_output=hardware.tile.column_scales)
     largest = float(np.abs(source.x).max(initial=0.0))
     x_scale = largest if largest > 0.0 else 1.0
     signed = bool(source.x.min(initial=0.0) < 0.0)
@@ -226,8 +226,16 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
         source.layout,
         source.group,
         copies,
+        {rows.start: moments_of(source.x[:, :, rows]) for rows, _ in cuts},
         through,
     )
+
+
+def moments_of(x: FloatArray) -> FloatArray:
+    """Return the mean products (m, m) of inputs (b, p, m)."""
+    flat = x.reshape(-1, x.shape[-1])
+    products: FloatArray = flat.T @ flat / len(flat)
+    return products
 
 
 def typical_gains(shares: FloatArray | None, hardware: Hardware) -> FloatArray:

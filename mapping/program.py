@@ -3,7 +3,7 @@
 k = kernels, r = matrix rows, n = outputs, m = rows and c = pairs of one tile
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Matrix:
     name: str  #: of the layer, with a suffix where it has several matrices
     kind: str  #: "conv", "dynamic conv", "linear" or "attention"
     conductances: FloatArray  #: (k, r, 2 n) [S] terminal conductances at the top of the gate window
-    scale: float  #: output of the layer per ampere and full code of 1
+    scale: FloatArray  #: (n,) output of the layer per ampere and full code of 1
     x_scale: float  #: input that a full code stands for
     signed: bool  #: inputs of both signs: read once for each sign
     bias: FloatArray | None  #: (n,), or (k, n) mixed by the attention; added digitally
@@ -43,6 +43,8 @@ class Matrix:
     layout: str = "parallel"  #: how kernels are mixed, one of LAYOUTS; of a matrix with one kernel it says nothing
     group: int = 0  #: of the convolution, whose rows these are
     copies: int = 1  #: of all its arrays, which share the positions
+    #: (m, m) mean products of the inputs of a tile's rows over the calibration, by the first of these rows
+    moments: dict[int, FloatArray] = field(default_factory=dict)
     through: FloatArray | None = None  #: (r, n) part of a pair's current that wires let through, for "reprogram"
 
     @property

@@ -152,7 +152,7 @@ def converted(currents, largest, offsets=None, variance=None, kind=np.float64, f
         currents, np.full((1, c, 1), variance or 0.0, dtype=kind), 1, np.ones((1, 1), dtype=kind), KEYS[:1],
         variance is not None,
         np.zeros(c, dtype=kind) if offsets is None else np.asarray(offsets, dtype=kind),
-        np.array([largest, factor], dtype=kind), 1, out,
+        kind(largest), np.full(c, factor, dtype=kind), 1, out,
     )  # fmt: skip
     assert out[0, 0] == out[0, -1] == 0.0
     return out[0, 1:-1, 0]
@@ -190,7 +190,7 @@ def test_convert__no_variance_no_noise():
 @pytest.mark.parametrize("c", [1, 2, 7])
 def test_convert__noise_is_a_stream_per_batch_entry(c):
     """The same entry with the same key reads the same, wherever it stands."""
-    settings = (np.zeros(c), np.array([math.inf, 1.0]), 0)
+    settings = (np.zeros(c), math.inf, np.ones(c), 0)
     currents, variance = np.zeros((2, c, 5)), np.ones((2, c, 5))
     both, alone = np.zeros_like(currents), np.zeros((1, c, 5))
     convert(currents, variance, 1, np.ones((2, 5)), KEYS[:2], True, *settings, both)
@@ -205,7 +205,7 @@ def test_convert__neighbours_share_a_variance_by_their_profile():
     currents, variance = np.zeros((1, c, 10)), np.tile([1.0, 4.0, 9.0], (1, c, 1))
     out = np.zeros_like(currents)
     profile = np.array([[2.0, 2, 2, 2, 1, 1, 0, 2, 3, 1]])
-    convert(currents, variance, 4, profile, KEYS[:1], True, np.zeros(c), np.array([math.inf, 1.0]), 0, out)
+    convert(currents, variance, 4, profile, KEYS[:1], True, np.zeros(c), math.inf, np.ones(c), 0, out)
     expected = np.array([1.0, 1, 1, 1, 2, 2, 0, 8**0.5, 13.5**0.5, 4.5**0.5])
     np.testing.assert_allclose(out[0].std(0), expected, rtol=4.5 / (2 * c) ** 0.5)
     heard = np.delete(out[0], 6, axis=1)

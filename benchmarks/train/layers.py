@@ -162,15 +162,10 @@ class MixedConv(nn.Module):
 
 def mixed(x: Tensor, weight: Tensor, shares: Tensor | None) -> Tensor:
     """Convolve (b, i, h, w) with (k, o, i, 3, 3) mixed by (b, k) shares, in the way that is fastest here."""
+    if x.device.type == "cpu" and x.dtype == torch.float32 and winograd.suits(weight):
+        return winograd.convolve(x, weight, shares)
     if shares is None:
         return functional.conv2d(x, weight[0].contiguous(memory_format=torch.channels_last), padding=1)
-    o, i = weight.shape[1:3]
-    if x.device.type == "cpu" and x.dtype == torch.float32 and i * o >= 4096:
-        return winograd.convolve(x, weight, shares)
-    if x.device.type == "cpu" and x[0, 0].numel() >= 64:  # a kernel for each image is small beside its map
-        b, _, h, w = x.shape
-        kernels = (shares @ weight.flatten(1)).reshape(b, o, 9 * i)
-        return torch.bmm(kernels, functional.unfold(x, 3, padding=1)).reshape(b, o, h, w)
     every = functional.conv2d(x, weight.flatten(0, 1), padding=1).unflatten(1, weight.shape[:2])
     return torch.einsum("bk,bkohw->bohw", shares.to(every.dtype), every)
 
