@@ -22,6 +22,7 @@ _UPPER, _RIGHT, _PLAIN = (ord(letter) for letter in "URN")
 
 
 def bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
+    """Return a routine of scipy.linalg's cython_blas or cython_lapack, by name, as kernels call it: all by address."""
     symbol = f"crossgate_{name}"
     llvmlite.binding.add_symbol(symbol, get_cython_function_address(f"scipy.linalg.{module}", name))
     return types.ExternalFunction(symbol, types.void(*([types.voidptr] * arguments)))

@@ -179,8 +179,8 @@ def trimmed(wanted: FloatArray, found: FloatArray, stuck: BoolArray) -> FloatArr
 def made_up(wanted: FloatArray, missed: FloatArray, stuck: BoolArray, moments: FloatArray) -> FloatArray:
     """Return conductances (k, m, 2 c) [S] in which whole cells of each column make up for what stuck pairs miss.
 
-    wanted: what the cells should show; missed: (k, m, c) what pairs with a stuck cell show too much [S]; moments: (m, m)
-    mean products of the rows' inputs. What the column then errs has the least mean square over these inputs.
+    wanted: what the cells should show; missed: (k, m, c) what pairs with a stuck cell show too much [S]; moments:
+    (m, m) mean products of the rows' inputs. What the column then errs has the least mean square over these inputs.
     Source: docs/equations/encoding.md eq. 12.
     """
     k, m, c = missed.shape

@@ -20,7 +20,7 @@ class Encoding:
 
     @classmethod
     def of(cls, weights: FloatArray, cell: Cell, v_read: float, *, by_output: bool) -> "Encoding":
-        """Stretch the largest magnitude of weights (…, n), of each output or of all, over the window seen at v_read [V].
+        """Stretch the largest magnitude of weights (…, n), of each output or of all, over the window at v_read [V].
 
         Source: docs/equations/encoding.md eq. 2.
         """

@@ -107,7 +107,7 @@ def test_streams__of_tiles_and_kernels_are_unrelated():
     alone = (
         "tile.trim_pairs=false",
         "tile.column_scales=false",
-    )  # scales would put more cells at the top of the window
+    )  # with scales more cells are near an end
     hardware = dataclasses.replace(small(*alone), spread=Spread(0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 0.0))
     placed = program(hardware)
     errors = []
