@@ -1,7 +1,9 @@
-"""Tiles whose transfer differs from one batch entry to the next: bands on common columns, and cells written anew.
+"""Tiles whose transfer differs from one batch entry to the next.
 
-Both make an EntryTile for a batch; it converts and counts as a Tile does, which holds one matrix for each entry.
-b = batch, p = reads one after another, k = bands, m = rows of one band, c = differential pairs
+Bands on common columns, pairs with gates of their own, and cells written anew make an EntryTile for a batch; it
+converts and counts as a Tile does, which holds one matrix for each entry.
+b = batch, p = reads one after another, k = bands or arrays, m = rows of each, c = differential
+pairs
 """
 
 from collections.abc import Sequence
@@ -15,9 +17,11 @@ from crossbar.activity import Activity
 from crossbar.drive import Drive
 from crossbar.family import Nodes
 from crossbar.periphery import Adc, Dac
+from crossbar.reduction import reduce_arrays
 from crossbar.stacked import StackedFamily, stacked_family
 from crossbar.tile import Tile, WrittenArray, build_tiles, cell_noise, cross_factors
 from crossbar.wires import Wires
+from devices import checks
 from devices.aliases import FloatArray
 from devices.cells import Cell
 from devices.errors import ParameterError
@@ -26,9 +30,10 @@ from devices.noise import ReadNoise
 if TYPE_CHECKING:
     from crossbar.drive import Drive
 
-__all__ = ["EntryTile", "StackedTile", "build_stacked", "rewritten_tile"]
+__all__ = ["ColumnTile", "EntryTile", "StackedTile", "build_stacked", "rewritten_tile"]
 
-CHUNK = 8  # entries whose cells are looked at together for their noise, ours: bounds memory
+CHUNK = 8  # entries whose cells are looked at together, ours: bounds memory
+SLACK = 1e-9  # of a gain beyond the gate window that rounding explains
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ class EntryTile:
         nodes = self.tile.nodes
         if not isinstance(nodes, Entries) or len(drive) != nodes.count:
             raise ParameterError(f"the tile was made for another batch, got {len(drive)} entries")
-        done = self.tile.add_read(drive, np.arange(float(len(drive)))[:, None], keys, out, factor=factor, first=first)
+        numbers = np.repeat(nodes.gains[:, None], self.tile.gates, axis=1)
+        done = self.tile.add_read(drive, numbers, keys, out, factor=factor, first=first)
         return replace(
             done,
             row_pulses=self.bands * done.row_pulses,
@@ -150,6 +156,73 @@ class StackedTile:
         v_gate = self.cell.gate_voltage(gains)[:, :, None, None]
         gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
         return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnTile:
+    """k arrays joined at their sense nodes; in each of them every pair of columns has a gate of its own."""
+
+    cell: Cell
+    written: WrittenArray  #: (k, m, 2c)
+    wires: Wires
+    dac: Dac
+    adc: Adc
+    noise: ReadNoise
+    temperature: float  #: [K]
+
+    @property
+    def full_scale(self) -> float:
+        """Range of the converters [A]."""
+        return self.written.full_scale
+
+    def conductances(self, gains: FloatArray) -> FloatArray:
+        """Return what the solver sees of each cell at gains (b, k, c): secant conductances (b, k, m, 2c) [S].
+
+        Raises ParameterError for gains of another shape, or outside the gate window.
+        Source: docs/equations/columns.md eq. 1.
+        """
+        k, m, n = self.written.g_filament.shape
+        gains = checks.array("gains", gains, shape=(None, k, n // 2))
+        low, high = self.cell.gain_low, self.cell.gain_high
+        if gains.size and (gains.min() < low * (1.0 - SLACK) or gains.max() > high * (1.0 + SLACK)):
+            raise ParameterError(
+                f"gains must lie between {low:.6g} and {high:.6g}, got {gains.min():.6g} to {gains.max():.6g}"
+            )
+        v_gate = np.repeat(self.cell.gate_voltage(np.clip(gains, low, high)), 2, axis=2)[:, :, None, :]
+        gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
+        return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
+
+    def at(self, gains: FloatArray) -> EntryTile:
+        """Reduce the arrays for gains (b, k, c), entry by entry, and return the tile of that batch.
+
+        Nothing is interpolated: columns feel each other's gates through the wires of their rows.
+        Raises what `conductances` and reduce_arrays raise.
+        Source: docs/equations/columns.md eq. 2; noise at the very gains, docs/equations/sensitivity.md eq. 9.
+        """
+        k, m, n = self.written.g_filament.shape
+        b = len(gains)
+        signal, noisy, flicker = np.empty((3, k, b, m, n // 2))
+        spent, taken = np.empty((2, k, b, m))
+        for first in range(0, b, CHUNK):
+            some = slice(first, min(first + CHUNK, b))
+            g = self.conductances(gains[some])
+            w, exchanged = reduce_arrays(g.reshape(-1, m, n), self.wires)
+            w = w.reshape(g.shape)
+            white, proportional = cell_noise(g, w, self.wires, self.dac, self.noise, self.temperature)
+            for out, part in (
+                (signal, w[..., 0::2] - w[..., 1::2]),
+                (noisy, white[..., 0::2] + white[..., 1::2]),
+                (flicker, proportional[..., 0::2] + proportional[..., 1::2]),
+                (spent, w.sum(-1)),
+                (taken, exchanged.reshape(-1, k, m)),
+            ):
+                out[:, some] = part.swapaxes(0, 1)
+        return EntryTile(
+            Tile(
+                Entries(b), signal, spent, taken, Entries(b), noisy, flicker, self.dac, self.adc, self.full_scale,
+                self.written.offsets, self.noise, self.temperature,
+            )
+        )  # fmt: skip
 
 
 def build_stacked(

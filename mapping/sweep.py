@@ -7,19 +7,17 @@ alone, never on the worker that computed it or on the order.
 
 import contextlib
 import csv
-import hashlib
 import importlib.util
 import io
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
 from numba import config
 
 from crossbar.blas import one_blas_thread
@@ -27,6 +25,7 @@ from devices import checks, jit
 from devices.errors import ParameterError, SimulationError
 from mapping.chip import write
 from mapping.datasets import Dataset, load_dataset
+from mapping.digests import digest
 from mapping.hardware import Hardware, load_hardware
 from mapping.inference import run
 from mapping.models import load_model
@@ -204,33 +203,6 @@ def _load(model: str, source: tuple[str | None, str, int | None, int]) -> _Input
     except ParameterError:  # fewer than that: all of them
         training = load_dataset(name, "train", folder)
     return _Inputs(network, training, test)
-
-
-def digest(*values: object) -> str:
-    """Return a hash of nested values, arrays bit by bit: equal for equal contents on every machine."""
-    state = hashlib.sha256()
-    _feed(state, values)
-    return state.hexdigest()[:16]
-
-
-def _feed(state: Any, value: object) -> None:  # noqa: ANN401  (hashlib names no public type)
-    if isinstance(value, Network):
-        _feed(state, ("Network", value.name, value.input_shape, value.classes, value.layers))
-    elif isinstance(value, Dataset):
-        _feed(state, ("Dataset", value.images, value.labels))
-    elif is_dataclass(value) and not isinstance(value, type):
-        _feed(state, (type(value).__name__, [(each.name, getattr(value, each.name)) for each in fields(value)]))
-    elif isinstance(value, np.ndarray):
-        state.update(f"{value.dtype.str}{value.shape}".encode())
-        state.update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, Mapping):
-        _feed(state, list(value.items()))
-    elif isinstance(value, (list, tuple)):
-        state.update(f"[{len(value)}".encode())
-        for each in value:
-            _feed(state, each)
-    else:
-        state.update(f"{type(value).__name__}:{value!r};".encode())
 
 
 # doing it

@@ -34,7 +34,7 @@ def compared(make, inputs):
 @pytest.mark.parametrize(("k", "size"), [(1, (4, 4)), (4, (7, 6)), (3, (1, 9))])
 def test_winograd__equals_one_convolution_for_each_kernel(k, size):
     torch.manual_seed(0)
-    inputs = torch.randn(2, 5, *size), torch.randn(k, 3, 5, 3, 3), torch.rand(2, k)
+    inputs = torch.randn(2, 16, *size), torch.randn(k, 8, 16, 3, 3), torch.rand(2, k)
     fast, slow = compared(winograd.convolve, inputs), compared(plain_mixture, inputs)
     for a, b in zip(fast, slow, strict=True):  # float32, and the transforms cost about a digit
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * float(b.abs().max()))
@@ -42,10 +42,16 @@ def test_winograd__equals_one_convolution_for_each_kernel(k, size):
 
 def test_winograd__without_shares_is_a_convolution():
     torch.manual_seed(1)
-    x, weight = torch.randn(2, 3, 5, 5), torch.randn(1, 4, 3, 3, 3)
-    np.testing.assert_allclose(
-        winograd.convolve(x, weight), functional.conv2d(x, weight[0], padding=1), rtol=0, atol=2e-5 * 10
-    )
+    inputs = torch.randn(70, 8, 9, 9), torch.randn(1, 16, 8, 3, 3)  # several groups of windows
+    fast = compared(winograd.convolve, inputs)
+    slow = compared(lambda x, weight: functional.conv2d(x, weight[0], padding=1), inputs)
+    for a, b in zip(fast, slow, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * float(b.abs().max()))
+
+
+def test_winograd__refuses_channels_that_fill_no_vector():
+    with pytest.raises(ValueError, match="channels must be multiples of 8, got 3 and 16"):
+        winograd.convolve(torch.randn(2, 3, 5, 5), torch.randn(1, 16, 3, 3, 3))
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 12, 12), (5, 3, 2, 2), (5, 64, 6, 6)])

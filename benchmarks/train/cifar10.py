@@ -167,7 +167,7 @@ class Block(nn.Module):
         self.noisy = False
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x, 1 / torch.sqrt(self.norm.running_var + self.norm.eps))
+        y = self.conv(x)
         if self.pool:
             y = functional.max_pool2d(y, 2)
         y = functional.relu(self.norm(y))
@@ -212,9 +212,7 @@ class Vgg(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight, head = self.whiten.weight, self.head.weight
         if self.noisy:
-            weight, head = (
-                disturbed(w[None], torch.ones(len(w), device=w.device), self.hardware)[0] for w in (weight, head)
-            )
+            weight, head = (disturbed(w[None], self.hardware)[0] for w in (weight, head))
         x = functional.relu(functional.conv2d(x, weight, self.whiten.bias))
         x = self.quantise(x) if self.noisy else x
         for block in self.blocks:

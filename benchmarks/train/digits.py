@@ -96,8 +96,7 @@ class Block(nn.Module):
         self.noisy = False
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
-        y = functional.relu(self.norm(self.conv(x, scale)))
+        y = functional.relu(self.norm(self.conv(x)))
         return self.quantise(y) if self.noisy else y
 
 
@@ -119,7 +118,7 @@ class Vgg(nn.Module):
                 x = functional.max_pool2d(x, 2)
         weight = self.head.weight
         if self.noisy:
-            weight = disturbed(weight[None], torch.ones(10), self.hardware)[0]
+            weight = disturbed(weight[None], self.hardware)[0]
         return x.mean(dim=(2, 3)) @ weight.T + self.head.bias
 
 

@@ -18,11 +18,15 @@ from mapping.network import Attention, DynamicConv, Network
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a step disturbs, weights in shares of their kernel's largest; ours, near the device model's defaults."""
+    """What a step disturbs, weights in shares of their output's largest.
 
-    weight: float = 0.03  #: standard deviation of a written weight
-    stuck_on: float = 0.005  #: share of cells at their largest conductance
-    stuck_off: float = 0.015  #: share of cells at their smallest conductance
+    Ours: together they disturb each layer as much as a chip with all defaults does, whose pairs and columns make up for
+    most of what stuck cells miss.
+    """
+
+    weight: float = 0.02  #: standard deviation of a written weight
+    stuck_on: float = 0.0005  #: share of cells at their largest conductance
+    stuck_off: float = 0.003  #: share of cells at their smallest conductance
     output: float = 0.005  #: standard deviation on a convolution's sums, in shares of their largest
     attention: float = 0.02  #: standard deviation of a gate's share, one draw per kernel
     floor: float = 0.0116  #: smallest share a gate can pass: read gain at its lower over its upper window end
@@ -30,20 +34,15 @@ class Hardware:
     clip: float = math.inf  #: largest sum that is not cut off, in shares of the largest in recent batches
 
 
-def disturbed(weight: Tensor, scale: Tensor, hardware: Hardware) -> Tensor:
-    """Write (k, o, ...) weights once, as differential pairs; `scale` (o) is the batch norm's, folded first."""
-    shape = (1, -1) + (1,) * (weight.dim() - 2)
-    magnitude = scale.detach().abs()
-    factor = magnitude.clamp(min=float(magnitude.max()) * 0.02).reshape(shape)
-    folded = weight * factor
-    top = folded.detach().abs().amax(dim=tuple(range(1, weight.dim())), keepdim=True)
+def disturbed(weight: Tensor, hardware: Hardware) -> Tensor:
+    """Write (k, o, ...) weights once, as differential pairs, each output's stretched over the cells' window."""
+    top = weight.detach().abs().amax(dim=(0, *range(2, weight.dim())), keepdim=True)
     sides = []
-    for side in (folded.clamp(min=0.0), (-folded).clamp(min=0.0)):
-        draw = torch.rand_like(folded)
+    for side in (weight.clamp(min=0.0), (-weight).clamp(min=0.0)):
+        draw = torch.rand_like(weight)
         off = torch.where(draw < hardware.stuck_on + hardware.stuck_off, torch.zeros_like(side), side)
         sides.append(torch.where(draw < hardware.stuck_on, top.expand_as(side), off))
-    noise = hardware.weight * top * torch.randn_like(folded)
-    return (sides[0] - sides[1] + noise) / factor
+    return sides[0] - sides[1] + hardware.weight * top * torch.randn_like(weight)
 
 
 def plain(values: Tensor) -> np.ndarray:
@@ -91,7 +90,7 @@ class Gate(nn.Module):
     def product(self, layer: nn.Linear, x: Tensor) -> Tensor:
         weight = layer.weight
         if self.noisy:
-            weight = disturbed(weight[None], torch.ones(weight.shape[0], device=weight.device), self.hardware)[0]
+            weight = disturbed(weight[None], self.hardware)[0]
         return x @ weight.T
 
     def exported(self) -> Attention:
@@ -133,10 +132,10 @@ class MixedConv(nn.Module):
         self.shares: Tensor | None = None
         self.frozen: str | None = None  #: "uniform" or "shuffled": what the image's own shares are replaced by
 
-    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
-        """Convolve (b, i, h, w); `scale` (o) is that of the batch norm that follows."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (b, i, h, w)."""
         hardware = self.hardware
-        weight = disturbed(self.weight, scale, hardware) if self.noisy else self.weight
+        weight = disturbed(self.weight, hardware) if self.noisy else self.weight
         shares = None
         if self.gate is not None:
             shares = self.shares = self.gate(x)

@@ -247,7 +247,7 @@ def _planes(size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, parallel=True)
 def forward(x, kernels, shares, out):  # type: ignore[no-untyped-def]
-    """Convolve x (b, h, w, i) with kernels (36, k, i, o) mixed by shares (b, k), into out (b, h, w, o)."""
+    """Convolve x (b, h, w, i) with kernels (36, k, i, o) mixed by shares (b, k), or one kernel without any (b, 0), into out (b, h, w, o)."""
     b, h, w, inputs = x.shape
     k, outputs = kernels.shape[1], kernels.shape[3]
     windows = -(-h // 4) * -(-w // 4)
@@ -267,7 +267,7 @@ def forward(x, kernels, shares, out):  # type: ignore[no-untyped-def]
         for p in range(36):
             held = d[p, : rows * inputs].reshape(rows, inputs)
             total = sums[p, : rows * outputs].reshape(rows, outputs)
-            if k == 1:
+            if shares.shape[1] == 0:
                 gemm(held, kernels[p, 0], total, False, False, False)
             else:
                 for kernel in range(k):
@@ -303,7 +303,7 @@ def backward(x, kernels, shares, slope, deep, x_slope, kernels_slope, shares_slo
         for p in range(36):
             held = d[p, : rows * inputs].reshape(rows, inputs)
             total = sums[p, : rows * outputs].reshape(rows, outputs)
-            if k == 1:
+            if shares.shape[1] == 0:
                 gemm(held, total, kernels_slope[thread, p, 0], True, False, True)
                 if deep:
                     gemm(total, kernels[p, 0], held, False, True, False)
@@ -353,9 +353,14 @@ def suits(weight: Tensor) -> bool:
 
 
 def convolve(x: Tensor, weight: Tensor, shares: Tensor | None = None) -> Tensor:
-    """Convolve float32 (b, i, h, w) with (k, o, i, 3, 3), mixed by (b, k) shares; k = 1 without them."""
+    """Convolve float32 (b, i, h, w) with (k, o, i, 3, 3), mixed by (b, k) shares; k = 1 without them.
+
+    Raises ValueError for numbers of channels that `suits` does not like.
+    """
+    if not suits(weight):
+        raise ValueError(f"channels must be multiples of {LANES}, got {weight.shape[2]} and {weight.shape[1]}")
     k, o, i = weight.shape[:3]
     kernels = (KERNEL @ weight.permute(3, 4, 0, 2, 1).reshape(9, -1)).reshape(36, k, i, o)
-    shares = torch.ones(len(x), 1) if shares is None else shares
+    shares = torch.empty(len(x), 0) if shares is None else shares
     result: Tensor = _Convolve.apply(x, kernels, shares.contiguous())
     return result
