@@ -127,7 +127,7 @@ class Network:
                 inputs = [values[source] for source in layer.inputs]
                 if isinstance(layer, DynamicConv):
                     shares = layer.shares(inputs)
-                    values[layer.name] = layer.convolve(inputs[0], shares, *inputs[2:])
+                    values[layer.name] = layer.mixed(inputs, shares)
                     if keep:
                         values[f"{layer.name}.attention"] = shares
                 else:

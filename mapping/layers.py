@@ -101,11 +101,11 @@ class Attention:
     arrays: ClassVar[tuple[str, ...]] = ("weight_1", "bias_1", "weight_2", "bias_2")
 
     def __post_init__(self) -> None:
-        _take(self, "attention", "weight_1", (None, None))
+        take(self, "attention", "weight_1", (None, None))
         h = self.weight_1.shape[0]
-        _take(self, "attention", "bias_1", (h,), optional=True)
-        _take(self, "attention", "weight_2", (None, h))
-        _take(self, "attention", "bias_2", (self.weight_2.shape[0],), optional=True)
+        take(self, "attention", "bias_1", (h,), optional=True)
+        take(self, "attention", "weight_2", (None, h))
+        take(self, "attention", "bias_2", (self.weight_2.shape[0],), optional=True)
         set_fields(self, temperature=number("attention.temperature", self.temperature, above=0.0))
         if self.kind not in ("softmax", "sigmoid"):
             raise ParameterError(f"attention.kind must be 'softmax' or 'sigmoid', got {self.kind!r}")
@@ -153,8 +153,8 @@ class Conv(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _take(self, self.name, "weight", (None, None, None, None))
-        _take(self, self.name, "bias", self.weight.shape[:1], optional=True)
+        take(self, self.name, "weight", (None, None, None, None))
+        take(self, self.name, "bias", self.weight.shape[:1], optional=True)
         _check_window(self, self.weight.shape)
 
     @property
@@ -204,8 +204,8 @@ class DynamicConv(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _take(self, self.name, "weight", (None, None, None, None, None))
-        _take(self, self.name, "bias", self.weight.shape[:2], optional=True)
+        take(self, self.name, "weight", (None, None, None, None, None))
+        take(self, self.name, "bias", self.weight.shape[:2], optional=True)
         _check_window(self, self.weight.shape[1:])
         if not isinstance(self.attention, Attention):
             raise ParameterError(f"{self.name}.attention must be an Attention, got {self.attention!r}")
@@ -259,7 +259,11 @@ class DynamicConv(Layer):
 
     def apply(self, *values: FloatArray) -> FloatArray:
         """Convolve (b, c_in, h, w) with the kernel that each image asks for."""
-        return self.convolve(values[0], self.shares(values), *values[2:])
+        return self.mixed(values, self.shares(values))
+
+    def mixed(self, values: Sequence[FloatArray], shares: FloatArray) -> FloatArray:
+        """Convolve the layer's inputs with the kernels mixed by given shares (b, k)."""
+        return self.convolve(values[0], shares, *values[2:])
 
     def pooled(self, values: Sequence[FloatArray]) -> FloatArray:
         """Means (b, c_in) of the maps that the attention looks at, from the layer's inputs."""
@@ -299,8 +303,8 @@ class Linear(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _take(self, self.name, "weight", (None, None))
-        _take(self, self.name, "bias", self.weight.shape[:1], optional=True)
+        take(self, self.name, "weight", (None, None))
+        take(self, self.name, "bias", self.weight.shape[:1], optional=True)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(out,)."""
@@ -329,9 +333,9 @@ class BatchNorm(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _take(self, self.name, "gamma", (None,))
+        take(self, self.name, "gamma", (None,))
         for other in ("beta", "mean", "variance"):
-            _take(self, self.name, other, self.gamma.shape, minimum=0.0 if other == "variance" else None)
+            take(self, self.name, other, self.gamma.shape, minimum=0.0 if other == "variance" else None)
         set_fields(self, epsilon=number(f"{self.name}.epsilon", self.epsilon, above=0.0))
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -595,7 +599,7 @@ def _check_pool(layer: MaxPool | AveragePool) -> None:
     set_fields(layer, size=size, stride=pair(f"{layer.name}.stride", layer.stride, minimum=1), padding=padding)
 
 
-def _take(
+def take(
     holder: Layer | Attention,
     owner: str,
     name: str,

@@ -247,7 +247,10 @@ def _planes(size):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, parallel=True)
 def forward(x, kernels, shares, out):  # type: ignore[no-untyped-def]
-    """Convolve x (b, h, w, i) with kernels (36, k, i, o) mixed by shares (b, k), or one kernel without any (b, 0), into out (b, h, w, o)."""
+    """Convolve x (b, h, w, i) with kernels (36, k, i, o) mixed by shares (b, k), into out (b, h, w, o).
+
+    One kernel goes without shares: (b, 0).
+    """
     b, h, w, inputs = x.shape
     k, outputs = kernels.shape[1], kernels.shape[3]
     windows = -(-h // 4) * -(-w // 4)
