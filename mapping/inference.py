@@ -8,7 +8,7 @@ b = batch, p = positions, r = matrix rows, n = outputs, k = kernels
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -68,6 +68,35 @@ class RunResult:
         return float(np.mean(self.logits.argmax(1) == wanted)), float(np.mean(self.exact.argmax(1) == wanted))
 
 
+class Part(NamedTuple):
+    """What one layer did with one batch."""
+
+    activity: Activity
+    shares: FloatArray | None
+    off: float = 0.0  #: sum of squared differences from the exact network, on the images that are compared
+    size: float = 0.0  #: sum of its squares
+    own: float = 0.0  #: the same against the exact layer on the inputs that it had here
+    own_size: float = 0.0
+
+
+class Done(NamedTuple):
+    """What one batch of images left."""
+
+    logits: FloatArray
+    exact: FloatArray
+    layers: dict[str, Part]
+
+
+class Kept(Protocol):
+    """Where a run keeps its batches, so that another run goes on where it was stopped."""
+
+    def get(self, start: int, stop: int) -> Done | None:
+        """Return what images start … stop - 1 left in an earlier run, None if it was not kept."""
+
+    def put(self, start: int, stop: int, done: Done) -> None:
+        """Keep what they left."""
+
+
 def run(
     chip: Chip,
     images: FloatArray,
@@ -76,11 +105,12 @@ def run(
     batch: int = BATCH,
     precision: str = "single",
     progress: Callable[[int], None] | None = None,
+    kept: Kept | None = None,
 ) -> RunResult:
     """Run images (b, c, h, w) through a chip, batches side by side on all threads.
 
     seed: of the read noise.  precision: "single" (currents to 1e-6 of their range) or "double" arithmetic.  progress:
-    called with the number of images done after each batch.
+    called with the number of images done after each batch.  kept: keeps every batch that is done, and is asked first.
     Raises ParameterError for images of another shape.
     """
     program = chip.program
@@ -92,8 +122,15 @@ def run(
     kind = np.dtype(PRECISIONS[precision])
     ready = chip if precision == "double" else chip.single()
 
-    def work(start: int) -> _Done:
-        return _batch(ready, images[start : start + batch], start, seed, kind)
+    def work(start: int) -> Done:
+        part = images[start : start + batch]
+        held = None if kept is None else kept.get(start, start + len(part))
+        if held is not None:
+            return held
+        done = _batch(ready, part, start, seed, kind)
+        if kept is not None:
+            kept.put(start, start + len(part), done)
+        return done
 
     sums = {layer.name: _Sums(layer) for layer in program.folded.layers} if len(images) else {}
     empty = np.empty((0, len(program.network.classes)))
@@ -114,26 +151,7 @@ def run(
     return RunResult(chip, np.concatenate(logits), np.concatenate(exact), traces, seed, images[:SAMPLE].copy())
 
 
-class _Part(NamedTuple):
-    """What one layer did with one batch."""
-
-    activity: Activity
-    shares: FloatArray | None
-    off: float = 0.0  #: sum of squared differences from the exact network, on the images that are compared
-    size: float = 0.0  #: sum of its squares
-    own: float = 0.0  #: the same against the exact layer on the inputs that it had here
-    own_size: float = 0.0
-
-
-class _Done(NamedTuple):
-    """What one batch of images left."""
-
-    logits: FloatArray
-    exact: FloatArray
-    layers: dict[str, _Part]
-
-
-def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype) -> _Done:
+def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype) -> Done:
     """Run one batch whose first image has number `start`; the first COMPARED of a run are compared layer by layer."""
     folded = chip.program.folded
     indices = np.arange(start, start + len(images))
@@ -145,17 +163,17 @@ def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype
         inputs = [values[source] for source in layer.inputs]
         output, activity, shares = run_layer(chip, layer, inputs, seed, indices, kind)
         values[layer.name] = output
-        parts[layer.name] = _Part(activity, shares)
+        parts[layer.name] = Part(activity, shares)
         if seen:
             out, wanted = output[:seen].astype(np.float64), reference[layer.name]
             own = layer.apply(*(each[:seen].astype(np.float64) for each in inputs))
             sizes = (np.sum((out - wanted) ** 2), np.sum(wanted**2), np.sum((out - own) ** 2), np.sum(own**2))
-            parts[layer.name] = _Part(activity, shares, *map(float, sizes))
+            parts[layer.name] = Part(activity, shares, *map(float, sizes))
         needed = {source for later in folded.layers[at + 1 :] for source in later.inputs}
         values = {name: held for name, held in values.items() if name in needed or name == layer.name}
     last = folded.layers[-1].name
     exact = reference[last] if seen == len(images) else folded.forward(images, single=kind == np.float32)
-    return _Done(values[last].astype(np.float64), exact.astype(np.float64), parts)
+    return Done(values[last].astype(np.float64), exact.astype(np.float64), parts)
 
 
 class _Sums:
@@ -167,7 +185,7 @@ class _Sums:
         self.activity = Activity()
         self.shares: list[FloatArray] = []
 
-    def add(self, part: _Part) -> None:
+    def add(self, part: Part) -> None:
         self.off += part.off
         self.size += part.size
         self.own += part.own
