@@ -5,6 +5,7 @@ one, computes the result and writes it. Nothing in a result depends on whether i
 """
 
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -74,8 +75,8 @@ class Cache:
         except OSError as error:
             self._complain("read", error)
             return None
-        with contextlib.suppress(OSError):
-            path.touch()
+        with contextlib.suppress(OSError):  # it may have been removed meanwhile
+            os.utime(path)
         return value
 
     def put(
@@ -86,9 +87,8 @@ class Cache:
         path = self.path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            pack(path, value, classes, given, about)
-            if path.stat().st_size > self.limit:
-                path.unlink()
+            if pack(path, value, classes, given, about) > self.limit:
+                path.unlink(missing_ok=True)
             self.shrink()
         except (OSError, TypeError) as error:  # TypeError: a kind of value that files do not know
             self._complain("written", error)

@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib.metadata
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from devices.errors import ParameterError, SimulationError
-from mapping import cli_chips, cli_devices, cli_sweep
+from mapping import cli_cache, cli_chips, cli_devices, cli_sweep
 from mapping.output import check_folder, si
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from mapping.inference import RunResult
     from mapping.network import Network
     from mapping.report import Report
+    from mapping.reuse import KeptRun
 
 DEFAULT_MODEL, DEFAULT_CHIP, DEFAULT_OUT = "dvgg-digits", "adaptive2d", Path("crossgate-out")
 CALIBRATION_IMAGES = 128  # from the training split, ours
@@ -74,8 +77,14 @@ def run(
         Path, typer.Option(help="Folder for report.html, report.json, report.csv, layers.png.")
     ] = DEFAULT_OUT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the text of report.json and nothing else.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute everything, keep nothing: neither the chip nor a stopped run.")
+    ] = False,
 ) -> None:
-    """Run a network's inference on a virtual chip and report accuracy, energy and latency per layer."""
+    """Run a network's inference on a virtual chip and report accuracy, energy and latency per layer.
+
+    Stopped by Ctrl-C, the same command goes on where it was.
+    """
     from mapping.hardware import load_hardware
     from mapping.models import load_model
 
@@ -91,8 +100,11 @@ def run(
     console = Console(stderr=True, quiet=as_json)
     calibration, test = _images(network, data, count, console)
     precision = "double" if fidelity == "ideal" else "single"  # where nothing deviates, rounding shows
-    report, result = _simulate(network, hardware, calibration, test, drawn, precision, console)
-    paths = report.save(out, result)
+    with _stoppable(len(test), keep=not no_cache) as kept:
+        report, result = _simulate(network, hardware, calibration, test, drawn, precision, console, kept)
+        paths = report.save(out, result)
+    for each in kept or ():
+        each.remove()
     if as_json:
         sys.stdout.write(report.to_json() + "\n")
         return
@@ -119,6 +131,7 @@ def models() -> None:
 app.command()(cli_devices.fit)
 app.command()(cli_devices.device)
 app.command()(cli_sweep.sweep)
+app.command()(cli_cache.cache)
 app.add_typer(cli_chips.app, name="chips")
 
 
@@ -187,29 +200,63 @@ def _simulate(
     seed: int,
     precision: str,
     console: Console,
+    kept: "list[KeptRun] | None",
 ) -> "tuple[Report, RunResult]":
-    """Compile, write, run and price, with progress on the terminal."""
-    from mapping.chip import write
-    from mapping.inference import run as run_chip
-    from mapping.passes import compile_network
-    from mapping.report import price
+    """Compile, write, run and price, with progress on the terminal.
 
+    kept: gets the place where the run keeps its batches; None: neither that nor the cache is used.
+    """
+    from mapping.cache import Cache
+    from mapping.inference import run as run_chip
+    from mapping.report import price
+    from mapping.reuse import KeptRun, compiled, written
+
+    cache = None if kept is None else Cache.of_user()
     with _progress(console) as progress:
         task = progress.add_task("compile", total=None)
-        program = compile_network(network, hardware, calibration.images)
+        program = compiled(network, hardware, calibration.images, cache)
         arrays = sum(len(matrix.tiles) for group in program.matrices.values() for matrix in group)
         progress.update(task, description="write and reduce tiles", total=arrays, completed=0)
-        chip = write(program, seed, progress=lambda done: progress.update(task, completed=done))
+        chip = written(program, seed, cache, progress=lambda done: progress.update(task, completed=done))
         progress.update(task, description=f"run {network.name}", total=len(test), completed=0)
+        batches = None if cache is None else KeptRun(cache, chip, test.images, seed=seed, precision=precision)
+        if kept is not None and batches is not None:
+            kept.append(batches)
         result = run_chip(
             chip,
             test.images,
             seed=seed,
             precision=precision,
             progress=lambda done: progress.update(task, completed=done),
+            kept=batches,
         )
         progress.update(task, description="price")
         return price(result, test.labels), result
+
+
+@contextlib.contextmanager
+def _stoppable(images: int, *, keep: bool) -> "Iterator[list[KeptRun] | None]":
+    """Let Ctrl-C and SIGTERM end a run of so many images with one sentence on how many are done.
+
+    Yields a list for the place where the run keeps its batches, None unless it is to keep them.
+    """
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    kept: list[KeptRun] | None = [] if keep else None
+    ours = threading.current_thread() is threading.main_thread()  # in others no handler can be set
+    before = signal.signal(signal.SIGTERM, stop) if ours else None
+    try:
+        yield kept
+    except KeyboardInterrupt:
+        done = sum(each.images for each in kept or ())
+        goes_on = "the same command goes on from there" if keep else "nothing is kept, as --no-cache says"
+        typer.echo(f"crossgate: stopped; {done} of {images} images are done: {goes_on}", err=True)
+        raise typer.Abort from None
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 @contextlib.contextmanager
@@ -247,7 +294,7 @@ def _show(report: "Report", console: Console) -> None:
     low, high = report.energy_band_J_per_image
     totals.add_row(
         "energy", f"[bold]{si(report.energy_J_per_image, 'J')}[/bold] per image "
-        f"({si(low, 'J')} … {si(high, 'J')} over the converter models)",
+        f"({si(low, 'J')} … {si(high, 'J')} over models of converters, wires and clocks)",
     )  # fmt: skip
     shares = report.energy_shares
     totals.add_row("", ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share >= 5e-4))
@@ -281,8 +328,7 @@ def _show(report: "Report", console: Console) -> None:
     )
     totals.add_row(
         "area",
-        f"{report.area_m2 * 1e6:.3g} mm² of arrays and what stands around them, which leaks "
-        f"{si(report.leakage_J_per_image, 'J')} per image at full throughput",
+        f"{report.area_m2 * 1e6:.3g} mm² of arrays and what stands around them",
     )
     totals.add_row("tiles", f"{report.tiles}")
     console.print(totals)

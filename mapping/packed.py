@@ -32,8 +32,8 @@ Array = np.ndarray[Any, Any]
 
 def pack(
     path: Path, value: object, classes: Mapping[str, type], given: Mapping[str, object] | None = None, about: str = ""
-) -> None:
-    """Write a value to a file, whole or not at all.
+) -> int:
+    """Write a value to a file, whole or not at all, and return the file's bytes.
 
     It may hold None, booleans, numbers, texts, slices, arrays, and lists, tuples, dictionaries and `classes` (by name:
     dataclasses and named tuples) of these. given: what is not stored but said by name, as the reader has it as well.
@@ -60,10 +60,12 @@ def pack(
                     file.write(part)
                     digest.update(part)
             file.write(digest.digest())
+            size = file.tell()
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+    return size
 
 
 def unpack(path: Path, classes: Mapping[str, type], given: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401

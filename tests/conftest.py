@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,10 @@ from hypothesis import settings
 from crossbar import Wires
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# What a run keeps goes into a folder of this session's own, never into the user's.
+_kept = tempfile.TemporaryDirectory(prefix="crossgate-tests-", ignore_cleanup_errors=True)
+os.environ["CROSSGATE_CACHE"] = _kept.name
 
 # The same examples on every machine, and no deadline: the first call of a kernel compiles it.
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=50, print_blob=True)

@@ -4,15 +4,18 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mapping import cli
+from devices import jit
+from mapping import cli, inference
 from mapping.datasets import ZOO
 from mapping.hardware import hardware_names
 from mapping.models import model_names
@@ -43,6 +46,7 @@ def crossgate(tmp_path, monkeypatch, capfd):
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("CROSSGATE_CACHE", str(tmp_path / "cache"))
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["crossgate", *map(str, words)])
@@ -117,6 +121,103 @@ def test_run__settings_reach_the_chip(crossgate, model):
     held = json.loads(out)["configuration"]
     assert held["wires"]["r_row"] == 2.5
     assert held["adc"]["bits"] is None
+
+
+def test_run__from_the_cache_and_without_is_the_same_report(crossgate, model, tmp_path):
+    words = ("run", model, "--images", 6, "--json", *QUICK)
+    plain = crossgate(*words, "--no-cache")
+    assert not (tmp_path / "cache").exists()
+    assert crossgate(*words) == plain
+    kept = sorted(path.name.partition("-")[0] for path in (tmp_path / "cache" / "results").iterdir())
+    assert kept == ["chip", "program"]  # nothing of the run, as its report is written
+    assert crossgate(*words) == plain
+    (chip,) = (tmp_path / "cache" / "results").glob("chip-*")
+    chip.write_bytes(chip.read_bytes()[:-100])
+    status, out, err = crossgate(*words)
+    assert (status, out) == plain[:2]
+    assert re.fullmatch(r"crossgate: the cached file \S+ is damaged: its checksum differs; it is computed anew\n", err)
+
+
+def test_cache__lists_and_clears(crossgate, model, tmp_path):
+    assert "0 bytes of at most 8 GB" in crossgate("cache")[1]
+    crossgate("run", model, "--images", 2, *QUICK)
+    status, out, err = crossgate("cache")
+    assert (status, err) == (0, "")
+    assert "small compiled for adaptive2d" in out
+    assert "small on adaptive2d, chip 0" in out
+    assert str(tmp_path / "cache" / "results") in out
+    status, out, _ = crossgate("cache", "--clear")
+    assert status == 0
+    assert re.search(r"[\d.]+ kB removed from ", out)
+    assert not (tmp_path / "cache" / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_run__stopped_by_a_signal_goes_on(name, crossgate, model, monkeypatch, tmp_path):
+    words = ("run", model, "--images", 9, "--json", *QUICK)  # batches of three: 3, 3, 3
+    plain = crossgate(*words, "--no-cache")
+    batch, started = inference._batch, []
+
+    def stopping(chip, images, start, *rest):
+        started.append(start)
+        if len(started) == 2:
+            os.kill(os.getpid(), getattr(signal, name))
+        return batch(chip, images, start, *rest)
+
+    monkeypatch.setattr(inference, "_batch", stopping)
+    before = jit.threads()
+    jit.set_threads(1)
+    try:
+        status, out, err = crossgate(*words, "--out", "stopped")
+        assert (status, out) == (130, "")
+        found = re.fullmatch(
+            r"crossgate: stopped; (\d) of 9 images are done: the same command goes on from there\n", err
+        )
+        assert found
+        done = int(found[1])
+        assert 0 < done < 9
+        assert not Path("stopped").exists()
+        assert "a run of 9 images" in crossgate("cache")[1]
+        started.clear()
+        monkeypatch.setattr(inference, "_batch", lambda *given: started.append(given[2]) or batch(*given))
+        assert crossgate(*words) == plain
+        assert 3 * len(started) == 9 - done
+        assert not list((tmp_path / "cache" / "results").glob("run-*"))
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        jit.set_threads(before)
+
+
+def test_run__stopped_with_nothing_kept_says_so(crossgate, model, monkeypatch):
+    def stopping(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inference, "_batch", stopping)
+    status, _, err = crossgate("run", model, "--images", 2, "--no-cache", *QUICK)
+    assert status == 130
+    assert err == "crossgate: stopped; 0 of 2 images are done: nothing is kept, as --no-cache says\n"
+
+
+def test_run__a_process_stopped_from_outside_goes_on(crossgate, model, tmp_path):
+    """A process of its own whose later batches take long gets the signal of Ctrl-C while it computes."""
+    words = ["run", model, "--images", "12", "--json", *QUICK]
+    slow = (
+        "import sys, time; from mapping import cli, inference; batch = inference._batch\n"
+        "def late(*given):\n    time.sleep(given[2] / 4)\n    return batch(*given)\n"
+        "inference._batch = late; cli.main()"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", slow, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    held, patience = tmp_path / "cache" / "results", time.monotonic() + 120
+    while not list(held.glob("run-*/*.pack")) and running.poll() is None and time.monotonic() < patience:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=120)
+    assert (running.returncode, out) == (130, "")
+    assert re.fullmatch(r"crossgate: stopped; [369] of 12 images are done: the same command goes on from there\n", err)
+    assert list(held.glob("run-*/*.pack"))
+    assert crossgate(*words)[:2] == crossgate(*words, "--no-cache")[:2]
 
 
 def test_run__takes_a_chip_file_and_a_data_folder(crossgate, model, tmp_path):
