@@ -48,7 +48,7 @@ def tile_area(matrix: Matrix, program: Program, costs: Costs) -> dict[str, float
     shape = hardware.tile
     arrays = matrix.arrays * matrix.copies
     converters = matrix.copies * math.ceil(shape.pairs / hardware.adc.columns)
-    gates = matrix.kernels * matrix.copies * (2 if hardware.mapping.double_gates else 1) if matrix.gated else 0
+    gates = matrix.gate_lines * matrix.copies * (2 if hardware.mapping.double_gates else 1) if matrix.gated else 0
     factor = component("multiplier", node).area * (BITS / 32) ** 2
     each = component("shift_add", node).area + factor * (2 if matrix.kind == "kernel" else 1)
     driver = component("row_dac", node).area

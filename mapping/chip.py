@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crossbar.entries import EntryTile, StackedTile, build_stacked
+from crossbar.entries import ColumnTile, EntryTile, StackedTile, build_stacked
 from crossbar.family import GateNodes
 from crossbar.tile import Tile, WrittenArray, build_tiles
 from devices import checks
@@ -38,7 +38,7 @@ class Chip:
     seed: int
     tiles: dict[str, tuple[Tile | EntryTile, ...]]  #: per matrix, in the order of its placements
     #: likewise, of matrices whose tiles are made for each batch
-    banks: dict[str, tuple[StackedTile | Bank, ...]] = field(default_factory=dict)
+    banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = field(default_factory=dict)
 
     def written(self, matrix: Matrix, at: int) -> WrittenArray:
         """Return the cells of a matrix' tile number `at` as they were written, drawn again from the tile's stream.
@@ -79,7 +79,7 @@ def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | 
     seed = checks.whole("seed", seed, minimum=0)
     hardware = program.hardware
     tiles: dict[str, tuple[Tile | EntryTile, ...]] = {}
-    banks: dict[str, tuple[StackedTile | Bank, ...]] = {}
+    banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = {}
     parts = (hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature)
     done = 0
     for index, matrix in enumerate(program.all_matrices):
@@ -89,7 +89,9 @@ def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | 
             banks[matrix.name] = tuple(_blank(placement, hardware, stream) for placement, stream in numbered)
         else:
             arrays = [write_tile(matrix, placement, program, stream) for placement, stream in numbered]
-            if matrix.gated and matrix.layout == "stacked":
+            if matrix.column_gates:
+                banks[matrix.name] = tuple(ColumnTile(hardware.cell, each, *parts) for each in arrays)
+            elif matrix.gated and matrix.layout == "stacked":
                 banks[matrix.name] = tuple(build_stacked(hardware.cell, arrays, *parts))
             else:
                 tiles[matrix.name] = tuple(build_tiles(hardware.cell, arrays, *parts))
@@ -119,14 +121,18 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
     columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
     wanted = matrix.conductances[:, placement.rows, columns]
 
-    cells = hardware.spread.draw(hardware.cell, wanted.shape, np.random.default_rng([*stream, 0]))
+    pairs = np.arange(wanted.shape[2]) // 2
+    lines = np.tile(pairs, (wanted.shape[1], 1)) if matrix.column_gates else 1
+    cells = hardware.spread.draw(hardware.cell, wanted.shape, np.random.default_rng([*stream, 0]), lines)
 
     def once(targets: FloatArray) -> Written:  # the same stream again: the same luck
         return cells.write(targets, np.random.default_rng([*stream, 2]))
 
     written = written_to(wanted, once, hardware, cells.stuck, matrix.moments[placement.rows.start])
     reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
-    nodes = GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated else None
+    nodes = (
+        GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated and not matrix.column_gates else None
+    )
     offsets = _offsets(placement, hardware, stream)
     return WrittenArray(written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets)
 

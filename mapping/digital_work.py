@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from crossbar.activity import Activity
 from crossbar.components import activation, pooling, softmax
+from mapping.gated import MeanWindow, count_windows
 from mapping.network import (
     Activation,
     Add,
@@ -42,6 +43,9 @@ def digital_work(layer: Layer, shapes: Sequence[Shape], result: Shape) -> Activi
         return pooling(size * math.prod(layer.size), size, largest=isinstance(layer, MaxPool))
     if isinstance(layer, GlobalAveragePool):
         return pooling(float(math.prod(shapes[0])), size, largest=False)
+    if isinstance(layer, MeanWindow):
+        additions, multiplications = count_windows(layer, (shapes[0][0], shapes[0][1], shapes[0][2]))
+        return Activity(additions=additions, multiplications=multiplications)
     if isinstance(layer, Add):
         terms = len(shapes) - 1
         return Activity(additions=terms * size, buffer_bits=terms * BITS * size)

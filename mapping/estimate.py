@@ -5,7 +5,7 @@ b = batch, k = kernels
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from mapping import digital
 from mapping.encode import filaments
+from mapping.gated import column_gains, relative_gains, split_scales
+from mapping.inference import gate_activity
 from mapping.network import Conv, DynamicConv, linear
 from mapping.program import Matrix, Program
 from mapping.rows import Rows, Vectors, Windows
@@ -29,6 +31,7 @@ class Histogram:
     positive: FloatArray  #: (r, levels) parts of a row's inputs, by code
     negative: FloatArray | None  #: likewise of the inputs with their sign turned; None where inputs have one sign
     shares: FloatArray | None  #: (b, k) attention of each image; None for one kernel
+    scales: FloatArray | None = None  #: (b, n) what gates of columns are asked for; None where there are none
 
     def __post_init__(self) -> None:
         for name in ("positive", "negative"):
@@ -52,11 +55,14 @@ def histograms(program: Program, images: FloatArray) -> dict[str, Histogram]:
     found: dict[str, Histogram] = {}
     for layer in program.folded.layers:
         matrices = program.matrices.get(layer.name, ())
-        inputs = [values[source] for source in layer.inputs]
+        inputs, scales = split_scales(layer, [values[source] for source in layer.inputs])
         shares = values.get(f"{layer.name}.attention")
         for matrix in matrices:
             if isinstance(layer, (Conv, DynamicConv)):
-                found[matrix.name] = _histogram(Windows(layer, inputs, matrix.group), matrix, program, shares)
+                n = matrix.conductances.shape[2] // 2
+                mine = None if scales is None else scales[:, matrix.group * n : (matrix.group + 1) * n]
+                seen = _histogram(Windows(layer, inputs, matrix.group), matrix, program, shares)
+                found[matrix.name] = replace(seen, scales=mine)
             else:
                 found[matrix.name] = _histogram(Vectors(inputs[0]), matrix, program, None)
         if isinstance(layer, DynamicConv):
@@ -100,7 +106,8 @@ def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Acti
             continue
         if isinstance(layer, DynamicConv):
             shapes = program.folded.shapes()
-            maps = shapes[layer.inputs[min(1, len(layer.inputs) - 1)]]
+            sources, _ = split_scales(layer, layer.inputs)
+            maps = shapes[sources[min(1, len(sources) - 1)]]
             pooled = layer.attention.weight_1.shape[1]
             done = done + Activity(
                 additions=float(np.prod(maps)), multiplications=float(pooled + 2 * layer.kernels)
@@ -120,7 +127,7 @@ def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Acti
 def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
     """Return what one matrix is expected to do for one image.  Source: docs/equations/costs.md eq. 19."""
     hardware = program.hardware
-    dac, cell = hardware.dac, hardware.cell
+    dac = hardware.dac
     p, n, k = float(matrix.positions), dac.conversions, matrix.kernels
     r, outputs = matrix.conductances.shape[1], matrix.conductances.shape[2] // 2
     signs = [found.positive] if found.negative is None else [found.positive, found.negative]
@@ -145,27 +152,26 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
             conversions=reads * c,
             cell_reads=p * pulses * arrays * 2 * c,
             additions=p * len(signs) * (n - 1) * c,
-            joules_array=float(drawn[tile.rows] @ _conductances(program, matrix, tile.rows, columns, found.shares))
+            joules_array=float(drawn[tile.rows] @ _conductances(program, matrix, tile.rows, columns, found))
             * p * dac.v_read**2 * dac.t_read,
         )  # fmt: skip
     results = p * outputs
     terms = len({tile.rows.start for tile in matrix.tiles}) * len(signs)
     mixed = found.shares is not None and matrix.kind == "dynamic conv"
     done = done + Activity(
-        additions=results * (terms - 1 + int(matrix.bias is not None)),
+        additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)),
         multiplications=results,
         buffer_bits=8.0 * (results + p * r),
     )
     if mixed and matrix.bias is not None:
         done = done + Activity(additions=outputs * (k - 1.0), multiplications=outputs * float(k))
-    if matrix.gated and found.shares is not None:
-        gains = hardware.gate_dac.gains(found.shares, cell)
-        swing = hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min
-        cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles) * matrix.copies
-        done = done + Activity(
-            gate_updates=float(k * len(matrix.tiles) * matrix.copies),
-            gate_swing=float((swing**2).sum(1).mean()) * cells,
-        )
+    gains = _gains(program, matrix, found)
+    if gains is not None:
+        done = done + gate_activity(matrix, gains, hardware).scaled(1.0 / max(len(gains), 1))
+    if matrix.shift is not None and matrix.bias is not None:
+        done = done + Activity(additions=float(outputs))
+    if matrix.column_gates and matrix.bias is not None:
+        done = done + Activity(multiplications=float(outputs))
     if matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
         weights = float(r * outputs)
         done = done + Activity(
@@ -175,9 +181,18 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
     return done
 
 
-def _conductances(
-    program: Program, matrix: Matrix, rows: slice, columns: slice, shares: FloatArray | None
-) -> FloatArray:
+def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | None:
+    """Read gains that the gates of a matrix arrive at for each image, (b, k), or (b, k, n) of columns; None: held."""
+    hardware = program.hardware
+    if matrix.column_gates and found.scales is not None:
+        relative = relative_gains(found.shares, found.scales, matrix.floor)
+        return column_gains(relative, hardware.gate_dac, hardware.cell)
+    if matrix.gated and found.shares is not None:
+        return hardware.gate_dac.gains(found.shares, hardware.cell)
+    return None
+
+
+def _conductances(program: Program, matrix: Matrix, rows: slice, columns: slice, found: Histogram) -> FloatArray:
     """Conductances [S] of each row of a tile (m,), over all its arrays, at the mean gains.
 
     Nominal cells behind the row's driver and a third of its wire.  Source: docs/equations/costs.md eq. 19.
@@ -185,8 +200,12 @@ def _conductances(
     hardware = program.hardware
     cell, v_read, wires = hardware.cell, hardware.dac.v_read, hardware.wires_in_use
     targets = matrix.conductances[:, rows, columns]
-    if shares is None or matrix.kind != "dynamic conv":
-        each: FloatArray = targets.sum(2)
+    shares, gains = found.shares, _gains(program, matrix, found)
+    if matrix.column_gates and gains is not None:
+        at = np.repeat(gains.mean(0), 2, axis=1)[:, None, columns]
+        each: FloatArray = cell.terminal_conductance(filaments(targets, cell, v_read), at, v_read).sum(2)
+    elif shares is None or matrix.kind != "dynamic conv":
+        each = targets.sum(2)
     elif matrix.layout == "reprogram":
         low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, v_read))
         difference = np.abs(np.tensordot(shares, targets[..., 0::2] - targets[..., 1::2], axes=1))

@@ -58,6 +58,7 @@ class TileShape:
 
 LAYOUTS = ("parallel", "stacked", "digital", "reprogram")  #: ways to build a dynamic layer
 AUTO = "auto"  #: the compiler chooses one of them
+CHANNEL_ATTENTION = ("digital", "gates")  #: what scales the outputs of a convolution by attention
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Choices:
     layouts: dict[str, str] = field(default_factory=dict)  #: by name of the layer, where another one is wanted
     copies: dict[str, int] = field(default_factory=dict)  #: by name: arrays of a layer built several times over
     double_gates: bool = True  #: two gate lines of every cell group: one settles while the other is read
+    channel_attention: str = "digital"  #: what scales a convolution's outputs, one of CHANNEL_ATTENTION
     weight_energy: float = quantity(1.0, minimum=0.0)  #: of the logarithm of a layer's energy in AUTO
     weight_latency: float = quantity(1.0, minimum=0.0)  #: of that of its latency
     weight_area: float = quantity(1.0, minimum=0.0)  #: of that of its area
@@ -78,6 +80,11 @@ class Choices:
         for key, value in (("layout", self.layout), *((f"layouts.{k}", v) for k, v in _table("layouts", self.layouts))):
             if value not in (*LAYOUTS, AUTO):
                 raise ParameterError(f"mapping.{key} must be one of {', '.join((*LAYOUTS, AUTO))}, got {value!r}")
+        if self.channel_attention not in CHANNEL_ATTENTION:
+            raise ParameterError(
+                f"mapping.channel_attention must be one of {', '.join(CHANNEL_ATTENTION)}, "
+                f"got {self.channel_attention!r}"
+            )
         for name, count in _table("copies", self.copies):
             checks.whole(f"mapping.copies.{name}", count, minimum=1, maximum=4096)
 
@@ -157,11 +164,18 @@ class Hardware:
                 "have no gate: choose a chip with gated cells, a static network, or mapping.layout = 'digital' or "
                 "'reprogram'"
             )
-
         if isinstance(self.cell, SelectedCell) and self.cell.v_threshold >= self.dac.v_read:
             raise MappingError(
                 f"{name} would be read at dac.v_read = {self.dac.v_read:g} V, where the selectors of chip "
                 f"{self.name!r} are off: they switch at cell.v_threshold = {self.cell.v_threshold:g} V"
+            )
+
+    def validate_columns(self, name: str) -> None:
+        """Raise MappingError if the outputs of a layer cannot be scaled by gates of its columns, saying why."""
+        if not self.cell.gated:
+            raise MappingError(
+                f"{name} would have its outputs scaled by gates of its columns, but the cells of chip {self.name!r} "
+                "have no gate: choose a chip with gated cells, or mapping.channel_attention = 'digital'"
             )
 
     def with_values(self, settings: Iterable[str]) -> "Hardware":

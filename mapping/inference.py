@@ -22,6 +22,8 @@ from devices.errors import ParameterError
 from devices.jit import threads
 from mapping import digital
 from mapping.chip import Chip
+from mapping.gated import GatedConv, GatedDynamicConv, column_gains, relative_gains, split_scales
+from mapping.hardware import Hardware
 from mapping.layouts import made_for
 from mapping.network import INPUT, Conv, DynamicConv, Layer, Linear
 from mapping.program import Matrix
@@ -46,6 +48,7 @@ class LayerTrace:
     own_error: float  #: the same against the exact layer on the inputs that the chip's layers gave it
     activity: Activity  #: per image
     attention: FloatArray | None  #: (b, k) what the gates were asked for; None for a static layer
+    scales: FloatArray | None = None  #: (b, n) what gates of columns were asked for; None where there are none
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,7 @@ class Part(NamedTuple):
     size: float = 0.0  #: sum of its squares
     own: float = 0.0  #: the same against the exact layer on the inputs that it had here
     own_size: float = 0.0
+    scales: FloatArray | None = None  #: (b, n) what gates of columns were asked for
 
 
 class Done(NamedTuple):
@@ -163,12 +167,14 @@ def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype
         inputs = [values[source] for source in layer.inputs]
         output, activity, shares = run_layer(chip, layer, inputs, seed, indices, kind)
         values[layer.name] = output
-        parts[layer.name] = Part(activity, shares)
+        scales = split_scales(layer, inputs)[1]
+        parts[layer.name] = Part(activity, shares, scales=scales)
         if seen:
             out, wanted = output[:seen].astype(np.float64), reference[layer.name]
             own = layer.apply(*(each[:seen].astype(np.float64) for each in inputs))
             sizes = (np.sum((out - wanted) ** 2), np.sum(wanted**2), np.sum((out - own) ** 2), np.sum(own**2))
-            parts[layer.name] = Part(activity, shares, *map(float, sizes))
+            off, size, own_off, own_size = map(float, sizes)
+            parts[layer.name] = Part(activity, shares, off, size, own_off, own_size, scales)
         needed = {source for later in folded.layers[at + 1 :] for source in later.inputs}
         values = {name: held for name, held in values.items() if name in needed or name == layer.name}
     last = folded.layers[-1].name
@@ -184,6 +190,7 @@ class _Sums:
         self.off = self.own = self.own_size = self.size = 0.0
         self.activity = Activity()
         self.shares: list[FloatArray] = []
+        self.scales: list[FloatArray] = []
 
     def add(self, part: Part) -> None:
         self.off += part.off
@@ -193,9 +200,14 @@ class _Sums:
         self.activity = self.activity + part.activity
         if part.shares is not None:
             self.shares.append(part.shares)
+        if part.scales is not None:
+            self.scales.append(part.scales.astype(np.float64))
 
     def trace(self, images: int) -> LayerTrace:
-        kinds = {Conv: "conv", DynamicConv: "dynamic conv", Linear: "linear"}
+        kinds: dict[type[Layer], str] = {
+            Conv: "conv", DynamicConv: "dynamic conv", Linear: "linear", GatedConv: "conv",
+            GatedDynamicConv: "dynamic conv",
+        }  # fmt: skip
         return LayerTrace(
             self.layer.name,
             kinds.get(type(self.layer), "digital"),
@@ -203,6 +215,7 @@ class _Sums:
             (self.own / self.own_size) ** 0.5 if self.own_size else 0.0,
             self.activity.scaled(1.0 / max(images, 1)),
             np.concatenate(self.shares) if self.shares else None,
+            np.concatenate(self.scales) if self.scales else None,
         )
 
 
@@ -218,13 +231,16 @@ def run_layer(
         return out[:, :, 0], activity, None
     if not isinstance(layer, (Conv, DynamicConv)):
         raise TypeError(f"{layer!r} has matrices but no way to run them")
+    inputs, scales = split_scales(layer, inputs)
     shares, activity = None, Activity()
     if isinstance(layer, DynamicConv):
         shares, activity = attend(chip, layer, inputs, seed, indices, kind)
     outputs = []
     for g in range(layer.groups):
         members = [matrix for matrix in matrices if matrix.group == g]
-        out, done = _group(chip, members, Windows(layer, inputs, g), shares, seed, indices, kind)
+        n = members[0].conductances.shape[2] // 2
+        mine = None if scales is None else scales[:, g * n : (g + 1) * n].astype(np.float64)
+        out, done = _group(chip, members, Windows(layer, inputs, g), shares, mine, seed, indices, kind)
         outputs.append(out)
         activity = activity + done
     joined = np.concatenate(outputs, axis=1) if len(outputs) > 1 else outputs[0]
@@ -236,15 +252,20 @@ def _group(
     matrices: list[Matrix],
     rows: Rows,
     shares: FloatArray | None,
+    scales: FloatArray | None,
     seed: int,
     indices: IntArray,
     kind: np.dtype,
 ) -> tuple[FloatArray, Activity]:
     """Multiply rows by the matrices of one group: its kernels, mixed as their layout has it, or its one; (b, n, p).
 
-    shares: (b, k) attention of a dynamic layer.
+    shares: (b, k) attention of a dynamic layer; scales: (b, n) what the gates of its columns are asked for.
     """
     hardware, first = chip.program.hardware, matrices[0]
+    if scales is not None:
+        gains = column_gains(relative_gains(shares, scales, first.floor), hardware.gate_dac, hardware.cell)
+        ready, _ = made_for(chip, first, gains, shares, seed, indices, kind)
+        return multiply(ready, first, rows, gains, shares, seed, indices, kind, scales=scales)
     if shares is None:
         return multiply(chip, first, rows, None, None, seed, indices, kind)
     if first.kind == "kernel":  # each is read and converted by itself
@@ -259,9 +280,9 @@ def _group(
             additions=terms * more,
             buffer_bits=-8.0 * more * float(np.prod(rows.shape)),  # all kernels get the codes that were fetched once
         )
-    gains = hardware.gate_dac.gains(shares, hardware.cell) if first.gated else None
-    ready, made = made_for(chip, first, gains, shares, seed, indices, kind)
-    out, done = multiply(ready, first, rows, gains, shares, seed, indices, kind)
+    asked = hardware.gate_dac.gains(shares, hardware.cell) if first.gated else None
+    ready, made = made_for(chip, first, asked, shares, seed, indices, kind)
+    out, done = multiply(ready, first, rows, asked, shares, seed, indices, kind)
     return out, made + done
 
 
@@ -288,13 +309,16 @@ def multiply(
     seed: int,
     indices: IntArray,
     kind: np.dtype,
+    *,
+    scales: FloatArray | None = None,
 ) -> tuple[FloatArray, Activity]:
     """Multiply rows (b, p, r) by a matrix on its tiles and sum row tiles digitally: (b, n, p) of type `kind`.
 
-    gains: (b, k) read gains that the gates arrive at; shares: (b, k) the attention that mixes the biases.
+    gains: (b, k) read gains that the gates arrive at, (b, k, n) those of each column; shares: (b, k) the attention that
+    mixes the biases; scales: (b, n) that which scales them.
     """
     hardware = chip.program.hardware
-    dac, cell = hardware.dac, hardware.cell
+    dac = hardware.dac
     b, p, r = rows.shape
     n = matrix.conductances.shape[2] // 2
     out = np.zeros((b, n, p), dtype=kind)
@@ -316,19 +340,46 @@ def multiply(
     results = float(b * p * n)
     terms = len({tile.rows.start for tile in matrix.tiles}) * (2 if matrix.signed else 1)
     activity = activity + Activity(
-        additions=results * (terms - 1 + int(matrix.bias is not None)),
+        additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)),
         multiplications=results,
         buffer_bits=results * 8.0 + float(b * p * r) * 8.0,  # results out, codes in; 8 bits each
     )
     if gains is not None:
-        swing = hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min
-        cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles) * matrix.copies
-        lines = float(gains.size * len(matrix.tiles) * matrix.copies)
-        activity = activity + Activity(gate_updates=lines, gate_swing=float(np.sum(swing**2)) * cells)
-    if matrix.bias is not None and shares is not None:
-        out += (shares @ matrix.bias)[:, :, None].astype(kind)
-        mixed, kernels = float(b * n), matrix.kernels
-        activity = activity + Activity(additions=mixed * (kernels - 1), multiplications=mixed * kernels)
-    elif matrix.bias is not None:
-        out += matrix.bias[:, None].astype(kind)
-    return out, activity
+        activity = activity + gate_activity(matrix, gains, hardware)
+    bias, more = _bias(matrix, shares, scales, b)
+    if bias is not None:
+        out += bias[:, :, None].astype(kind)
+    return out, activity + more
+
+
+def _bias(
+    matrix: Matrix, shares: FloatArray | None, scales: FloatArray | None, b: int
+) -> tuple[FloatArray | None, Activity]:
+    """Return what is added to each output, (b or 1, n), and what making it took once per image."""
+    bias, n = matrix.bias, matrix.conductances.shape[2] // 2
+    once, done = float(b * n), Activity()
+    if bias is not None and shares is not None:
+        bias = shares @ bias
+        done = done + Activity(additions=once * (matrix.kernels - 1), multiplications=once * matrix.kernels)
+    elif bias is not None:
+        bias = bias[None]
+    if bias is not None and scales is not None:
+        bias = bias * scales
+        done = done + Activity(multiplications=once)
+    if matrix.shift is not None:
+        done = done + Activity(additions=once if bias is not None else 0.0)
+        bias = matrix.shift[None] if bias is None else bias + matrix.shift
+    return bias, done
+
+
+def gate_activity(matrix: Matrix, gains: FloatArray, hardware: Hardware) -> Activity:
+    """Count gate lines and the squares of their swings for gains (b, k), or (b, k, n) where columns have gates."""
+    cell = hardware.cell
+    squares = (hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min) ** 2
+    if matrix.column_gates:
+        rows = {tile.rows.start: tile.shape[0] for tile in matrix.tiles}
+        lines, swing = float(gains.size * len(rows)), 2.0 * sum(rows.values()) * float(squares.sum())
+    else:
+        cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles)
+        lines, swing = float(gains.size * len(matrix.tiles)), float(squares.sum()) * cells
+    return Activity(gate_updates=lines * matrix.copies, gate_swing=swing * matrix.copies)

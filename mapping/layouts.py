@@ -1,4 +1,4 @@
-"""Tiles of the layouts whose arrays differ from image to image: stacked bands, and cells written anew.
+"""Tiles whose arrays differ from image to image: stacked bands, gates of columns, and cells written anew.
 
 b = batch, k = kernels, m = rows and c = pairs of one tile
 """
@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from crossbar.activity import Activity
-from crossbar.entries import EntryTile, StackedTile, rewritten_tile
+from crossbar.entries import ColumnTile, EntryTile, StackedTile, rewritten_tile
 from crossbar.tile import WrittenArray
 from devices.aliases import FloatArray, IntArray
 from devices.spread import Written
@@ -18,13 +18,14 @@ from mapping.program import Matrix, Placement
 
 
 def made_for(
-    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray, seed: int, indices: IntArray,
+    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray | None, seed: int, indices: IntArray,
     kind: np.dtype,
 ) -> tuple[Chip, Activity]:  # fmt: skip
     """Return the chip with the tiles that a matrix has for a batch of images, and what making them took.
 
-    gains: (b, k) where its kernels have gates; shares: (b, k); seed: of the run, which draws what repeats of writing
-    leave; indices: (b,) numbers of the images; kind: float32 or float64, of the reads to come.
+    gains: (b, k) where its kernels have gates, (b, k, n) where its columns have; shares: (b, k); seed: of the run,
+    which draws what repeats of writing leave; indices: (b,) numbers of the images; kind: float32 or float64, of the
+    reads to come.
     """
     banks = chip.banks.get(matrix.name)
     if banks is None:
@@ -33,19 +34,22 @@ def made_for(
     done = Activity()
     for placement, bank in zip(matrix.tiles, banks, strict=True):
         if isinstance(bank, StackedTile):
-            tiles.append(bank.at(_gains(gains)))
+            tiles.append(bank.at(_given("gains", gains)))
+        elif isinstance(bank, ColumnTile):
+            tiles.append(bank.at(_given("gains", gains)[:, :, placement.columns]))
         else:
-            tiles.append(_rewritten(chip, matrix, placement, bank, shares, seed, indices))
+            mixed = _given("shares", shares)
+            tiles.append(_rewritten(chip, matrix, placement, bank, mixed, seed, indices))
     if any(isinstance(bank, Bank) for bank in banks):
-        done = _rewriting(matrix, len(shares))
+        done = _rewriting(matrix, len(indices))
     ready = tuple(tile.single() if kind == np.float32 else tile for tile in tiles)
     return replace(chip, tiles={**chip.tiles, matrix.name: ready}), done
 
 
-def _gains(gains: FloatArray | None) -> FloatArray:
-    if gains is None:
-        raise TypeError("stacked bands need gains")
-    return gains
+def _given(what: str, value: FloatArray | None) -> FloatArray:
+    if value is None:
+        raise TypeError(f"the tiles of a batch need {what}")
+    return value
 
 
 def _rewritten(

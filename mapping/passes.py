@@ -15,7 +15,9 @@ from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import MappingError, ParameterError
 from mapping import digital
+from mapping.channels import gate_columns
 from mapping.encode import Encoding, cancel_floor, filaments, gate_floor
+from mapping.gated import kernel_floor, relative_of_images, split_scales
 from mapping.hardware import AUTO, Hardware, load_hardware
 from mapping.network import BatchNorm, Conv, DynamicConv, Layer, Linear, Network, linear
 from mapping.program import Matrix, Placement, Program
@@ -35,7 +37,7 @@ def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str
     calibration = checks.array("calibration", calibration, shape=(None, *network.input_shape))
     if not len(calibration):
         raise ParameterError("calibration must hold at least one image, got none")
-    folded = fold(network)
+    folded, digital_scales = prepare(network, hardware)
     values = folded.activations(calibration)
     matrices: dict[str, tuple[Matrix, ...]] = {}
     placed = [layer for layer in folded.layers if isinstance(layer, (Conv, DynamicConv, Linear))]
@@ -49,7 +51,7 @@ def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str
 
             layout = best_layout(network, folded, layer.name, values, hardware)
         matrices |= place_layer(layer, values, hardware, layout)
-    return Program(network, folded, hardware, matrices)
+    return Program(network, folded, hardware, matrices, digital_scales)
 
 
 def place_layer(
@@ -62,14 +64,26 @@ def place_layer(
     """
     dynamic = isinstance(layer, DynamicConv)
     hardware.validate(layer.name, dynamic and layout in ("parallel", "stacked"))
-    x = [values[source] for source in layer.inputs]
+    x, scales = split_scales(layer, [values[source] for source in layer.inputs])
+    if scales is not None:
+        hardware.validate_columns(layer.name)
     shares = values.get(f"{layer.name}.attention")
     copies = hardware.mapping.copies_of(layer.name)
-    placed = {layer.name: tuple(place(source, shares, hardware, copies) for source in _sources(layer, x, layout))}
+    sources = _sources(layer, x, scales, layout)
+    placed = {layer.name: tuple(place(source, shares, hardware, copies) for source in sources)}
     if isinstance(layer, DynamicConv):
         parts = _attention_sources(layer, layer.pooled(x))
         placed[f"{layer.name}.attention"] = tuple(place(part, None, hardware) for part in parts)
     return placed
+
+
+def prepare(network: Network, hardware: Hardware) -> tuple[Network, dict[str, str]]:
+    """Return the network as it is placed: batch norms folded, and channel attention on gates where the chip wants that.
+
+    With it comes why scales that were wanted on gates stay digital, by name.
+    """
+    folded = fold(network)
+    return gate_columns(folded, hardware.mapping) if hardware.mapping.channel_attention == "gates" else (folded, {})
 
 
 def fold(network: Network) -> Network:
@@ -121,10 +135,14 @@ class Source:
     sums_to_one: bool  #: the shares of the kernels
     layout: str = "parallel"  #: of several kernels
     group: int = 0
+    scales: FloatArray | None = None  #: (b, n) in [0, 1] that multiply the outputs, on gates of their columns
+    shift: FloatArray | None = None  #: (n,) added afterwards
     useful: bool = True  #: False for all but one of the kernels that are read apart to be mixed afterwards
 
 
-def _sources(layer: Conv | DynamicConv | Linear, x: Sequence[FloatArray], layout: str) -> list[Source]:
+def _sources(
+    layer: Conv | DynamicConv | Linear, x: Sequence[FloatArray], scales: FloatArray | None, layout: str
+) -> list[Source]:
     """Lay a layer out as matrices: one per group, in the digital layout one per group and kernel."""
     if isinstance(layer, Linear):
         return [Source(layer.name, "linear", layer.weight.T[None], layer.bias, x[0][:, None, :], True)]
@@ -142,13 +160,15 @@ def _sources(layer: Conv | DynamicConv | Linear, x: Sequence[FloatArray], layout
         if dynamic and layout == "digital":
             sources += [
                 Source(f"{name}.kernel{k}", "kernel", part[k : k + 1], None if bias is None else bias[k], rows, True,
-                       layout, g, k == 0)
+                       layout, g, useful=k == 0)
                 for k in range(len(part))
             ]  # fmt: skip
             continue
         alone = not isinstance(layer, DynamicConv) or layer.attention.kind == "softmax"
         kind = "dynamic conv" if dynamic else "conv"
-        sources.append(Source(name, kind, part, bias, rows, alone, layout, g))
+        shift = getattr(layer, "shift", None)
+        shift, gates = (None if one is None else one[..., g * n : (g + 1) * n] for one in (shift, scales))
+        sources.append(Source(name, kind, part, bias, rows, alone, layout, g, gates, shift))
     return sources
 
 
@@ -177,8 +197,12 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
     """
     cell, dac = hardware.cell, hardware.dac
     mixes = source.kind == "dynamic conv" and shares is not None
+    columns_gated = source.scales is not None
     gated = mixes and source.layout != "reprogram"
-    stored, mixed = cancel_floor(source.weights, gate_floor(cell) if gated else 0.0, source.sums_to_one)
+    floor = gate_floor(cell) if gated else 0.0
+    if source.scales is not None:
+        floor = kernel_floor(cell, source.scales) if mixes and source.sums_to_one else 0.0
+    stored, mixed = cancel_floor(source.weights, floor, source.sums_to_one)
     k, r, n = stored.shape
     bands = k if source.layout == "stacked" else 1
     if bands > hardware.tile.rows:
@@ -190,7 +214,6 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
     signed = bool(source.x.min(initial=0.0) < 0.0)
     mixture = np.ones((1, 1))
     if mixes and shares is not None:
-        floor = gate_floor(cell) if gated else 0.0
         mixture = floor + (1.0 - floor) * shares
     cuts = [(rows, columns) for rows in cut(r, hardware.tile.rows // bands) for columns in cut(n, hardware.tile.pairs)]
     conductances = encoding.pairs(stored)
@@ -202,8 +225,16 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
             kept = float(through.min())
         else:
             gains = typical_gains(shares if gated else None, hardware)
+            if source.scales is not None:
+                relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
+                gains = (relative**2).sum(0) / relative.sum(0) * cell.gain_high
             conductances, kept = compensate(conductances, cuts, gains, hardware, stacked=bands > 1)
-    kernel = (mixture @ stored.reshape(k, -1)).reshape(len(mixture), r, n) * (encoding.siemens * dac.v_read * kept)
+    if source.scales is not None:
+        relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
+        kernel = np.einsum("bkn,krn->brn", relative, stored)
+    else:
+        kernel = (mixture @ stored.reshape(k, -1)).reshape(len(mixture), r, n)
+    kernel = kernel * (encoding.siemens * dac.v_read * kept)
     tiles = []
     for rows, columns in cuts:
         peak = 0.0
@@ -228,6 +259,9 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
         copies,
         {rows.start: moments_of(source.x[:, :, rows]) for rows, _ in cuts},
         through,
+        columns_gated,
+        source.shift,
+        floor,
     )
 
 
@@ -255,22 +289,25 @@ def compensate(
     """Return targets whose transfer through the wires is what ideal wires would give, but for one common factor.
 
     conductances: (k, r, 2 n) [S] terminal conductances at the top of the gate window; gains: (k,) where each kernel is
-    met. The factor is the transfer of the cell that loses most; all others are written weaker. Only the larger cell of
-    a pair moves. COMPENSATION_STEPS fixed-point steps, each cutting the error by about the fraction that wires take.
+    met, or (k, n) each of its outputs. The factor is the transfer of the cell that loses most; all others are written
+    weaker. Only the larger cell of a pair moves. COMPENSATION_STEPS fixed-point steps, each cutting the error by about
+    the fraction that wires take.
     stacked: the kernels lie below one another on common columns.
     Raises MappingError if the wires let nothing through.
     Source: docs/equations/encoding.md eq. 6.
     """
     cell, v_read = hardware.cell, hardware.dac.v_read
     pieces = [filaments(conductances[:, rows, _both(columns)], cell, v_read) for rows, columns in cuts]
-    at = gains[:, None, None]
-    first = [cell.terminal_conductance(piece, at, v_read) for piece in pieces]
+    spread = np.broadcast_to(gains.reshape(len(gains), 1, -1), (len(gains), 1, conductances.shape[2] // 2))
+    at = [np.repeat(spread[:, :, columns], 2, axis=2) for _, columns in cuts]
+    first = [cell.terminal_conductance(piece, gain, v_read) for piece, gain in zip(pieces, at, strict=True)]
     wanted = [g[..., 0::2] - g[..., 1::2] for g in first]
     kept = min(float(_over(w, g).min()) for w, g in zip(_transfers(first, hardware, stacked), first, strict=True))
     if kept <= 0.0:
         raise MappingError(f"no read gets through the wires of chip {hardware.name!r}: {hardware.wires!r}")
     for _ in range(COMPENSATION_STEPS):
-        through = _transfers([cell.terminal_conductance(piece, at, v_read) for piece in pieces], hardware, stacked)
+        seen = [cell.terminal_conductance(piece, gain, v_read) for piece, gain in zip(pieces, at, strict=True)]
+        through = _transfers(seen, hardware, stacked)
         for piece, w, difference in zip(pieces, through, wanted, strict=True):
             for mine, sign in ((0, 1.0), (1, -1.0)):
                 aim = kept * sign * difference + w[..., 1 - mine :: 2]

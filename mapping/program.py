@@ -46,6 +46,10 @@ class Matrix:
     #: (m, m) mean products of the inputs of a tile's rows over the calibration, by the first of these rows
     moments: dict[int, FloatArray] = field(default_factory=dict)
     through: FloatArray | None = None  #: (r, n) part of a pair's current that wires let through, for "reprogram"
+    #: each pair of columns has a gate of its own, which scales its output
+    column_gates: bool = False
+    shift: FloatArray | None = None  #: (n,) added digitally, whatever the gates of the columns do
+    floor: float = 0.0  #: what a kernel of share 0 counts in a column of scale 1, where columns have gates
 
     @property
     def kernels(self) -> int:
@@ -54,8 +58,13 @@ class Matrix:
 
     @property
     def gated(self) -> bool:
-        """Whether kernels are mixed by their gates."""
-        return self.kind == "dynamic conv" and self.layout in ("parallel", "stacked")
+        """Whether its gates follow the input: kernels are mixed by them, or columns scaled."""
+        return self.column_gates or (self.kind == "dynamic conv" and self.layout in ("parallel", "stacked"))
+
+    @property
+    def gate_lines(self) -> int:
+        """Gate lines of the largest tile, over all its kernels."""
+        return self.kernels * (max(tile.shape[1] for tile in self.tiles) if self.column_gates else 1)
 
     @property
     def stored(self) -> int:
@@ -81,6 +90,8 @@ class Program:
     folded: Network  #: with batch norms folded into the matrices where that is exact
     hardware: Hardware
     matrices: dict[str, tuple[Matrix, ...]]  #: per layer: its groups; per "<layer>.attention": the two FC matrices
+    #: why scales that could have been on gates of columns are digital, by name of the Scale
+    digital_scales: dict[str, str] = field(default_factory=dict)
 
     def of(self, layer: str) -> tuple[Matrix, ...]:
         """All matrices that belong to a layer, its attention's included."""

@@ -162,6 +162,9 @@ def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     whole = (driver + (rows + 2 * pairs) * wires.r_row) * rows * 2 * pairs * farads.at_gate
     if SAFE * whole <= hardware.gate_dac.t_settle:
         return hardware.gate_dac.t_settle
-    lines = GateLines("tile", wires.r_row, driver, r_spine=wires.r_row)
+    if matrix.column_gates:  # one line down each pair, its two columns side by side
+        lines = GateLines("column", wires.r_column, driver)
+    else:
+        lines = GateLines("tile", wires.r_row, driver, r_spine=wires.r_row)
     found = gate_settling(lines, (rows, 2 * pairs), farads)
     return max(hardware.gate_dac.t_settle, found.tile(0.5 / 2 ** (hardware.gate_dac.bits or 8)))
