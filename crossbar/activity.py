@@ -20,6 +20,11 @@ class Activity:
     comparisons: float = 0.0  #: digital comparisons of converted numbers
     cell_writes: float = 0.0  #: cells written to a new target
     joules_array: float = 0.0  #: what the sources delivered to cells and wires [J]
+    wire_bit_meters: float = 0.0  #: bits on wires between arrays, times their way [m]
+    register_bits: float = 0.0  #: bits taken into registers
+    clock_meters: float = 0.0  #: clocks, times the length of the tree that carries them [m]
+    array_clocks: float = 0.0  #: clocks that arrive at an array, summed over arrays
+    leaking: float = 0.0  #: area times the time that it leaks [m² s]
 
     def __add__(self, other: "Activity") -> "Activity":
         return Activity(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))

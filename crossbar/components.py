@@ -8,13 +8,11 @@ import difflib
 import math
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from crossbar.activity import Activity
 from crossbar.converters import (
@@ -28,6 +26,7 @@ from crossbar.converters import (
     area_survey,
 )
 from crossbar.costs import Costs
+from crossbar.nodes import LEAKAGE, REPEATERS, SUPPLY, at, supply, wire_capacitance
 from crossbar.periphery import Adc
 from devices import checks
 from devices.checks import quantity
@@ -35,8 +34,6 @@ from devices.errors import ParameterError
 
 PUBLISHED = Path(__file__).with_name("components.toml")
 
-# Low-power supply by node, nm: V. NeuroSim V1.3, Technology.cpp, after the predictive technology models.
-SUPPLY = {130: 1.3, 90: 1.2, 65: 1.1, 45: 1.0, 32: 0.9, 22: 0.85, 14: 0.8, 10: 0.75, 7: 0.7}
 # Node, nm: area of a given circuit over its area at 130 nm; a, b, c of its energy a V² + b V + c.
 # A. Stillmaker, B. Baas, Integration 58 (2017) 74, tables of general scaling.
 STILLMAKER = {
@@ -45,10 +42,6 @@ STILLMAKER = {
     16: (0.03, 0.2958, -0.1241, 0.03024), 14: (0.027, 0.2363, -0.09675, 0.02239),
     10: (0.016, 0.2068, -0.09311, 0.02375), 7: (0.0092, 0.1776, -0.09097, 0.02447),
 }  # fmt: skip
-# Gate length nm: capacitance of a wire [pF/mm]; ITRS values of Accelergy's wire plug-in.
-WIRE_PF_PER_MM = {130: 0.430, 100: 0.403, 70: 0.367, 50: 0.345, 35: 0.315, 25: 0.288, 18: 0.266, 13: 0.247}
-REPEATERS = {1.0: 2.07, 2.0: 1.077, 3.0: 1.031}  # delay over the least delay: factor on the energy; same source
-LEAKAGE = 13.8  # [W/m²] of a whole chip at 22 nm, low-power: 628.781 µW on 45.554 mm², NeuroSim V1.3's manual, fig. 24
 
 
 @dataclass(frozen=True)
@@ -126,21 +119,6 @@ class Bill:
         return Bill(self.energy + other.energy, self.latency + other.latency, self.area + other.area)
 
 
-def _at(node: float, table: Mapping[int, float]) -> float:
-    """Value of a table at a node [m]: a power law between its nodes and, with the last one's slope, beyond them."""
-    nodes = np.log(sorted(table))
-    values = np.log([table[each] for each in sorted(table)])
-    x = math.log(node * 1e9)
-    k = int(np.clip(np.searchsorted(nodes, x) - 1, 0, len(nodes) - 2))
-    slope = (values[k + 1] - values[k]) / (nodes[k + 1] - nodes[k])
-    return float(np.exp(values[k] + slope * (x - nodes[k])))
-
-
-def supply(node: float) -> float:
-    """Supply of low-power logic [V] at a node [m].  Source: SUPPLY."""
-    return _at(node, SUPPLY)
-
-
 def energy_rules(old: float, new: float) -> tuple[float, float, float]:
     """Factors on an energy from an old to a new node [m]: capacitance alone, C V², fitted transistors.
 
@@ -149,13 +127,13 @@ def energy_rules(old: float, new: float) -> tuple[float, float, float]:
     size = new / old
     volts = {each: SUPPLY.get(each, supply(each * 1e-9)) for each in STILLMAKER}
     fitted = {each: a * volts[each] ** 2 + b * volts[each] + c for each, (_, a, b, c) in STILLMAKER.items()}
-    return size, size * (supply(new) / supply(old)) ** 2, _at(new, fitted) / _at(old, fitted)
+    return size, size * (supply(new) / supply(old)) ** 2, at(new, fitted) / at(old, fitted)
 
 
 def area_factor(old: float, new: float) -> float:
     """Factor on an area from an old to a new node [m].  Source: docs/equations/costs.md eq. 12."""
     areas = {each: row[0] for each, row in STILLMAKER.items()}
-    return _at(new, areas) / _at(old, areas)
+    return at(new, areas) / at(old, areas)
 
 
 def load_components(path: str | os.PathLike[str]) -> dict[str, Component]:
@@ -281,7 +259,7 @@ def wire(
     if relaxed not in REPEATERS:
         raise ParameterError(f"relaxed must be one of {', '.join(f'{each:g}' for each in REPEATERS)}, got {relaxed!r}")
     checks.number("length", length, unit="m", minimum=0.0)
-    farads = _at(node, WIRE_PF_PER_MM) * 1e-9 * length
+    farads = wire_capacitance(node) * length
     joules = activity * swing**2 * farads * REPEATERS[relaxed]
     source = "Accelergy's wire plug-in, ITRS capacitances"
     return Component("wire", "one bit", Band(joules, joules, joules), source, node=node)

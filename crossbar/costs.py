@@ -13,12 +13,16 @@ from crossbar.converters import (
     adc_silicon,
     adc_survey,
 )
+from crossbar.nodes import LEAKAGE, REPEATERS, WIRE_MODELS, supply, wire_bit, wire_capacitance
 from crossbar.periphery import Adc
 from devices import checks
 from devices.checks import quantity
 from devices.errors import ParameterError
 
-__all__ = ["ADC_MODELS", "Costs"]
+__all__ = ["ADC_MODELS", "WIRE_MODELS", "Costs"]
+
+# NeuroSim V1.3: ResNet18's chip, 10.5983 µJ in 12.1771 ms on 79.482 mm², over VGG8's, which LEAKAGE is.
+LEAST_LEAKAGE = 10.95 / LEAKAGE
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,18 @@ class Costs:
     e_write: float = quantity(2.5e-12, "J", minimum=0.0)  #: a cell from one target to another [J], write and verify
     t_write: float = quantity(120e-6, "s", minimum=0.0)  #: a row from one set of targets to another [s], likewise
     endurance: float = quantity(2e4, above=0.0)  #: writes that a cell takes, CuCrP2S6; gated silver cells: unknown
+    wire_model: str = "supply"  #: one of WIRE_MODELS; the report gives the band over all of them
+    e_register: float = quantity(9e-15, "J", minimum=0.0)  #: a bit taken into a register at 40 nm [J], Aladdin
+    e_counter: float = quantity(0.063e-12, "J", minimum=0.0)  #: a clock of an 8-bit counter at 40 nm [J], Aladdin
+    p_leak: float = quantity(LEAKAGE, "W/m²", minimum=0.0)  #: of an area of 22 nm low-power logic [W/m²], NeuroSim V1.3
     t_digital: float = quantity(1e-9, "s", minimum=0.0)  #: one digital step [s], 1 GHz, ours
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
         if self.adc_model not in ADC_MODELS:
             raise ParameterError(f"costs.adc_model must be one of {', '.join(ADC_MODELS)}, got {self.adc_model!r}")
+        if self.wire_model not in WIRE_MODELS:
+            raise ParameterError(f"costs.wire_model must be one of {', '.join(WIRE_MODELS)}, got {self.wire_model!r}")
 
     def conversion(self, adc: Adc, model: str, r_column: float = 1e4) -> float:
         """Energy of one conversion [J] by one of the models; a continuous converter is priced as 8 bits."""
@@ -71,4 +81,32 @@ class Costs:
             + done.multiplications * self.e_multiply * self.node / 40e-9
             + done.comparisons * self.e_compare * self.node / 40e-9,
             "buffers": done.buffer_bits * self.e_buffer_bit * self.node / 32e-9,
+            "wires": done.wire_bit_meters * wire_bit(self.wire_model, self.node),
+            "clock": self._registers(done) + done.clock_meters * self._clock() * REPEATERS[2.0],
+            "leakage": done.leaking * self.p_leak,
         }
+
+    def bounds(self, done: Activity, adc: Adc) -> tuple[float, float]:
+        """Least and largest energy of an activity [J] over the models of converters, wires, clocks and leakage.
+
+        Source: docs/equations/costs.md eq. 24.
+        """
+        energies = self.energies(done, adc)
+        others = sum(value for name, value in energies.items() if name not in ("adc", "wires", "clock", "leakage"))
+        conversion = [done.conversions * self.conversion(adc, model) for model in ADC_MODELS]
+        wires = [done.wire_bit_meters * wire_bit(model, self.node) for model in WIRE_MODELS]
+        least = self._registers(done)
+        most = least + done.clock_meters * self._clock() * REPEATERS[1.0]
+        most += done.array_clocks * self.e_counter * self.node / 40e-9
+        leaked = energies["leakage"]
+        return (
+            others + min(conversion) + min(wires) + least + LEAST_LEAKAGE * leaked,
+            others + max(conversion) + max(wires) + most + leaked,
+        )
+
+    def _registers(self, done: Activity) -> float:
+        return done.register_bits * self.e_register * self.node / 40e-9
+
+    def _clock(self) -> float:
+        """Energy of a clock on each metre of its tree [J/m], repeaters apart: one full swing."""
+        return wire_capacitance(self.node) * supply(self.node) ** 2

@@ -12,9 +12,10 @@ from mapping.chip import write
 from mapping.hardware import LAYOUTS, Hardware
 from mapping.inference import run_layer
 from mapping.network import DynamicConv, Network
+from mapping.overheads import overheads
 from mapping.passes import place_layer
 from mapping.program import Program
-from mapping.schedule import latency
+from mapping.schedule import interval, phases
 
 IMAGES = 4  # of the calibration on which layouts are tried, ours
 LEAST = 1e-6  # error that counts as none, ours: a perfect chip must not decide by rounding
@@ -56,12 +57,16 @@ def measured(
     inputs = [values[source][:IMAGES] for source in layer.inputs]
     out, activity, _ = run_layer(write(program), layer, inputs, 0, np.arange(len(inputs[0])), np.dtype(np.float64))
     exact = values[name][:IMAGES]
-    energy = sum(hardware.costs.energies(activity, hardware.adc).values()) / len(inputs[0])
+    done, times = activity.scaled(1.0 / len(inputs[0])), phases(program, name, hardware.costs)
+    area = sum(layer_area(program, name, hardware.costs).values())
+    pace = interval(times, hardware.mapping.double_gates)
+    done = done + overheads(program, hardware.costs, {name: done}, {name: times}, {name: area}, pace)[name]
+    energy = sum(hardware.costs.energies(done, hardware.adc).values())
     size = float(np.sum(exact**2))
     return {
         "energy": energy,
-        "latency": latency(program, name, hardware.costs),
-        "area": sum(layer_area(program, name, hardware.costs).values()),
+        "latency": sum(times.values()),
+        "area": area,
         "error": math.sqrt(float(np.sum((out - exact) ** 2)) / size) if size else 0.0,
     }
 

@@ -15,7 +15,6 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from crossbar.costs import ADC_MODELS
 from mapping.closeup import CloseUp, close_up
 from mapping.output import si
 from mapping.plots import ALONE, COLOURS, KIND_COLOURS, PHASE_COLOURS, TOGETHER, plot_drop, plot_gates
@@ -109,7 +108,6 @@ def _report(report: Report) -> dict[str, Any]:
             for name, value in totals.items()
         ],
         "interval": None if report.accuracy_chip is None else wilson(report.accuracy_chip, report.images),
-        "adc_models": len(ADC_MODELS),
         "dearest": max(layers, key=lambda layer: layer.energy_J, default=None),
         "slowest": max(layers, key=lambda layer: layer.latency_s, default=None),
         "schedule": _schedule(report),

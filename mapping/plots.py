@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Hues of Paul Tol's bright scheme, safe for colour-blind readers; figures and the report's page share them.
 COLOURS = {
     "array": "#4477aa", "adc": "#ee6677", "drivers": "#228833", "gates": "#ccbb44", "writes": "#222255",
-    "digital": "#66ccee", "buffers": "#aa3377",
+    "digital": "#66ccee", "buffers": "#aa3377", "wires": "#ee8866", "clock": "#44bb99", "leakage": "#777777",
 }  # fmt: skip
 PHASE_COLOURS = {"attention": "#ccbb44", "gates": "#8a7a00", "write": "#222255", "read": "#4477aa"}
 KIND_COLOURS = {

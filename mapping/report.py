@@ -11,21 +11,23 @@ import math
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossbar.components import leakage
-from crossbar.costs import ADC_MODELS, Costs
+from crossbar.activity import Activity
+from crossbar.costs import Costs
 from devices.aliases import IntArray
 from devices.errors import ParameterError
 from mapping.area import AREAS, ArrayReport, arrays, layer_area
 from mapping.comparison import Compared, compare
 from mapping.digital_work import work_of
 from mapping.inference import LayerTrace, RunResult
+from mapping.network import Scale
 from mapping.output import write_whole
+from mapping.overheads import overheads
 from mapping.program import Program
 from mapping.schedule import PHASES, Schedule, latency, phases, schedule
 
@@ -34,7 +36,7 @@ __all__ = ["COMPONENTS", "PHASES", "LayerReport", "Report", "latency", "phases",
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-COMPONENTS = ("array", "adc", "drivers", "gates", "writes", "digital", "buffers")
+COMPONENTS = ("array", "adc", "drivers", "gates", "writes", "digital", "buffers", "wires", "clock", "leakage")
 DAY = 86_400.0  # [s]
 
 
@@ -61,6 +63,8 @@ class LayerReport:
     operations: int  #: useful operations, two per multiplication
     attention_entropy: float | None  #: mean entropy of the attention over ln k; 1: uniform
     attention_deviation: float | None  #: mean standard deviation of a kernel's attention over the images
+    column_gain: float | None = None  #: mean number in [0, 1] that gates of columns were asked for; None: no such gates
+    column_deviation: float | None = None  #: mean standard deviation of a column's over the images
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Report:
     accuracy_chip: float | None
     accuracy_exact: float | None
     energy_J_per_image: float  # noqa: N815
-    energy_band_J_per_image: tuple[float, float]  # noqa: N815  #: with the cheapest and the dearest converter model
+    energy_band_J_per_image: tuple[float, float]  # noqa: N815  #: over the models of converters, wires and clocks
     energy_between_J_per_image: float  # noqa: N815  #: of layers without matrices: activations, pools, sums
     energy_shares: dict[str, float]  #: by component, parts of the whole; what lies between layers is digital
     latency_s_per_image: float  #: of a single image
@@ -83,12 +87,12 @@ class Report:
     bottleneck: str | None  #: that layer
     area_m2: float
     area_by_component_m2: dict[str, float]
-    leakage_J_per_image: float  # noqa: N815  #: of that area at that throughput, beside the energy above; known at 22 nm
+    leakage_J_per_image: float  # noqa: N815  #: of that area at that throughput, part of the energy above; known at 22 nm
     lifetime_s: float | None  #: at that throughput, until cells that are rewritten have taken `costs.endurance` writes
     operations_per_image: int
     operations_executed_per_image: int  #: what arrays multiply: all kernels, both signs
     tops_per_watt: float  #: of useful operations: two per multiplication of the exact network
-    tops_per_watt_band: tuple[float, float]  #: with the dearest and the cheapest converter model
+    tops_per_watt_band: tuple[float, float]  #: of the upper and the lower end of the energy's band
     tops_per_watt_executed: float
     tops_per_watt_array: float  #: useful operations over the energy in cells and wires alone
     tops_per_watt_array_executed: float
@@ -98,6 +102,8 @@ class Report:
     arrays: tuple[ArrayReport, ...]  #: one for each tile
     configuration: dict[str, Any]
     versions: dict[str, str]
+    #: channels that are scaled digitally, by the name of the layer, and why where gates of columns were wanted
+    digital_scales: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the report as JSON text."""
@@ -193,16 +199,21 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
     placed = [trace for trace in result.layers if program.of(trace.name)]
     times = {trace.name: phases(program, trace.name, costs) for trace in placed}
     plan = schedule(program, costs, times)
-    layers = tuple(_layer(trace, program, costs, times[trace.name], plan) for trace in placed)
+    area_of = {trace.name: layer_area(program, trace.name, costs) for trace in placed}
+    whole = {name: sum(parts.values()) for name, parts in area_of.items()}
+    beside = overheads(program, costs, {trace.name: trace.activity for trace in placed}, times, whole, plan.interval)
+    done = {trace.name: trace.activity + beside[trace.name] for trace in placed}
+    layers = tuple(
+        _layer(trace, program, costs, done[trace.name], times[trace.name], plan, area_of[trace.name])
+        for trace in placed
+    )
     rest = [trace for trace in result.layers if not program.of(trace.name)]
     totals = {name: sum(layer.energy_by_component_J[name] for layer in layers) for name in COMPONENTS}
     work = work_of(program.folded)
     between = sum((sum(hardware.costs.energies(work[trace.name], hardware.adc).values()) for trace in rest), 0.0)
     energy = sum(totals.values()) + between
-    conversions = sum(trace.activity.conversions for trace in result.layers)
-    by_model = [hardware.costs.conversion(hardware.adc, model) for model in ADC_MODELS]
-    others = energy - totals["adc"]
-    band = (others + conversions * min(by_model), others + conversions * max(by_model))
+    low, high = costs.bounds(sum(done.values(), Activity()), hardware.adc)
+    band = (between + low, between + high)
     executed = sum(
         2 * matrix.positions * matrix.stored * matrix.conductances[0].size // 2 * (2 if matrix.signed else 1)
         for matrix in program.all_matrices
@@ -233,7 +244,7 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
         bottleneck=plan.bottleneck,
         area_m2=sum(areas.values()),
         area_by_component_m2=areas,
-        leakage_J_per_image=leakage(sum(areas.values())) * plan.interval,
+        leakage_J_per_image=totals["leakage"],
         lifetime_s=costs.endurance * plan.interval if rewritten else None,
         operations_per_image=program.operations,
         operations_executed_per_image=executed,
@@ -252,20 +263,34 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("numpy", "numba", "scipy")},
         },
+        digital_scales={
+            layer.name: program.digital_scales.get(layer.name, "as the chip description says")
+            for layer in program.folded.layers
+            if isinstance(layer, Scale)
+        },
     )
 
 
-def _layer(trace: LayerTrace, program: Program, costs: Costs, times: dict[str, float], plan: Schedule) -> LayerReport:
-    energies = costs.energies(trace.activity, program.hardware.adc)
-    areas = layer_area(program, trace.name, costs)
+def _layer(
+    trace: LayerTrace,
+    program: Program,
+    costs: Costs,
+    done: Activity,
+    times: dict[str, float],
+    plan: Schedule,
+    areas: dict[str, float],
+) -> LayerReport:
+    energies = costs.energies(done, program.hardware.adc)
     matrices = program.matrices.get(trace.name, ())
     dynamic = [matrix for matrix in matrices if matrix.kind in ("dynamic conv", "kernel")]
     layout = dynamic[0].layout if dynamic else None
-    entropy = deviation = None
+    entropy = deviation = gain = varying = None
     if trace.attention is not None and len(trace.attention):
         shares = np.clip(trace.attention, 1e-12, 1.0)
         entropy = float(np.mean(-np.sum(shares * np.log(shares), 1)) / math.log(shares.shape[1]))
         deviation = float(trace.attention.std(0).mean())
+    if trace.scales is not None and len(trace.scales):
+        gain, varying = float(trace.scales.mean()), float(trace.scales.std(0).mean())
     return LayerReport(
         trace.name,
         trace.kind,
@@ -286,6 +311,8 @@ def _layer(trace: LayerTrace, program: Program, costs: Costs, times: dict[str, f
         2 * sum(matrix.multiplications for matrix in program.of(trace.name)),
         entropy,
         deviation,
+        gain,
+        varying,
     )
 
 

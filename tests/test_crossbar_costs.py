@@ -1,5 +1,6 @@
 """Prices against the tables of their sources, and the arithmetic of pricing."""
 
+import itertools
 import math
 from dataclasses import fields, replace
 from functools import partial
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from crossbar import Activity, Adc
 from crossbar.converters import ADC_MODELS, ISAAC_ADC_PJ, adc_isaac, adc_neurosim, adc_silicon, adc_survey
 from crossbar.costs import Costs
+from crossbar.nodes import WIRE_MODELS, wire_bit, wire_capacitance
 from devices.errors import ParameterError
 
 approx = partial(pytest.approx, abs=0.0)  # its own 1e-12 would let any energy pass
@@ -140,7 +142,8 @@ def test_energies__by_hand():
     one = Activity(*([1.0] * len(fields(Activity))))
     at_40, at_32 = (Costs(node=node).energies(one, Adc()) for node in (40e-9, 32e-9))
     line = 2e-10 * 80e-9  # F per cell
-    assert list(at_40) == ["array", "adc", "drivers", "gates", "writes", "digital", "buffers"]
+    assert list(at_40) == ["array", "adc", "drivers", "gates", "writes", "digital", "buffers",
+                            "wires", "clock", "leakage"]  # fmt: skip
     assert at_40["array"] == 1.0
     assert at_40["drivers"] == approx(0.291e-12 + line * 0.8**2, rel=1e-12)
     assert at_40["gates"] == approx(0.291e-12 + 1.55e-3 * 80e-9**2 + line, rel=1e-12)
@@ -149,6 +152,38 @@ def test_energies__by_hand():
     assert at_32["digital"] == approx(0.021e-12 + (0.25e-12 + 7.4e-15) * 32 / 40, rel=1e-12)
     assert at_32["buffers"] == approx(20.45e-12 / 256, rel=2e-3)  # ISAAC: 20.45 pJ per 256 bits
     assert at_32["adc"] == approx(1.714e-12, rel=1e-2)
+    volts = {130: 1.3, 22: 0.85}
+    for node, farads in ((130, 0.43e-9), (22, None)):
+        found = Costs(node=node * 1e-9).energies(one, Adc())
+        line = farads or wire_capacitance(22e-9)
+        assert found["wires"] == approx(0.25 * 1.077 * line * volts[node] ** 2, rel=1e-9)
+        assert found["clock"] == approx(9e-15 * node / 40 + 1.077 * line * volts[node] ** 2, rel=1e-9)
+    assert at_40["leakage"] == 13.8
+
+
+def test_wires__models_by_hand():
+    """At the nodes where they were measured, and Accelergy's own 18 nm to 130 nm values of 19 to 33 fJ/bit/mm."""
+    assert wire_bit("plug-in", 130e-9) == approx(33.4e-12, rel=1e-2)
+    assert wire_bit("plug-in", 13e-9) == approx(19.2e-12, rel=1e-2)
+    assert wire_bit("low-swing", 45e-9) == approx(40.4e-12, rel=1e-9)  # at 1 V, the supply at 45 nm
+    assert wire_bit("full-swing", 130e-9) == approx(310e-12 * (1.3 / 1.2) ** 2, rel=1e-9)
+    at_22 = [wire_bit(model, 22e-9) * 1e12 for model in WIRE_MODELS]
+    np.testing.assert_allclose(at_22, [54.3, 21.7, 24.3, 101], rtol=2e-2)
+
+
+def test_bounds__hold_every_combination_of_models():
+    adc, usual = Adc(), Costs()
+    for seed in range(5):
+        done = some_activity(seed)
+        low, high = usual.bounds(done, adc)
+        for adc_model, wire_model in itertools.product(ADC_MODELS, WIRE_MODELS):
+            costs = replace(usual, adc_model=adc_model, wire_model=wire_model)
+            assert costs.bounds(done, adc) == approx((low, high), rel=1e-12)
+            assert low < sum(costs.energies(done, adc).values()) < high
+    assert usual.bounds(Activity(row_codes=7.0), adc) == approx((7 * 0.291e-12 * 22 / 40,) * 2, rel=1e-12)
+    one = Activity(array_clocks=1.0)
+    assert usual.bounds(one, adc) == approx((0.0, 0.063e-12 * 22 / 40), rel=1e-12)
+    assert usual.bounds(Activity(leaking=1.0), adc) == approx((10.95, 13.8), rel=1e-12)
 
 
 def test_energies__gates_of_an_array():
@@ -159,7 +194,7 @@ def test_energies__gates_of_an_array():
     assert Costs().energies(swing, Adc())["gates"] == approx(5.85e-12 + lines, rel=1e-2)
 
 
-@given(st.integers(0, 1000), st.integers(0, 1000), st.floats(0.0, 1e3))
+@given(st.integers(0, 1000), st.integers(0, 1000), st.floats(1e-100, 1e3))
 def test_energies__linear_in_the_counts(seed, other, factor):
     costs, adc = Costs(), Adc()
     a, b = some_activity(seed), some_activity(other)
@@ -176,6 +211,7 @@ def test_energies__a_dearer_price_raises_its_component_alone():
     for name, component in {
         "e_row_code": "drivers", "v_pulse": "drivers", "e_gate_dac": "gates", "c_gate": "gates", "e_add": "digital",
         "e_multiply": "digital", "e_compare": "digital", "e_buffer_bit": "buffers", "e_write": "writes",
+        "e_register": "clock", "p_leak": "leakage",
     }.items():  # fmt: skip
         dearer = replace(Costs(), **{name: 2.0 * getattr(Costs(), name)}).energies(done, adc)
         assert {each for each in usual if dearer[each] != usual[each]} == {component}
@@ -215,6 +251,10 @@ def test_pricing_twice__changes_no_count():
     ("values", "words"),
     [
         ({"adc_model": "best"}, "costs.adc_model must be one of survey, neurosim, isaac, silicon, got 'best'"),
+        (
+            {"wire_model": "light"},
+            "costs.wire_model must be one of supply, plug-in, low-swing, full-swing, got 'light'",
+        ),
         ({"node": 0.0}, "node must be > 0 m, got 0 m"),
         ({"pitch": -1.0}, "pitch must be > 0 m"),
         ({"e_add": -1.0}, "e_add must be ≥ 0 J"),
