@@ -366,6 +366,18 @@ def test_imported__computes_the_same_on_the_ideal_chip(name):
     assert np.abs(result.logits - network.forward(images)).max() < ON_CHIP * np.abs(result.exact).max()
 
 
+@pytest.mark.parametrize(("name", "gated"), [("se_resnet", 2), ("se_conv_resnet", 2), ("od_conv", 3)])
+def test_imported__channel_attention_on_gates_computes_the_same(name, gated):
+    """Filters of both convolutions, the second in two groups; what scales inputs stays digital and says why."""
+    shape = image_size(name)
+    network, images = import_torch(made(name), shape, check=False), pictures(shape, 2)
+    program = compile_network(network, load_hardware("ideal").with_values(["mapping.channel_attention=gates"]), images)
+    assert sum(matrix.column_gates for matrix in program.all_matrices) == gated
+    assert all("it scales " in why for why in program.digital_scales.values())
+    result = run(write(program), images)
+    assert np.abs(result.logits - network.forward(images)).max() < ON_CHIP * np.abs(network.forward(images)).max()
+
+
 def test_imported__sigmoid_attention_needs_gates_that_close():
     """Shares that do not sum to 1 feel the gate's floor; without one the ideal chip is exact."""
     from dataclasses import replace

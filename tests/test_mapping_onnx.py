@@ -179,6 +179,17 @@ def test_file__agrees_with_its_reference_and_on_the_ideal_chip(name, tmp_path):
     assert np.abs(result.logits - network.forward(images)).max() < ON_CHIP * np.abs(result.exact).max()
 
 
+def test_squeeze__on_gates_of_columns_computes_the_same(tmp_path):
+    """Both blocks scale behind a convolution and its batch norm, so both are on gates."""
+    path, shape = made("se_resnet", tmp_path)
+    network, images = import_onnx(path), pictures(shape)
+    program = compile_network(network, load_hardware("ideal").with_values(["mapping.channel_attention=gates"]), images)
+    assert program.digital_scales == {}
+    assert sum(matrix.column_gates for matrix in program.all_matrices) == 2
+    result = run(write(program), images)
+    assert np.abs(result.logits - network.forward(images)).max() < ON_CHIP * np.abs(network.forward(images)).max()
+
+
 def test_layers__are_what_the_nodes_say(tmp_path):
     network = import_onnx(made("dynamic", tmp_path)[0], check=True)
     first, _ = (layer for layer in network.layers if isinstance(layer, DynamicConv))
