@@ -46,6 +46,7 @@ def page(report: Report, result: "RunResult | None" = None) -> str:
             plan=None if result is None else _plan(result.chip.program),
             worst=None if result is None else _worst(close_up(result)),
             attention=None if result is None else _attention(result),
+            channels=[layer for layer in report.layers if layer.column_gain is not None],
             dynamic=[layer for layer in report.layers if layer.attention_entropy is not None],
             configuration=_configuration(report.configuration),
             complete=result is not None,
