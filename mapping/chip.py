@@ -129,6 +129,7 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
         return cells.write(targets, np.random.default_rng([*stream, 2]))
 
     written = written_to(wanted, once, hardware, cells.stuck, matrix.moments[placement.rows.start])
+    written = hardware.retention.aged(hardware.cell, written, cells.stuck, np.random.default_rng([*stream, 3]))
     reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
     nodes = (
         GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated and not matrix.column_gates else None

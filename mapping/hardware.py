@@ -23,6 +23,7 @@ from devices.noise import ReadNoise
 from devices.presets import PRESETS
 from devices.selector import SelectedCell
 from devices.spread import Spread
+from mapping.retention import Retention
 
 CHIPS = Path(__file__).parent / "chips"  #: where the bundled descriptions lie
 TOP_KEYS = {"base", "name", "about"}  #: keys of a file that stand before its sections
@@ -124,6 +125,7 @@ class Hardware:
     cell: Cell = field(default_factory=AdaptiveMemristor)
     spread: Spread = field(default_factory=Spread)
     noise: ReadNoise = field(default_factory=ReadNoise)
+    retention: Retention = field(default_factory=Retention)
     #: a 22 nm crosspoint at twice the half pitch (NeuroSim V1.3 wires), drivers and sense inputs ours
     wires: Wires = field(default_factory=_default_wires)
     tile: TileShape = field(default_factory=TileShape)
@@ -150,6 +152,7 @@ class Hardware:
             cell=_idealised(self.cell),
             spread=Spread.none(),
             noise=ReadNoise.none(),
+            retention=Retention(),
             wires=Wires(0.0, 0.0, 0.0, 0.0),
             dac=replace(self.dac, bits=None, coding="pulse-width"),
             adc=replace(self.adc, bits=None, offset=0.0),

@@ -18,8 +18,9 @@ from devices.noise import ReadNoise
 from devices.presets import PRESETS
 from devices.spread import Spread
 from mapping.hardware import CHIPS, Choices, Hardware, TileShape, hardware_names, load_hardware
+from mapping.retention import Retention
 
-SECTIONS = ("cell", "spread", "noise", "wires", "tile", "dac", "adc", "gate_dac", "mapping", "costs")
+SECTIONS = ("cell", "spread", "noise", "retention", "wires", "tile", "dac", "adc", "gate_dac", "mapping", "costs")
 KEYS = [f"{section}.{each.name}" for section in SECTIONS
         for each in dataclasses.fields(getattr(Hardware(), section)) if each.init]  # fmt: skip
 
@@ -97,7 +98,7 @@ def test_bundled__two_terminal_is_the_same_chip_without_a_gate():
     assert gated.cell.gated
     assert not bare.cell.gated
     assert (bare.spread.gate_offset_line, bare.spread.gate_offset_cell) == (0.0, 0.0)
-    for section in ("noise", "wires", "tile", "dac", "adc", "gate_dac", "costs"):
+    for section in ("noise", "retention", "wires", "tile", "dac", "adc", "gate_dac", "costs"):
         assert getattr(bare, section) == getattr(gated, section)
 
 
@@ -127,8 +128,8 @@ def test_every_key__refuses_a_text_that_means_nothing(key, chip_file):
 @pytest.mark.parametrize("name", hardware_names())
 def test_repr__evaluates_back(name):
     names = {each.__name__: each for each in
-             (Hardware, AdaptiveMemristor, Resistor, Spread, ReadNoise, Wires, TileShape, Dac, Adc, GateDac, Choices,
-              Costs)}  # fmt: skip
+             (Hardware, AdaptiveMemristor, Resistor, Spread, ReadNoise, Retention, Wires, TileShape, Dac, Adc, GateDac,
+              Choices, Costs)}  # fmt: skip
     hardware = load_hardware(name)
     assert eval(repr(hardware), names | {"inf": math.inf}) == hardware  # noqa: S307
 
