@@ -4,6 +4,7 @@ CROSSGATE_GALLERY may name a folder of figures that were drawn before: NAME.png 
 """
 
 import ast
+import importlib.util
 import os
 import re
 import runpy
@@ -11,6 +12,8 @@ import shutil
 import sys
 import time
 from pathlib import Path
+
+from docutils import nodes
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 HERE = Path(__file__).parent
@@ -25,6 +28,8 @@ myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "gallery/figures"]
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = "Crossgate"
 toc_object_entries = False  # hundreds of fields would be copied into every page
 default_role = "code"  # docstrings put names in single backticks
@@ -42,6 +47,12 @@ PARTS = {
 }  # fmt: skip
 rest = sorted(path.stem for path in HERE.glob("*.md"))
 PARTS["Use"] += [page for page in rest if page != "index" and not any(page in pages for pages in PARTS.values())]
+
+# Formulas need no network: MathJax lies beside the pages. Its package is not loaded as an extension, since it does not say
+# that pages may be read side by side; without it, MathJax comes from its usual address.
+MATHJAX = importlib.util.find_spec("sphinx-mathjax-offline")
+if MATHJAX is not None:
+    mathjax_path = "mathjax/tex-chtml.js"
 
 DRAWN = HERE / "gallery" / "figures"  # made by the build, not kept
 
@@ -87,6 +98,26 @@ def show_gallery(_app, docname, source):
         ])  # fmt: skip
 
 
+def numbered(_app, tree):
+    """Keep formulas with a number of ours out of Sphinx's own environment for several lines, which allows none."""
+    for node in tree.findall(nodes.math_block):
+        text = node.astext()
+        if "\\tag" in text and "\\\\" in text:
+            node.children = [nodes.Text(f"\\begin{{equation}}{text}\\end{{equation}}")]
+            node["no-wrap"] = True
+
+
+def copy_mathjax(app, failed):
+    """Put MathJax and its fonts beside the pages."""
+    if failed is not None or MATHJAX is None or app.builder.format != "html":
+        return
+    held, to = Path(MATHJAX.origin).parent / "static" / "mathjax", Path(app.outdir) / "_static" / "mathjax"
+    for part in ("tex-chtml.js", "output/chtml", "input/tex/extensions"):
+        copy = shutil.copytree if (held / part).is_dir() else shutil.copyfile
+        (to / part).parent.mkdir(parents=True, exist_ok=True)
+        copy(held / part, to / part, **({"dirs_exist_ok": True} if (held / part).is_dir() else {}))
+
+
 def plain_docstring(_app, _what, _name, _obj, _options, lines):
     """Keep our docstrings as they were written: each line is prose, nothing in it is markup."""
     marks = str.maketrans({mark: f"\\{mark}" for mark in "\\*|_:"})
@@ -103,3 +134,5 @@ def setup(app):
     app.connect("source-read", side_bar)
     app.connect("source-read", show_gallery)
     app.connect("autodoc-process-docstring", plain_docstring)
+    app.connect("doctree-read", numbered)
+    app.connect("build-finished", copy_mathjax)
