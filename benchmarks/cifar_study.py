@@ -4,8 +4,8 @@
                                      [--only wires,adc] [--out crossgate-sweep/cifar] [--workers 1] [--data DIR]
 
 One study of `crossgate sweep` for each network and parameter, each in a folder of its own: whatever stops the script,
-it goes on where it was, and another value of one parameter leaves the other tables as they are. Leaves study.csv, one row
-for each chip, and study.png. Only gates have offsets and drivers, so the static network skips theirs.
+it goes on where it was, and another value of one parameter leaves the other tables as they are. Leaves study.csv, one
+row for each chip, and study.png. Only gates have offsets and drivers, so the static network skips theirs.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 
 from mapping.studies import Parameter, Study
 from mapping.study_plots import LINES
-from mapping.study_results import groups, half_width
+from mapping.study_results import groups
 from mapping.sweep import sweep
 
 HEADING = ("network", "chip", "parameter", "value", "seed", "images", "accuracy_chip", "accuracy_exact", "failure")
@@ -67,7 +67,7 @@ def studies(given):
 
 
 def figure(tables, given):
-    """Accuracy over each parameter, the networks beside each other, with 95 % bands of the mean over chips."""
+    """Accuracy over each parameter: means, bands from the worst chip to the best, dots for exact computation."""
     names = [name for name in given.only if any(table[2] == name for table in tables)]
     columns = min(3, len(names))
     drawn = Figure(figsize=(4.6 * columns, 3.5 * -(-len(names) // columns)), layout="constrained")
@@ -78,18 +78,18 @@ def figure(tables, given):
             found = [
                 (at, [100.0 * row["accuracy_chip"] for row in part]) for _, at, part in groups(rows, name, binned=False)
             ]
-            means = [sum(part) / len(part) for _, part in found]
-            widths = [half_width(part) or 0.0 for _, part in found]
-            places = [at for at, _ in found]
-            low, high = ([m + sign * w for m, w in zip(means, widths, strict=True)] for sign in (-1.0, 1.0))
-            ax.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-            ax.plot(places, means, "o-", color=colour, label=Path(model).stem)
+            places, parts = [at for at, _ in found], [part for _, part in found]
+            ax.fill_between(places, [min(part) for part in parts], [max(part) for part in parts], color=colour,
+                            alpha=0.2, linewidth=0)  # fmt: skip
+            ax.plot(places, [sum(part) / len(part) for part in parts], "o-", color=colour, label=Path(model).stem)
             for exact in {row["accuracy_exact"] for row in rows}:
                 ax.axhline(100.0 * exact, color=colour, linewidth=0.8, linestyle=":")
-        positive = [value for value in PARAMETERS[name].values if value > 0]
-        if PARAMETERS[name].log:
-            ax.set_xscale("symlog" if 0.0 in PARAMETERS[name].values else "log",
-                          **({"linthresh": min(positive)} if 0.0 in PARAMETERS[name].values else {}))  # fmt: skip
+        values = PARAMETERS[name].values
+        if PARAMETERS[name].log and 0.0 in values:
+            ax.set_xscale("symlog", linthresh=min(value for value in values if value > 0.0))
+            ax.set_xlim(left=0.0)
+        elif PARAMETERS[name].log:
+            ax.set_xscale("log")
         ax.set_xlabel(PARAMETERS[name].label)
         ax.spines[["top", "right"]].set_visible(False)
     for ax in axes[len(names) :]:

@@ -1,0 +1,52 @@
+"""The study of a network and its static twin: what it varies is on the chip, and it goes on where it was."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from benchmarks import cifar_study
+from mapping import sweep
+from mapping.hardware import load_hardware
+from mapping.network import GlobalAveragePool, Linear, Network, save_network
+from mapping.studies import held_value
+
+
+@pytest.mark.parametrize("name", cifar_study.PARAMETERS)
+def test_parameters__include_what_the_chip_is_anyway(name):
+    varied = cifar_study.PARAMETERS[name]
+    chip = load_hardware("adaptive2d")
+    for key in varied.keys:
+        assert held_value(chip, key) in varied.values
+        for value in varied.values:
+            assert held_value(chip.with_values([f"{key}={value}"]), key) == value
+    assert list(varied.values) == sorted(set(varied.values))
+
+
+def test_studies__gates_are_for_the_dynamic_network_only():
+    found = [(model, name) for model, _, name, _ in cifar_study.studies(cifar_study.arguments([]))]
+    assert len(found) == len(set(found)) == 2 * len(cifar_study.PARAMETERS) - 3
+    assert not [name for model, name in found if model == "vgg-cifar10" and name in ("gate-dac", "offset-line")]
+
+
+def test_main__writes_a_table_and_a_figure_and_goes_on(tmp_path, monkeypatch, rng):
+    layers = (GlobalAveragePool("pool", ("input",)), Linear("fc", ("pool",), rng.normal(size=(10, 1))))
+    model = tmp_path / "tiny.npz"
+    save_network(Network("tiny", (1, 8, 8), tuple("0123456789"), layers, {"dataset": "digits"}), model)
+    out = tmp_path / "out"
+    words = ["--dynamic", "", "--static", str(model), "--images", "3", "--seeds", "2", "--out", str(out)]
+    cifar_study.main([*words, "--only", "age"])
+    first = (out / "study.csv").read_text()
+    monkeypatch.setattr(sweep, "simulate", lambda task: pytest.fail("computed again"))
+    cifar_study.main([*words, "--only", "age"])
+    assert (out / "study.csv").read_text() == first
+    rows = list(csv.DictReader(first.splitlines()))
+    assert tuple(rows[0]) == cifar_study.HEADING
+    assert len(rows) == 2 * len(cifar_study.PARAMETERS["age"].values)
+    assert {(row["network"], row["chip"], row["parameter"], row["images"]) for row in rows} == {
+        ("tiny", "two_terminal", "age", "3")
+    }
+    assert np.all([0.0 <= float(row["accuracy_chip"]) <= 1.0 for row in rows])
+    assert (out / "study.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SystemExit):
+        cifar_study.arguments(["--only", "weather"])
