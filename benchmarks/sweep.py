@@ -74,7 +74,7 @@ def main():
     console = Console(width=120)
     console.print(table)
     console.print(
-        f"{given.model}, {given.points} points of {given.images} images; start: 2 points of 2 images, with processes to "
+        f"{given.model}, {given.points} points of {given.images} images; start: 2 points of 2 images, processes to "
         f"start and kernels to load; {os.cpu_count()} processors, {platform.machine()}; "
         f"python {platform.python_version()}, numpy {version('numpy')}, numba {version('numba')}, "
         f"joblib {version('joblib')}"

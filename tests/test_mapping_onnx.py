@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mapping.network import Add, DynamicConv, Linear, Scale
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
 
+EXPORTS = sorted((Path(__file__).parent / "data" / "torch_exports").glob("*.onnx"))
 ON_CHIP = 1e-4  # of the largest output: what an ideal chip may differ by
 
 
@@ -162,11 +164,12 @@ def pictures(shape, count=2, seed=11):
 
 
 def reference(path, images):
-    """Run a file in onnx's own reference, image by image."""
+    """Run a file in onnx's own reference, image by image, whatever it calls them."""
     from onnx.reference import ReferenceEvaluator
 
     session = ReferenceEvaluator(str(path))
-    return np.array([session.run(None, {"x": image[None].astype(np.float32)})[0].ravel() for image in images])
+    (name,) = session.input_names
+    return np.array([session.run(None, {name: image[None].astype(np.float32)})[0].ravel() for image in images])
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -177,6 +180,22 @@ def test_file__agrees_with_its_reference_and_on_the_ideal_chip(name, tmp_path):
     assert difference(network, images, reference(path, images)) < AGREEMENT
     result = run(write(compile_network(network, load_hardware("ideal"), images)), images)
     assert np.abs(result.logits - network.forward(images)).max() < ON_CHIP * np.abs(result.exact).max()
+
+
+@pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.stem)
+def test_file__of_pytorch_agrees_with_what_pytorch_computed(path):
+    """Files of its exporter with stored outputs, where PyTorch is not installed; data/torch_exports/make.py."""
+    network = import_onnx(path)
+    wanted = np.loadtxt(path.with_suffix(".csv"), delimiter=",")
+    images = pictures(network.input_shape)
+    assert difference(network, images, wanted) < 1e-6  # both in float64, but the exporter folds batch norms in float32
+    assert difference(network, images, reference(path, images)) < AGREEMENT
+
+
+def test_exports__are_all_there():
+    assert [path.stem for path in EXPORTS] == [
+        "dynamic_traced", "mobilenet_v2", "resnet18", "resnet20", "se_resnet", "vgg11", "vgg16"
+    ]  # fmt: skip
 
 
 def test_squeeze__on_gates_of_columns_computes_the_same(tmp_path):
