@@ -3,7 +3,7 @@
 Digital energies are scaled in proportion to the node (capacitance at equal voltage), a conservative choice of ours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crossbar.activity import Activity
 from crossbar.converters import (
@@ -14,6 +14,7 @@ from crossbar.converters import (
     adc_survey,
 )
 from crossbar.nodes import LEAKAGE, REPEATERS, WIRE_MODELS, supply, wire_bit, wire_capacitance
+from crossbar.parts import NOTHING, Band, Part, read_part
 from crossbar.periphery import Adc
 from devices import checks
 from devices.checks import quantity
@@ -23,6 +24,7 @@ __all__ = ["ADC_MODELS", "WIRE_MODELS", "Costs"]
 
 # NeuroSim V1.3: ResNet18's chip, 10.5983 µJ in 12.1771 ms on 79.482 mm², over VGG8's, which LEAKAGE is.
 LEAST_LEAKAGE = 10.95 / LEAKAGE
+BANDED = ("adc", "wires", "clock", "leakage", "parts")  # components whose prices are models or bands
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Costs:
     e_counter: float = quantity(0.063e-12, "J", minimum=0.0)  #: a clock of an 8-bit counter at 40 nm [J], Aladdin
     p_leak: float = quantity(LEAKAGE, "W/m²", minimum=0.0)  #: of an area of 22 nm low-power logic [W/m²], NeuroSim V1.3
     t_digital: float = quantity(1e-9, "s", minimum=0.0)  #: one digital step [s], 1 GHz, ours
+    parts: dict[str, Part] = field(default_factory=dict)  #: the user's own, by name; a table is read as one
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -56,6 +59,14 @@ class Costs:
             raise ParameterError(f"costs.adc_model must be one of {', '.join(ADC_MODELS)}, got {self.adc_model!r}")
         if self.wire_model not in WIRE_MODELS:
             raise ParameterError(f"costs.wire_model must be one of {', '.join(WIRE_MODELS)}, got {self.wire_model!r}")
+        given: object = self.parts
+        if not isinstance(given, dict):
+            raise ParameterError(f"costs.parts must be a table with one table for each part, got {given!r}")
+        parts = {
+            name: part if isinstance(part, Part) else read_part(name, part, "costs.parts")
+            for name, part in given.items()
+        }
+        object.__setattr__(self, "parts", parts)
 
     def conversion(self, adc: Adc, model: str, r_column: float = 1e4) -> float:
         """Energy of one conversion [J] by one of the models; a continuous converter is priced as 8 bits."""
@@ -84,6 +95,7 @@ class Costs:
             "wires": done.wire_bit_meters * wire_bit(self.wire_model, self.node),
             "clock": self._registers(done) + done.clock_meters * self._clock() * REPEATERS[2.0],
             "leakage": done.leaking * self.p_leak,
+            "parts": self._parts(done).nominal,
         }
 
     def bounds(self, done: Activity, adc: Adc) -> tuple[float, float]:
@@ -92,17 +104,20 @@ class Costs:
         Source: docs/equations/costs.md eq. 24.
         """
         energies = self.energies(done, adc)
-        others = sum(value for name, value in energies.items() if name not in ("adc", "wires", "clock", "leakage"))
+        others = sum(value for name, value in energies.items() if name not in BANDED)
         conversion = [done.conversions * self.conversion(adc, model) for model in ADC_MODELS]
         wires = [done.wire_bit_meters * wire_bit(model, self.node) for model in WIRE_MODELS]
         least = self._registers(done)
         most = least + done.clock_meters * self._clock() * REPEATERS[1.0]
         most += done.array_clocks * self.e_counter * self.node / 40e-9
-        leaked = energies["leakage"]
+        leaked, parts = energies["leakage"], self._parts(done)
         return (
-            others + min(conversion) + min(wires) + least + LEAST_LEAKAGE * leaked,
-            others + max(conversion) + max(wires) + most + leaked,
+            others + min(conversion) + min(wires) + least + LEAST_LEAKAGE * leaked + parts.low,
+            others + max(conversion) + max(wires) + most + leaked + parts.high,
         )
+
+    def _parts(self, done: Activity) -> Band:
+        return sum((part.energy(done, self.node) for part in self.parts.values()), NOTHING)
 
     def _registers(self, done: Activity) -> float:
         return done.register_bits * self.e_register * self.node / 40e-9

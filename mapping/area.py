@@ -13,7 +13,7 @@ from crossbar.costs import Costs
 from crossbar.periphery import Adc
 from mapping.program import Matrix, Placement, Program
 
-AREAS = ("cells", "adc", "drivers", "gates", "digital", "buffers")
+AREAS = ("cells", "adc", "drivers", "gates", "digital", "buffers", "parts")
 BITS = 8  # of a value in a buffer and of a factor
 EDRAM_BITS = 64 * 1024 * 8  # of the published buffer
 
@@ -59,11 +59,12 @@ def tile_area(matrix: Matrix, program: Program, costs: Costs) -> dict[str, float
         "gates": gates * driver,
         "digital": converters * each,
         "buffers": 0.0,
+        "parts": 0.0,
     }
 
 
 def layer_area(program: Program, layer: str, costs: Costs) -> dict[str, float]:
-    """Return the area [m²] of a layer by component, attention included.
+    """Return the area [m²] of a layer by component, attention included, the user's parts apart.
 
     Its buffer holds the input map twice, as one image is read while the next arrives; one that is rewritten also keeps
     its kernels.

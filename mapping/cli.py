@@ -309,7 +309,9 @@ def _show(report: "Report", console: Console) -> None:
         f"({brain.ratio[0]:.2g} … {brain.ratio[1]:.2g} for 2 to 200 fJ)",
     )
     totals.add_row(
-        "latency", f"[bold]{si(report.latency_s_per_image, 's')}[/bold] for a single image, layer after layer"
+        "latency",
+        f"[bold]{si(report.latency_s_per_image, 's')}[/bold] for a single image; "
+        f"{si(report.latency_whole_s_per_image, 's')} if every layer waited for its whole input",
     )
     pace = f", paced by {report.bottleneck}" if report.bottleneck is not None else ""
     totals.add_row("throughput", f"[bold]{report.images_per_s:,.0f}[/bold] images/s one after another{pace}")

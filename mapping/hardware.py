@@ -71,6 +71,7 @@ class Choices:
     copies: dict[str, int] = field(default_factory=dict)  #: by name: arrays of a layer built several times over
     double_gates: bool = True  #: two gate lines of every cell group: one settles while the other is read
     channel_attention: str = "digital"  #: what scales a convolution's outputs, one of CHANNEL_ATTENTION
+    pipelined: bool = True  #: a static layer begins when the rows that it needs are there
     weight_energy: float = quantity(1.0, minimum=0.0)  #: of the logarithm of a layer's energy in AUTO
     weight_latency: float = quantity(1.0, minimum=0.0)  #: of that of its latency
     weight_area: float = quantity(1.0, minimum=0.0)  #: of that of its area

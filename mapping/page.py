@@ -194,10 +194,9 @@ def _schedule(report: Report) -> dict[str, Any]:
         })  # fmt: skip
     step = _whole_ticks(total / TICKS)
     ticks = [{"x": left + k * step * scale, "time": k * step} for k in range(int(total / step + 1e-9) + 1)]
-    on_arrays = sum(layer.latency_s for layer in report.layers)
     return {
         "lines": lines, "ticks": ticks if total > 0.0 else [], "left": left, "line": line, "width": WIDTH,
-        "height": len(lines) * line, "digital": max(report.latency_s_per_image - on_arrays, 0.0), "total": total,
+        "height": len(lines) * line, "total": total,
         "attends": any(layer.latency_by_phase_s["attention"] > 0.0 for layer in report.layers), "pace": pace,
     }  # fmt: skip
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COLOURS = {
     "array": "#4477aa", "adc": "#ee6677", "drivers": "#228833", "gates": "#ccbb44", "writes": "#222255",
     "digital": "#66ccee", "buffers": "#aa3377", "wires": "#ee8866", "clock": "#44bb99", "leakage": "#777777",
+    "parts": "#ffaabb",
 }  # fmt: skip
 PHASE_COLOURS = {"attention": "#ccbb44", "gates": "#8a7a00", "write": "#222255", "read": "#4477aa"}
 KIND_COLOURS = {

@@ -28,6 +28,7 @@ from mapping.inference import LayerTrace, RunResult
 from mapping.network import Scale
 from mapping.output import write_whole
 from mapping.overheads import overheads
+from mapping.parts import PartReport, fitted, part_reports
 from mapping.program import Program
 from mapping.schedule import PHASES, Schedule, latency, phases, schedule
 
@@ -36,7 +37,8 @@ __all__ = ["COMPONENTS", "PHASES", "LayerReport", "Report", "latency", "phases",
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-COMPONENTS = ("array", "adc", "drivers", "gates", "writes", "digital", "buffers", "wires", "clock", "leakage")
+COMPONENTS = ("array", "adc", "drivers", "gates", "writes", "digital", "buffers", "wires", "clock", "leakage",
+              "parts")  # fmt: skip
 DAY = 86_400.0  # [s]
 
 
@@ -83,6 +85,7 @@ class Report:
     energy_between_J_per_image: float  # noqa: N815  #: of layers without matrices: activations, pools, sums
     energy_shares: dict[str, float]  #: by component, parts of the whole; what lies between layers is digital
     latency_s_per_image: float  #: of a single image
+    latency_whole_s_per_image: float  #: the same if every layer waited for its whole inputs
     images_per_s: float  #: one after another, as fast as the slowest layer lets them
     bottleneck: str | None  #: that layer
     area_m2: float
@@ -97,6 +100,7 @@ class Report:
     tops_per_watt_array: float  #: useful operations over the energy in cells and wires alone
     tops_per_watt_array_executed: float
     comparison: tuple[Compared, ...]
+    parts: tuple[PartReport, ...]  #: the user's own
     tiles: int
     layers: tuple[LayerReport, ...]
     arrays: tuple[ArrayReport, ...]  #: one for each tile
@@ -198,27 +202,45 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
     costs = hardware.costs
     placed = [trace for trace in result.layers if program.of(trace.name)]
     times = {trace.name: phases(program, trace.name, costs) for trace in placed}
-    plan = schedule(program, costs, times)
-    area_of = {trace.name: layer_area(program, trace.name, costs) for trace in placed}
+    work = work_of(program.folded)
+    parts = {
+        trace.name: fitted(program, costs, trace.name, work[trace.name] + trace.activity) for trace in result.layers
+    }
+    for name, held in times.items():
+        held["read"] = max(held["read"], parts[name].time) + parts[name].behind
+    digital = {name: each.time + each.behind for name, each in parts.items()}
+    plan = schedule(program, costs, times, digital)
+    unhurried = schedule(program, costs, times, digital, pipelined=False)
+    area_of = {
+        trace.name: layer_area(program, trace.name, costs) | {"parts": parts[trace.name].area} for trace in placed
+    }
     whole = {name: sum(parts.values()) for name, parts in area_of.items()}
     beside = overheads(program, costs, {trace.name: trace.activity for trace in placed}, times, whole, plan.interval)
     done = {trace.name: trace.activity + beside[trace.name] for trace in placed}
+    leaking = {name: each.leakage * plan.interval for name, each in parts.items()}
     layers = tuple(
-        _layer(trace, program, costs, done[trace.name], times[trace.name], plan, area_of[trace.name])
+        _layer(
+            trace, program, costs, done[trace.name], times[trace.name], plan, area_of[trace.name], leaking[trace.name]
+        )
         for trace in placed
     )
     rest = [trace for trace in result.layers if not program.of(trace.name)]
     totals = {name: sum(layer.energy_by_component_J[name] for layer in layers) for name in COMPONENTS}
-    work = work_of(program.folded)
-    between = sum((sum(hardware.costs.energies(work[trace.name], hardware.adc).values()) for trace in rest), 0.0)
+    between = sum(
+        (sum(costs.energies(work[trace.name], hardware.adc).values()) + leaking[trace.name] for trace in rest), 0.0
+    )
     energy = sum(totals.values()) + between
     low, high = costs.bounds(sum(done.values(), Activity()), hardware.adc)
-    band = (between + low, between + high)
+    others = sum((work[trace.name] for trace in rest), Activity())
+    least, most = costs.bounds(others, hardware.adc)
+    leaked = sum(leaking.values())
+    band = (least + low + leaked, most + high + leaked)
     executed = sum(
         2 * matrix.positions * matrix.stored * matrix.conductances[0].size // 2 * (2 if matrix.signed else 1)
         for matrix in program.all_matrices
     )
     areas = {name: sum(layer.area_by_component_m2[name] for layer in layers) for name in AREAS}
+    areas["parts"] += sum(parts[trace.name].area for trace in rest)
     shares = {name: (value + (between if name == "digital" else 0.0)) / energy if energy else 0.0
               for name, value in totals.items()}  # fmt: skip
     rewritten = any(layer.writes_per_day for layer in layers)
@@ -240,6 +262,7 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
         energy_between_J_per_image=between,
         energy_shares=shares,
         latency_s_per_image=plan.latency,
+        latency_whole_s_per_image=unhurried.latency,
         images_per_s=1.0 / plan.interval if plan.interval else 0.0,
         bottleneck=plan.bottleneck,
         area_m2=sum(areas.values()),
@@ -253,6 +276,9 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
         tops_per_watt_executed=tera(executed, energy),
         tops_per_watt_array=tera(program.operations, totals["array"]),
         tops_per_watt_array_executed=tera(executed, totals["array"]),
+        parts=part_reports(
+            program, costs, {trace.name: work[trace.name] + trace.activity for trace in result.layers}, plan.interval
+        ),
         comparison=compare(program.operations, energy),
         tiles=sum(layer.tiles for layer in layers),
         layers=layers,
@@ -279,8 +305,10 @@ def _layer(
     times: dict[str, float],
     plan: Schedule,
     areas: dict[str, float],
+    leaking: float,
 ) -> LayerReport:
     energies = costs.energies(done, program.hardware.adc)
+    energies["parts"] += leaking
     matrices = program.matrices.get(trace.name, ())
     dynamic = [matrix for matrix in matrices if matrix.kind in ("dynamic conv", "kernel")]
     layout = dynamic[0].layout if dynamic else None

@@ -13,8 +13,21 @@ import numpy as np
 from crossbar.costs import Costs
 from crossbar.gates import GateLines
 from crossbar.settling import Capacitances, gate_settling, settling
-from devices.aliases import FloatArray
+from devices.aliases import FloatArray, IntArray
 from mapping.hardware import Hardware
+from mapping.network import (
+    INPUT,
+    Activation,
+    Add,
+    AveragePool,
+    BatchNorm,
+    Conv,
+    DynamicConv,
+    Layer,
+    MaxPool,
+    Relu,
+    Scale,
+)
 from mapping.program import Matrix, Program
 
 SAFE = 20.0  #: time constants after which any line has settled, ours: half a code of 16 bits takes 11.1
@@ -41,24 +54,76 @@ class Schedule:
         return max(self.intervals, key=lambda name: self.intervals[name], default=None)
 
 
-def schedule(program: Program, costs: Costs, times: Mapping[str, Mapping[str, float]]) -> Schedule:
-    """Return when layers work; each begins when all its inputs are there, and needs them whole.
+def schedule(
+    program: Program,
+    costs: Costs,
+    times: Mapping[str, Mapping[str, float]],
+    digital: Mapping[str, float] | None = None,
+    *,
+    pipelined: bool | None = None,
+) -> Schedule:
+    """Return when layers work.
 
-    times: `phases` of each layer on tiles.  A layer without matrices takes one digital step.
-    Source: docs/equations/costs.md eq. 16.
+    A static layer begins when the rows of its input maps that it needs are there, so early that it can read without a
+    break; one with attention, gates or cells to write needs its inputs whole.  times: `phases` of each layer on tiles.
+    digital [s]: what a layer without matrices takes beside one digital step, by name.  pipelined: whether layers begin
+    before their inputs are whole, without it as `mapping.pipelined` says.
+    Source: docs/equations/costs.md eq. 16, 26.
     """
+    streams = program.hardware.mapping.pipelined if pipelined is None else pipelined
+    shapes = program.folded.shapes()
+    ready: dict[str, FloatArray] = {INPUT: np.zeros(1)}  # when each row of a map is there [s]
     starts: dict[str, float] = {}
     ends: dict[str, float] = {}
     intervals: dict[str, float] = {}
     for layer in program.folded.layers:
-        begin = max((ends.get(source, 0.0) for source in layer.inputs), default=0.0)
         parts = times.get(layer.name)
-        starts[layer.name] = begin
-        ends[layer.name] = begin + (costs.t_digital if parts is None else sum(parts.values()))
+        before, behind = 0.0, costs.t_digital
+        reading = (digital or {}).get(layer.name, 0.0)
         if parts is not None:
+            before = parts["attention"] + parts["gates"] + parts["write"]
+            behind = min(_behind(program, layer.name, costs), parts["read"])
+            reading = parts["read"] - behind
             intervals[layer.name] = interval(parts, program.hardware.mapping.double_gates)
-    last = program.folded.layers[-1].name if program.folded.layers else None
-    return Schedule(starts, ends, intervals, ends[last] if last is not None else 0.0)
+        rows = shapes[layer.name][1] if len(shapes[layer.name]) == 3 else 1
+        whole = not streams or isinstance(layer, DynamicConv) or before > 0.0
+        there = np.zeros(rows)
+        for at, source in enumerate(layer.inputs):
+            needed = None if whole else rows_needed(layer, at, rows)
+            held = ready[source]
+            last = len(held) - 1
+            there = np.maximum(there, held[last if needed is None else np.clip(needed, 0, last)])
+        pace, steps = reading / rows, np.arange(rows)
+        begins = np.maximum.accumulate(there - pace * steps)  # of each row, were it not for the ones before it
+        if parts is not None:  # without a break: the first row begins as late as the most hurried one asks
+            begins = np.full(rows, begins[-1])
+        ready[layer.name] = before + begins + pace * (steps + 1) + behind
+        starts[layer.name] = float(begins[0])
+        ends[layer.name] = float(ready[layer.name][-1])
+    last_layer = program.folded.layers[-1].name if program.folded.layers else None
+    return Schedule(starts, ends, intervals, ends[last_layer] if last_layer is not None else 0.0)
+
+
+def rows_needed(layer: Layer, at: int, rows: int) -> IntArray | None:
+    """Return the last row of input number `at` that each of a layer's output rows needs; None: the whole input.
+
+    Rows beyond the input's last one are padding.
+    """
+    y: IntArray = np.arange(rows)
+    if isinstance(layer, (Relu, Activation, BatchNorm, Add)) or (isinstance(layer, Scale) and at == 0):
+        return y
+    if isinstance(layer, Conv) and at == 0:
+        reach: int = (layer.weight.shape[2] - 1) * layer.dilation[0]
+        return y * layer.stride[0] - layer.padding[0] + reach
+    if isinstance(layer, (MaxPool, AveragePool)):
+        return y * layer.stride[0] - layer.padding[0] + layer.size[0] - 1
+    return None
+
+
+def _behind(program: Program, layer: str, costs: Costs) -> float:
+    """Time [s] from the last read of a layer, or its last conversion, to its last result."""
+    found = [_time(matrix, program, costs) - _steady(matrix, program, costs) for matrix in program.matrices[layer]]
+    return max(found, default=0.0)
 
 
 def interval(parts: Mapping[str, float], double_gates: bool) -> float:
@@ -104,13 +169,23 @@ def phases(program: Program, layer: str, costs: Costs) -> dict[str, float]:
 
 def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
     """Time [s] of all reads of a matrix for one image.  Source: docs/equations/costs.md eq. 9."""
+    read, convert = _read_convert(matrix, program, costs)
+    sums = math.ceil(math.log2(len({tile.rows.start for tile in matrix.tiles}) + 1)) * costs.t_digital
+    return _steady(matrix, program, costs) + min(read, convert) + sums
+
+
+def _steady(matrix: Matrix, program: Program, costs: Costs) -> float:
+    """Time [s] of all reads or all conversions of a matrix for one image, whichever takes longer."""
+    steps = math.ceil(matrix.positions / matrix.copies) * program.hardware.dac.conversions * (2 if matrix.signed else 1)
+    return steps * max(_read_convert(matrix, program, costs))
+
+
+def _read_convert(matrix: Matrix, program: Program, costs: Costs) -> tuple[float, float]:
+    """Time [s] of a read, and of the conversions of what it gave."""
     dac, adc = program.hardware.dac, program.hardware.adc
     pairs = max(tile.shape[1] for tile in matrix.tiles)
     read = dac.t_read - dac.t_slot + max(dac.t_slot, t_column(matrix, program.hardware, costs))
-    convert = min(adc.columns, pairs) / adc.sample_rate
-    steps = math.ceil(matrix.positions / matrix.copies) * dac.conversions * (2 if matrix.signed else 1)
-    sums = math.ceil(math.log2(len({tile.rows.start for tile in matrix.tiles}) + 1)) * costs.t_digital
-    return steps * max(read, convert) + min(read, convert) + sums
+    return read, min(adc.columns, pairs) / adc.sample_rate
 
 
 def _finite(ohms: FloatArray) -> float:

@@ -10,32 +10,25 @@ from hypothesis import strategies as st
 
 from crossbar import Activity, Adc
 from crossbar.components import (
-    LEAKAGE,
-    SUPPLY,
-    Band,
-    Bill,
-    Component,
     activation,
     adc_component,
-    area_factor,
     clocked,
     component,
-    energy_rules,
     gate_line,
     ladder_dac,
     leakage,
     line,
-    load_components,
     pooling,
     published,
     silicon_gate_line,
     softmax,
-    supply,
     total,
     wire,
 )
 from crossbar.converters import ADC_MODELS, adc_flash, area_survey
 from crossbar.costs import Costs
+from crossbar.nodes import LEAKAGE, SUPPLY, supply
+from crossbar.parts import COUNTS, Band, Bill, Component, Part, area_factor, energy_rules, load_components, read_part
 from devices.errors import ParameterError
 
 approx = partial(pytest.approx, abs=0.0)
@@ -325,3 +318,54 @@ def test_values__bad_ones_are_refused():
         component("adder", 0.0)
     with pytest.raises(ParameterError, match="a band must hold"):
         Band(0.0, 1.0, math.inf)
+
+
+# ---- parts of a user's ----
+
+TABLE = {"action": "one", "energy": [1e-12, 2e-12, 4e-12], "node": 22e-9, "source": "ours", "counts": "conversions"}
+
+
+def test_part__acts_for_its_count():
+    part = read_part("mine", TABLE | {"times": 3.0}, "here")
+    done = Activity(conversions=5.0, additions=7.0)
+    assert part.actions(done) == 15.0
+    assert values(part.energy(done, 22e-9)) == approx((15e-12, 30e-12, 60e-12), rel=1e-12)
+    assert part.energy(done, 44e-9).nominal == approx(60e-12, rel=1e-12)
+    assert {"wire_bit_meters", "leaking"}.isdisjoint(COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"counts": "conversion"}, r"here: \[mine\] counts must be one of reads, .*cell_writes, .*got 'conversion'"),
+        ({"counts": None}, "here: mine needs the key counts, which says for what it acts"),
+        ({"each": "chip"}, r"here: \[mine\] each must be one of layer, tile, array, got 'chip'"),
+        ({"instances": 0}, r"here: \[mine\] instances must be ≥ 1, got 0"),
+        ({"times": 0.0}, r"here: \[mine\] times must be > 0, got 0"),
+        ({"energy": -1.0}, r"here: \[mine\] mine.energy must be ≥ 0 J"),
+        ({"weight": 1.0}, "here: unknown key mine.weight"),
+    ],
+)
+def test_part__nonsense_is_refused(change, words):
+    table = {key: value for key, value in (TABLE | change).items() if value is not None}
+    with pytest.raises(ParameterError, match=words):
+        read_part("mine", table, "here")
+    with pytest.raises(ParameterError, match="here: mine must be a table of a part's keys, got 3"):
+        read_part("mine", 3, "here")
+
+
+def test_parts__of_a_chip_are_priced():
+    """In the costs of a chip, read from tables: they add their energy, and their band to the band."""
+    usual, done, adc = Costs(), Activity(conversions=5.0, additions=7.0), Adc()
+    more = Costs(
+        parts={"mine": TABLE, "other": Part(Component("o", "one", Band(0.0, 1e-12, 1e-12), "ours"), "additions")}
+    )
+    assert isinstance(more.parts["mine"], Part)
+    one, two = usual.energies(done, adc), more.energies(done, adc)
+    assert one.pop("parts") == 0.0
+    assert two.pop("parts") == approx(10e-12 + 7e-12, rel=1e-12)
+    assert one == two
+    low, high = (b - a for a, b in zip(usual.bounds(done, adc), more.bounds(done, adc), strict=True))
+    assert (low, high) == approx((5e-12, 27e-12), rel=1e-6)
+    with pytest.raises(ParameterError, match=r"costs\.parts must be a table with one table for each part, got 3"):
+        Costs(parts=3)

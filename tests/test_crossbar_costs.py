@@ -143,7 +143,7 @@ def test_energies__by_hand():
     at_40, at_32 = (Costs(node=node).energies(one, Adc()) for node in (40e-9, 32e-9))
     line = 2e-10 * 80e-9  # F per cell
     assert list(at_40) == ["array", "adc", "drivers", "gates", "writes", "digital", "buffers",
-                            "wires", "clock", "leakage"]  # fmt: skip
+                            "wires", "clock", "leakage", "parts"]  # fmt: skip
     assert at_40["array"] == 1.0
     assert at_40["drivers"] == approx(0.291e-12 + line * 0.8**2, rel=1e-12)
     assert at_40["gates"] == approx(0.291e-12 + 1.55e-3 * 80e-9**2 + line, rel=1e-12)

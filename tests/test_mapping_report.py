@@ -214,6 +214,41 @@ def test_price__of_the_converters_by_hand(result, report):
     assert energy == pytest.approx(conversions * costs.conversion(adc, "survey"), rel=1e-12)
 
 
+def test_parts__of_the_user_enter_energy_time_area_and_leakage(result, report):
+    """Two for each tile, acting thrice for each conversion; relu's comparisons are acted for by another."""
+    costs = result.chip.program.hardware.costs
+    base = {"action": "one", "node": costs.node, "source": "ours"}
+    mine = base | {
+        "counts": "conversions", "times": 3.0, "energy": [1e-13, 2e-13, 4e-13], "latency": 1e-7, "area": 1e-10,
+        "leakage": 1e-6, "instances": 2, "each": "tile",
+    }  # fmt: skip
+    other = base | {"counts": "comparisons", "energy": 1e-14, "latency": 1e-9, "area": 3e-12}
+    found = price(result, costs=dataclasses.replace(costs, parts={"mine": mine, "other": other}))
+    tiles = {"conv": 2, "mixed": 6 + 2, "fc": 1}
+    conversions = {trace.name: trace.activity.conversions for trace in result.layers}
+    pace = 1.0 / found.images_per_s
+    for layer, plain in zip(found.layers, report.layers, strict=True):
+        count, actions = 2 * tiles[layer.name], 3 * conversions[layer.name]
+        energy = actions * 2e-13 + count * 1e-6 * pace
+        assert layer.energy_by_component_J["parts"] == pytest.approx(energy, rel=1e-9, abs=0.0)
+        assert plain.energy_by_component_J["parts"] == 0.0
+        read = max(plain.latency_by_phase_s["read"], math.ceil(actions / count) * 1e-7) + 1e-7
+        assert layer.latency_by_phase_s["read"] == pytest.approx(read, rel=1e-9, abs=0.0)
+        assert layer.area_m2 - plain.area_m2 == pytest.approx(count * 1e-10, rel=1e-6, abs=0.0)
+    first, second = found.parts
+    assert (first.instances, first.actions) == (22, pytest.approx(3 * sum(conversions.values()), rel=1e-12))
+    assert (second.instances, second.actions) == (1, 120.0)
+    assert second.energy_band_J == (second.energy_J,) * 2 == pytest.approx((1.2e-12,) * 2, rel=1e-12, abs=0.0)
+    between = found.energy_between_J_per_image - report.energy_between_J_per_image
+    assert between == pytest.approx(1.2e-12, rel=1e-9, abs=0.0)
+    assert found.area_m2 - report.area_m2 == pytest.approx(22e-10 + 3e-12, rel=1e-6, abs=0.0)
+    low, high = (b - a for a, b in zip(found.energy_band_J_per_image, report.energy_band_J_per_image, strict=True))
+    assert low < 0.0 > high
+    assert sum(found.energy_shares.values()) == pytest.approx(1.0, rel=1e-12)
+    assert "our" in found.to_html()
+    assert json.loads(found.to_json())["parts"][0]["name"] == "mine"
+
+
 # latency
 
 T_SLOT, T_ADC, T_DIGITAL, T_GATE = 1e-9, 10e-9, 1e-9, 10e-9

@@ -10,10 +10,10 @@ from crossbar.components import component
 from crossbar.converters import area_isaac, area_survey
 from mapping.area import AREAS, arrays, layer_area, tile_area
 from mapping.hardware import Hardware, load_hardware
-from mapping.network import Add, Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+from mapping.network import Add, Attention, Conv, DynamicConv, GlobalAveragePool, Linear, MaxPool, Network, Relu
 from mapping.passes import compile_network
 from mapping.program import Matrix
-from mapping.schedule import interval, phases, schedule, t_column, t_gates
+from mapping.schedule import interval, phases, rows_needed, schedule, t_column, t_gates
 
 
 def network(rng):
@@ -57,11 +57,84 @@ def test_schedule__follows_the_longest_path(program):
     times, plan = planned(program)
     total = {name: sum(parts.values()) for name, parts in times.items()}
     digital = program.hardware.costs.t_digital
-    assert plan.starts["mixed"] == plan.starts["side"] == pytest.approx(total["conv"] + digital, rel=1e-12, abs=0.0)
+    assert plan.starts["mixed"] == pytest.approx(total["conv"] + digital, rel=1e-12, abs=0.0)
+    assert plan.starts["side"] < plan.starts["mixed"]  # static, it need not wait for the last row
     assert total["mixed"] > total["side"]
-    assert plan.starts["add"] == plan.ends["mixed"]  # the slower branch
+    assert plan.ends["add"] == pytest.approx(plan.ends["mixed"] + digital, rel=1e-12, abs=0.0)  # the slower branch
     assert plan.latency == pytest.approx(sum(total.values()) - total["side"] + 3 * digital, rel=1e-12, abs=0.0)
     assert plan.interval == max(plan.intervals.values()) == plan.intervals[plan.bottleneck]
+
+
+def rows_by_rows(program, times, static):
+    """When the rows of conv and side are there, one row after another: what a stall-free start must keep up with."""
+    conv, side = (times[name]["read"] for name in ("conv", "side"))
+    digital = program.hardware.costs.t_digital
+    tails = {name: 40e-9 + 2e-9 if name == "conv" else 40e-9 + 1e-9 for name in ("conv", "side")}  # 4 conversions, sums
+    first = [(y + 1) * (conv - tails["conv"]) / 6 + tails["conv"] + digital for y in range(6)]
+    pace = (side - tails["side"]) / 6
+    begin = max(each - y * pace for y, each in enumerate(first)) if static else first[-1]
+    return begin, begin + side
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_schedule__static_layers_begin_with_the_rows_they_need(static):
+    program = compiled("tile.rows=16", "tile.columns=8", f"mapping.pipelined={str(static).lower()}")
+    times, plan = planned(program)
+    begin, end = rows_by_rows(program, times, static)
+    assert plan.starts["side"] == pytest.approx(begin, rel=1e-9, abs=0.0)
+    assert plan.ends["side"] == pytest.approx(end, rel=1e-9, abs=0.0)
+    other = schedule(program, program.hardware.costs, times, pipelined=not static)
+    assert (plan.starts["side"] < other.starts["side"]) == static
+    assert plan.intervals == other.intervals
+    assert plan.starts["mixed"] == other.starts["mixed"]  # dynamic: its whole input
+
+
+def test_schedule__pipelined_reads_never_miss_a_row():
+    """A chain of strides, pools and padding: each row is read after the rows of the map that it needs are there."""
+    rng = np.random.default_rng(2)
+    layers = (
+        Conv("one", ("input",), rng.normal(size=(4, 1, 3, 3)), None, (1, 1), (1, 1)),
+        MaxPool("pool", ("one",), (2, 2), (2, 2)),
+        Conv("two", ("pool",), rng.normal(size=(4, 4, 3, 3)), None, (1, 1), (2, 2), (2, 2)),
+        Relu("relu", ("two",)),
+        Conv("three", ("relu",), rng.normal(size=(4, 4, 5, 1)), None, (2, 1), (1, 0)),
+        GlobalAveragePool("mean", ("three",)),
+        Linear("fc", ("mean",), rng.normal(size=(3, 4))),
+    )
+    exact = Network("chain", (1, 16, 8), tuple("abc"), layers)
+    for settings in ([], ["mapping.copies.one=4"], ["mapping.copies.two=8", "adc.sample_rate=1e7"]):
+        program = compile_network(exact, Hardware().with_values(settings), rng.random((2, 1, 16, 8)))
+        costs = program.hardware.costs
+        times = {name: phases(program, name, costs) for name in ("one", "two", "three", "fc")}
+        plan = schedule(program, costs, times)
+        whole = schedule(program, costs, times, pipelined=False)
+        assert plan.latency < whole.latency
+        assert plan.intervals == whole.intervals
+
+        def made(name, rows, plan=plan, times=times):  # when a row is there: those after it follow at the layer's pace
+            return [plan.ends[name] - (rows - 1 - y) * times[name]["read"] / rows for y in range(rows)]
+
+        def read(name, rows, plan=plan, times=times):
+            return [plan.starts[name] + y * times[name]["read"] / rows for y in range(rows)]
+
+        one, two = made("one", 16), made("two", 8)
+        slack = 45e-9 / costs.t_digital * 1e-9 + 400e-9  # the last conversion and sums, which `made` spreads
+        for y, now in enumerate(read("two", 8)):  # rows y - 2, y, y + 2 of the pooled map, each of two rows
+            assert now > one[min(2 * (y + 2) + 1, 15)] - slack
+        for y, now in enumerate(read("three", 3)):
+            assert now > two[min(2 * y - 1 + 4, 7)] - slack
+        assert plan.starts["fc"] == pytest.approx(plan.ends["mean"], rel=1e-12)
+
+
+def test_rows_needed__by_hand():
+    conv = Conv("c", ("x",), np.ones((1, 1, 3, 3)), None, (2, 1), (1, 1), (2, 1))
+    assert rows_needed(conv, 0, 4).tolist() == [3, 5, 7, 9]
+    assert rows_needed(conv, 1, 4) is None
+    assert rows_needed(MaxPool("p", ("x",), (3, 3), (2, 2), (1, 1)), 0, 3).tolist() == [1, 3, 5]
+    assert (
+        rows_needed(Relu("r", ("x",)), 0, 3).tolist() == rows_needed(Add("a", ("x", "y")), 1, 3).tolist() == [0, 1, 2]
+    )
+    assert rows_needed(GlobalAveragePool("g", ("x",)), 0, 1) is None
 
 
 def test_schedule__of_following_images_meets_nobody(program):
