@@ -16,10 +16,12 @@ UNITS = {  # metric: (what it is called, factor of the axis)
     "accuracy_chip": ("accuracy on the chip [%]", 100.0),
     "accuracy_exact": ("accuracy, exact [%]", 100.0),
     "energy_J_per_image": ("energy per image [nJ]", 1e9),
-    "energy_low_J_per_image": ("energy per image, cheapest converters [nJ]", 1e9),
-    "energy_high_J_per_image": ("energy per image, dearest converters [nJ]", 1e9),
+    "energy_low_J_per_image": ("energy per image, cheapest prices [nJ]", 1e9),
+    "energy_high_J_per_image": ("energy per image, dearest prices [nJ]", 1e9),
     "latency_s_per_image": ("latency per image [µs]", 1e6),
     "tops_per_watt": ("efficiency [TOPS/W]", 1.0),
+    "images_per_s": ("throughput [images/s]", 1.0),
+    "area_m2": ("area [mm²]", 1e6),
 }
 WIDE = 15.0  #: a positive parameter whose values span more than this factor gets a logarithmic axis, ours
 

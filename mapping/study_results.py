@@ -18,9 +18,11 @@ HEAD = ("study", "point", "seed", "varied")
 METRICS = (
     "images", "accuracy_chip", "accuracy_exact", "energy_J_per_image", "energy_low_J_per_image",
     "energy_high_J_per_image", "latency_s_per_image", "tops_per_watt", "tiles",
+    "images_per_s", "area_m2",
 )  # fmt: skip
 TAIL = ("failure", "wall_s", "versions")
-MORE_IS_BETTER = ("accuracy_chip", "accuracy_exact", "tops_per_watt")
+LATER = ("images_per_s", "area_m2")  #: metrics that older tables lack
+MORE_IS_BETTER = ("accuracy_chip", "accuracy_exact", "tops_per_watt", "images_per_s")
 CONFIDENCE = 0.95
 BINS = 4  #: groups of equal size that the values of a random sweep fall into, ours
 DISTINCT = 6  #: a drawn parameter with more different values than this is grouped, ours
@@ -124,7 +126,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         raise ParameterError(f"the table {file} cannot be read: {error}") from None
     whole, newline, _ = text.rpartition("\n")
     heading, *rows = list(csv.reader((whole + newline).splitlines())) or [[]]
-    wanted = (*HEAD, *METRICS, *TAIL)
+    wanted = (*HEAD, *(name for name in METRICS if name not in LATER), *TAIL)
     if not set(wanted) <= set(heading) or any(len(row) != len(heading) for row in rows):
         raise ParameterError(f"{file} is no table of a study, or damaged")
     return Results(tuple(heading), tuple(dict(zip(heading, map(parsed, row), strict=True)) for row in rows))

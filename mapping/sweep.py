@@ -302,6 +302,8 @@ def _measured(report: Report) -> dict[str, Cell]:
         "latency_s_per_image": report.latency_s_per_image,
         "tops_per_watt": report.tops_per_watt,
         "tiles": report.tiles,
+        "images_per_s": report.images_per_s,
+        "area_m2": report.area_m2,
         "versions": "; ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
     for layer in report.layers:

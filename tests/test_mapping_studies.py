@@ -232,6 +232,10 @@ def test_rows__say_what_the_point_was_and_what_came_out(tmp_path, study):
     assert base["energy_J_per_image"] > other["energy_J_per_image"] > 0.0
     assert base["energy_low_J_per_image"] <= base["energy_J_per_image"] <= base["energy_high_J_per_image"]
     assert "numpy" in base["versions"]
+    assert base["images_per_s"] >= 1.0 / base["latency_s_per_image"]  # images overlap
+    assert base["area_m2"] > other["area_m2"] > 0.0  # smaller converters
+    found = {effect.parameter: effect for effect in effects(results, "area_m2")}
+    assert found["adc.bits"].hurt == 0.0
 
 
 def test_failure__is_a_row_with_its_sentence(tmp_path, study):
