@@ -18,7 +18,7 @@ from mapping.chip import write
 from mapping.digests import digest
 from mapping.hardware import load_hardware
 from mapping.inference import run
-from mapping.network import Attention, BatchNorm, DynamicConv, GlobalAveragePool, Linear, Network
+from mapping.network import Activation, Attention, BatchNorm, DynamicConv, GlobalAveragePool, Linear, Network, Scale
 from mapping.packed import ALIGN, MAGIC, MAPPED, about, pack, unpack
 from mapping.passes import compile_network
 from mapping.program import Placement
@@ -44,7 +44,20 @@ def network(rng, name="small"):
     return Network(name, (2, 6, 5), tuple("abc"), layers)
 
 
+def gated(rng):
+    """A dynamic layer whose outputs are scaled by attention, on gates of columns where the chip has them."""
+    pooled = (GlobalAveragePool("pool", ("input",)), Linear("fc", ("pool",), rng.normal(size=(4, 2))))
+    first, *rest = network(rng).layers
+    return Network("gated", (2, 6, 5), tuple("abc"), (
+        *pooled, Activation("open", ("fc",), "sigmoid"), first, Scale("scale", ("mixed", "open")),
+        replace(rest[0], inputs=("scale",)), replace(rest[1], name="last"),
+        replace(rest[2], name="out", inputs=("last",)),
+    ))  # fmt: skip
+
+
 def hardware(layout="parallel", *settings):
+    if layout == "columns":
+        return hardware("parallel", "mapping.channel_attention=gates", *settings)
     return load_hardware("adaptive2d").with_values([
         "tile.rows=12", "tile.columns=8", "tile.gate_nodes=4", f"mapping.layouts.mixed={layout}", *settings
     ])  # fmt: skip
@@ -276,10 +289,11 @@ def test_cache__writers_and_readers_at_once_see_whole_files(tmp_path, said):
 # programs and chips
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*LAYOUTS, "columns"])
 def test_written__from_the_cache_is_the_same_to_the_last_bit(layout, cache, said, images, monkeypatch):
-    net, chip_of = network(np.random.default_rng(2)), hardware(layout)
+    net, chip_of = (gated if layout == "columns" else network)(np.random.default_rng(2)), hardware(layout)
     wanted = write(compile_network(net, chip_of, images[:4]), 1)
+    assert any(matrix.column_gates for matrix in wanted.program.all_matrices) == (layout == "columns")
     first = written(compiled(net, chip_of, images[:4], cache), 1, cache)
     assert said == []
     monkeypatch.setattr(reuse, "compile_network", None)
@@ -377,9 +391,9 @@ def of_run(result):
     return bits([result.logits, result.exact, result.layers]), price(result, np.zeros(len(result.logits))).to_json()
 
 
-@pytest.mark.parametrize("layout", ["parallel", "reprogram"])
+@pytest.mark.parametrize("layout", ["parallel", "reprogram", "columns"])
 def test_run__stopped_anywhere_goes_on_to_the_same_report(layout, cache, said, images, monkeypatch):
-    net, chip_of = network(np.random.default_rng(6)), hardware(layout)
+    net, chip_of = (gated if layout == "columns" else network)(np.random.default_rng(6)), hardware(layout)
     made = write(compile_network(net, chip_of, images[:4]), 0)
     wanted = of_run(run(made, images, seed=2, batch=3))
     rng = np.random.default_rng(0)
