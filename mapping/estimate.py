@@ -4,14 +4,14 @@ What shapes alone decide is exact; array and drivers follow the histograms (docs
 b = batch, k = kernels
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from crossbar.activity import Activity
 from devices import checks
-from devices.aliases import FloatArray
+from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from mapping import digital
 from mapping.encode import filaments
@@ -21,6 +21,8 @@ from mapping.network import Conv, DynamicConv, linear
 from mapping.program import Matrix, Program
 from mapping.rows import Rows, Vectors, Windows
 
+MOMENTS = 16  # of a read at which pulses of different width are looked at, ours
+GAINS = 16  # images at whose gains arrays are looked at, ours
 LEVELS = 256  # codes of a continuous driver's histogram, ours
 
 
@@ -131,14 +133,21 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
     p, n, k = float(matrix.positions), dac.conversions, matrix.kernels
     r, outputs = matrix.conductances.shape[1], matrix.conductances.shape[2] // 2
     signs = [found.positive] if found.negative is None else [found.positive, found.negative]
-    driven, drawn = np.zeros((2, r))  # of each row's reads: the part with a pulse, and that of a full one
+    driven = np.zeros(r)  # of each row's reads: the part with a pulse
+    moments: list[tuple[float, FloatArray]] = []  # (reads, their part in which each row is driven), and how hard
     for parts in signs:
         levels = parts.shape[1]
         codes: FloatArray = np.arange(float(levels)) * (dac.full_code / (levels - 1))
         for _, values, unit in dac.split(codes):
             share = values * unit
             driven += parts @ (share > 0.0)
-            drawn += parts @ (share**2 if dac.coding == "amplitude" else share)
+            if dac.coding == "amplitude":  # all rows for the whole read, each at its mean square root
+                moments.append((1.0, np.sqrt(parts @ share**2)))
+            elif dac.coding == "bit-serial":
+                moments.append((1.0, parts @ share))
+            else:  # pulses begin together: those longer than a moment are on
+                ends = (np.arange(MOMENTS) + 0.5) / MOMENTS
+                moments += [(1.0 / MOMENTS, parts @ on) for on in (share[:, None] > ends).T]
     arrays, reads = matrix.stored, p * n * len(signs)
     done = Activity()
     for tile in matrix.tiles:
@@ -152,7 +161,7 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
             conversions=reads * c,
             cell_reads=p * pulses * arrays * 2 * c,
             additions=p * len(signs) * (n - 1) * c,
-            joules_array=float(drawn[tile.rows] @ _conductances(program, matrix, tile.rows, columns, found))
+            joules_array=_conductance(program, matrix, tile.rows, columns, found, moments)
             * p * dac.v_read**2 * dac.t_read,
         )  # fmt: skip
     results = p * outputs
@@ -192,28 +201,58 @@ def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | N
     return None
 
 
-def _conductances(program: Program, matrix: Matrix, rows: slice, columns: slice, found: Histogram) -> FloatArray:
-    """Conductances [S] of each row of a tile (m,), over all its arrays, at the mean gains.
+def _conductance(
+    program: Program,
+    matrix: Matrix,
+    rows: slice,
+    columns: slice,
+    found: Histogram,
+    moments: Sequence[tuple[float, FloatArray]],
+) -> float:
+    """Conductance [S] that the sources of a tile see, over all its arrays and all moments of its reads.
 
-    Nominal cells behind the row's driver and a third of its wire.  Source: docs/equations/costs.md eq. 19.
+    Nominal cells at the gains of up to GAINS of the images, behind the row's driver and a third of its wire; columns
+    rise by what flows through the sense resistor and a third of theirs, which rows at 0 V draw down again.
+    moments: (part of a read, (r,) part of the inputs that drive each row).  Source: docs/equations/costs.md eq. 19.
     """
+    wires = program.hardware.wires_in_use
+    m, n = rows.stop - rows.start, columns.stop - columns.start
+    before = wires.driver(m)[:, None] + n * wires.r_row / 3.0
+    line, sense = m * wires.r_column / 3.0, wires.sense(n)
+    parts, driven = np.array([part for part, _ in moments]), np.array([on[rows] for _, on in moments])
+    seen = []
+    for cells in _cells(program, matrix, rows, columns, found):
+        each = cells / (1.0 + cells.sum(2, keepdims=True) * before)
+        held = each.sum(1)  # (k, 2 c) of each column
+        drawn = np.einsum("kmc,tm->tkc", each, driven)
+        together = drawn.sum(1, keepdims=True)
+        risen = drawn * line / (1.0 + held * line) + together * sense / (1.0 + held.sum(0) * sense)
+        seen.append(float(parts @ np.sum(drawn * (1.0 - risen), axis=(1, 2))))
+    return float(np.mean(seen))
+
+
+def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found: Histogram) -> Iterator[FloatArray]:
+    """Conductances (k, m, 2 c) [S] of the nominal cells of a tile, for each of up to GAINS images if they differ."""
     hardware = program.hardware
-    cell, v_read, wires = hardware.cell, hardware.dac.v_read, hardware.wires_in_use
+    cell, v_read = hardware.cell, hardware.dac.v_read
     targets = matrix.conductances[:, rows, columns]
     shares, gains = found.shares, _gains(program, matrix, found)
-    if matrix.column_gates and gains is not None:
-        at = np.repeat(gains.mean(0), 2, axis=1)[:, None, columns]
-        each: FloatArray = cell.terminal_conductance(filaments(targets, cell, v_read), at, v_read).sum(2)
-    elif shares is None or matrix.kind != "dynamic conv":
-        each = targets.sum(2)
-    elif matrix.layout == "reprogram":
+    if gains is not None:
+        filament = filaments(targets, cell, v_read)
+        for at in gains[_some(len(gains))]:
+            lines = np.repeat(at, 2, axis=-1)[:, None, columns] if matrix.column_gates else at[:, None, None]
+            yield cell.terminal_conductance(filament, lines, v_read)
+    elif shares is not None and matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
         low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, v_read))
-        difference = np.abs(np.tensordot(shares, targets[..., 0::2] - targets[..., 1::2], axes=1))
-        each = low * targets.shape[2] + difference.sum(2).mean(0)[None]
+        for share in shares[_some(len(shares))]:
+            signed = np.tensordot(share, targets[..., 0::2] - targets[..., 1::2], axes=1)
+            pairs = np.stack([np.maximum(signed, 0.0), np.maximum(-signed, 0.0)], -1)
+            yield low + pairs.reshape(1, *targets.shape[1:])
     else:
-        cells = filaments(targets, cell, v_read)
-        gains = hardware.gate_dac.gains(shares, cell).mean(0)[:, None, None]
-        each = cell.terminal_conductance(cells, gains, v_read).sum(2)
-    before = wires.driver(targets.shape[1]) + targets.shape[2] * wires.r_row / 3.0
-    behind: FloatArray = (each / (1.0 + each * before)).sum(0)
-    return behind
+        yield targets
+
+
+def _some(count: int) -> IntArray:
+    """Numbers of up to GAINS of so many images, evenly spread."""
+    chosen: IntArray = np.linspace(0, count - 1, min(count, GAINS)).astype(np.int64)
+    return chosen
