@@ -4,8 +4,8 @@
 
 Runs one random sweep with one worker and with two, each worker on one thread, in turn, and prints the ratio of the
 medians. Workers stay from sweep to sweep, so that starting processes and loading kernels is apart, as in a study of
-hundreds of points; what it takes is printed beside. The tables must be equal. About a minute on two idle processors; what
-else runs takes from two workers first, so the load before is printed too.
+hundreds of points; what it takes is printed beside. The tables must be equal. About a minute on two idle processors;
+what else runs takes from two workers first, so a load before is printed too.
 """
 
 import argparse
