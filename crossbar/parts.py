@@ -158,7 +158,7 @@ def read_component(name: str, table: Any, where: str) -> Component:  # noqa: ANN
         raise ParameterError(f"{where}: [{name}] {error}") from None
 
 
-PLACES = ("layer", "tile", "array")  #: of what each has its own instances of a part
+PLACES = ("block", "tile", "array")  #: of what each has its own; a block: arrays that work on the same inputs
 BESIDE = ("wire_bit_meters", "register_bits", "clock_meters", "array_clocks", "leaking")  # known only after times
 COUNTS = tuple(each.name for each in fields(Activity) if each.name not in BESIDE)  #: what a part can act for
 
@@ -171,7 +171,7 @@ class Part:
     counts: str  #: the count of an activity for which it acts, one of COUNTS
     times: float = quantity(1.0, above=0.0)  #: actions for each count
     instances: int = 1  #: that work side by side
-    each: str = "layer"  #: of what each has so many, one of PLACES
+    each: str = "block"  #: of what each has so many, one of PLACES
 
     def __post_init__(self) -> None:
         checks.check_fields(self)

@@ -4,7 +4,13 @@ One operation is a multiplication or an addition, two for each multiplication of
 operation stands for one multiplication with its addition.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+
+from devices.errors import ParameterError
+
+MEASURED = Path(__file__).with_name("measured_gpu.json")  #: what benchmarks/gpu.py measured; there may be none
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,35 @@ class Compared:
     """An image's useful operations on another's terms."""
 
     name: str
-    kind: str
+    kind: str  #: that of a yardstick, or "measured"
     energy_J: tuple[float, float]  # noqa: N815  #: of one image, low and high
     ratio: tuple[float, float]  #: over this chip's energy, low and high
     source: str
+
+
+def measurements(model: str, energy: float, path: Path = MEASURED) -> tuple[Compared, ...]:
+    """Return what cards were measured to take for an image of a network, beside the energy [J] that it took here.
+
+    From the energy above rest to that of the whole card; none where no file of measurements is.
+    Raises ParameterError for a file that holds no measurements.
+    """
+    if not path.is_file():
+        return ()
+    found = []
+    try:
+        for each in json.loads(path.read_text(encoding="utf-8")):
+            if each["model"] != model:
+                continue
+            joules = max(float(each["joules_per_image_above_rest"]), 0.0), float(each["joules_per_image"])
+            found.append(Compared(
+                f"{each['card']}, {each['precision']}, measured, batch {each['batch']}", "measured", joules,
+                (joules[0] / energy, joules[1] / energy) if energy else (0.0, 0.0),
+                f"energy counter of the card, {each['images']} images, {each['date']}, driver {each['driver']}, "
+                f"PyTorch {each['torch']}",
+            ))  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ParameterError(f"{path} holds no measurements of cards: {error!r}") from None
+    return tuple(found)
 
 
 def compare(operations: float, energy: float) -> tuple[Compared, ...]:

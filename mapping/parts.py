@@ -36,9 +36,9 @@ class Fitted:
 
 
 def instances(program: Program, layer: str, part: Part) -> int:
-    """Return how many of a part a layer has; one without arrays has as many as one array."""
+    """Return how many of a part a layer, a block of arrays, has; one without arrays has as many as one array."""
     count = {
-        "layer": 1,
+        "block": 1,
         "tile": sum(len(matrix.tiles) * matrix.copies for matrix in program.of(layer)),
         "array": program.tiles(layer),
     }[part.each]

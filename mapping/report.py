@@ -22,7 +22,7 @@ from crossbar.costs import Costs
 from devices.aliases import IntArray
 from devices.errors import ParameterError
 from mapping.area import AREAS, ArrayReport, arrays, layer_area
-from mapping.comparison import Compared, compare
+from mapping.comparison import Compared, compare, measurements
 from mapping.digital_work import work_of
 from mapping.inference import LayerTrace, RunResult
 from mapping.network import Scale
@@ -279,7 +279,7 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
         parts=part_reports(
             program, costs, {trace.name: work[trace.name] + trace.activity for trace in result.layers}, plan.interval
         ),
-        comparison=compare(program.operations, energy),
+        comparison=(*measurements(program.network.name, energy), *compare(program.operations, energy)),
         tiles=sum(layer.tiles for layer in layers),
         layers=layers,
         arrays=arrays(program, costs),

@@ -339,7 +339,7 @@ def test_part__acts_for_its_count():
     [
         ({"counts": "conversion"}, r"here: \[mine\] counts must be one of reads, .*cell_writes, .*got 'conversion'"),
         ({"counts": None}, "here: mine needs the key counts, which says for what it acts"),
-        ({"each": "chip"}, r"here: \[mine\] each must be one of layer, tile, array, got 'chip'"),
+        ({"each": "chip"}, r"here: \[mine\] each must be one of block, tile, array, got 'chip'"),
         ({"instances": 0}, r"here: \[mine\] instances must be ≥ 1, got 0"),
         ({"times": 0.0}, r"here: \[mine\] times must be > 0, got 0"),
         ({"energy": -1.0}, r"here: \[mine\] mine.energy must be ≥ 0 J"),
