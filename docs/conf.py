@@ -5,12 +5,14 @@ CROSSGATE_GALLERY may name a folder of figures that were drawn before: NAME.png 
 
 import ast
 import importlib.util
+import math
 import os
 import re
 import runpy
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from docutils import nodes
@@ -18,6 +20,8 @@ from docutils import nodes
 os.environ.setdefault("MPLBACKEND", "Agg")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
+
+from mapping.hardware import Hardware  # noqa: E402  (of this checkout)
 
 project = "Crossgate"
 author = "Crossgate founders"
@@ -48,8 +52,8 @@ PARTS = {
 rest = sorted(path.stem for path in HERE.glob("*.md"))
 PARTS["Use"] += [page for page in rest if page != "index" and not any(page in pages for pages in PARTS.values())]
 
-# Formulas need no network: MathJax lies beside the pages. Its package is not loaded as an extension, since it does not say
-# that pages may be read side by side; without it, MathJax comes from its usual address.
+# Formulas need no network: MathJax lies beside the pages. Its package is not loaded as an extension, since it does not
+# say that pages may be read side by side; without it, MathJax comes from its usual address.
 MATHJAX = importlib.util.find_spec("sphinx-mathjax-offline")
 if MATHJAX is not None:
     mathjax_path = "mathjax/tex-chtml.js"
@@ -98,6 +102,43 @@ def show_gallery(_app, docname, source):
         ])  # fmt: skip
 
 
+def allowed(part, key):
+    """Say what a key of a chip takes, in the words with which the code refuses anything else."""
+    words = ""
+    for bad in (-(10**9), 10**9, "?"):
+        try:
+            replace(part, **{key: bad})
+        except ValueError as error:
+            found = re.match(rf"(?:\w+\.)?{key} must be (.+?), got", str(error))
+            if found and not words:
+                words = {"True or False": "true, false"}.get(found[1], re.sub("^a real number.*", "a number", found[1]))
+    try:
+        unbounded = isinstance(getattr(part, key), float) and replace(part, **{key: math.inf}) is not None
+    except ValueError:
+        unbounded = False
+    return f"{words} or inf" if unbounded else f'{words} or "ideal"' if key == "bits" else words
+
+
+def bounds_of_keys(_app, docname, source):
+    """Give every table of keys in the page of chips a column of what the code takes."""
+    if docname != "chips":
+        return
+    hardware, section, lines = Hardware(), None, []
+    for held in source[0].split("\n"):
+        line = held
+        heading = re.fullmatch(r"## \[(\w+)\]", line)
+        section = heading[1] if heading else None if line.startswith("## ") else section
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if section is not None and line.startswith("| ") and len(cells) == 5:
+            key = re.fullmatch(r"`(\w+)`", cells[0])
+            cells.insert(3, allowed(getattr(hardware, section), key[1]) if key else "allowed")
+            line = f"| {' | '.join(cells)} |"
+        elif section is not None and line.startswith("|---"):
+            line += "---|"
+        lines.append(line)
+    source[0] = "\n".join(lines)
+
+
 def numbered(_app, tree):
     """Keep formulas with a number of ours out of Sphinx's own environment for several lines, which allows none."""
     for node in tree.findall(nodes.math_block):
@@ -133,6 +174,7 @@ def setup(app):
     app.connect("builder-inited", draw_gallery)
     app.connect("source-read", side_bar)
     app.connect("source-read", show_gallery)
+    app.connect("source-read", bounds_of_keys)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("doctree-read", numbered)
     app.connect("build-finished", copy_mathjax)

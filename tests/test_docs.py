@@ -3,6 +3,7 @@
 import os
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,20 @@ def test_gallery__index_lists_every_script():
     table = (ROOT / "docs" / "gallery" / "index.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| \[(\w+\.py)\]\(\1\) \| .+ \|$", table, flags=re.MULTILINE)
     assert sorted(listed) == [script.name for script in GALLERY]
+
+
+def test_chips__page_is_built_with_what_each_key_takes(monkeypatch):
+    """The site's column of bounds comes from the code; every row of a key gets one."""
+    pytest.importorskip("docutils")
+    monkeypatch.setattr("sys.path", list(sys.path))
+    built = runpy.run_path(str(ROOT / "docs" / "conf.py"))["bounds_of_keys"]
+    source = [(ROOT / "docs" / "chips.md").read_text(encoding="utf-8")]
+    built(None, "chips", source)
+    rows = re.findall(r"^\| `(\w+)` \|(?:[^|\n]*\|){2}([^|\n]*)\|[^|\n]*\|[^|\n]*\|$", source[0], flags=re.MULTILINE)
+    taken = dict(rows)
+    assert len(rows) > 80
+    assert all(words.strip() for words in taken.values())
+    assert taken["gain_min"] == " ≥ 0 and ≤ 1 "
+    assert taken["gate_nodes"] == " from 2 to 64 "
+    assert taken["channel_attention"] == " one of digital, gates "
+    assert taken["r_driver_far"] == " ≥ 0 Ω or inf "
