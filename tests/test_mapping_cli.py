@@ -83,7 +83,7 @@ def test_run__writes_and_prints(crossgate, model):
     assert err == ""
     for words in (
         "small on two_terminal, seed 0", "conv", "fc", "accuracy", "12 images", "TOPS/W", "o/report.json", "mm²",
-        "GPUs at their peak", "brain's 20 fJ", "paced by", "adc", "drivers", "leaks",
+        "GPUs at their peak", "brain's 20 fJ", "paced by", "adc", "drivers", "whole input",
     ):  # fmt: skip
         assert words in out
     written = sorted(path.name for path in Path("o").iterdir())
