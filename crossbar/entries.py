@@ -181,7 +181,7 @@ class ColumnTile:
         Raises ParameterError for gains of another shape, or outside the gate window.
         Source: docs/equations/columns.md eq. 1.
         """
-        k, m, n = self.written.g_filament.shape
+        k, _, n = self.written.g_filament.shape
         gains = checks.array("gains", gains, shape=(None, k, n // 2))
         low, high = self.cell.gain_low, self.cell.gain_high
         if gains.size and (gains.min() < low * (1.0 - SLACK) or gains.max() > high * (1.0 + SLACK)):

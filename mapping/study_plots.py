@@ -123,7 +123,7 @@ def study_figure(results: Results, metric: str = "accuracy_chip") -> "Figure":
     settings = len({row["point"] for row in results.rows})
     failed = f", {len(results.failures)} failed" if results.failures else ""
     band = "; bands: 95 % of the mean" if seeds > 1 or not (results.one_at_a_time or results.balanced) else ""
-    figure.suptitle(f"{settings} settings × {seeds} seeds{failed}{band}")
+    figure.suptitle(f"{settings} settings × {seeds} seed{'' if seeds == 1 else 's'}{failed}{band}")
     return figure
 
 
