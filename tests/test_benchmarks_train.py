@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional  # noqa: E402
 
-from benchmarks.train import cifar10, layers, winograd  # noqa: E402
+from benchmarks.train import cifar10, growth, layers, winograd  # noqa: E402
 from mapping.network import DynamicConv, load_network  # noqa: E402
 from mapping.passes import fold  # noqa: E402
 
@@ -121,7 +121,7 @@ def test_grown__kernels_differ_and_the_rest_is_taken_over():
     recipe = cifar10.Recipe(widths=(8, 8, 8))
     small = cifar10.Vgg(recipe)
     large = cifar10.Vgg(cifar10.Recipe(widths=(8, 8, 8), kernels=4))
-    cifar10.grown(large, small.state_dict(), 0.4)
+    growth.grown(large, small.state_dict(), 0.4)
     for one, four in zip(small.blocks, large.blocks, strict=True):
         root = one.conv.weight.square().mean().sqrt()
         added = (four.conv.weight - one.conv.weight) / root
@@ -129,7 +129,42 @@ def test_grown__kernels_differ_and_the_rest_is_taken_over():
         assert float((added[0] - added[1]).abs().min(dim=0).values.max().detach()) > 0.1
     np.testing.assert_array_equal(small.head.weight.detach(), large.head.weight.detach())
     with pytest.raises(SystemExit, match="has shape"):
-        cifar10.grown(cifar10.Vgg(cifar10.Recipe(widths=(8, 8, 16))), small.state_dict(), 0.4)
+        growth.grown(cifar10.Vgg(cifar10.Recipe(widths=(8, 8, 16))), small.state_dict(), 0.4)
+
+
+def test_routed__attention_parts_images_and_changes_nothing_yet():
+    torch.manual_seed(7)
+    small = cifar10.Vgg(cifar10.Recipe(widths=(8, 8, 16)))
+    large = cifar10.Vgg(cifar10.Recipe(widths=(8, 8, 16), kernels=4))
+    labels = torch.arange(400) % 10
+    colours = torch.rand(10, 3, 1, 1)
+    images = (colours[labels] + 0.3 * torch.randn(400, 3, 32, 32)).clamp(0, 1)
+    for model in (small, large):
+        model.whitened(images)
+    growth.grown(large, small.state_dict(), 0.0)
+    growth.routed(large, images, labels, entropy=0.5, temperature=2.0)
+    for conv in layers.mixed_convs(large):
+        conv.gate.temperature = 2.0
+    small.eval(), large.eval()
+    with torch.no_grad():
+        np.testing.assert_allclose(large(images), small(images), atol=1e-4)
+    for conv in layers.mixed_convs(large):
+        of_mean, mean_of = layers.information(conv.shares)
+        assert float(of_mean) > 0.999
+        assert abs(float(mean_of) - 0.5) < 0.01
+        by_class = torch.stack([conv.shares[labels == c].mean(0) for c in range(10)])
+        explained = by_class.var(0, unbiased=False).sum() / conv.shares.var(0, unbiased=False).sum()
+        assert float(explained) > 0.5  # chance: 9 / 399
+    layers_before = [conv.weight.detach().clone() for conv in layers.mixed_convs(large)]
+    large.train()
+    optimisers = cifar10.optimisers_of(large, cifar10.Recipe(kernels=4))
+    torch.nn.functional.cross_entropy(large(images), labels).backward()
+    for each in optimisers:
+        each.step()
+    for conv, before in zip(layers.mixed_convs(large), layers_before, strict=True):
+        moved = (conv.weight - before).detach()
+        apart = (moved[0] - moved[1]).norm() / moved[0].norm()
+        assert float(apart) > 0.1  # kernels that were alike no longer are
 
 
 def test_coded__weights_are_8_bit_codes_and_near():

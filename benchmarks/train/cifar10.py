@@ -39,6 +39,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.train.growth import grown, routed
 from benchmarks.train.layers import (
     Hardware,
     MixedConv,
@@ -71,6 +72,7 @@ LOGS = Path("benchmarks/train/logs")
 CLASSES = 10
 PATCH = 2  #: the first layer's kernels: 2x2 pixels of 3 channels, 12 directions and their negatives
 EVALUATED = 500  # images at once
+ROUTED = 5000  # images that attention is set up with
 SETTLED = 8, 40  # batches that fix the statistics of batch norms after each epoch, and after the last
 #: variance added to each direction of the first layer: its largest weights are then ten times its smallest
 SOFTENING = 0.1
@@ -99,6 +101,7 @@ class Recipe:
     shift: int = 4  #: pixels that an image moves at most
     cutout: int = 10  #: pixels of the blanked square's side
     growth: float = 0.4  #: what is added to each copy of a grown kernel, over its root mean square
+    routed: float = 0.0  #: entropy over ln k of attention that begins by parting images; 0: begins at random
     attention_rate: float = 2e-3
     hot: float = 10.0  #: softmax temperature at the start
     cold: float = 1.0  #: softmax temperature from `annealed` on
@@ -120,7 +123,7 @@ BRANCH = Recipe(epochs=12, schedule="fall", first_epochs=0, disturbed_epochs=3)
 RECIPES = {
     "trunk": Recipe(),
     "static": BRANCH,
-    "dynamic": replace(BRANCH, kernels=4),
+    "dynamic": replace(BRANCH, kernels=4, growth=0.0, routed=0.6, attention_rate=3e-4, hot=2.0),
     "frozen": replace(BRANCH, kernels=4, frozen=True, balance=0.0),
     "wide": replace(BRANCH, widths=(128, 512, 512), first_epochs=3, epochs=40),
 }
@@ -218,20 +221,6 @@ class Vgg(nn.Module):
         for block in self.blocks:
             x = block(x)
         return functional.max_pool2d(x, x.shape[-1]).flatten(1) @ head.T + self.head.bias
-
-
-def grown(model: Vgg, held: dict[str, Tensor], growth: float) -> None:
-    """Take over a static network's parameters; each of k kernels is its kernel plus a perturbation of its own."""
-    state = model.state_dict()
-    for name, value in held.items():
-        if state[name].shape == value.shape:
-            state[name] = value
-        elif name.endswith("conv.weight") and state[name].shape[1:] == value.shape[1:] and len(value) == 1:
-            noise = torch.randn(state[name].shape, device=value.device)
-            state[name] = value + growth * value.square().mean().sqrt() * noise
-        else:
-            raise SystemExit(f"{name} has shape {tuple(value.shape)}, the new network wants {tuple(state[name].shape)}")
-    model.load_state_dict(state)
 
 
 # training
@@ -400,7 +389,10 @@ class Run:
     def begin(self, other: Path) -> None:
         """Take over the parameters of another run."""
         state = torch.load(other / "checkpoint.pt", weights_only=True, map_location=self.device)
-        grown(self.model, state["model"], self.recipe.growth)
+        recipe = self.recipe
+        grown(self.model, state["model"], recipe.growth)
+        if recipe.routed and not recipe.frozen:
+            routed(self.model, self.images[:ROUTED], self.labels[:ROUTED], recipe.routed, recipe.cold)
         self.at.log = state["at"]["log"]
 
     def factor(self) -> float:

@@ -75,8 +75,9 @@ class Gate(nn.Module):
 
     def __init__(self, channels: int, kernels: int, hardware: Hardware) -> None:
         super().__init__()
-        self.first = nn.Linear(channels, max(4, channels // 4))
-        self.second = nn.Linear(max(4, channels // 4), kernels)
+        hidden = max(2 * (kernels - 1), channels // 4)  # room for both signs of k - 1 numbers
+        self.first = nn.Linear(channels, hidden)
+        self.second = nn.Linear(hidden, kernels)
         nn.init.normal_(self.second.weight, std=1.0)
         self.temperature = 1.0
         self.hardware = hardware
