@@ -89,6 +89,21 @@ class Dac:
             for bit in range(self.conversions)
         ]
 
+    def instants(self, codes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Take the read of codes (m,) apart into moments: their weights (u,), and the shares of v_read on rows (u, m).
+
+        Weighted sums over the moments give the result; a circuit whose currents go with its voltages does not need
+        them, as the shares' weighted sum drives it to the same.
+        """
+        if self.coding == "bit-serial":
+            parts = self.split(codes)
+            return np.array([value for value, _, _ in parts]), np.array([driven for _, driven, _ in parts])
+        shares = codes / self.full_code
+        if self.coding == "amplitude":
+            return np.ones(1), shares[None]
+        ends = np.unique(np.append(0.0, shares))
+        return np.diff(ends), (shares >= ends[1:, None]).astype(np.float64)
+
     def white(self, share: FloatArray, noise: ReadNoise, temperature: float) -> FloatArray:
         """Variance per siemens [A²/S] that thermal and shot noise leave in one read of cells at `share`.
 

@@ -11,6 +11,7 @@ from mapping.area import layer_area
 from mapping.chip import write
 from mapping.hardware import LAYOUTS, Hardware
 from mapping.inference import run_layer
+from mapping.lot import Lot
 from mapping.network import DynamicConv, Network
 from mapping.overheads import overheads
 from mapping.passes import place_layer
@@ -55,7 +56,7 @@ def measured(
         raise TypeError(f"{layer!r} has no kernels to lay out")
     program = Program(network, folded, hardware, place_layer(layer, values, hardware, layout))
     inputs = [values[source][:IMAGES] for source in layer.inputs]
-    out, activity, _ = run_layer(write(program), layer, inputs, 0, np.arange(len(inputs[0])), np.dtype(np.float64))
+    out, activity, _ = run_layer(write(program), layer, inputs, Lot(0, np.arange(len(inputs[0])), np.dtype(np.float64)))
     exact = values[name][:IMAGES]
     done, times = activity.scaled(1.0 / len(inputs[0])), phases(program, name, hardware.costs)
     area = sum(layer_area(program, name, hardware.costs).values())

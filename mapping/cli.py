@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL, DEFAULT_CHIP, DEFAULT_OUT = "dvgg-digits", "adaptive2d", Path("crossgate-out")
 CALIBRATION_IMAGES = 128  # from the training split, ours
-FIDELITIES = ("ideal", "linear")
+FIDELITIES = ("ideal", "linear", "nonlinear")
 
 app = typer.Typer(
     add_completion=False,
@@ -71,7 +72,11 @@ def run(
     ] = None,
     seed: Annotated[str, typer.Option(metavar="N", help="Draws the chip and its read noise.")] = "0",
     fidelity: Annotated[
-        str, typer.Option(help="linear: exact IR drop and every deviation; ideal: wires and cells without any.")
+        str,
+        typer.Option(
+            help="ideal: wires and cells without any deviation; linear: exact IR drop and every deviation; nonlinear: "
+            "the same, and reads drawn from it solved again with bent current-voltage laws."
+        ),
     ] = "linear",
     out: Annotated[
         Path, typer.Option(help="Folder for report.html, report.json, report.csv, layers.png.")
@@ -102,6 +107,8 @@ def run(
     precision = "double" if fidelity == "ideal" else "single"  # where nothing deviates, rounding shows
     with _stoppable(len(test), keep=not no_cache) as kept:
         report, result = _simulate(network, hardware, calibration, test, drawn, precision, console, kept)
+        if fidelity == "nonlinear":
+            report = _look_again(report, result, test, precision, console)
         paths = report.save(out, result)
     for each in kept or ():
         each.remove()
@@ -234,6 +241,19 @@ def _simulate(
         return price(result, test.labels), result
 
 
+def _look_again(report: "Report", result: "RunResult", test: "Dataset", precision: str, console: Console) -> "Report":
+    """Recompute reads of the run at other levels of fidelity, with progress on the terminal."""
+    from mapping.samples import levels, sample
+
+    with _progress(console) as progress:
+        task = progress.add_task("solve drawn reads again", total=None)
+        found = sample(
+            result, test.images, precision=precision,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )  # fmt: skip
+    return replace(report, fidelity=levels(found))
+
+
 @contextlib.contextmanager
 def _stoppable(images: int, *, keep: bool) -> "Iterator[list[KeptRun] | None]":
     """Let Ctrl-C and SIGTERM end a run of so many images with one sentence on how many are done.
@@ -284,6 +304,8 @@ def _show(report: "Report", console: Console) -> None:
             f"{layer.error:.1%}", si(layer.energy_J, "J"), si(layer.latency_s, "s"), f"{layer.area_m2 * 1e6:.2g}",
         )  # fmt: skip
     console.print(table)
+    if report.fidelity:
+        console.print(_levels(report))
     totals = Table.grid(padding=(0, 2))
     if report.accuracy_chip is not None and report.accuracy_exact is not None:
         totals.add_row(
@@ -338,3 +360,16 @@ def _show(report: "Report", console: Console) -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def _levels(report: "Report") -> Table:
+    """What lies between the levels of fidelity."""
+    table = Table(title="reads solved again, without noise", title_style="bold")
+    table.add_column("matrices")
+    for heading in ("reads", "arithmetic, of full scale", "wires", "bent laws"):
+        table.add_column(heading, justify="right")
+    for each in report.fidelity:
+        table.add_row(
+            each.layer, str(each.samples), f"{each.arithmetic:.1e}", f"{each.wires:.2%}", f"{each.nonlinear:.3%}"
+        )
+    return table

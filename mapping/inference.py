@@ -5,7 +5,7 @@ that of one image, and noise comes from one stream per image, tile and plane: ne
 b = batch, p = positions, r = matrix rows, n = outputs, k = kernels
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -25,6 +25,7 @@ from mapping.chip import Chip
 from mapping.gated import GatedConv, GatedDynamicConv, column_gains, relative_gains, split_scales
 from mapping.hardware import Hardware
 from mapping.layouts import made_for
+from mapping.lot import Lot
 from mapping.network import INPUT, Conv, DynamicConv, Layer, Linear
 from mapping.program import Matrix
 from mapping.rows import Rows, Vectors, Windows
@@ -81,6 +82,16 @@ class Part(NamedTuple):
     own: float = 0.0  #: the same against the exact layer on the inputs that it had here
     own_size: float = 0.0
     scales: FloatArray | None = None  #: (b, n) what gates of columns were asked for
+
+
+class Step(NamedTuple):
+    """What one layer got and gave for a lot of images."""
+
+    layer: Layer
+    inputs: list[FloatArray]
+    output: FloatArray
+    activity: Activity
+    shares: FloatArray | None  #: (b, k) attention of a dynamic layer
 
 
 class Done(NamedTuple):
@@ -155,18 +166,27 @@ def run(
     return RunResult(chip, np.concatenate(logits), np.concatenate(exact), traces, seed, images[:SAMPLE].copy())
 
 
+def walk(chip: Chip, images: FloatArray, lot: Lot) -> Iterator[Step]:
+    """Run images (b, c, h, w) through the layers, one after another; maps that no later layer reads are dropped."""
+    layers = chip.program.folded.layers
+    values = {INPUT: images.astype(lot.kind, copy=False)}
+    for at, layer in enumerate(layers):
+        inputs = [values[source] for source in layer.inputs]
+        output, activity, shares = run_layer(chip, layer, inputs, lot)
+        yield Step(layer, inputs, output, activity, shares)
+        needed = {source for later in layers[at + 1 :] for source in later.inputs}
+        values = {name: held for name, held in {**values, layer.name: output}.items() if name in needed}
+
+
 def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype) -> Done:
     """Run one batch whose first image has number `start`; the first COMPARED of a run are compared layer by layer."""
     folded = chip.program.folded
-    indices = np.arange(start, start + len(images))
     seen = max(min(COMPARED - start, len(images)), 0)
     reference = folded.activations(images[:seen]) if seen else {}
-    values = {INPUT: images.astype(kind, copy=False)}
     parts = {}
-    for at, layer in enumerate(folded.layers):
-        inputs = [values[source] for source in layer.inputs]
-        output, activity, shares = run_layer(chip, layer, inputs, seed, indices, kind)
-        values[layer.name] = output
+    for layer, inputs, output, activity, shares in walk(
+        chip, images, Lot(seed, np.arange(start, start + len(images)), kind)
+    ):
         scales = split_scales(layer, inputs)[1]
         parts[layer.name] = Part(activity, shares, scales=scales)
         if seen:
@@ -175,11 +195,9 @@ def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype
             sizes = (np.sum((out - wanted) ** 2), np.sum(wanted**2), np.sum((out - own) ** 2), np.sum(own**2))
             off, size, own_off, own_size = map(float, sizes)
             parts[layer.name] = Part(activity, shares, off, size, own_off, own_size, scales)
-        needed = {source for later in folded.layers[at + 1 :] for source in later.inputs}
-        values = {name: held for name, held in values.items() if name in needed or name == layer.name}
-    last = folded.layers[-1].name
-    exact = reference[last] if seen == len(images) else folded.forward(images, single=kind == np.float32)
-    return Done(values[last].astype(np.float64), exact.astype(np.float64), parts)
+    complete = seen == len(images)
+    exact = reference[layer.name] if complete else folded.forward(images, single=kind == np.float32)
+    return Done(output.astype(np.float64), exact.astype(np.float64), parts)
 
 
 class _Sums:
@@ -220,27 +238,27 @@ class _Sums:
 
 
 def run_layer(
-    chip: Chip, layer: Layer, inputs: list[FloatArray], seed: int, indices: IntArray, kind: np.dtype
+    chip: Chip, layer: Layer, inputs: list[FloatArray], lot: Lot
 ) -> tuple[FloatArray, Activity, FloatArray | None]:
     """Run one layer: on tiles if it has matrices, else digitally."""
     matrices = chip.program.matrices.get(layer.name)
     if matrices is None:
         return layer.apply(*inputs), Activity(), None
     if isinstance(layer, Linear):
-        out, activity = multiply(chip, matrices[0], Vectors(inputs[0]), None, None, seed, indices, kind)
+        out, activity = multiply(chip, matrices[0], Vectors(inputs[0]), None, None, lot)
         return out[:, :, 0], activity, None
     if not isinstance(layer, (Conv, DynamicConv)):
         raise TypeError(f"{layer!r} has matrices but no way to run them")
     inputs, scales = split_scales(layer, inputs)
     shares, activity = None, Activity()
     if isinstance(layer, DynamicConv):
-        shares, activity = attend(chip, layer, inputs, seed, indices, kind)
+        shares, activity = attend(chip, layer, inputs, lot)
     outputs = []
     for g in range(layer.groups):
         members = [matrix for matrix in matrices if matrix.group == g]
         n = members[0].conductances.shape[2] // 2
         mine = None if scales is None else scales[:, g * n : (g + 1) * n].astype(np.float64)
-        out, done = _group(chip, members, Windows(layer, inputs, g), shares, mine, seed, indices, kind)
+        out, done = _group(chip, members, Windows(layer, inputs, g), shares, mine, lot)
         outputs.append(out)
         activity = activity + done
     joined = np.concatenate(outputs, axis=1) if len(outputs) > 1 else outputs[0]
@@ -253,9 +271,7 @@ def _group(
     rows: Rows,
     shares: FloatArray | None,
     scales: FloatArray | None,
-    seed: int,
-    indices: IntArray,
-    kind: np.dtype,
+    lot: Lot,
 ) -> tuple[FloatArray, Activity]:
     """Multiply rows by the matrices of one group: its kernels, mixed as their layout has it, or its one; (b, n, p).
 
@@ -264,15 +280,15 @@ def _group(
     hardware, first = chip.program.hardware, matrices[0]
     if scales is not None:
         gains = column_gains(relative_gains(shares, scales, first.floor), hardware.gate_dac, hardware.cell)
-        ready, _ = made_for(chip, first, gains, shares, seed, indices, kind)
-        return multiply(ready, first, rows, gains, shares, seed, indices, kind, scales=scales)
+        ready, _ = made_for(chip, first, gains, shares, lot)
+        return multiply(ready, first, rows, gains, shares, lot, scales=scales)
     if shares is None:
-        return multiply(chip, first, rows, None, None, seed, indices, kind)
+        return multiply(chip, first, rows, None, None, lot)
     if first.kind == "kernel":  # each is read and converted by itself
-        mixed, activity = np.zeros(1, dtype=kind), Activity()
+        mixed, activity = np.zeros(1, dtype=lot.kind), Activity()
         for k, matrix in enumerate(matrices):
-            out, done = multiply(chip, matrix, rows, None, None, seed, indices, kind)
-            mixed = mixed + shares[:, k, None, None].astype(kind) * out
+            out, done = multiply(chip, matrix, rows, None, None, lot)
+            mixed = mixed + shares[:, k, None, None].astype(lot.kind) * out
             activity = activity + done
         terms, more = float(mixed.size), len(matrices) - 1
         return mixed, activity + Activity(
@@ -281,19 +297,17 @@ def _group(
             buffer_bits=-8.0 * more * float(np.prod(rows.shape)),  # all kernels get the codes that were fetched once
         )
     asked = hardware.gate_dac.gains(shares, hardware.cell) if first.gated else None
-    ready, made = made_for(chip, first, asked, shares, seed, indices, kind)
-    out, done = multiply(ready, first, rows, asked, shares, seed, indices, kind)
+    ready, made = made_for(chip, first, asked, shares, lot)
+    out, done = multiply(ready, first, rows, asked, shares, lot)
     return out, made + done
 
 
-def attend(
-    chip: Chip, layer: DynamicConv, inputs: list[FloatArray], seed: int, indices: IntArray, kind: np.dtype
-) -> tuple[FloatArray, Activity]:
+def attend(chip: Chip, layer: DynamicConv, inputs: list[FloatArray], lot: Lot) -> tuple[FloatArray, Activity]:
     """Return the attention (b, k) that a layer's input asks for: FC layers on tiles, pooling and softmax digital."""
     first, second = chip.program.matrices[f"{layer.name}.attention"]
     pooled = layer.pooled(inputs)
-    hidden, done = multiply(chip, first, Vectors(pooled), None, None, seed, indices, kind)
-    scores, more = multiply(chip, second, Vectors(digital.relu(hidden[:, :, 0])), None, None, seed, indices, kind)
+    hidden, done = multiply(chip, first, Vectors(pooled), None, None, lot)
+    scores, more = multiply(chip, second, Vectors(digital.relu(hidden[:, :, 0])), None, None, lot)
     pooling = Activity(
         additions=float(inputs[min(1, len(inputs) - 1)].size), multiplications=float(pooled.size + 2 * scores.size)
     )
@@ -306,13 +320,11 @@ def multiply(
     rows: Rows,
     gains: FloatArray | None,
     shares: FloatArray | None,
-    seed: int,
-    indices: IntArray,
-    kind: np.dtype,
+    lot: Lot,
     *,
     scales: FloatArray | None = None,
 ) -> tuple[FloatArray, Activity]:
-    """Multiply rows (b, p, r) by a matrix on its tiles and sum row tiles digitally: (b, n, p) of type `kind`.
+    """Multiply rows (b, p, r) by a matrix on its tiles and sum row tiles digitally: (b, n, p) of the lot's type.
 
     gains: (b, k) read gains that the gates arrive at, (b, k, n) those of each column; shares: (b, k) the attention that
     mixes the biases; scales: (b, n) that which scales them.
@@ -321,18 +333,20 @@ def multiply(
     dac = hardware.dac
     b, p, r = rows.shape
     n = matrix.conductances.shape[2] // 2
-    out = np.zeros((b, n, p), dtype=kind)
+    out = np.zeros((b, n, p), dtype=lot.kind)
     noise = None if hardware.noise.silent else hardware.noise
     group = SHARED if p >= 2 * SHARED else 1
     activity = Activity()
     for sign in (1.0, -1.0) if matrix.signed else (1.0,):
-        codes = rows.codes(dac, sign / matrix.x_scale, kind)
+        codes = rows.codes(dac, sign / matrix.x_scale, lot.kind)
+        if lot.seen is not None:
+            lot.seen(chip, matrix, codes, gains)
         drives: dict[int, Drive] = {}
         for at, (placement, tile) in enumerate(zip(matrix.tiles, chip.tiles[matrix.name], strict=True)):
             start = placement.rows.start
             if start not in drives:
                 drives[start] = drive_rows(codes[placement.rows], dac, noise, hardware.temperature, group=group)
-            keys = stream_keys(seed, (matrix.name, str(at), f"{sign:+g}"), indices)
+            keys = stream_keys(lot.seed, (matrix.name, str(at), f"{sign:+g}"), lot.indices)
             factor = sign * (hardware.adc.lsb(tile.full_scale) or 1.0) * matrix.scale[placement.columns]
             activity = activity + tile.add_read(
                 drives[start], gains, keys, out, factor=factor, first=placement.columns.start
@@ -348,7 +362,7 @@ def multiply(
         activity = activity + gate_activity(matrix, gains, hardware)
     bias, more = _bias(matrix, shares, scales, b)
     if bias is not None:
-        out += bias[:, :, None].astype(kind)
+        out += bias[:, :, None].astype(lot.kind)
     return out, activity + more
 
 

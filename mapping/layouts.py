@@ -11,21 +11,20 @@ import numpy as np
 from crossbar.activity import Activity
 from crossbar.entries import ColumnTile, EntryTile, StackedTile, rewritten_tile
 from crossbar.tile import WrittenArray
-from devices.aliases import FloatArray, IntArray
+from devices.aliases import FloatArray
 from devices.spread import Written
 from mapping.chip import Bank, Chip, written_to
+from mapping.lot import Lot
 from mapping.program import Matrix, Placement
 
 
 def made_for(
-    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray | None, seed: int, indices: IntArray,
-    kind: np.dtype,
-) -> tuple[Chip, Activity]:  # fmt: skip
+    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray | None, lot: Lot
+) -> tuple[Chip, Activity]:
     """Return the chip with the tiles that a matrix has for a batch of images, and what making them took.
 
-    gains: (b, k) where its kernels have gates, (b, k, n) where its columns have; shares: (b, k); seed: of the run,
-    which draws what repeats of writing leave; indices: (b,) numbers of the images; kind: float32 or float64, of the
-    reads to come.
+    gains: (b, k) where its kernels have gates, (b, k, n) where its columns have; shares: (b, k); the lot's seed draws
+    what repeats of writing leave.
     """
     banks = chip.banks.get(matrix.name)
     if banks is None:
@@ -39,10 +38,10 @@ def made_for(
             tiles.append(bank.at(_given("gains", gains)[:, :, placement.columns]))
         else:
             mixed = _given("shares", shares)
-            tiles.append(_rewritten(chip, matrix, placement, bank, mixed, seed, indices))
+            tiles.append(_rewritten(chip, matrix, placement, bank, mixed, lot))
     if any(isinstance(bank, Bank) for bank in banks):
-        done = _rewriting(matrix, len(indices))
-    ready = tuple(tile.single() if kind == np.float32 else tile for tile in tiles)
+        done = _rewriting(matrix, len(lot.indices))
+    ready = tuple(tile.single() if lot.kind == np.float32 else tile for tile in tiles)
     return replace(chip, tiles={**chip.tiles, matrix.name: ready}), done
 
 
@@ -52,15 +51,13 @@ def _given(what: str, value: FloatArray | None) -> FloatArray:
     return value
 
 
-def _rewritten(
-    chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, shares: FloatArray, seed: int, indices: IntArray
-) -> EntryTile:
+def _rewritten(chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, shares: FloatArray, lot: Lot) -> EntryTile:
     """Write the kernels mixed for each image into the cells of a tile, one image after the other."""
     hardware = chip.program.hardware
     wanted = mixed_targets(chip, matrix, placement, shares)
     cells, moments = np.empty(wanted.shape), matrix.moments[placement.rows.start]
-    for entry, index in enumerate(indices):
-        once = partial(_written, bank, (*bank.stream, 2, seed, int(index)))
+    for entry, index in enumerate(lot.indices):
+        once = partial(_written, bank, (*bank.stream, 2, lot.seed, int(index)))
         cells[entry] = written_to(wanted[entry : entry + 1], once, hardware, bank.cells.stuck, moments).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
     written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets)

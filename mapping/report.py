@@ -30,6 +30,7 @@ from mapping.output import write_whole
 from mapping.overheads import overheads
 from mapping.parts import PartReport, fitted, part_reports
 from mapping.program import Program
+from mapping.samples import Fidelity
 from mapping.schedule import PHASES, Schedule, latency, phases, schedule
 
 __all__ = ["COMPONENTS", "PHASES", "LayerReport", "Report", "latency", "phases", "price"]
@@ -108,6 +109,7 @@ class Report:
     versions: dict[str, str]
     #: channels that are scaled digitally, by the name of the layer, and why where gates of columns were wanted
     digital_scales: dict[str, str] = field(default_factory=dict)
+    fidelity: tuple[Fidelity, ...] = ()  #: what drawn reads of each layer say about the levels of fidelity, if asked
 
     def to_json(self) -> str:
         """Return the report as JSON text."""

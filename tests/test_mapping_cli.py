@@ -109,6 +109,20 @@ def test_run__again_is_the_same_report(crossgate, model):
     assert json.loads(first)["layers"] != json.loads(other)["layers"]
 
 
+def test_run__nonlinear_fidelity_solves_reads_again(crossgate, model, tmp_path):
+    held = json.loads(
+        crossgate("run", model, "--images", 5, "--json", "--fidelity", "nonlinear", "--out", tmp_path / "out")[1]
+    )
+    linear = json.loads(crossgate("run", model, "--images", 5, "--json", "--out", tmp_path / "linear")[1])
+    assert held["layers"] == linear["layers"]
+    assert linear["fidelity"] == []
+    assert [each["layer"] for each in held["fidelity"]] == ["conv", "fc"]
+    for each in held["fidelity"]:
+        assert 0.0 <= each["arithmetic"] < 1e-4
+        assert 0.0 < each["nonlinear"] < 0.01
+    assert "Between levels of fidelity" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
 def test_run__ideal_fidelity_computes_the_exact_network(crossgate, model):
     layers = json.loads(crossgate("run", model, "--images", 5, "--json", "--fidelity", "ideal")[1])["layers"]
     assert max(layer["error"] for layer in layers) < 1e-10
@@ -279,7 +293,7 @@ BAD = {
     "unknown section": (["run", "--set", "wire.r_row=1"], "'wire'", "nearest valid: wires"),
     "no value": (["run", "--set", "wires.r_row"], "takes SECTION.KEY=VALUE", "'wires.r_row'"),
     "no number": (["run", "--set", "wires.r_row=two"], "r_row must be a real number in Ω, got 'two'"),
-    "fidelity": (["run", "--fidelity", "exact"], "--fidelity must be one of ideal, linear, got 'exact'"),
+    "fidelity": (["run", "--fidelity", "exact"], "--fidelity must be one of ideal, linear, nonlinear, got 'exact'"),
     "images not whole": (["run", "--images", "3.5"], "--images must be a whole number ≥ 1, got '3.5'"),
     "images none": (["run", "--images", "0"], "--images must be a whole number ≥ 1, got '0'"),
     "images too many": (["run", "--images", "99999"], "450 images, 99999 were asked for"),

@@ -16,6 +16,7 @@ from mapping.chip import write, write_tile
 from mapping.hardware import LAYOUTS, Hardware, load_hardware
 from mapping.inference import run
 from mapping.layouts import made_for, mixed_targets
+from mapping.lot import Lot
 from mapping.network import Attention, DynamicConv, GlobalAveragePool, Linear, Network
 from mapping.passes import compile_network
 from mapping.report import price
@@ -98,7 +99,7 @@ def test_stacked__is_the_array_of_its_bands(rng, images):
     (matrix,) = program.matrices["mixed"]
     assert (len(matrix.tiles), matrix.arrays, matrix.bands) == (1, 1, K)
     gains = np.array([[0.02, 0.5, 0.9], [0.7, 0.3, 0.05]]) * hardware.cell.gain_high
-    ready, done = made_for(written, matrix, gains, np.ones((2, K)), 0, np.arange(2), DOUBLE)
+    ready, done = made_for(written, matrix, gains, np.ones((2, K)), Lot(0, np.arange(2), DOUBLE))
     assert done.cell_writes == 0.0
     tile = ready.tiles["mixed"][0].tile
     cells = write_tile(matrix, matrix.tiles[0], program, (1, 0, 0))
@@ -175,14 +176,14 @@ def test_reprogram__writes_anew_for_each_image_on_the_same_cells(images):
     program = compile_network(network(np.random.default_rng(9)), hardware, images)
     written, (matrix,) = write(program, 4), program.matrices["mixed"]
     shares = np.full((3, K), 1.0 / K)
-    ready, done = made_for(written, matrix, None, shares, 0, np.arange(3), DOUBLE)
+    ready, done = made_for(written, matrix, None, shares, Lot(0, np.arange(3), DOUBLE))
     assert done.cell_writes == 3 * 18 * 8
     spent = np.stack([tile.tile.spent[0] for tile in ready.tiles["mixed"]])  # (tiles, b, m)
     assert 1e-4 < np.abs(spent[:, 1] / spent[:, 0] - 1.0).mean() < 0.2
-    again = made_for(written, matrix, None, shares[1:2], 0, np.array([1]), DOUBLE)[0]
+    again = made_for(written, matrix, None, shares[1:2], Lot(0, np.array([1]), DOUBLE))[0]
     for tile, alone in zip(ready.tiles["mixed"], again.tiles["mixed"], strict=True):
         np.testing.assert_allclose(alone.tile.signal[0, 0], tile.tile.signal[0, 1], rtol=1e-12)
-    other = made_for(written, matrix, None, shares[1:2], 1, np.array([1]), DOUBLE)[
+    other = made_for(written, matrix, None, shares[1:2], Lot(1, np.array([1]), DOUBLE))[
         0
     ]  # another run writes with other luck
     assert not np.array_equal(other.tiles["mixed"][0].tile.signal, again.tiles["mixed"][0].tile.signal)
