@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional  # noqa: E402
 
-from benchmarks.train import cifar10, growth, layers, winograd  # noqa: E402
+from benchmarks.train import cifar10, growth, layers, noise, winograd  # noqa: E402
 from mapping.network import DynamicConv, load_network  # noqa: E402
 from mapping.passes import fold  # noqa: E402
 
@@ -130,6 +130,22 @@ def test_grown__kernels_differ_and_the_rest_is_taken_over():
     np.testing.assert_array_equal(small.head.weight.detach(), large.head.weight.detach())
     with pytest.raises(SystemExit, match="has shape"):
         growth.grown(cifar10.Vgg(cifar10.Recipe(widths=(8, 8, 16))), small.state_dict(), 0.4)
+
+
+def test_normal_like__is_normal_and_goes_with_the_seed():
+    x = torch.empty(3, 8, 40, 50).contiguous(memory_format=torch.channels_last)
+    torch.manual_seed(3)
+    first, second = noise.normal_like(x), noise.normal_like(x)
+    torch.manual_seed(3)
+    again = noise.normal_like(x)
+    assert first.stride() == x.stride()
+    assert first.shape == x.shape
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    values = np.concatenate([first.flatten().numpy(), second.flatten().numpy()])
+    assert stats.kstest(values, "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(first.flatten(), second.flatten())[0, 1]) < 0.02
+    assert len(np.unique(values)) > 0.99 * len(values)
 
 
 def test_routed__attention_parts_images_and_changes_nothing_yet():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.train import winograd
+from benchmarks.train.noise import normal_like
 from mapping.network import Attention, DynamicConv, Network
 
 
@@ -42,7 +43,7 @@ def disturbed(weight: Tensor, hardware: Hardware) -> Tensor:
         draw = torch.rand_like(weight)
         off = torch.where(draw < hardware.stuck_on + hardware.stuck_off, torch.zeros_like(side), side)
         sides.append(torch.where(draw < hardware.stuck_on, top.expand_as(side), off))
-    return sides[0] - sides[1] + hardware.weight * top * torch.randn_like(weight)
+    return sides[0] - sides[1] + hardware.weight * top * normal_like(weight)
 
 
 def plain(values: Tensor) -> np.ndarray:
@@ -156,7 +157,7 @@ class MixedConv(nn.Module):
             if hardware.clip < math.inf and self.top > 0:
                 limit = float(hardware.clip * self.top)
                 y = y.clamp(-limit, limit)
-            y = y + hardware.output * largest * torch.randn_like(y)
+            y = y + hardware.output * largest * normal_like(y)
         return y
 
 
