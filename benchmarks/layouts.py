@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from mapping.chip import write
 from mapping.datasets import load_dataset
 from mapping.hardware import LAYOUTS, Hardware, load_hardware
 from mapping.inference import run
@@ -24,6 +23,7 @@ from mapping.page import wilson
 from mapping.passes import compile_network
 from mapping.plots import COLOURS
 from mapping.report import Report, price
+from mapping.writing import write
 
 CALIBRATION = 64  # images from the training split
 DEAR = ("stacked", "reprogram")  #: layouts whose arrays are solved anew for every image

@@ -9,7 +9,6 @@ pairs
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,9 +25,6 @@ from devices.aliases import FloatArray
 from devices.cells import Cell
 from devices.errors import ParameterError
 from devices.noise import ReadNoise
-
-if TYPE_CHECKING:
-    from crossbar.drive import Drive
 
 __all__ = ["ColumnTile", "EntryTile", "StackedTile", "build_stacked", "rewritten_tile"]
 
@@ -106,61 +102,8 @@ class EntryTile:
 
 
 @dataclass(frozen=True, eq=False)
-class StackedTile:
-    """k row bands with gates of their own on common columns; bands are driven alike and add up at the sense ends."""
-
-    family: StackedFamily
-    cell: Cell
-    written: WrittenArray  #: (k, m, 2c), the first band at the far end
-    wires: Wires
-    dac: Dac
-    adc: Adc
-    noise: ReadNoise
-    temperature: float  #: [K]
-
-    @property
-    def full_scale(self) -> float:
-        """Range of the converters [A]."""
-        return self.written.full_scale
-
-    def at(self, gains: FloatArray) -> EntryTile:
-        """Join the bands for gains (b, k) and return the tile of that batch.
-
-        Source: docs/equations/stacked.md eq. 3-6 and 8; noise at the very gains, docs/equations/sensitivity.md eq. 9.
-        Raises what StackedFamily.reduce raises.
-        """
-        k, m, n = self.written.g_filament.shape
-        b = len(gains)
-        w, taken = self.family.reduce(gains)
-        factors = cross_factors(taken).reshape(b, k, m).sum(1)
-        noisy, flicker = np.zeros((2, b, m, n // 2))
-        for first in range(0, b, CHUNK):
-            some = slice(first, min(first + CHUNK, b))
-            g = self._seen(gains[some]).reshape(-1, k * m, n)
-            white, proportional = cell_noise(g, w[some], self.wires, self.dac, self.noise, self.temperature)
-            for out, part in ((noisy, white), (flicker, proportional)):
-                out[some] = (part[..., 0::2] + part[..., 1::2]).reshape(-1, k, m, n // 2).sum(1)
-        return EntryTile(
-            Tile(
-                Entries(b), (w[..., 0::2] - w[..., 1::2]).reshape(b, k, m, n // 2).sum(1)[None],
-                w.sum(-1).reshape(b, k, m).sum(1)[None],
-                (factors * (factors.sum(-1, keepdims=True) - factors))[None],
-                Entries(b), noisy[None], flicker[None], self.dac, self.adc, self.full_scale, self.written.offsets,
-                self.noise, self.temperature,
-            ),
-            k,
-        )  # fmt: skip
-
-    def _seen(self, gains: FloatArray) -> FloatArray:
-        """Secant conductances (b, k, m, 2c) [S] of the cells at gains (b, k)."""
-        v_gate = self.cell.gate_voltage(gains)[:, :, None, None]
-        gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
-        return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
-
-
-@dataclass(frozen=True, eq=False)
-class ColumnTile:
-    """k arrays joined at their sense nodes; in each of them every pair of columns has a gate of its own."""
+class RemadeTile:
+    """Cells as written, and what stands around them: of tiles that are made anew for each batch."""
 
     cell: Cell
     written: WrittenArray  #: (k, m, 2c)
@@ -175,6 +118,62 @@ class ColumnTile:
         """Range of the converters [A]."""
         return self.written.full_scale
 
+    def _seen(self, v_gate: FloatArray) -> FloatArray:
+        """Secant conductances (b, k, m, 2c) [S] of the cells at gate voltages that spread over them [V]."""
+        gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
+        return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
+
+    def _noise(self, g: FloatArray, transfers: FloatArray) -> list[FloatArray]:
+        """White and 1/f variances (…, m, c) of pairs, of cells seen as g with their transfers (…, m, 2c) [S]."""
+        parts = cell_noise(g, transfers, self.wires, self.dac, self.noise, self.temperature)
+        return [part[..., 0::2] + part[..., 1::2] for part in parts]
+
+    def _tile(
+        self, signal: FloatArray, spent: FloatArray, taken: FloatArray, noisy: FloatArray, flicker: FloatArray
+    ) -> Tile:
+        """Tile of a batch from (k, b, m, c) and (k, b, m), one matrix for each entry."""
+        entries = Entries(signal.shape[1])
+        return Tile(
+            entries, signal, spent, taken, entries, noisy, flicker, self.dac, self.adc, self.full_scale,
+            self.written.offsets, self.noise, self.temperature,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class StackedTile(RemadeTile):
+    """k row bands with gates of their own on common columns; bands are driven alike and add up at the sense ends.
+
+    The first band lies at the far end.
+    """
+
+    family: StackedFamily
+
+    def at(self, gains: FloatArray) -> EntryTile:
+        """Join the bands for gains (b, k) and return the tile of that batch.
+
+        Source: docs/equations/stacked.md eq. 3-6 and 8; noise at the very gains, docs/equations/sensitivity.md eq. 9.
+        Raises what StackedFamily.reduce raises.
+        """
+        k, m, n = self.written.g_filament.shape
+        b = len(gains)
+        w, taken = self.family.reduce(gains)
+        factors = cross_factors(taken).reshape(b, k, m).sum(1)
+        noisy, flicker = np.zeros((2, b, m, n // 2))
+        for first in range(0, b, CHUNK):
+            some = slice(first, min(first + CHUNK, b))
+            g = self._seen(self.cell.gate_voltage(gains[some])[:, :, None, None]).reshape(-1, k * m, n)
+            for out, part in zip((noisy, flicker), self._noise(g, w[some]), strict=True):
+                out[some] = part.reshape(-1, k, m, n // 2).sum(1)
+        signal = (w[..., 0::2] - w[..., 1::2]).reshape(b, k, m, n // 2).sum(1)
+        taken = factors * (factors.sum(-1, keepdims=True) - factors)
+        spent = w.sum(-1).reshape(b, k, m).sum(1)
+        return EntryTile(self._tile(signal[None], spent[None], taken[None], noisy[None], flicker[None]), k)
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnTile(RemadeTile):
+    """k arrays joined at their sense nodes; in each of them every pair of columns has a gate of its own."""
+
     def conductances(self, gains: FloatArray) -> FloatArray:
         """Return what the solver sees of each cell at gains (b, k, c): secant conductances (b, k, m, 2c) [S].
 
@@ -188,9 +187,7 @@ class ColumnTile:
             raise ParameterError(
                 f"gains must lie between {low:.6g} and {high:.6g}, got {gains.min():.6g} to {gains.max():.6g}"
             )
-        v_gate = np.repeat(self.cell.gate_voltage(np.clip(gains, low, high)), 2, axis=2)[:, :, None, :]
-        gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
-        return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
+        return self._seen(np.repeat(self.cell.gate_voltage(np.clip(gains, low, high)), 2, axis=2)[:, :, None, :])
 
     def at(self, gains: FloatArray) -> EntryTile:
         """Reduce the arrays for gains (b, k, c), entry by entry, and return the tile of that batch.
@@ -208,21 +205,10 @@ class ColumnTile:
             g = self.conductances(gains[some])
             w, exchanged = reduce_arrays(g.reshape(-1, m, n), self.wires)
             w = w.reshape(g.shape)
-            white, proportional = cell_noise(g, w, self.wires, self.dac, self.noise, self.temperature)
-            for out, part in (
-                (signal, w[..., 0::2] - w[..., 1::2]),
-                (noisy, white[..., 0::2] + white[..., 1::2]),
-                (flicker, proportional[..., 0::2] + proportional[..., 1::2]),
-                (spent, w.sum(-1)),
-                (taken, exchanged.reshape(-1, k, m)),
-            ):
+            parts = (w[..., 0::2] - w[..., 1::2], *self._noise(g, w), w.sum(-1), exchanged.reshape(-1, k, m))
+            for out, part in zip((signal, noisy, flicker, spent, taken), parts, strict=True):
                 out[:, some] = part.swapaxes(0, 1)
-        return EntryTile(
-            Tile(
-                Entries(b), signal, spent, taken, Entries(b), noisy, flicker, self.dac, self.adc, self.full_scale,
-                self.written.offsets, self.noise, self.temperature,
-            )
-        )  # fmt: skip
+        return EntryTile(self._tile(signal, spent, taken, noisy, flicker))
 
 
 def build_stacked(
@@ -242,7 +228,7 @@ def build_stacked(
             for g, offset in zip(each.g_filament, each.gate_offset, strict=True)
         ]
         family = stacked_family(bands, nodes, wires)
-        tiles.append(StackedTile(family, cell, each, wires, dac, adc, noise, temperature))
+        tiles.append(StackedTile(cell, each, wires, dac, adc, noise, temperature, family))
     return tiles
 
 

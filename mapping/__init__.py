@@ -1,6 +1,6 @@
 """Networks on crossbars: formats and data, compiling, writing, running, pricing; the only package that knows images."""
 
-from mapping.chip import Chip, write
+from mapping.chip import Chip
 from mapping.datasets import Dataset, load_dataset
 from mapping.hardware import Hardware, hardware_names, load_hardware
 from mapping.importers import import_onnx, import_torch, load_state
@@ -10,6 +10,7 @@ from mapping.network import Network, load_network, save_network
 from mapping.passes import compile_network
 from mapping.program import Program
 from mapping.report import Report, price
+from mapping.writing import write
 
 __all__ = [
     "Chip",

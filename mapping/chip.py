@@ -21,6 +21,9 @@ RIDGE = 0.1  # of the mean square input, added to the inputs' products before th
 REACH = 4.0  # standard deviations of the Dirac points that gate nodes are fitted to, ours
 
 
+Adjustment = tuple[FloatArray, FloatArray]  #: digital scale and shift (n,) of outputs
+
+
 @dataclass(frozen=True, eq=False)
 class Bank:
     """Cells of one tile that are written anew for each image."""
@@ -39,6 +42,8 @@ class Chip:
     tiles: dict[str, tuple[Tile | EntryTile, ...]]  #: per matrix, in the order of its placements
     #: likewise, of matrices whose tiles are made for each batch
     banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = field(default_factory=dict)
+    #: of the outputs of each layer, and of each matrix of its attention; none where there is no need
+    adjustments: dict[str, Adjustment] = field(default_factory=dict)
 
     def written(self, matrix: Matrix, at: int) -> WrittenArray:
         """Return the cells of a matrix' tile number `at` as they were written, drawn again from the tile's stream.
@@ -69,7 +74,7 @@ def _single(tile: Tile | EntryTile) -> Tile | EntryTile:
     return tile.single() if isinstance(tile, Tile) else tile
 
 
-def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
+def write_arrays(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
     """Write every tile of a program with the spread that `seed` draws, and solve its wires.
 
     Each tile draws from a stream of its own, so that neither order nor neighbours matter.

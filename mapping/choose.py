@@ -8,11 +8,11 @@ import numpy as np
 from devices.aliases import FloatArray
 from devices.errors import MappingError
 from mapping.area import layer_area
-from mapping.chip import write
+from mapping.chip import write_arrays
 from mapping.hardware import LAYOUTS, Hardware
 from mapping.inference import run_layer
 from mapping.lot import Lot
-from mapping.network import DynamicConv, Network
+from mapping.network import INPUT, DynamicConv, Network
 from mapping.overheads import overheads
 from mapping.passes import place_layer
 from mapping.program import Program
@@ -54,9 +54,12 @@ def measured(
     layer = next(each for each in folded.layers if each.name == name)
     if not isinstance(layer, DynamicConv):
         raise TypeError(f"{layer!r} has no kernels to lay out")
-    program = Program(network, folded, hardware, place_layer(layer, values, hardware, layout))
+    matrices = place_layer(layer, values, hardware, layout)
+    program = Program(network, folded, hardware, matrices, values[INPUT])
     inputs = [values[source][:IMAGES] for source in layer.inputs]
-    out, activity, _ = run_layer(write(program), layer, inputs, Lot(0, np.arange(len(inputs[0])), np.dtype(np.float64)))
+    out, activity, _ = run_layer(
+        write_arrays(program), layer, inputs, Lot(0, np.arange(len(inputs[0])), np.dtype(np.float64))
+    )
     exact = values[name][:IMAGES]
     done, times = activity.scaled(1.0 / len(inputs[0])), phases(program, name, hardware.costs)
     area = sum(layer_area(program, name, hardware.costs).values())

@@ -40,6 +40,7 @@ class TileShape:
     column_scales: bool = True  #: each output's weights fill the window; the sums are scaled back digitally
     trim_pairs: bool = True  #: the partner of a cell that took no write is set to restore the pair's difference
     compensate_stuck: bool = True  #: other cells of a column make up for stuck ones, as far as their inputs go together
+    adjust_outputs: bool = True  #: a digital scale and shift of each output are fitted on the chip as written
     compensate_wires: bool = True  #: targets are set so that the nominal wires' losses cancel
     gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 keep 3e-6 of a column's full current
 
@@ -150,6 +151,7 @@ class Hardware:
         """Return the same tiles and window with perfect cells, wires and converters, without spread and noise."""
         return replace(
             self,
+            tile=replace(self.tile, adjust_outputs=False),
             cell=_idealised(self.cell),
             spread=Spread.none(),
             noise=ReadNoise.none(),

@@ -21,7 +21,7 @@ from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from devices.jit import threads
 from mapping import digital
-from mapping.chip import Chip
+from mapping.chip import Adjustment, Chip
 from mapping.gated import GatedConv, GatedDynamicConv, column_gains, relative_gains, split_scales
 from mapping.hardware import Hardware
 from mapping.layouts import made_for
@@ -237,10 +237,25 @@ class _Sums:
         )
 
 
+def adjust(output: FloatArray, by: Adjustment | None) -> FloatArray:
+    """Return outputs (b, n, …) times scales plus shifts (n,)."""
+    if by is None:
+        return output
+    scale, shift = (each.astype(output.dtype).reshape(-1, *[1] * (output.ndim - 2)) for each in by)
+    return output * scale + shift
+
+
 def run_layer(
     chip: Chip, layer: Layer, inputs: list[FloatArray], lot: Lot
 ) -> tuple[FloatArray, Activity, FloatArray | None]:
     """Run one layer: on tiles if it has matrices, else digitally."""
+    output, activity, shares = _unadjusted(chip, layer, inputs, lot)
+    return adjust(output, chip.adjustments.get(layer.name)), activity, shares
+
+
+def _unadjusted(
+    chip: Chip, layer: Layer, inputs: list[FloatArray], lot: Lot
+) -> tuple[FloatArray, Activity, FloatArray | None]:
     matrices = chip.program.matrices.get(layer.name)
     if matrices is None:
         return layer.apply(*inputs), Activity(), None
@@ -304,14 +319,20 @@ def _group(
 
 def attend(chip: Chip, layer: DynamicConv, inputs: list[FloatArray], lot: Lot) -> tuple[FloatArray, Activity]:
     """Return the attention (b, k) that a layer's input asks for: FC layers on tiles, pooling and softmax digital."""
-    first, second = chip.program.matrices[f"{layer.name}.attention"]
     pooled = layer.pooled(inputs)
-    hidden, done = multiply(chip, first, Vectors(pooled), None, None, lot)
-    scores, more = multiply(chip, second, Vectors(digital.relu(hidden[:, :, 0])), None, None, lot)
+    hidden, done = attention_part(chip, layer, 0, pooled, lot)
+    scores, more = attention_part(chip, layer, 1, digital.relu(hidden), lot)
     pooling = Activity(
         additions=float(inputs[min(1, len(inputs) - 1)].size), multiplications=float(pooled.size + 2 * scores.size)
     )
-    return layer.attention.normalise(scores[:, :, 0].astype(np.float64)), done + more + pooling
+    return layer.attention.normalise(scores.astype(np.float64)), done + more + pooling
+
+
+def attention_part(chip: Chip, layer: DynamicConv, at: int, x: FloatArray, lot: Lot) -> tuple[FloatArray, Activity]:
+    """Run FC layer number `at` of a layer's attention, before its ReLU or softmax: (b, r) to (b, n)."""
+    matrix = chip.program.matrices[f"{layer.name}.attention"][at]
+    out, activity = multiply(chip, matrix, Vectors(x), None, None, lot)
+    return adjust(out[:, :, 0], chip.adjustments.get(matrix.name)), activity
 
 
 def multiply(

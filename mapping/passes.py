@@ -51,7 +51,7 @@ def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str
 
             layout = best_layout(network, folded, layer.name, values, hardware)
         matrices |= place_layer(layer, values, hardware, layout)
-    return Program(network, folded, hardware, matrices, digital_scales)
+    return Program(network, folded, hardware, matrices, calibration, digital_scales)
 
 
 def place_layer(
@@ -199,9 +199,10 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
     mixes = source.kind == "dynamic conv" and shares is not None
     columns_gated = source.scales is not None
     gated = mixes and source.layout != "reprogram"
-    floor = gate_floor(cell) if gated else 0.0
+    floor, relative = gate_floor(cell) if gated else 0.0, None
     if source.scales is not None:
         floor = kernel_floor(cell, source.scales) if mixes and source.sums_to_one else 0.0
+        relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
     stored, mixed = cancel_floor(source.weights, floor, source.sums_to_one)
     k, r, n = stored.shape
     bands = k if source.layout == "stacked" else 1
@@ -225,23 +226,11 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
             kept = float(through.min())
         else:
             gains = typical_gains(shares if gated else None, hardware)
-            if source.scales is not None:
-                relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
+            if relative is not None:
                 gains = (relative**2).sum(0) / relative.sum(0) * cell.gain_high
             conductances, kept = compensate(conductances, cuts, gains, hardware, stacked=bands > 1)
-    if source.scales is not None:
-        relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
-        kernel = np.einsum("bkn,krn->brn", relative, stored)
-    else:
-        kernel = (mixture @ stored.reshape(k, -1)).reshape(len(mixture), r, n)
+    kernel = np.tensordot(mixture, stored, axes=1) if relative is None else np.einsum("bkn,krn->brn", relative, stored)
     kernel = kernel * (encoding.siemens * dac.v_read * kept)
-    tiles = []
-    for rows, columns in cuts:
-        peak = 0.0
-        for sign in (1.0, -1.0) if signed else (1.0,):
-            for _, driven, unit in dac.split(dac.codes(sign * source.x[:, :, rows] / x_scale)):
-                peak = max(peak, unit * float(np.abs(np.matmul(driven, kernel[:, rows, columns])).max(initial=0.0)))
-        tiles.append(Placement(rows, columns, hardware.adc.margin * peak if peak > 0.0 else dac.v_read * cell.g_max))
     positions = source.x.shape[1]
     return Matrix(
         source.name,
@@ -253,7 +242,10 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
         source.bias,
         positions,
         math.prod(source.weights.shape[1:]) * positions if source.useful else 0,
-        tuple(tiles),
+        tuple(
+            Placement(rows, columns, _range(source.x[:, :, rows] / x_scale, signed, kernel[:, rows, columns], hardware))
+            for rows, columns in cuts
+        ),
         source.layout,
         source.group,
         copies,
@@ -263,6 +255,15 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
         source.shift,
         floor,
     )
+
+
+def _range(x: FloatArray, signed: bool, kernel: FloatArray, hardware: Hardware) -> float:
+    """Range of a tile's converters [A] for inputs x (b, p, m) in ±1 and kernels (b or 1, m, c) [A]."""
+    dac, peak = hardware.dac, 0.0
+    for sign in (1.0, -1.0) if signed else (1.0,):
+        for _, driven, unit in dac.split(dac.codes(sign * x)):
+            peak = max(peak, unit * float(np.abs(np.matmul(driven, kernel)).max(initial=0.0)))
+    return hardware.adc.margin * peak if peak > 0.0 else dac.v_read * hardware.cell.g_max
 
 
 def moments_of(x: FloatArray) -> FloatArray:

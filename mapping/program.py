@@ -90,6 +90,7 @@ class Program:
     folded: Network  #: with batch norms folded into the matrices where that is exact
     hardware: Hardware
     matrices: dict[str, tuple[Matrix, ...]]  #: per layer: its groups; per "<layer>.attention": the two FC matrices
+    calibration: FloatArray  #: (b, c, h, w) images that ranges were fixed on
     #: why scales that could have been on gates of columns are digital, by name of the Scale
     digital_scales: dict[str, str] = field(default_factory=dict)
 

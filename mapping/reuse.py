@@ -13,7 +13,7 @@ from devices import spread
 from devices.aliases import FloatArray
 from mapping import chip as chip_module
 from mapping.cache import ENDING, Cache
-from mapping.chip import Chip, write
+from mapping.chip import Chip
 from mapping.digests import code_version, digest
 from mapping.hardware import Hardware
 from mapping.inference import Done, Part
@@ -21,6 +21,7 @@ from mapping.layers import Attention, Layer
 from mapping.network import Network
 from mapping.passes import compile_network
 from mapping.program import Matrix, Placement, Program
+from mapping.writing import write
 
 PLACES = (tile, entries, family, stacked, wires, chip_module, spread)  #: modules of what a written chip consists of
 RUN = {"Done": Done, "Part": Part, "Activity": Activity}
@@ -74,7 +75,7 @@ def written(program: Program, seed: int, cache: Cache | None, *, progress: Calla
         return Chip(program, seed, *held)
     chip = write(program, seed, progress=progress)
     about = f"{program.network.name} on {program.hardware.name}, chip {seed}"
-    cache.put(name, [chip.tiles, chip.banks], classes, given, about)
+    cache.put(name, [chip.tiles, chip.banks, chip.adjustments], classes, given, about)
     return chip
 
 
@@ -124,7 +125,7 @@ class KeptRun:
 
 def _identity(program: Program, seed: int) -> tuple[object, ...]:
     """Everything that a chip depends on."""
-    return code_version(), program.network, program.hardware, program.matrices, seed
+    return code_version(), program.network, program.hardware, program.matrices, program.calibration, seed
 
 
 def _given(hardware: Hardware) -> dict[str, object]:

@@ -23,7 +23,6 @@ from numba import config
 from crossbar.blas import one_blas_thread
 from devices import checks, jit
 from devices.errors import ParameterError, SimulationError
-from mapping.chip import write
 from mapping.datasets import Dataset, load_dataset
 from mapping.digests import digest
 from mapping.hardware import Hardware, load_hardware
@@ -36,6 +35,7 @@ from mapping.program import Program
 from mapping.report import Report, price
 from mapping.studies import WHOLE_INPUTS, Parameter, Point, Study, Value, held_value, load_study
 from mapping.study_results import HEAD, METRICS, TAIL, Cell, Results, effects, parsed
+from mapping.writing import write
 
 TABLE = "results.csv"
 PARTS = ("study file", "chip descriptions", "networks", "images")  #: what the identity of a table is made of

@@ -14,7 +14,6 @@ from devices import jit
 from devices.errors import ParameterError
 from mapping import digests, inference, reuse
 from mapping.cache import Cache
-from mapping.chip import write
 from mapping.digests import digest
 from mapping.hardware import load_hardware
 from mapping.inference import run
@@ -24,6 +23,7 @@ from mapping.passes import compile_network
 from mapping.program import Placement
 from mapping.report import price
 from mapping.reuse import KeptRun, compiled, written
+from mapping.writing import write
 
 K = 3  # kernels
 LAYOUTS = ("parallel", "stacked", "digital", "reprogram")

@@ -11,7 +11,6 @@ from crossbar.entries import ColumnTile
 from crossbar.tile import WrittenArray
 from devices.errors import MappingError, ParameterError
 from mapping.channels import gate_columns
-from mapping.chip import write
 from mapping.estimate import estimate, histograms
 from mapping.gated import GatedConv, GatedDynamicConv, MeanWindow, column_gains, kernel_floor, relative_gains
 from mapping.hardware import Choices, Hardware, load_hardware
@@ -31,6 +30,7 @@ from mapping.network import (
 )  # fmt: skip
 from mapping.passes import compile_network, fold, prepare
 from mapping.report import price
+from mapping.writing import write
 
 GATES = ("tile.rows=12", "tile.columns=8", "mapping.channel_attention=gates")
 

@@ -9,11 +9,12 @@ from crossbar import reference_solve
 from crossbar.tile import build_tiles
 from devices.errors import ParameterError
 from devices.spread import Spread
-from mapping.chip import RIDGE, made_up, trimmed, write, write_tile
+from mapping.chip import RIDGE, made_up, trimmed, write_tile
 from mapping.encode import filaments
 from mapping.hardware import Hardware
 from mapping.network import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
 from mapping.passes import compile_network, moments_of
+from mapping.writing import write
 
 CHANNELS = 3
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from devices.errors import ParameterError
-from mapping.chip import write
 from mapping.datasets import load_dataset
 from mapping.estimate import Histogram, estimate, expected, histograms
 from mapping.hardware import load_hardware
 from mapping.inference import run
 from mapping.models import load_model
 from mapping.passes import compile_network
+from mapping.writing import write
 
 IMAGES = 16
 EXACT = ("reads", "row_codes", "conversions", "gate_updates", "additions", "multiplications", "buffer_bits",

@@ -16,7 +16,6 @@ from devices.errors import ParameterError
 from devices.noise import ReadNoise
 from devices.spread import Spread
 from mapping import inference
-from mapping.chip import write
 from mapping.datasets import load_dataset
 from mapping.encode import gate_floor
 from mapping.hardware import Hardware, load_hardware
@@ -38,6 +37,7 @@ from mapping.network import (
     Softmax,
 )
 from mapping.passes import compile_network
+from mapping.writing import write
 
 SHAPE = (2, 9, 8)
 ZOO = ("dvgg-digits", "vgg-digits")

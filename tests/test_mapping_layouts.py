@@ -12,7 +12,7 @@ from devices.cells import AdaptiveMemristor
 from devices.errors import MappingError, ParameterError
 from devices.programming import WriteVerify, write_verify
 from devices.spread import Spread
-from mapping.chip import write, write_tile
+from mapping.chip import write_tile
 from mapping.hardware import LAYOUTS, Hardware, load_hardware
 from mapping.inference import run
 from mapping.layouts import made_for, mixed_targets
@@ -20,6 +20,7 @@ from mapping.lot import Lot
 from mapping.network import Attention, DynamicConv, GlobalAveragePool, Linear, Network
 from mapping.passes import compile_network
 from mapping.report import price
+from mapping.writing import write
 
 K = 3  # kernels
 DOUBLE = np.dtype(np.float64)

@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from small_networks import joined
 
 from crossbar.activity import Activity
 from crossbar.periphery import Adc
 from mapping.hardware import Hardware
-from mapping.network import Add, Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
 from mapping.overheads import overheads, register_bits, traffic, tree, way, within
 from mapping.passes import compile_network
 
@@ -31,27 +31,10 @@ def test_tree__is_one_drawn_by_hand(levels):
     assert way(side**2, side**2 / leaves) == pytest.approx(ways[0], rel=1e-12, abs=0.0)
 
 
-def network(rng):
-    """conv on 6 × 5 pixels, a dynamic layer and a 1 × 1 convolution that join, pool, fc."""
-    layers = (
-        Conv("conv", ("input",), rng.normal(size=(4, 2, 3, 3)), None, (1, 1), (1, 1)),
-        Relu("relu", ("conv",)),
-        DynamicConv(
-            "mixed", ("relu",), rng.normal(size=(3, 4, 4, 3, 3)), None, (1, 1), (1, 1), (1, 1), 1,
-            Attention(rng.normal(size=(2, 4)), None, rng.normal(size=(3, 2)), None),
-        ),
-        Conv("side", ("relu",), rng.normal(size=(4, 4, 1, 1))),
-        Add("add", ("mixed", "side")),
-        GlobalAveragePool("pool", ("add",)),
-        Linear("fc", ("pool",), rng.normal(size=(3, 4))),
-    )  # fmt: skip
-    return Network("joined", (2, 6, 5), tuple("abc"), layers)
-
-
 def compiled(*settings):
     rng = np.random.default_rng(4)
     hardware = Hardware().with_values(["tile.rows=64", "tile.columns=16", *settings])
-    return compile_network(network(rng), hardware, rng.random((4, 2, 6, 5)))
+    return compile_network(joined(rng), hardware, rng.random((4, 2, 6, 5)))
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from mapping.chip import write
 from mapping.hardware import Hardware, load_hardware
 from mapping.inference import run
 from mapping.network import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
 from mapping.page import NAME, wilson
 from mapping.passes import compile_network
 from mapping.report import price
+from mapping.writing import write
 
 ALWAYS = ["Layers", "Configuration"]
 WITH_LAYERS = ["Energy by component", "Schedule"]

@@ -16,7 +16,6 @@ from crossbar import Array, Wires, solve
 from devices import AdaptiveMemristor
 from devices.curves import Curves
 from devices.fitting import fit_cell
-from mapping.chip import write
 from mapping.closeup import close_up
 from mapping.hardware import Hardware
 from mapping.inference import run
@@ -24,6 +23,7 @@ from mapping.network import Attention, DynamicConv, GlobalAveragePool, Network
 from mapping.passes import compile_network
 from mapping.report import price
 from mapping.study_results import HEAD, METRICS, TAIL, Results, effects
+from mapping.writing import write
 
 MODULES = (crossbar.plots, devices.plots, mapping.plots, mapping.study_plots)
 PUBLIC = {

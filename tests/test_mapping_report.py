@@ -13,7 +13,6 @@ import pytest
 from crossbar.costs import ADC_MODELS, WIRE_MODELS, Costs
 from devices.errors import ParameterError
 from mapping.area import ArrayReport
-from mapping.chip import write
 from mapping.comparison import Compared
 from mapping.hardware import Hardware, load_hardware
 from mapping.inference import run
@@ -22,6 +21,7 @@ from mapping.output import check_folder
 from mapping.passes import compile_network
 from mapping.plots import COLOURS, plot_energy, plot_error, plot_latency
 from mapping.report import COMPONENTS, LayerReport, Report, latency, price
+from mapping.writing import write
 
 KEYS = {"model", "chip", "seed", "images", "accuracy_chip", "accuracy_exact", "energy_J_per_image",
         "latency_s_per_image", "layers"}  # fmt: skip

@@ -11,12 +11,12 @@ from devices.errors import ParameterError
 from devices.presets import PRESETS
 from devices.programming import DAY, neurram_error
 from devices.spread import Written
-from mapping.chip import write
 from mapping.hardware import Hardware, load_hardware
 from mapping.inference import run
 from mapping.network import GlobalAveragePool, Linear, Network
 from mapping.passes import compile_network
 from mapping.retention import Retention
+from mapping.writing import write
 
 CELL = AdaptiveMemristor()
 

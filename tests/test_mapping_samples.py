@@ -7,12 +7,12 @@ import pytest
 
 from crossbar.periphery import CODINGS, Dac
 from devices.errors import ParameterError
-from mapping.chip import write
 from mapping.hardware import load_hardware
 from mapping.inference import run
 from mapping.network import INPUT, Attention, Conv, DynamicConv, Flatten, GlobalAveragePool, Linear, Network
 from mapping.passes import compile_network
 from mapping.samples import levels, sample
+from mapping.writing import write
 
 K, IMAGES = 3, 5
 

@@ -5,38 +5,22 @@ import math
 
 import numpy as np
 import pytest
+from small_networks import joined
 
 from crossbar.components import component
 from crossbar.converters import area_isaac, area_survey
 from mapping.area import AREAS, arrays, layer_area, tile_area
 from mapping.hardware import Hardware, load_hardware
-from mapping.network import Add, Attention, Conv, DynamicConv, GlobalAveragePool, Linear, MaxPool, Network, Relu
+from mapping.network import Add, Conv, GlobalAveragePool, Linear, MaxPool, Network, Relu
 from mapping.passes import compile_network
 from mapping.program import Matrix
 from mapping.schedule import interval, phases, rows_needed, schedule, t_column, t_gates
 
 
-def network(rng):
-    """A dynamic layer and a 1 × 1 convolution beside it, which join."""
-    layers = (
-        Conv("conv", ("input",), rng.normal(size=(4, 2, 3, 3)), None, (1, 1), (1, 1)),
-        Relu("relu", ("conv",)),
-        DynamicConv(
-            "mixed", ("relu",), rng.normal(size=(3, 4, 4, 3, 3)), None, (1, 1), (1, 1), (1, 1), 1,
-            Attention(rng.normal(size=(2, 4)), None, rng.normal(size=(3, 2)), None),
-        ),
-        Conv("side", ("relu",), rng.normal(size=(4, 4, 1, 1))),
-        Add("add", ("mixed", "side")),
-        GlobalAveragePool("pool", ("add",)),
-        Linear("fc", ("pool",), rng.normal(size=(3, 4))),
-    )  # fmt: skip
-    return Network("joined", (2, 6, 5), tuple("abc"), layers)
-
-
 def compiled(*settings, base=None):
     hardware = (Hardware() if base is None else load_hardware(base)).with_values(settings)
     rng = np.random.default_rng(4)
-    return compile_network(network(rng), hardware, rng.random((4, 2, 6, 5)))
+    return compile_network(joined(rng), hardware, rng.random((4, 2, 6, 5)))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,22 @@
+"""Networks that several test modules compile."""
+
+import numpy as np
+
+from mapping.network import Add, Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+
+
+def joined(rng: np.random.Generator) -> Network:
+    """conv on 6 × 5 pixels, a dynamic layer and a 1 × 1 convolution that join, pool, fc."""
+    layers = (
+        Conv("conv", ("input",), rng.normal(size=(4, 2, 3, 3)), None, (1, 1), (1, 1)),
+        Relu("relu", ("conv",)),
+        DynamicConv(
+            "mixed", ("relu",), rng.normal(size=(3, 4, 4, 3, 3)), None, (1, 1), (1, 1), (1, 1), 1,
+            Attention(rng.normal(size=(2, 4)), None, rng.normal(size=(3, 2)), None),
+        ),
+        Conv("side", ("relu",), rng.normal(size=(4, 4, 1, 1))),
+        Add("add", ("mixed", "side")),
+        GlobalAveragePool("pool", ("add",)),
+        Linear("fc", ("pool",), rng.normal(size=(3, 4))),
+    )  # fmt: skip
+    return Network("joined", (2, 6, 5), tuple("abc"), layers)
