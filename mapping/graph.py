@@ -7,6 +7,7 @@ The graph is checked where the network is born, so a network is a value and may 
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -69,12 +70,20 @@ class Network:
         """Number of stored numbers, the statistics of batch norms included."""
         return sum(held.size for _, held in named_arrays(self.layers))
 
-    def forward(self, images: FloatArray, *, single: bool = False) -> FloatArray:
+    def forward(
+        self, images: FloatArray, *, single: bool = False, attention: Mapping[str, FloatArray] | None = None
+    ) -> FloatArray:
         """Exact outputs of the last layer: (b, c, h, w) -> (b, classes), computed in float64, or in float32 if single.
 
-        Raises ParameterError if images has another shape or is not finite.
+        attention: shares (b, k) that dynamic layers take by their names, instead of their own.
+        Raises ParameterError if images or shares have another shape or are not finite.
         """
-        return self._evaluate(images, keep=False, single=single)[self.layers[-1].name]
+        given = {
+            layer.name: array(f"attention[{layer.name!r}]", attention[layer.name], shape=(len(images), layer.kernels))
+            for layer in self.layers
+            if attention is not None and isinstance(layer, DynamicConv) and layer.name in attention
+        }
+        return self._evaluate(images, keep=False, single=single, attention=given)[self.layers[-1].name]
 
     def activations(self, images: FloatArray) -> dict[str, FloatArray]:
         """Exact output of every layer, the images under "input", and the attention (b, k) under "<name>.attention".
@@ -114,8 +123,10 @@ class Network:
     def _single(self) -> tuple[Layer, ...]:
         return tuple(layer.single() for layer in self.layers)
 
-    def _evaluate(self, images: FloatArray, *, keep: bool, single: bool = False) -> dict[str, FloatArray]:
-        images = array("images", images, shape=(None, *self.input_shape))
+    def _evaluate(
+        self, images: FloatArray, *, keep: bool, single: bool = False, attention: Mapping[str, FloatArray] | None = None
+    ) -> dict[str, FloatArray]:
+        images, given = array("images", images, shape=(None, *self.input_shape)), attention or {}
         layers = self._single if single else self.layers
         if single:
             images = images.astype(np.float32)
@@ -126,7 +137,8 @@ class Network:
             for index, layer in enumerate(layers):
                 inputs = [values[source] for source in layer.inputs]
                 if isinstance(layer, DynamicConv):
-                    shares = layer.shares(inputs)
+                    own = given.get(layer.name)
+                    shares = layer.shares(inputs) if own is None else own[start : start + step]
                     values[layer.name] = layer.mixed(inputs, shares)
                     if keep:
                         values[f"{layer.name}.attention"] = shares

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch.nn import functional  # noqa: E402
 
+from benchmarks import attention  # noqa: E402
 from benchmarks.train import cifar10, growth, layers, noise, winograd  # noqa: E402
 from mapping.network import DynamicConv, load_network  # noqa: E402
 from mapping.passes import fold  # noqa: E402
@@ -196,13 +197,13 @@ def test_paired__interval_and_p_by_hand():
     first = np.arange(1000) < 900
     second = first.copy()
     second[880:900], second[900:940] = False, True  # 20 lost, 40 gained
-    held = cifar10.paired(first, second, rng)
+    held = attention.paired(first, second, rng)
     assert (held["only_second_right"], held["only_first_right"]) == (40, 20)
     assert held["difference"] == pytest.approx(0.02, abs=1e-12)
     half = 1.96 * np.sqrt(0.06 - 0.02**2) / np.sqrt(1000)
     np.testing.assert_allclose([held["low"], held["high"]], [0.02 - half, 0.02 + half], atol=1e-3)
     np.testing.assert_allclose(held["mcnemar_p"], 2 * stats.binom.cdf(20, 60, 0.5), rtol=1e-9)
-    assert cifar10.paired(first, first, rng)["mcnemar_p"] == 1.0
+    assert attention.paired(first, first, rng)["mcnemar_p"] == 1.0
 
 
 # a run
@@ -288,12 +289,15 @@ def test_run__grows_learns_and_is_stored_as_it_is(images, tmp_path, monkeypatch,
     np.testing.assert_allclose(
         network.forward(x.double().numpy()), expected, rtol=0, atol=1e-4 * np.abs(expected).max()
     )
-    monkeypatch.setattr("sys.argv", ["cifar10", "compare", *[str(tmp_path / "dvgg-x.npz")] * 2, "--data", str(images)])
-    cifar10.main()
+    stored = str(tmp_path / "dvgg-x.npz")
+    monkeypatch.setattr("sys.argv", ["attention", stored, stored, "--data", str(images), "--out", str(tmp_path)])
+    attention.main()
     held = json.loads(capsys.readouterr().out)
-    assert held["difference"] == 0.0
-    assert set(held["dvgg-x"]["classes"]) == {f"conv{n}" for n in range(1, 7)}
-    assert all(0.0 <= each["variance_explained_by_class"] <= 1.0 for each in held["dvgg-x"]["classes"].values())
+    assert held["networks"]["difference"] == 0.0
+    assert set(held["attention"]["layers"]) == {f"conv{n}" for n in range(1, 7)}
+    assert all(0.0 <= each["variance_explained_by_class"] <= 1.0 for each in held["attention"]["layers"].values())
+    assert json.loads((tmp_path / "attention-dvgg-x.json").read_text()) == held
+    assert (tmp_path / "attention-dvgg-x.png").stat().st_size > 10_000
 
 
 def test_run__refuses_what_it_cannot_do(tmp_path, monkeypatch):

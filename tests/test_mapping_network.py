@@ -184,6 +184,20 @@ def test_forward__is_the_last_activation_and_does_not_depend_on_the_batch(rng, m
     assert network.activations(images)["conv2.attention"].shape == (7, 4)
 
 
+def test_forward__takes_shares_instead_of_its_own(rng, monkeypatch):
+    network = everything(rng)
+    images = rng.normal(size=(7, 2, 9, 8))
+    own = network.activations(images)["conv2.attention"]
+    whole = network.forward(images)
+    np.testing.assert_allclose(network.forward(images, attention={"conv2": own}), whole, rtol=1e-13)
+    monkeypatch.setattr(graph, "_CHUNK_BYTES", 1)  # each image still gets its own
+    np.testing.assert_allclose(network.forward(images, attention={"conv2": own}), whole, rtol=1e-12)
+    others = network.forward(images, attention={"conv2": own[::-1]})
+    assert np.abs(others - whole).max() > 1e-6
+    with pytest.raises(ParameterError, match=r"attention\['conv2'\] must have shape \(7, 4\)"):
+        network.forward(images, attention={"conv2": own[:-1]})
+
+
 def test_forward__of_no_images_is_empty(rng):
     assert everything(rng).forward(np.zeros((0, 2, 9, 8))).shape == (0, 3)
 

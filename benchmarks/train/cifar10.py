@@ -8,7 +8,7 @@ From the repository's root, with PyTorch (an extra); DATA is a folder with CIFAR
     python -m benchmarks.train.cifar10 train RUNS/frozen --data DATA --begin RUNS/trunk --recipe frozen
     python -m benchmarks.train.cifar10 train RUNS/wide --data DATA --recipe wide
     python -m benchmarks.train.cifar10 export RUNS/dynamic dvgg-cifar10 --data DATA [--test]
-    python -m benchmarks.train.cifar10 compare vgg-cifar10 dvgg-cifar10 --data DATA [--split test]
+    python -m benchmarks.attention vgg-cifar10 dvgg-cifar10 --data DATA [--split test]
 
 The trunk is trained at a constant rate for as long as there is time. From the same checkpoint of it branch, with the
 same further epochs, rates falling to 0, augmentation and errors: `static`, that network itself; `dynamic`, whose every
@@ -18,7 +18,7 @@ for every image. `wide` is a static network with as many weights as `dynamic`. `
 A run's folder keeps checkpoint.pt (written after every epoch and on SIGTERM, whole or not at all), recipe.json and
 log.csv. `--resume` goes on at the very step: what a step draws depends on (seed, epoch, step) alone. Until the choices
 are made the 5,000 validation images are held out; `--set images=all` trains the final networks on them too. Only
-`export --test` and `compare --split test` ever look at the test images.
+`export --test` and `benchmarks.attention --split test` ever look at the test images.
 """
 
 import argparse
@@ -28,23 +28,21 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.attention import attention_report, right
 from benchmarks.train.growth import grown, routed
 from benchmarks.train.layers import (
     Hardware,
     MixedConv,
     Quantiser,
-    attention_report,
     disturb,
     disturbed,
     information,
@@ -53,7 +51,6 @@ from benchmarks.train.layers import (
     settle,
 )
 from mapping.datasets import CIFAR10_CLASSES, ZOO, load_dataset
-from mapping.models import load_model
 from mapping.network import (
     INPUT,
     BatchNorm,
@@ -589,23 +586,6 @@ def network_of(name: str, model: Vgg, card: dict[str, object]) -> Network:
     return Network(name, (3, 32, 32), CIFAR10_CLASSES, tuple(layers), card)
 
 
-def answers(
-    network: Network, images: np.ndarray, change: Callable[[np.ndarray], np.ndarray] | None = None
-) -> np.ndarray:
-    """Classes that a stored network names, float64; `change` replaces the (b, k) shares of every dynamic layer."""
-    found = []
-    for start in range(0, len(images), EVALUATED):
-        values = {INPUT: images[start : start + EVALUATED]}
-        for layer in network.layers:
-            inputs = [values[source] for source in layer.inputs]
-            if change is not None and isinstance(layer, DynamicConv):
-                values[layer.name] = layer.convolve(inputs[0], change(layer.attention.shares(inputs[0])))
-            else:
-                values[layer.name] = layer.apply(*inputs)
-        found.append(values[network.layers[-1].name].argmax(axis=1))
-    return np.concatenate(found)
-
-
 def export(options: argparse.Namespace) -> None:
     """Store a finished run in the zoo, accuracies measured on what is stored; the test images only if asked for."""
     state = torch.load(options.run / "checkpoint.pt", weights_only=True, map_location="cpu")
@@ -637,9 +617,7 @@ def export(options: argparse.Namespace) -> None:
     }
     network = network_of(options.name, model, card)
     splits = {"validation": check} | ({"test": load_dataset("cifar10", "test", options.data)} if options.test else {})
-    card["accuracy"] = {
-        split: float(np.mean(answers(network, data.images) == data.labels)) for split, data in splits.items()
-    }
+    card["accuracy"] = {split: float(np.mean(right(network, data))) for split, data in splits.items()}
     if recipe.images == "all":
         card["accuracy_meaning"] = "validation images were trained on: that number says nothing about new images"
     if dynamic:
@@ -657,78 +635,6 @@ def export(options: argparse.Namespace) -> None:
             {"name": options.name, "bytes": path.stat().st_size, "parameters": network.parameters, **card}, indent=1
         )
     )
-
-
-# comparison
-
-
-def paired(first: np.ndarray, second: np.ndarray, rng: np.random.Generator, draws: int = 100_000) -> dict[str, float]:
-    """Compare right answers (n,) of two networks on the same images.
-
-    Returns the difference of the accuracies, its 95 % interval by the bootstrap over images (resampled pairs are a
-    multinomial draw of the four outcomes), and McNemar's exact two-sided p.
-    """
-    n = len(first)
-    gained, lost = int(np.sum(~first & second)), int(np.sum(first & ~second))
-    drawn = rng.multinomial(n, [gained / n, lost / n, 1 - (gained + lost) / n], size=draws)
-    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / n, [2.5, 97.5])
-    p = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
-    return {
-        "first": float(first.mean()),
-        "second": float(second.mean()),
-        "only_second_right": gained,
-        "only_first_right": lost,
-        "difference": (gained - lost) / n,
-        "low": float(low),
-        "high": float(high),
-        "mcnemar_p": float(p),
-    }
-
-
-def per_class(network: Network, images: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, object]]:
-    """Attention of each dynamic layer by class: mean shares, and the part of their variance that classes explain."""
-    held: dict[str, list[np.ndarray]] = {}
-    for start in range(0, len(images), EVALUATED):
-        values = network.activations(images[start : start + EVALUATED])
-        for layer in network.layers:
-            if isinstance(layer, DynamicConv):
-                held.setdefault(layer.name, []).append(values[f"{layer.name}.attention"])
-    report: dict[str, dict[str, object]] = {}
-    for name, parts in held.items():
-        shares = np.concatenate(parts)
-        means = np.array([shares[labels == c].mean(axis=0) for c in range(CLASSES)])
-        between = ((means[labels] - shares.mean(axis=0)) ** 2).sum()
-        within = ((shares - shares.mean(axis=0)) ** 2).sum()
-        report[name] = {
-            "mean_by_class": np.round(means, 3).tolist(),
-            "variance_explained_by_class": float(between / within) if within > 0 else 0.0,
-        }
-    return report
-
-
-def compare(options: argparse.Namespace) -> None:
-    """Print how two stored networks differ on the same images, and what each one's attention is worth."""
-    data = load_dataset("cifar10", options.split, options.data, limit=options.images)
-    networks = [load_model(name) for name in (options.first, options.second)]
-    right = [answers(network, data.images) == data.labels for network in networks]
-    rng = np.random.default_rng(options.seed)
-    report: dict[str, object] = {"split": options.split, "images": len(data), **paired(*right, rng)}
-    for network, own in zip(networks, right, strict=True):
-        if any(isinstance(layer, DynamicConv) for layer in network.layers):
-            changes: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-                "uniform_attention": lambda shares: np.full_like(shares, 1 / shares.shape[1]),
-                "attention_of_other_images": lambda shares: shares[rng.permutation(len(shares))],
-                "mean_attention": lambda shares: np.broadcast_to(shares.mean(axis=0), shares.shape),
-            }
-            report[network.name] = {
-                **{
-                    how: paired(answers(network, data.images, change) == data.labels, own, rng)
-                    for how, change in changes.items()
-                },
-                "layers": attention_report(network, data.images[:1000]),
-                "classes": per_class(network, data.images, data.labels),
-            }
-    print(json.dumps(report, indent=1))
 
 
 def main() -> None:
@@ -749,14 +655,7 @@ def main() -> None:
     two.add_argument("--folder", type=Path, default=ZOO)
     two.add_argument("--test", action="store_true", help="measure on the test images: once, at the end")
     two.set_defaults(do=export)
-    three = commands.add_parser("compare", help="compare two stored networks")
-    three.add_argument("first")
-    three.add_argument("second")
-    three.add_argument("--split", choices=("validation", "test"), default="validation")
-    three.add_argument("--images", type=int)
-    three.add_argument("--seed", type=int, default=0)
-    three.set_defaults(do=compare)
-    for each in (one, two, three):
+    for each in (one, two):
         each.add_argument("--data", help="folder with CIFAR-10; without it the cache")
     options = parser.parse_args()
     options.do(options)

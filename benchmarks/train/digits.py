@@ -25,11 +25,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.attention import attention_report
 from benchmarks.train.layers import (
     Hardware,
     MixedConv,
     Quantiser,
-    attention_report,
     disturb,
     disturbed,
     information,

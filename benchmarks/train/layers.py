@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from benchmarks.train import winograd
 from benchmarks.train.noise import normal_like
-from mapping.network import Attention, DynamicConv, Network
+from mapping.network import Attention
 
 
 @dataclass(frozen=True)
@@ -213,25 +213,3 @@ def settle(model: nn.Module, batches: Iterable[Tensor], *, noisy: bool = True, g
         conv.gate.settling = False
     disturb(model, False)
     model.eval()
-
-
-def attention_report(network: Network, images: np.ndarray) -> dict[str, dict[str, object]]:
-    """How alive the attention of a stored network is: each layer's shares, their spread and their entropy."""
-    values = network.activations(images)
-    report: dict[str, dict[str, object]] = {}
-    for layer in network.layers:
-        if isinstance(layer, DynamicConv):
-            report[layer.name] = shares_report(values[f"{layer.name}.attention"])
-    return report
-
-
-def shares_report(shares: np.ndarray) -> dict[str, object]:
-    """Mean, spread and entropy of (b, k) shares."""
-    of_mean, mean_of = (float(x) for x in information(torch.tensor(shares)))
-    return {
-        "mean": [round(float(x), 4) for x in shares.mean(axis=0)],
-        "standard_deviation_over_images": [round(float(x), 4) for x in shares.std(axis=0)],
-        "variance_over_images": round(float(shares.var(axis=0).mean()), 5),
-        "entropy": round(mean_of, 4),
-        "entropy_of_mean": round(of_mean, 4),
-    }

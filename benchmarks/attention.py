@@ -1,0 +1,178 @@
+"""Compare two networks on the same images, and tell what the attention of a dynamic one is worth to it.
+
+    python -m benchmarks.attention vgg-cifar10 dvgg-cifar10 --data DIR [--split test] [--out docs]
+
+Prints JSON; with --out also writes attention-NAME.json and attention-NAME.png of the second network: its mean shares by
+class, and its accuracy when all images get equal shares, the mean ones, or those of another image.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+from mapping.datasets import Dataset, load_dataset
+from mapping.models import load_model
+from mapping.network import DynamicConv, Network
+
+EVALUATED = 500  # images at once
+DRAWS = 100_000  # of the bootstrap
+CHANGES = {
+    "uniform": "equal shares",
+    "mean": "the mean shares",
+    "of_other_images": "shares of\nother images",
+}
+
+
+def right(network: Network, data: Dataset, attention: dict[str, np.ndarray] | None = None) -> np.ndarray:
+    """Tell of each image whether a network names its class, in float32; attention: as for Network.forward."""
+    return network.forward(data.images, single=True, attention=attention).argmax(axis=1) == data.labels
+
+
+def paired(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+    """Compare right answers (n,) of two networks on the same images.
+
+    Returns the difference of the accuracies, its 95 % interval by the bootstrap over images (resampled pairs are a
+    multinomial draw of the four outcomes), and McNemar's exact two-sided p.
+    """
+    n = len(first)
+    gained, lost = int(np.sum(~first & second)), int(np.sum(first & ~second))
+    drawn = rng.multinomial(n, [gained / n, lost / n, 1 - (gained + lost) / n], size=DRAWS)
+    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / n, [2.5, 97.5])
+    p = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    return {
+        "first": float(first.mean()),
+        "second": float(second.mean()),
+        "only_second_right": gained,
+        "only_first_right": lost,
+        "difference": (gained - lost) / n,
+        "low": float(low),
+        "high": float(high),
+        "mcnemar_p": float(p),
+    }
+
+
+def entropy(shares: np.ndarray) -> float:
+    """Mean entropy of (b, k) shares over ln k: 1 is uniform."""
+    held = np.clip(shares, 1e-9, 1.0)
+    return float(-(shares * np.log(held)).sum(axis=1).mean() / np.log(shares.shape[1]))
+
+
+def shares_report(shares: np.ndarray) -> dict[str, object]:
+    """Mean, spread and entropy of (b, k) shares."""
+    return {
+        "mean": [round(float(x), 4) for x in shares.mean(axis=0)],
+        "standard_deviation_over_images": [round(float(x), 4) for x in shares.std(axis=0)],
+        "variance_over_images": round(float(shares.var(axis=0).mean()), 5),
+        "entropy": round(entropy(shares), 4),
+        "entropy_of_mean": round(entropy(shares.mean(axis=0, keepdims=True)), 4),
+    }
+
+
+def attention_of(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Shares (b, k) of each dynamic layer, by name."""
+    held: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(images), EVALUATED):
+        values = network.activations(images[start : start + EVALUATED])
+        for layer in network.layers:
+            if isinstance(layer, DynamicConv):
+                held.setdefault(layer.name, []).append(values[f"{layer.name}.attention"])
+    return {name: np.concatenate(parts) for name, parts in held.items()}
+
+
+def attention_report(network: Network, images: np.ndarray) -> dict[str, dict[str, object]]:
+    """How alive the attention of a network is, layer by layer."""
+    return {name: shares_report(shares) for name, shares in attention_of(network, images).items()}
+
+
+def by_class(shares: np.ndarray, labels: np.ndarray) -> dict[str, object]:
+    """Mean shares (classes, k) of each class, and the part of the shares' variance that classes explain."""
+    classes = np.unique(labels)
+    means = np.array([shares[labels == c].mean(axis=0) for c in classes])
+    between = ((means[np.searchsorted(classes, labels)] - shares.mean(axis=0)) ** 2).sum()
+    within = ((shares - shares.mean(axis=0)) ** 2).sum()
+    return {
+        "mean_by_class": np.round(means, 3).tolist(),
+        "variance_explained_by_class": float(between / within) if within > 0 else 0.0,
+    }
+
+
+def worth(network: Network, data: Dataset, rng: np.random.Generator, own: np.ndarray) -> dict[str, object]:
+    """What a dynamic network's attention does, and what it is worth; own: (n,) its right answers."""
+    held = attention_of(network, data.images)
+    others = rng.permutation(len(data.images))
+    changes = {
+        "uniform": {name: np.full_like(shares, 1 / shares.shape[1]) for name, shares in held.items()},
+        "mean": {name: np.broadcast_to(shares.mean(axis=0), shares.shape) for name, shares in held.items()},
+        "of_other_images": {name: shares[others] for name, shares in held.items()},
+    }
+    return {
+        **{how: paired(right(network, data, shares), own, rng) for how, shares in changes.items()},
+        "layers": {name: shares_report(shares) | by_class(shares, data.labels) for name, shares in held.items()},
+    }
+
+
+def figure(network: Network, found: dict) -> Figure:
+    """Mean shares by class of each dynamic layer, and accuracies with shares taken away."""
+    layers = found["layers"]
+    drawn = Figure(figsize=(2.0 * len(layers) + 3.6, 3.9), layout="constrained")
+    axes = drawn.subplots(1, len(layers) + 1, width_ratios=[1.0] * len(layers) + [1.7], squeeze=False)[0]
+    for ax, (name, each) in zip(axes, layers.items(), strict=False):
+        means = np.array(each["mean_by_class"])
+        held = ax.imshow(means, vmin=0.0, vmax=max(0.5, means.max()), cmap="Blues", aspect="auto")
+        ax.set_title(
+            f"{name}\nentropy {each['entropy']:.2f}\nclasses explain {each['variance_explained_by_class']:.0%}",
+            fontsize=9,
+        )
+        ax.set_xticks(range(means.shape[1]))
+        ax.set_yticks(range(len(means)), network.classes if ax is axes[0] else [])
+    axes[0].set_xlabel("kernel")
+    drawn.colorbar(held, ax=axes[:-1], label="mean share", fraction=0.03)
+    bars = [("own shares", found["uniform"]["second"])] + [
+        (label, found[how]["first"]) for how, label in CHANGES.items()
+    ]
+    places = range(len(bars))[::-1]
+    axes[-1].barh(places, [100.0 * value for _, value in bars], color=["#1f6fb2"] + ["#b8c4cf"] * 3)
+    axes[-1].set_yticks(places, [label for label, _ in bars])
+    for place, (_, value) in zip(places, bars, strict=True):
+        axes[-1].text(100.0 * value - 1, place, f"{value:.2%}", ha="right", va="center", fontsize=9)
+    axes[-1].set_xlabel("accuracy [%]")
+    axes[-1].spines[["top", "right"]].set_visible(False)
+    return drawn
+
+
+def main() -> None:
+    """Read the command line, compare, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("first")
+    parser.add_argument("second")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="validation")
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--data", help="folder with the images; without it the bundled or cached ones")
+    options = parser.parse_args()
+    first, second = (load_model(name) for name in (options.first, options.second))
+    data = load_dataset(str(second.card.get("dataset", "cifar10")), options.split, options.data, limit=options.images)
+    one, two = (right(network, data) for network in (first, second))
+    rng = np.random.default_rng(options.seed)
+    report: dict[str, object] = {
+        "first": first.name, "second": second.name, "split": options.split, "images": len(data),
+        "networks": paired(one, two, rng),
+    }  # fmt: skip
+    if any(isinstance(layer, DynamicConv) for layer in second.layers):
+        found = worth(second, data, rng, two)
+        report["attention"] = found
+        if options.out is not None:
+            figure(second, found).savefig(options.out / f"attention-{second.name}.png", dpi=150)
+    text = json.dumps(report, indent=1)
+    if options.out is not None:
+        (options.out / f"attention-{second.name}.json").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
