@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 import pytest
-from small_networks import joined
 
 from crossbar.activity import Activity
 from crossbar.periphery import Adc
 from mapping.hardware import Hardware
 from mapping.overheads import overheads, register_bits, traffic, tree, way, within
 from mapping.passes import compile_network
+from tests.small_networks import joined
 
 
 def drawn(side, levels):

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from small_networks import joined
 
 from crossbar.components import component
 from crossbar.converters import area_isaac, area_survey
@@ -15,6 +14,7 @@ from mapping.network import Add, Conv, GlobalAveragePool, Linear, MaxPool, Netwo
 from mapping.passes import compile_network
 from mapping.program import Matrix
 from mapping.schedule import interval, phases, rows_needed, schedule, t_column, t_gates
+from tests.small_networks import joined
 
 
 def compiled(*settings, base=None):
