@@ -1,7 +1,9 @@
 """The zoo: what load_model finds, what the cards say, and that the networks are as good as their cards."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +58,48 @@ def test_zoo__static_and_dynamic_share_backbone_and_recipe(networks):
     assert static.parameters < 150_000
     kinds = [isinstance(layer, DynamicConv) for layer in dynamic.layers if layer.name.startswith("conv")]
     assert kinds == [False, True, True, True, True]
+
+
+@pytest.fixture(scope="module")
+def cifar10():
+    return {name: load_model(name) for name in ("dvgg-cifar10", "vgg-cifar10")}
+
+
+def test_zoo__cifar10_networks_share_backbone_and_recipe(cifar10):
+    dynamic, static = cifar10["dvgg-cifar10"], cifar10["vgg-cifar10"]
+    assert dynamic.shapes() == static.shapes()
+    ours = ("kernels", "growth", "routed", "attention_rate", "hot", "cold", "annealed")  # what makes it dynamic
+    recipes = [{key: x for key, x in net.card["recipe"].items() if key not in ours} for net in (dynamic, static)]
+    assert recipes[0] == recipes[1]
+    assert [layer.kernels for layer in dynamic.layers if isinstance(layer, DynamicConv)] == [4] * 6
+    for network in (dynamic, static):
+        card = network.card
+        assert card["dataset"] == "cifar10"
+        assert {"accuracy", "chosen_on", "curves", "date", "epochs", "licence", "seed", "split", "torch"} <= set(card)
+        assert (Path(__file__).parent.parent / card["curves"]).read_text().count("\n") == card["epochs"] + 1
+
+
+def test_zoo__cifar10_attention_is_alive_on_noise_of_every_scale(cifar10, rng):
+    """Its card tells how alive it is on images of the data set; here only that it looks at the image."""
+    layers = cifar10["dvgg-cifar10"].card["attention"]["layers"]
+    assert set(layers) == {f"conv{n}" for n in range(1, 7)}
+    for each in layers.values():
+        assert each["variance_over_images"] > 0.005
+        assert each["entropy"] < 0.95
+        assert each["entropy_of_mean"] > 0.9
+    images = rng.random((4, 3, 32, 32)) * np.array([0.2, 0.5, 0.8, 1.0])[:, None, None, None]
+    values = cifar10["dvgg-cifar10"].activations(images)
+    assert all(values[f"conv{n}.attention"].std(axis=0).max() > 0.01 for n in range(1, 7))
+
+
+@pytest.mark.parametrize("name", ["dvgg-cifar10", "vgg-cifar10"])
+def test_zoo__cifar10_is_right_as_its_card_says(cifar10, name):
+    folder = os.environ.get("CROSSGATE_TEST_CIFAR10")
+    if folder is None:
+        pytest.skip("CROSSGATE_TEST_CIFAR10 names no folder with CIFAR-10; tests download nothing")
+    data = load_dataset("cifar10", "test", folder, limit=500)
+    right = np.mean(cifar10[name].forward(data.images, single=True).argmax(axis=1) == data.labels)
+    assert abs(right - model_card(name)["accuracy"]["test"]) < 0.04  # 500 of 10,000 images
 
 
 def test_zoo__attention_is_alive(networks):
