@@ -90,10 +90,10 @@ class Dac:
         ]
 
     def instants(self, codes: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Take the read of codes (m,) apart into moments: their weights (u,), and the shares of v_read on rows (u, m).
+        """Take the read of codes (m,) apart into moments: their parts (u,), and the shares of v_read on rows (u, m).
 
-        Weighted sums over the moments give the result; a circuit whose currents go with its voltages does not need
-        them, as the shares' weighted sum drives it to the same.
+        The result is the sum of parts times what each moment gives; a circuit whose currents go with its voltages
+        does not need them, as the same sum of the shares drives it to the same.
         """
         if self.coding == "bit-serial":
             parts = self.split(codes)
