@@ -73,13 +73,12 @@ class _Adjusting:
     def layer(
         self, layer: Layer, inputs: list[list[FloatArray]], wanted_inputs: list[FloatArray], wanted: FloatArray
     ) -> list[FloatArray]:
-        """Run a layer, fit its adjustments, and return its adjusted outputs."""
-        if layer.name not in self.chip.program.matrices:
-            return self._run(lambda x, lot: run_layer(self.chip, layer, x, lot)[0], inputs)
-        if isinstance(layer, DynamicConv):
+        """Run a layer, fit adjustments if it lies on arrays, and return its outputs as adjusted."""
+        placed = layer.name in self.chip.program.matrices
+        if placed and isinstance(layer, DynamicConv):
             self._attention(layer, [split_scales(layer, x)[0] for x in inputs], split_scales(layer, wanted_inputs)[0])
         outputs = self._run(lambda x, lot: run_layer(self.chip, layer, x, lot)[0], inputs)
-        return self._adjust(layer.name, outputs, wanted)
+        return self._adjust(layer.name, outputs, wanted) if placed else outputs
 
     def _attention(self, layer: DynamicConv, inputs: list[list[FloatArray]], wanted: list[FloatArray]) -> None:
         """Adjust the two FC layers of a dynamic layer's attention."""

@@ -12,7 +12,7 @@ From the repository's root, with PyTorch (an extra); DATA is a folder with CIFAR
 
 The trunk is trained at a constant rate for as long as there is time. From the same checkpoint of it branch, with the
 same further epochs, rates falling to 0, augmentation and errors: `static`, that network itself; `dynamic`, whose every
-3x3 kernel grows to four that begin as disturbed copies, mixed by attention; `frozen`, the same four with equal shares
+3x3 kernel grows to four equal ones behind an attention that parts images; `frozen`, four disturbed ones, equal shares
 for every image. `wide` is a static network with as many weights as `dynamic`. `--set KEY=VALUE` changes a recipe.
 
 A run's folder keeps checkpoint.pt (written after every epoch and on SIGTERM, whole or not at all), recipe.json and

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from benchmarks.train.layers import Gate, mixed_convs, plain
 
-SHRUNK = 0.1  # share of the mean variance that is added to every direction within classes
-ROUNDS = 60  # halvings of the interval in which the scale of the logits is looked for
-LARGEST = 1e3  # of that scale
+SHRUNK = 0.1  # share of the mean variance that is added to every direction within classes, ours
+ROUNDS = 60  # halvings of the interval in which the scale of the logits is looked for, ours
+LARGEST = 1e3  # of that scale, ours
 
 
 def grown(model: nn.Module, held: dict[str, Tensor], growth: float) -> None:

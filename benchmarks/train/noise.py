@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crossbar.streams import normals, scramble
 
-PIECE = 1 << 14  # numbers of one stream
+PIECE = 1 << 14  # numbers of one stream, ours
 
 
 @numba.njit(cache=True, parallel=True)
