@@ -1,6 +1,7 @@
 """The training of the zoo's networks: fast equals plain, a run resumes, what is stored is what was trained."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,8 +76,26 @@ def test_orthogonal__brings_singular_values_near_one():
 def test_muon__keeps_each_kernels_norm():
     p = torch.nn.Parameter(torch.randn(3, 16, 4, 3, 3))
     p.grad = torch.randn_like(p)
-    cifar10.Muon([p], lr=1e-6, momentum=0.8).step()
+    cifar10.Muon([p], lr=1e-6, momentum=0.8, parting=0.5).step()
     np.testing.assert_allclose(p.detach().flatten(1).norm(dim=1), 4.0, rtol=1e-4)
+
+
+@pytest.mark.parametrize("parting", [0.0, 0.3])
+def test_muon__grown_kernels_move_as_one_and_apart(parting):
+    torch.manual_seed(11)
+    one = torch.nn.Parameter(torch.randn(1, 8, 4, 3, 3))
+    four = torch.nn.Parameter(one.detach().repeat(4, 1, 1, 1, 1))
+    single, grown = cifar10.Muon([one], 0.04, 0.8, parting), cifar10.Muon([four], 0.04, 0.8, parting)
+    four.grad = torch.randn_like(four)
+    one.grad = four.grad.sum(dim=0, keepdim=True)
+    single.step()
+    grown.step()
+    apart = four.detach() - one.detach()
+    lengths = apart.flatten(1).norm(dim=1) / (0.04 * 8**0.5)  # of matrices whose 8 singular values are near 1
+    np.testing.assert_allclose(lengths, parting, rtol=0.25, atol=1e-5)
+    if parting:
+        own = four.grad - four.grad.mean(dim=0, keepdim=True)
+        assert float((apart * own).sum()) < 0.0  # downhill
 
 
 def test_whitening__evens_out_the_directions_of_raw_pixels():
@@ -300,11 +319,34 @@ def test_run__grows_learns_and_is_stored_as_it_is(images, tmp_path, monkeypatch,
     assert (tmp_path / "attention-dvgg-x.png").stat().st_size > 10_000
 
 
+def test_run__trains_on_what_a_smaller_network_finds_hardest(images, tmp_path):
+    proxy = trained(tmp_path / "proxy", images, TINY)
+    proxy.go()
+    run = trained(tmp_path / "run", images, replace(TINY, kept=0.5, proxy="proxy", batch=18))
+    assert (run.drawn, run.steps) == (36, 3)
+    order, flips = torch.randperm(len(run.images)), torch.zeros(len(run.images), dtype=torch.bool)
+    for run.at.step in range(3):
+        torch.manual_seed(1)
+        x, y = run.batch(order, flips)
+        drawn = order[run.at.step * 36 :][:36]
+        torch.manual_seed(1)
+        every = cifar10.augmented(run.images[drawn], flips[drawn], TINY.shift, TINY.cutout)
+        with torch.no_grad():
+            losses = functional.cross_entropy(proxy.model.eval()(every), run.labels[drawn], reduction="none")
+        kept = losses.argsort(descending=True)[:18]
+        assert sorted(map(float, x.flatten(1).sum(1))) == sorted(map(float, every[kept].flatten(1).sum(1)))
+        assert sorted(y.tolist()) == sorted(run.labels[drawn][kept].tolist())
+    run.at.step = 0
+    run.epoch()
+    assert run.at.epoch == 1
+
+
 def test_run__refuses_what_it_cannot_do(tmp_path, monkeypatch):
     for words, sentence in (
         (["train", str(tmp_path), "--resume"], "there is no .* to resume"),
         (["train", str(tmp_path), "--set", "colour=3"], "no 'colour'"),
         (["train", str(tmp_path), "--set", "images=most"], "images train or all"),
+        (["train", str(tmp_path), "--set", "kept=0.5"], "go together, got kept = 0.5, proxy = ''"),
     ):
         monkeypatch.setattr("sys.argv", ["cifar10", *words])
         with pytest.raises(SystemExit, match=sentence):

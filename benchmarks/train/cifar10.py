@@ -79,7 +79,8 @@ SOFTENING = 0.1
 class Recipe:
     """Every choice of a run; rates are per mean loss of `batch` images.
 
-    Backbone, batch norms without scale, alternating flips and label smoothing after K. Jordan, arXiv 2404.00498.
+    Backbone, batch norms without scale, alternating flips and label smoothing after K. Jordan, arXiv 2404.00498; so is
+    leaving out what a small network finds easy (github.com/KellerJordan/cifar10-airbench).
     """
 
     widths: tuple[int, ...] = (64, 256, 256)  #: channels of each pair of 3x3 convolutions
@@ -97,7 +98,10 @@ class Recipe:
     smoothing: float = 0.2  #: of labels
     shift: int = 4  #: pixels that an image moves at most
     cutout: int = 10  #: pixels of the blanked square's side
+    kept: float = 1.0  #: share of the augmented images that is trained on: those that are hardest for `proxy`
+    proxy: str = ""  #: a finished run beside this one, of a small network
     growth: float = 0.4  #: what is added to each copy of a grown kernel, over its root mean square
+    parting: float = 0.5  #: rate of what parts grown kernels over that of what they share
     routed: float = 0.0  #: entropy over ln k of attention that begins by parting images; 0: begins at random
     attention_rate: float = 2e-3
     hot: float = 10.0  #: softmax temperature at the start
@@ -112,6 +116,8 @@ class Recipe:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        if (self.kept < 1) != bool(self.proxy):
+            raise SystemExit(f"kept < 1 and a proxy go together, got kept = {self.kept:g}, proxy = {self.proxy!r}")
         if self.schedule not in ("hold", "fall") or self.images not in ("train", "all"):
             raise SystemExit(f"schedule must be hold or fall, images train or all, got {self.schedule}, {self.images}")
 
@@ -121,7 +127,7 @@ RECIPES = {
     "trunk": Recipe(),
     "static": BRANCH,
     "dynamic": replace(BRANCH, kernels=4, growth=0.0, routed=0.6, attention_rate=3e-4, hot=2.0),
-    "frozen": replace(BRANCH, kernels=4, frozen=True, balance=0.0),
+    "frozen": replace(BRANCH, kernels=4, frozen=True, balance=0.0, parting=0.0),
     "wide": replace(BRANCH, widths=(128, 512, 512), first_epochs=3, epochs=40),
 }
 
@@ -236,10 +242,14 @@ def orthogonal(update: Tensor, steps: int = 3) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum made orthogonal kernel by kernel; kernels (k, o, i, 3, 3) are held at a norm of sqrt(o) each."""
+    """Momentum made orthogonal kernel by kernel; kernels (k, o, i, 3, 3) are held at a norm of sqrt(o) each.
 
-    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    k > 1 kernels move together by what they would if they were one (shares add up to 1: its gradient is the sum of
+    theirs) and apart by their gradients' differences, at `parting` times the rate: each sees a part of the images only.
+    """
+
+    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float, parting: float) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "parting": parting})
 
     @torch.no_grad()
     def step(self) -> None:
@@ -249,7 +259,10 @@ class Muon(torch.optim.Optimizer):
                 held.mul_(group["momentum"]).add_(p.grad)
                 update = p.grad.add(held, alpha=group["momentum"]).flatten(2)
                 p.mul_(p.shape[1] ** 0.5 / p.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1, 1))
-                p.add_(orthogonal(update).reshape(p.shape), alpha=-group["lr"])
+                move = orthogonal(update.sum(dim=0, keepdim=True))
+                if len(p) > 1 and group["parting"]:
+                    move = move + group["parting"] * orthogonal(update - update.mean(dim=0, keepdim=True))
+                p.add_(move.unflatten(2, p.shape[2:]), alpha=-group["lr"])
 
 
 def optimisers_of(model: Vgg, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -260,7 +273,7 @@ def optimisers_of(model: Vgg, recipe: Recipe) -> list[torch.optim.Optimizer]:
     rates = ((biases, recipe.bias_rate), (list(model.head.parameters()), recipe.head_rate))
     groups = [{"params": held, "lr": rate, "weight_decay": recipe.decay / rate} for held, rate in rates]
     made: list[torch.optim.Optimizer] = [
-        Muon(kernels, recipe.rate, recipe.momentum),
+        Muon(kernels, recipe.rate, recipe.momentum, recipe.parting),
         torch.optim.SGD(groups, lr=recipe.head_rate, momentum=0.85, nesterov=True),
     ]
     if gates and not recipe.frozen:
@@ -296,6 +309,11 @@ def clipped(model: Vgg, clip: float) -> None:
             block.conv.weight.copy_(block.conv.weight.clamp(-limit, limit))
 
 
+def autocast(device: torch.device) -> torch.autocast:
+    """Half precision where it is faster."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
 def part(folder: str | None, split: str, device: torch.device) -> tuple[Tensor, Tensor]:
     held = load_dataset("cifar10", split, folder)
     return torch.tensor(held.images, dtype=torch.float32, device=device), torch.tensor(held.labels, device=device)
@@ -320,6 +338,18 @@ def shares_of(model: Vgg, images: Tensor) -> list[Tensor]:
     model.eval()
     model(images.contiguous(memory_format=torch.channels_last))
     return [conv.shares for conv in mixed_convs(model) if conv.shares is not None]
+
+
+def trained(folder: Path, device: torch.device) -> tuple[Vgg, dict[str, Any]]:
+    """The exact network of a run as it stands, evaluating, and its checkpoint."""
+    state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=device)
+    recipe = restored(state["recipe"])
+    model = Vgg(recipe).to(device)
+    model.load_state_dict(state["model"])
+    for conv in mixed_convs(model):
+        conv.frozen = "uniform" if recipe.frozen else None
+        conv.gate.temperature = recipe.cold
+    return model.eval(), state
 
 
 @dataclass
@@ -351,7 +381,9 @@ class Run:
         self.model.to(device)
         self.optimisers = optimisers_of(self.model, recipe)
         self.rates = [[group["lr"] for group in each.param_groups] for each in self.optimisers]
-        self.steps = len(self.images) // recipe.batch
+        self.drawn = round(recipe.batch / recipe.kept)
+        self.steps = len(self.images) // self.drawn
+        self.proxy = trained(folder.parent / recipe.proxy, device)[0] if recipe.proxy else None
         self.at = Position()
         self.stopped = False
         for conv in mixed_convs(self.model):
@@ -406,11 +438,16 @@ class Run:
         return recipe.hot ** (1 - done) * recipe.cold**done
 
     def batch(self, order: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
-        """Images of this step, augmented, and their labels."""
+        """Images of this step, augmented, and their labels; the hardest of those drawn."""
         recipe, at = self.recipe, self.at
-        chosen = order[at.step * recipe.batch : (at.step + 1) * recipe.batch]
+        chosen = order[at.step * self.drawn : (at.step + 1) * self.drawn]
         flip = flips[chosen] ^ (at.epoch % 2 == 1)  # each image alternates: no view twice in two epochs
-        return augmented(self.images[chosen], flip, recipe.shift, recipe.cutout), self.labels[chosen]
+        x, y = augmented(self.images[chosen], flip, recipe.shift, recipe.cutout), self.labels[chosen]
+        if self.proxy is None:
+            return x, y
+        with torch.no_grad(), autocast(self.device):
+            hard = functional.cross_entropy(self.proxy(x).float(), y, reduction="none").topk(recipe.batch).indices
+        return x[hard].contiguous(memory_format=torch.channels_last), y[hard]
 
     def step(self, order: Tensor, flips: Tensor) -> None:
         """One update."""
@@ -427,7 +464,7 @@ class Run:
         for conv in mixed_convs(model):
             conv.gate.temperature = temperature
         x, y = self.batch(order, flips)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with autocast(self.device):
             outputs = model(x).float()
         loss = functional.cross_entropy(outputs, y, label_smoothing=recipe.smoothing)
         at.loss += loss.item()
@@ -588,14 +625,8 @@ def network_of(name: str, model: Vgg, card: dict[str, object]) -> Network:
 
 def export(options: argparse.Namespace) -> None:
     """Store a finished run in the zoo, accuracies measured on what is stored; the test images only if asked for."""
-    state = torch.load(options.run / "checkpoint.pt", weights_only=True, map_location="cpu")
+    model, state = trained(options.run, torch.device("cpu"))
     recipe = restored(state["recipe"])
-    model = Vgg(recipe)
-    model.load_state_dict(state["model"])
-    model.eval()
-    for conv in mixed_convs(model):
-        conv.frozen = "uniform" if recipe.frozen else None
-        conv.gate.temperature = recipe.cold
     check = load_dataset("cifar10", "validation", options.data)
     dynamic = recipe.kernels > 1 and not recipe.frozen
     log = state["at"]["log"]
