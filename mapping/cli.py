@@ -79,7 +79,7 @@ def run(
         ),
     ] = "linear",
     out: Annotated[
-        Path, typer.Option(help="Folder for report.html, report.json, report.csv, layers.png.")
+        Path, typer.Option(help="Folder for report.html, report.json, report.csv, layers.png, predictions.csv.")
     ] = DEFAULT_OUT,
     as_json: Annotated[bool, typer.Option("--json", help="Print the text of report.json and nothing else.")] = False,
     no_cache: Annotated[
@@ -109,7 +109,7 @@ def run(
         report, result = _simulate(network, hardware, calibration, test, drawn, precision, console, kept)
         if fidelity == "nonlinear":
             report = _look_again(report, result, test, precision, console)
-        paths = report.save(out, result)
+        paths = report.save(out, result, test.labels)
     for each in kept or ():
         each.remove()
     if as_json:

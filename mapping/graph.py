@@ -120,6 +120,12 @@ class Network:
         return shapes
 
     @cached_property
+    def spent(self) -> tuple[tuple[str, ...], ...]:
+        """For each layer the names of the maps that it is the last to take."""
+        last = {source: at for at, layer in enumerate(self.layers) for source in layer.inputs}
+        return tuple(tuple(name for name, when in last.items() if when == at) for at in range(len(self.layers)))
+
+    @cached_property
     def _single(self) -> tuple[Layer, ...]:
         return tuple(layer.single() for layer in self.layers)
 
@@ -144,9 +150,8 @@ class Network:
                         values[f"{layer.name}.attention"] = shares
                 else:
                     values[layer.name] = layer.apply(*inputs)
-                if not keep:
-                    needed = {source for later in self.layers[index + 1 :] for source in later.inputs}
-                    values = {name: held for name, held in values.items() if name in needed or name == layer.name}
+                for name in () if keep else self.spent[index]:
+                    del values[name]
             parts.append(values)
         if len(parts) == 1:
             return parts[0]

@@ -35,6 +35,7 @@ SHARES = 4  # batches of a short run, ours: whatever the threads, so that sums o
 SAMPLE = 16  # images that a result keeps, ours
 COMPARED = 128  # images whose layers are compared with the exact network's, ours
 SHARED = 8  # neighbouring positions whose noise variances are computed together, ours
+PREDICTIONS = ("image", "label", "chip", "exact")  #: columns of a table of predicted classes
 PRECISIONS = {"single": np.float32, "double": np.float64}  #: of the arithmetic of a run
 
 
@@ -70,6 +71,20 @@ class RunResult:
         """
         wanted = checks.array("labels", labels, shape=(len(self.logits),))
         return float(np.mean(self.logits.argmax(1) == wanted)), float(np.mean(self.exact.argmax(1) == wanted))
+
+    def predictions(self, labels: IntArray | None = None) -> list[dict[str, object]]:
+        """Name the classes image by image, in columns of PREDICTIONS; the label is left empty where none is given.
+
+        Raises ParameterError unless there is one label per image.
+        """
+        classes = self.chip.program.network.classes
+        wanted = None if labels is None else checks.array("labels", labels, shape=(len(self.logits),))
+        right = [""] * len(self.logits) if wanted is None else [classes[int(each)] for each in wanted]
+        pairs = zip(right, self.logits.argmax(1), self.exact.argmax(1), strict=True)
+        return [
+            dict(zip(PREDICTIONS, (number, label, classes[chip], classes[exact]), strict=True))
+            for number, (label, chip, exact) in enumerate(pairs)
+        ]
 
 
 class Part(NamedTuple):
@@ -168,14 +183,15 @@ def run(
 
 def walk(chip: Chip, images: FloatArray, lot: Lot) -> Iterator[Step]:
     """Run images (b, c, h, w) through the layers, one after another; maps that no later layer reads are dropped."""
-    layers = chip.program.folded.layers
+    folded = chip.program.folded
     values = {INPUT: images.astype(lot.kind, copy=False)}
-    for at, layer in enumerate(layers):
+    for layer, spent in zip(folded.layers, folded.spent, strict=True):
         inputs = [values[source] for source in layer.inputs]
         output, activity, shares = run_layer(chip, layer, inputs, lot)
         yield Step(layer, inputs, output, activity, shares)
-        needed = {source for later in layers[at + 1 :] for source in later.inputs}
-        values = {name: held for name, held in {**values, layer.name: output}.items() if name in needed}
+        values[layer.name] = output
+        for name in spent:
+            del values[name]
 
 
 def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype) -> Done:

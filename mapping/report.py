@@ -10,7 +10,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from devices.errors import ParameterError
 from mapping.area import AREAS, ArrayReport, arrays, layer_area
 from mapping.comparison import Compared, compare, measurements
 from mapping.digital_work import work_of
-from mapping.inference import LayerTrace, RunResult
+from mapping.inference import PREDICTIONS, LayerTrace, RunResult
 from mapping.network import Scale
 from mapping.output import write_whole
 from mapping.overheads import overheads
@@ -117,11 +117,7 @@ class Report:
 
     def to_csv(self) -> str:
         """Return the layers as CSV text, one row each; energies and times of the parts in columns of their own."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(_COLUMNS), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows())
-        return text.getvalue()
+        return _csv(_COLUMNS, self._rows())
 
     def to_dataframe(self) -> "DataFrame":
         """Return the layers as a pandas DataFrame, one row each, with the columns of `to_csv` and the names as index.
@@ -145,11 +141,13 @@ class Report:
 
         return page(self, result)
 
-    def save(self, folder: str | os.PathLike[str], result: RunResult | None = None) -> list[Path]:
+    def save(
+        self, folder: str | os.PathLike[str], result: RunResult | None = None, labels: IntArray | None = None
+    ) -> list[Path]:
         """Write report.json, report.csv, report.html and layers.png into a folder, all of them whole or none.
 
-        result: as for to_html.
-        Raises ParameterError if the folder cannot be made or written.
+        result: as for to_html; with it also predictions.csv, image by image.  labels: (b,) classes of these images.
+        Raises ParameterError if the folder cannot be made or written, or unless there is one label per image.
         """
         writers: dict[str, Callable[[Path], object]] = {
             "report.json": lambda to: to.write_text(self.to_json() + "\n", encoding="utf-8"),
@@ -157,6 +155,9 @@ class Report:
             "report.html": lambda to: to.write_text(self.to_html(result), encoding="utf-8"),
             "layers.png": self._draw,
         }
+        if result is not None:
+            rows = result.predictions(labels)
+            writers["predictions.csv"] = lambda to: to.write_text(_csv(PREDICTIONS, rows), encoding="utf-8")
         return write_whole(folder, writers)
 
     def _draw(self, path: Path) -> None:
@@ -180,6 +181,14 @@ class Report:
         from mapping.page import show_report
 
         return show_report(self)
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 #: fields of LayerReport that are taken apart in tables: (start, parts, unit) of their columns

@@ -45,20 +45,20 @@ def adjusted(chip: Chip) -> Chip:
     Source: docs/equations/encoding.md eq. 13.
     """
     program = chip.program
-    images, layers = program.calibration[: REMADE if chip.banks else None], program.folded.layers
-    exact = program.folded.activations(images)
+    images, folded = program.calibration[: REMADE if chip.banks else None], program.folded
+    exact = folded.activations(images)
     kind = np.dtype(np.float32)
     pieces = np.split(np.arange(len(images)), range(PIECE, len(images), PIECE))
     lots = [Lot(STREAM + chip.seed, piece, kind) for piece in pieces]
     values: dict[str, list[FloatArray]] = {INPUT: [images[piece].astype(kind) for piece in pieces]}
     with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
         ready = _Adjusting(replace(chip.single(), adjustments={}), lots, pool)
-        for at, layer in enumerate(layers):
+        for layer, spent in zip(folded.layers, folded.spent, strict=True):
             inputs = [list(each) for each in zip(*(values[source] for source in layer.inputs), strict=True)]
             wanted = [exact[source] for source in layer.inputs]
             values[layer.name] = ready.layer(layer, inputs, wanted, exact[layer.name])
-            needed = {source for later in layers[at + 1 :] for source in later.inputs}
-            values = {name: held for name, held in values.items() if name in needed}
+            for name in spent:
+                del values[name]
     return replace(chip, adjustments=ready.chip.adjustments)
 
 

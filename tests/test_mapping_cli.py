@@ -1,5 +1,6 @@
 """The command: what it prints and writes, and that what the user got wrong becomes one sentence and exit status 2."""
 
+import csv
 import io
 import json
 import os
@@ -87,9 +88,13 @@ def test_run__writes_and_prints(crossgate, model):
     ):  # fmt: skip
         assert words in out
     written = sorted(path.name for path in Path("o").iterdir())
-    assert written == ["layers.png", "report.csv", "report.html", "report.json"]
+    assert written == ["layers.png", "predictions.csv", "report.csv", "report.html", "report.json"]
+    rows = list(csv.DictReader(Path("o/predictions.csv").read_text().splitlines()))
+    assert [row["image"] for row in rows] == [str(n) for n in range(12)]
     held = json.loads(Path("o/report.json").read_text())
     assert (held["model"], held["chip"], held["seed"], held["images"]) == ("small", "two_terminal", 0, 12)
+    for column, key in (("chip", "accuracy_chip"), ("exact", "accuracy_exact")):
+        assert np.mean([row[column] == row["label"] for row in rows]) == pytest.approx(held[key])
     assert held["configuration"]["tile"]["rows"] == 32
 
 

@@ -134,19 +134,19 @@ RECIPES = {
 
 def changed(recipe: Recipe, settings: list[str]) -> Recipe:
     """Apply KEY=VALUE settings."""
+    values: dict[str, Any] = {}
     for setting in settings:
         key, _, text = setting.partition("=")
         old = getattr(recipe, key, None)
         if old is None or isinstance(old, Hardware):
             raise SystemExit(f"a recipe has no {key!r} that could be set")
         if isinstance(old, tuple):
-            value: Any = tuple(int(part) for part in text.split(","))
+            values[key] = tuple(int(part) for part in text.split(","))
         elif isinstance(old, bool):
-            value = text == "True"
+            values[key] = text == "True"
         else:
-            value = type(old)(text)
-        recipe = replace(recipe, **{key: value})
-    return recipe
+            values[key] = type(old)(text)
+    return replace(recipe, **values)
 
 
 def restored(held: dict[str, Any]) -> Recipe:
