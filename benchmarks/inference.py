@@ -1,10 +1,9 @@
 """Times a chip's inference beside bare NumPy float32 products of exactly the shapes and number that the chip performs.
 
-    python -m benchmarks.inference [MODEL] [--images 128] [--data DIR] [--static] [--cores]
+    python -m benchmarks.inference [MODEL] [--images 128] [--data DIR] [--chip adaptive2d] [--cores]
 
-MODEL: a name of the zoo, or a network file; without one an untrained network of the shape of dvgg-cifar10 (with
---static that of vgg-cifar10), as times do not depend on the weights. Bare products: those of all tiles for every image
-(currents), and with them those that mix stored matrices for the gates, in stacks of images on both cores.
+MODEL: a name of the zoo, or a network file. Bare products: those of all tiles for every image (currents), and with them
+those that mix stored matrices for the gates, in stacks of images on both cores.
 """
 
 import argparse
@@ -27,48 +26,8 @@ import mapping.rows
 from crossbar.blas import one_blas_thread
 from devices.jit import set_threads, threads
 from mapping import Chip, Network, compile_network, load_dataset, load_model, run, write
-from mapping.layers import (
-    INPUT,
-    Attention,
-    BatchNorm,
-    Conv,
-    DynamicConv,
-    Flatten,
-    GlobalAveragePool,
-    Layer,
-    Linear,
-    MaxPool,
-    Relu,
-)
-
-WIDTHS = (64, 64, 256, 256, 256, 256)  # of the six 3 × 3 convolutions of the CIFAR-10 networks
-KERNELS = 4
-
-
-def untrained(*, dynamic: bool, rng: np.random.Generator) -> Network:
-    """A network of the shape of those for CIFAR-10, its weights drawn."""
-    layers: list[Layer] = [Conv("whiten", (INPUT,), rng.normal(size=(24, 3, 2, 2))), Relu("relu0", ("whiten",))]
-    source, c = "relu0", 24
-    for n, width in enumerate(WIDTHS, start=1):
-        weight = rng.normal(size=(KERNELS, width, c, 3, 3)) * (2.0 / (9 * c)) ** 0.5
-        conv, norm = f"conv{n}", f"norm{n}"
-        if dynamic:
-            hidden = max(4, c // 4)
-            first, second = rng.normal(size=(hidden, c)), rng.normal(size=(KERNELS, hidden))
-            attention = Attention(first / c**0.5, np.zeros(hidden), second, np.zeros(KERNELS))
-            layers.append(DynamicConv(conv, (source,), weight, None, (1, 1), (1, 1), (1, 1), 1, attention))
-        else:
-            layers.append(Conv(conv, (source,), weight[0], padding=(1, 1)))
-        layers.append(BatchNorm(norm, (conv,), np.ones(width), np.zeros(width), np.zeros(width), np.ones(width)))
-        source, c = norm, width
-        if n % 2 == 0:
-            layers.append(MaxPool(f"pool{n}", (source,), (2, 2), (2, 2)))
-            source = f"pool{n}"
-        layers.append(Relu(f"relu{n}", (source,)))
-        source = f"relu{n}"
-    layers += [GlobalAveragePool("pool", (source,)), Flatten("flat", ("pool",))]
-    layers.append(Linear("fc", ("flat",), rng.normal(size=(10, c))))
-    return Network("untrained", (3, 32, 32), tuple("0123456789"), tuple(layers))
+from mapping.layers import BatchNorm, GlobalAveragePool, MaxPool, Relu
+from mapping.studies import CALIBRATION_IMAGES
 
 
 def shapes(chip: Chip) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
@@ -144,23 +103,19 @@ def watched() -> Stages:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?")
+    parser.add_argument("model", nargs="?", default="dvgg-cifar10")
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--data")
     parser.add_argument("--chip", default="adaptive2d")
-    parser.add_argument("--static", action="store_true")
     parser.add_argument("--cores", action="store_true", help="also time one core")
     options = parser.parse_args()
-    rng = np.random.default_rng(0)
-    if options.model is None:
-        network = untrained(dynamic=not options.static, rng=rng)
-        images = rng.random((options.images, 3, 32, 32))
-    else:
-        network = load_model(options.model)
-        images = load_dataset(options.data or network.card["data"], "test").images[: options.images]
+    network = load_model(options.model)
+    name = str(network.card.get("dataset", "digits"))
+    calibration = load_dataset(name, "train", options.data, limit=CALIBRATION_IMAGES).images
+    images = load_dataset(name, "test", options.data, limit=options.images).images
     console = Console()
     start = time.perf_counter()
-    program = compile_network(network, options.chip, images[:8])
+    program = compile_network(network, options.chip, calibration)
     compiled = time.perf_counter()
     chip = write(program)
     written = time.perf_counter()

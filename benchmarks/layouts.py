@@ -23,9 +23,9 @@ from mapping.page import wilson
 from mapping.passes import compile_network
 from mapping.plots import COLOURS
 from mapping.report import Report, price
+from mapping.studies import CALIBRATION_IMAGES
 from mapping.writing import write
 
-CALIBRATION = 64  # images from the training split
 DEAR = ("stacked", "reprogram")  #: layouts whose arrays are solved anew for every image
 
 
@@ -35,7 +35,7 @@ def measured(
     """Run a network in each layout; those of DEAR on `few` images.  Layout → report, root mean square logit error."""
     network = load_model(model)
     name = str(network.card.get("dataset", "digits"))
-    training = load_dataset(name, "train", data, limit=CALIBRATION)
+    training = load_dataset(name, "train", data, limit=CALIBRATION_IMAGES)
     test = load_dataset(name, "test", data, limit=images)
     found = {}
     for layout in LAYOUTS:
