@@ -9,7 +9,7 @@ from mapping.models import load_model, model_card, model_names
 from mapping.network import Network, load_network, save_network
 from mapping.passes import compile_network
 from mapping.program import Program
-from mapping.report import Report, price
+from mapping.report import Report, price, price_estimate
 from mapping.writing import write
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "model_card",
     "model_names",
     "price",
+    "price_estimate",
     "run",
     "save_network",
     "write",

@@ -25,7 +25,8 @@ from rich.table import Table
 
 from devices.errors import ParameterError, SimulationError
 from mapping import cli_cache, cli_chips, cli_devices, cli_sweep
-from mapping.output import check_folder, si
+from mapping.cli_report import show
+from mapping.output import check_folder
 
 if TYPE_CHECKING:
     from mapping.datasets import Dataset
@@ -38,6 +39,17 @@ if TYPE_CHECKING:
 DEFAULT_MODEL, DEFAULT_CHIP, DEFAULT_OUT = "dvgg-digits", "adaptive2d", Path("crossgate-out")
 CALIBRATION_IMAGES = 128  # from the training split, ours
 FIDELITIES = ("ideal", "linear", "nonlinear")
+
+Model = Annotated[str, typer.Argument(help="A name of the zoo, or a .npz or .onnx file.")]
+Chip = Annotated[str, typer.Option(help="A bundled chip description, or a .toml file.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as wires.r_row=2.8; may be repeated."),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Folder of the images; without it the bundled, cached or downloaded ones.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the text of report.json and nothing else.")]
 
 app = typer.Typer(
     add_completion=False,
@@ -58,15 +70,10 @@ def _main(
 
 @app.command()
 def run(
-    model: Annotated[str, typer.Argument(help="A name of the zoo, or a .npz or .onnx file.")] = DEFAULT_MODEL,
-    chip: Annotated[str, typer.Option(help="A bundled chip description, or a .toml file.")] = DEFAULT_CHIP,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as wires.r_row=2.8; may be repeated."),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of the images; without it the bundled, cached or downloaded ones.")
-    ] = None,
+    model: Model = DEFAULT_MODEL,
+    chip: Chip = DEFAULT_CHIP,
+    settings: Settings = None,
+    data: Data = None,
     images: Annotated[
         str | None, typer.Option(metavar="N", help="How many images; without it the whole test split.")
     ] = None,
@@ -81,7 +88,7 @@ def run(
     out: Annotated[
         Path, typer.Option(help="Folder for report.html, report.json, report.csv, layers.png, predictions.csv.")
     ] = DEFAULT_OUT,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the text of report.json and nothing else.")] = False,
+    as_json: AsJson = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything, keep nothing: neither the chip nor a stopped run.")
     ] = False,
@@ -115,8 +122,44 @@ def run(
     if as_json:
         sys.stdout.write(report.to_json() + "\n")
         return
-    _show(report, Console())
+    show(report, Console())
     Console().print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
+
+
+@app.command()
+def estimate(
+    model: Model = DEFAULT_MODEL,
+    chip: Chip = DEFAULT_CHIP,
+    settings: Settings = None,
+    data: Data = None,
+    images: Annotated[str, typer.Option(metavar="N", help="How many images of the test split to look at.")] = "16",
+    out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.csv.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate energy, latency and area per layer from what the exact network's layers see; writes and runs no chip."""
+    from mapping.hardware import load_hardware
+    from mapping.models import load_model
+    from mapping.passes import compile_network
+    from mapping.report import price_estimate
+
+    count = _whole("--images", images, 1)
+    network, hardware = load_model(model), load_hardware(chip).with_values(settings or ())
+    if out is not None:
+        check_folder(out)
+    console = Console(stderr=True, quiet=as_json)
+    calibration, test = _images(network, data, count, console)
+    with _progress(console) as progress:
+        progress.add_task("compile", total=None)
+        program = compile_network(network, hardware, calibration.images)
+        progress.add_task("estimate", total=None)
+        report = price_estimate(program, test.images)
+    paths = [] if out is None else report.save_tables(out)
+    if as_json:
+        sys.stdout.write(report.to_json() + "\n")
+        return
+    show(report, Console())
+    if paths:
+        Console().print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
 
 
 @app.command()
@@ -288,88 +331,5 @@ def _progress(console: Console) -> Iterator[Progress]:
         yield progress
 
 
-def _show(report: "Report", console: Console) -> None:
-    """Print the layers and the totals."""
-    from mapping.comparison import BRAIN
-
-    table = Table(title=f"{report.model} on {report.chip}, seed {report.seed}", title_style="bold")
-    for heading in ("layer", "kind"):
-        table.add_column(heading)
-    for heading in ("tiles", "used", "alone", "error", "energy", "latency", "mm²"):
-        table.add_column(heading, justify="right")
-    for layer in report.layers:
-        table.add_row(
-            layer.name, layer.layout or layer.kind, str(layer.tiles),
-            f"{layer.utilisation:.0%}", f"{layer.own_error:.1%}",
-            f"{layer.error:.1%}", si(layer.energy_J, "J"), si(layer.latency_s, "s"), f"{layer.area_m2 * 1e6:.2g}",
-        )  # fmt: skip
-    console.print(table)
-    if report.fidelity:
-        console.print(_levels(report))
-    totals = Table.grid(padding=(0, 2))
-    if report.accuracy_chip is not None and report.accuracy_exact is not None:
-        totals.add_row(
-            "accuracy",
-            f"[bold]{report.accuracy_chip:.2%}[/bold] on the chip, {report.accuracy_exact:.2%} computed exactly, "
-            f"{report.images} images",
-        )
-    low, high = report.energy_band_J_per_image
-    totals.add_row(
-        "energy", f"[bold]{si(report.energy_J_per_image, 'J')}[/bold] per image "
-        f"({si(low, 'J')} … {si(high, 'J')} over models of converters, wires and clocks)",
-    )  # fmt: skip
-    shares = report.energy_shares
-    totals.add_row("", ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share >= 5e-4))
-    gpus = [each for each in report.comparison if each.kind == "gpu"]
-    brain = next(each for each in report.comparison if each.kind == "brain")
-    line = report.operations_per_image / 2 * BRAIN / report.energy_J_per_image if report.energy_J_per_image else 0.0
-    totals.add_row(
-        "against",
-        f"GPUs at their peak take {min(each.ratio[0] for each in gpus):.3g} to "
-        f"{max(each.ratio[1] for each in gpus):.3g} times as much ({gpus[-1].name} … {gpus[0].name}); "
-        f"the brain's 20 fJ for a multiplication {line:.2g} times "
-        f"({brain.ratio[0]:.2g} … {brain.ratio[1]:.2g} for 2 to 200 fJ)",
-    )
-    totals.add_row(
-        "latency",
-        f"[bold]{si(report.latency_s_per_image, 's')}[/bold] for a single image; "
-        f"{si(report.latency_whole_s_per_image, 's')} if every layer waited for its whole input",
-    )
-    pace = f", paced by {report.bottleneck}" if report.bottleneck is not None else ""
-    totals.add_row("throughput", f"[bold]{report.images_per_s:,.0f}[/bold] images/s one after another{pace}")
-    if report.lifetime_s is not None:
-        writes = max(layer.writes_per_day for layer in report.layers)
-        totals.add_row(
-            "endurance", f"{writes:.3g} writes of a cell per day: worn out after {si(report.lifetime_s, 's')}"
-        )
-    low, high = report.tops_per_watt_band
-    totals.add_row(
-        "efficiency",
-        f"[bold]{report.tops_per_watt:.3g} TOPS/W[/bold] ({low:.3g} … {high:.3g}) of "
-        f"{report.operations_per_image / 1e6:.3g} M useful operations per image (2 per multiplication of the exact "
-        f"network); {report.tops_per_watt_executed:.3g} of those that arrays execute; without periphery "
-        f"{report.tops_per_watt_array:.3g} and {report.tops_per_watt_array_executed:.3g}",
-    )
-    totals.add_row(
-        "area",
-        f"{report.area_m2 * 1e6:.3g} mm² of arrays and what stands around them",
-    )
-    totals.add_row("tiles", f"{report.tiles}")
-    console.print(totals)
-
-
 if __name__ == "__main__":
     main()
-
-
-def _levels(report: "Report") -> Table:
-    """What lies between the levels of fidelity."""
-    table = Table(title="reads solved again, without noise", title_style="bold")
-    table.add_column("matrices")
-    for heading in ("reads", "arithmetic, of full scale", "wires", "bent laws"):
-        table.add_column(heading, justify="right")
-    for each in report.fidelity:
-        table.add_row(
-            each.layer, str(each.samples), f"{each.arithmetic:.1e}", f"{each.wires:.2%}", f"{each.nonlinear:.3%}"
-        )
-    return table

@@ -216,6 +216,15 @@ def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype
     return Done(output.astype(np.float64), exact.astype(np.float64), parts)
 
 
+def kind_of(layer: Layer) -> str:
+    """Name what a layer is on a chip: "conv", "dynamic conv", "linear" or "digital"."""
+    kinds: dict[type[Layer], str] = {
+        Conv: "conv", DynamicConv: "dynamic conv", Linear: "linear", GatedConv: "conv",
+        GatedDynamicConv: "dynamic conv",
+    }  # fmt: skip
+    return kinds.get(type(layer), "digital")
+
+
 class _Sums:
     """Running sums of one layer over the batches."""
 
@@ -238,13 +247,9 @@ class _Sums:
             self.scales.append(part.scales.astype(np.float64))
 
     def trace(self, images: int) -> LayerTrace:
-        kinds: dict[type[Layer], str] = {
-            Conv: "conv", DynamicConv: "dynamic conv", Linear: "linear", GatedConv: "conv",
-            GatedDynamicConv: "dynamic conv",
-        }  # fmt: skip
         return LayerTrace(
             self.layer.name,
-            kinds.get(type(self.layer), "digital"),
+            kind_of(self.layer),
             (self.off / self.size) ** 0.5 if self.size else 0.0,
             (self.own / self.own_size) ** 0.5 if self.own_size else 0.0,
             self.activity.scaled(1.0 / max(images, 1)),

@@ -3,10 +3,11 @@
 k = kernels, r = matrix rows, n = outputs, m = rows and c = pairs of one tile
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from crossbar.costs import Costs
 from devices.aliases import FloatArray
 from mapping.hardware import Hardware
 from mapping.network import Network
@@ -93,6 +94,10 @@ class Program:
     calibration: FloatArray  #: (b, c, h, w) images that ranges were fixed on
     #: why scales that could have been on gates of columns are digital, by name of the Scale
     digital_scales: dict[str, str] = field(default_factory=dict)
+
+    def priced(self, costs: Costs) -> "Program":
+        """Return the same program with other prices."""
+        return replace(self, hardware=replace(self.hardware, costs=costs))
 
     def of(self, layer: str) -> tuple[Matrix, ...]:
         """All matrices that belong to a layer, its attention's included."""

@@ -11,7 +11,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,13 @@ import numpy as np
 
 from crossbar.activity import Activity
 from crossbar.costs import Costs
-from devices.aliases import IntArray
+from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from mapping.area import AREAS, ArrayReport, arrays, layer_area
 from mapping.comparison import Compared, compare, measurements
 from mapping.digital_work import work_of
-from mapping.inference import PREDICTIONS, LayerTrace, RunResult
+from mapping.estimate import estimate, histograms
+from mapping.inference import PREDICTIONS, LayerTrace, RunResult, kind_of
 from mapping.network import Scale
 from mapping.output import write_whole
 from mapping.overheads import overheads
@@ -33,7 +34,7 @@ from mapping.program import Program
 from mapping.samples import Fidelity
 from mapping.schedule import PHASES, Schedule, latency, phases, schedule
 
-__all__ = ["COMPONENTS", "PHASES", "LayerReport", "Report", "latency", "phases", "price"]
+__all__ = ["COMPONENTS", "PHASES", "LayerReport", "Report", "latency", "phases", "price", "price_estimate"]
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -51,7 +52,7 @@ class LayerReport:
     kind: str
     tiles: int
     utilisation: float  #: part of its tiles' cells that carry a weight
-    error: float  #: relative to the exact network, errors of the layers before included
+    error: float  #: relative to the exact network, errors of the layers before included; nan: estimated, not run
     own_error: float  #: relative to the exact layer on the same inputs
     energy_J: float  # noqa: N815  (joule is J, in the report's keys as well)
     energy_by_component_J: dict[str, float]  # noqa: N815
@@ -76,8 +77,8 @@ class Report:
 
     model: str
     chip: str
-    seed: int  #: of the chip
-    seed_noise: int  #: of the run's read noise
+    seed: int | None  #: of the chip; None: estimated, no chip was written
+    seed_noise: int | None  #: of the run's read noise
     images: int
     accuracy_chip: float | None
     accuracy_exact: float | None
@@ -149,9 +150,7 @@ class Report:
         result: as for to_html; with it also predictions.csv, image by image.  labels: (b,) classes of these images.
         Raises ParameterError if the folder cannot be made or written, or unless there is one label per image.
         """
-        writers: dict[str, Callable[[Path], object]] = {
-            "report.json": lambda to: to.write_text(self.to_json() + "\n", encoding="utf-8"),
-            "report.csv": lambda to: to.write_text(self.to_csv(), encoding="utf-8"),
+        writers = self._tables | {
             "report.html": lambda to: to.write_text(self.to_html(result), encoding="utf-8"),
             "layers.png": self._draw,
         }
@@ -159,6 +158,20 @@ class Report:
             rows = result.predictions(labels)
             writers["predictions.csv"] = lambda to: to.write_text(_csv(PREDICTIONS, rows), encoding="utf-8")
         return write_whole(folder, writers)
+
+    def save_tables(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write report.json and report.csv alone, both whole or none.
+
+        Raises ParameterError if the folder cannot be made or written.
+        """
+        return write_whole(folder, self._tables)
+
+    @property
+    def _tables(self) -> dict[str, Callable[[Path], object]]:
+        return {
+            "report.json": lambda to: to.write_text(self.to_json() + "\n", encoding="utf-8"),
+            "report.csv": lambda to: to.write_text(self.to_csv(), encoding="utf-8"),
+        }
 
     def _draw(self, path: Path) -> None:
         from mapping.plots import report_figure
@@ -208,15 +221,45 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
 
     labels: (b,) classes of the images, for the accuracies.  costs: other prices than the chip description's.
     """
-    program = result.chip.program
-    hardware = program.hardware if costs is None else replace(program.hardware, costs=costs)
-    costs = hardware.costs
-    placed = [trace for trace in result.layers if program.of(trace.name)]
+    held = result.chip.program if costs is None else result.chip.program.priced(costs)
+    accuracies = (None, None) if labels is None else result.accuracy(labels)
+    return _report(held, result.layers, len(result.logits), result.chip.seed, result.seed, *accuracies)
+
+
+def price_estimate(program: Program, images: FloatArray, costs: Costs | None = None) -> Report:
+    """Price what images (b, c, h, w) would take on a chip that is neither written nor run: from histograms of inputs.
+
+    Errors are nan, seeds and accuracies None; energies lie within 5 % of a run's (docs/equations/costs.md eq. 19).
+    costs: other prices than the chip description's.
+    Raises ParameterError for images of another shape, or none.
+    """
+    found = histograms(program, images)
+    done = estimate(program, found)
+    traces = []
+    for layer in program.folded.layers:
+        first = next((found[matrix.name] for matrix in program.matrices.get(layer.name, ())), None)
+        shares, scales = (None, None) if first is None else (first.shares, first.scales)
+        activity = done.get(layer.name, Activity())
+        traces.append(LayerTrace(layer.name, kind_of(layer), math.nan, math.nan, activity, shares, scales))
+    held = program if costs is None else program.priced(costs)
+    return _report(held, traces, len(images))
+
+
+def _report(
+    program: Program,
+    traces: Sequence[LayerTrace],
+    images: int,
+    seed: int | None = None,
+    seed_noise: int | None = None,
+    accuracy_chip: float | None = None,
+    accuracy_exact: float | None = None,
+) -> Report:
+    """Price what layers did."""
+    hardware, costs = program.hardware, program.hardware.costs
+    placed = [trace for trace in traces if program.of(trace.name)]
     times = {trace.name: phases(program, trace.name, costs) for trace in placed}
     work = work_of(program.folded)
-    parts = {
-        trace.name: fitted(program, costs, trace.name, work[trace.name] + trace.activity) for trace in result.layers
-    }
+    parts = {trace.name: fitted(program, costs, trace.name, work[trace.name] + trace.activity) for trace in traces}
     for name, held in times.items():
         held["read"] = max(held["read"], parts[name].time) + parts[name].behind
     digital = {name: each.time + each.behind for name, each in parts.items()}
@@ -235,7 +278,7 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
         )
         for trace in placed
     )
-    rest = [trace for trace in result.layers if not program.of(trace.name)]
+    rest = [trace for trace in traces if not program.of(trace.name)]
     totals = {name: sum(layer.energy_by_component_J[name] for layer in layers) for name in COMPONENTS}
     between = sum(
         (sum(costs.energies(work[trace.name], hardware.adc).values()) + leaking[trace.name] for trace in rest), 0.0
@@ -259,15 +302,14 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
     def tera(operations: float, joules: float) -> float:
         return operations / joules * 1e-12 if joules else 0.0
 
-    accuracies = (None, None) if labels is None else result.accuracy(labels)
     return Report(
         model=program.network.name,
         chip=hardware.name,
-        seed=result.chip.seed,
-        seed_noise=result.seed,
-        images=len(result.logits),
-        accuracy_chip=accuracies[0],
-        accuracy_exact=accuracies[1],
+        seed=seed,
+        seed_noise=seed_noise,
+        images=images,
+        accuracy_chip=accuracy_chip,
+        accuracy_exact=accuracy_exact,
         energy_J_per_image=energy,
         energy_band_J_per_image=band,
         energy_between_J_per_image=between,
@@ -288,7 +330,7 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
         tops_per_watt_array=tera(program.operations, totals["array"]),
         tops_per_watt_array_executed=tera(executed, totals["array"]),
         parts=part_reports(
-            program, costs, {trace.name: work[trace.name] + trace.activity for trace in result.layers}, plan.interval
+            program, costs, {trace.name: work[trace.name] + trace.activity for trace in traces}, plan.interval
         ),
         comparison=(*measurements(program.network.name, energy), *compare(program.operations, energy)),
         tiles=sum(layer.tiles for layer in layers),

@@ -78,6 +78,35 @@ def refused(answer, *words):
 # what it does
 
 
+def test_estimate__prints_prices_and_no_errors(crossgate, model):
+    status, out, err = crossgate("estimate", model, "--images", 4, "--out", "o", *QUICK)
+    assert (status, err) == (0, "")
+    for words in ("small on adaptive2d, estimated", "conv", "fc", "TOPS/W", "o/report.csv", "mm²"):
+        assert words in out
+    assert "accuracy" not in out
+    assert "nan" not in out
+    assert sorted(path.name for path in Path("o").iterdir()) == ["report.csv", "report.json"]
+    status, out, err = crossgate("estimate", model, "--images", 4, "--json", *QUICK)
+    assert (status, err) == (0, "")
+    assert json.loads(out) == json.loads(Path("o/report.json").read_text())
+    assert json.loads(out)["layers"][0]["error"] == "nan"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--images", 0), "--images must be a whole number ≥ 1, got '0'"),
+        (("--set", "adc.bits=99"), "adc.bits must be"),
+        (("--out", "/dev/null/x"), "cannot write to /dev/null/x"),
+    ],
+)
+def test_estimate__refuses_in_one_sentence(crossgate, model, words, sentence):
+    status, out, err = crossgate("estimate", model, *words)
+    assert (status, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
 def test_run__writes_and_prints(crossgate, model):
     status, out, err = crossgate("run", model, "--chip", "two_terminal", "--images", 12, "--out", "o", *QUICK)
     assert status == 0

@@ -12,6 +12,7 @@ from mapping.hardware import load_hardware
 from mapping.inference import run
 from mapping.models import load_model
 from mapping.passes import compile_network
+from mapping.report import price, price_estimate
 from mapping.writing import write
 
 IMAGES = 16
@@ -109,3 +110,21 @@ def test_histograms__add_up_and_refuse_nonsense(program, images):
     with pytest.raises(ParameterError, match="a histogram of conv1"):
         estimate(program, {})
     assert dataclasses.is_dataclass(found["fc"])
+
+
+def test_price_estimate__is_the_report_of_a_run_within_5_percent(program, images):
+    """What shapes decide is the same to the last digit, what inputs decide nearly so, what only a run knows missing."""
+    ran, guess = price(run(write(program), images)), price_estimate(program, images)
+    assert guess.energy_J_per_image == pytest.approx(ran.energy_J_per_image, rel=0.05)
+    for one, two in zip(guess.layers, ran.layers, strict=True):
+        assert (one.name, one.kind, one.layout, one.tiles) == (two.name, two.kind, two.layout, two.tiles)
+        assert one.energy_J == pytest.approx(two.energy_J, rel=0.05)
+        assert one.latency_by_phase_s == two.latency_by_phase_s
+        assert one.area_m2 == two.area_m2
+        assert np.isnan(one.error)
+        if two.attention_entropy is not None:  # that of the exact network
+            assert one.attention_entropy == pytest.approx(two.attention_entropy, abs=0.05)
+    assert (guess.seed, guess.accuracy_chip, guess.images) == (None, None, len(images))
+    cheap = price_estimate(program, images, dataclasses.replace(program.hardware.costs, e_buffer_bit=0.0))
+    assert cheap.energy_shares["buffers"] == 0.0
+    assert cheap.energy_J_per_image < guess.energy_J_per_image
