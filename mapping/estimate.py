@@ -4,18 +4,21 @@ What shapes alone decide is exact; array and drivers follow the histograms (docs
 b = batch, k = kernels
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import ndtr
 
 from crossbar.activity import Activity
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from mapping import digital
+from mapping.chip import shown
 from mapping.encode import filaments
 from mapping.gated import column_gains, relative_gains, split_scales
+from mapping.hardware import Hardware
 from mapping.inference import gate_activity
 from mapping.network import Conv, DynamicConv, linear
 from mapping.program import Matrix, Program
@@ -211,8 +214,9 @@ def _conductance(
 ) -> float:
     """Conductance [S] that the sources of a tile see, over all its arrays and all moments of its reads.
 
-    Nominal cells at the gains of up to GAINS of the images, behind the row's driver and a third of its wire; columns
-    rise by what flows through the sense resistor and a third of theirs, which rows at 0 V draw down again.
+    Cells as they are written on the average, at the gains of up to GAINS of the images, behind the row's driver and a
+    third of its wire; columns rise by what flows through the sense resistor and a third of theirs, which rows at 0 V
+    draw down again.
     moments: (part of a read, (r,) part of the inputs that drive each row).  Source: docs/equations/costs.md eq. 19.
     """
     wires = program.hardware.wires_in_use
@@ -232,24 +236,61 @@ def _conductance(
 
 
 def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found: Histogram) -> Iterator[FloatArray]:
-    """Conductances (k, m, 2 c) [S] of the nominal cells of a tile, for each of up to GAINS images if they differ."""
+    """Mean conductances (k, m, 2 c) [S] of a tile's cells as written, for each of up to GAINS images if they differ."""
     hardware = program.hardware
     cell, v_read = hardware.cell, hardware.dac.v_read
     targets = matrix.conductances[:, rows, columns]
     shares, gains = found.shares, _gains(program, matrix, found)
     if gains is not None:
-        filament = filaments(targets, cell, v_read)
+        filament = mean_written(filaments(targets, cell, v_read), hardware)
         for at in gains[_some(len(gains))]:
             lines = np.repeat(at, 2, axis=-1)[:, None, columns] if matrix.column_gates else at[:, None, None]
             yield cell.terminal_conductance(filament, lines, v_read)
-    elif shares is not None and matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
-        low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, v_read))
-        for share in shares[_some(len(shares))]:
-            signed = np.tensordot(share, targets[..., 0::2] - targets[..., 1::2], axes=1)
-            pairs = np.stack([np.maximum(signed, 0.0), np.maximum(-signed, 0.0)], -1)
-            yield low + pairs.reshape(1, *targets.shape[1:])
+        return
+    if shares is not None and matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
+        low = float(shown(np.array(cell.g_min), hardware))
+        signed = targets[..., 0::2] - targets[..., 1::2]
+        each = np.tensordot(shares[_some(len(shares))], signed, axes=1)[:, None]
+        pairs = np.stack([np.maximum(each, 0.0), np.maximum(-each, 0.0)], -1)
+        written: Iterable[FloatArray] = low + pairs.reshape(len(each), 1, *targets.shape[1:])
     else:
-        yield targets
+        written = (targets,)
+    for wanted in written:
+        yield shown(mean_written(filaments(wanted, cell, v_read), hardware), hardware)
+
+
+def mean_written(wanted: FloatArray, hardware: Hardware) -> FloatArray:
+    """Return what cells of pairs (..., m, 2 c) [S] hold on the average after writing filaments of these sizes.
+
+    Errors are cut off at the ends of the window, some cells are stuck, and partners of those restore the pair's
+    difference where the chip trims pairs.  Source: docs/equations/costs.md eq. 27.
+    """
+    cell, spread = hardware.cell, hardware.spread
+    low, top = cell.g_min * np.exp(spread.window_low_ln_sigma**2 / 2.0), cell.g_max
+    sigma = np.hypot(spread.write_error * cell.g_max, spread.window_low_ln_sigma * cell.g_min)
+
+    def met(target: FloatArray) -> FloatArray:
+        if not spread.verified or sigma == 0.0:
+            return target
+        below, above = (low - target) / sigma, (target - top) / sigma
+        inside: FloatArray = target + sigma * (_excess(below) - _excess(above))
+        return inside
+
+    on, off = spread.stuck_on, spread.stuck_off
+    held = met(wanted)
+    if spread.verified and hardware.tile.trim_pairs:
+        beside = wanted - wanted.reshape(*wanted.shape[:-1], -1, 2)[..., ::-1].reshape(wanted.shape)
+        held = (1.0 - on - off) * held + sum(
+            part * met(np.clip(end + beside, low, top)) for part, end in ((on, top), (off, low))
+        )
+    mean: FloatArray = on * top + off * low + (1.0 - on - off) * held
+    return mean
+
+
+def _excess(u: FloatArray) -> FloatArray:
+    """Mean of max(x + u, 0) for a standard normal x."""
+    excess: FloatArray = np.exp(-(u**2) / 2.0) / np.sqrt(2.0 * np.pi) + u * ndtr(u)
+    return excess
 
 
 def _some(count: int) -> IntArray:

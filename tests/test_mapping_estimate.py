@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from devices.errors import ParameterError
+from mapping.chip import shown, written_to
 from mapping.datasets import load_dataset
-from mapping.estimate import Histogram, estimate, expected, histograms
+from mapping.encode import filaments
+from mapping.estimate import Histogram, estimate, expected, histograms, mean_written
 from mapping.hardware import load_hardware
 from mapping.inference import run
 from mapping.models import load_model
@@ -66,6 +68,8 @@ def test_estimate__counts_of_other_layouts(layout, images):
 
 def test_expected__by_hand_of_a_matrix_whose_rows_see_two_codes(program):
     """A quarter of the codes are full, the others 0: fc has 64 rows, 10 outputs and one position."""
+    same = [f"spread.{key}=0" for key in ("write_error", "window_low_ln_sigma", "stuck_on", "stuck_off")]
+    program = dataclasses.replace(program, hardware=program.hardware.with_values(same))
     (matrix,) = program.matrices["fc"]
     parts = np.zeros((64, 256))
     parts[:, [0, 255]] = 0.75, 0.25
@@ -128,3 +132,29 @@ def test_price_estimate__is_the_report_of_a_run_within_5_percent(program, images
     cheap = price_estimate(program, images, dataclasses.replace(program.hardware.costs, e_buffer_bit=0.0))
     assert cheap.energy_shares["buffers"] == 0.0
     assert cheap.energy_J_per_image < guess.energy_J_per_image
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["tile.trim_pairs=false"],
+        ["spread.verified=false"],
+        ["spread.write_error=0.05"],
+        ["spread.stuck_on=0.05", "spread.stuck_off=0.1"],
+        ["spread.write_error=0", "spread.window_low_ln_sigma=0"],
+    ],
+)
+def test_mean_written__is_what_written_cells_hold_on_the_average(settings):
+    hardware = load_hardware("adaptive2d").with_values(["tile.compensate_stuck=false", *settings])
+    cell, v_read = hardware.cell, hardware.dac.v_read
+    wanted = np.tile(np.linspace(0.02, 0.98, 8) * cell.g_max, (1, 4000, 1))
+    wanted[..., 1::2] = cell.g_min  # one side of a pair at its end, as the encoding has it
+    rng = np.random.default_rng(5)
+    cells = hardware.spread.draw(cell, wanted.shape, rng)
+    shown_wanted = shown(wanted, hardware)
+    once = lambda targets: cells.write(targets, np.random.default_rng(6))  # noqa: E731  (the same luck each time)
+    held = written_to(shown_wanted, once, hardware, cells.stuck, np.eye(4000)).g_filament
+    found = mean_written(filaments(shown_wanted, cell, v_read), hardware)
+    error = held.std(axis=1)[0] / 4000**0.5
+    np.testing.assert_array_less(np.abs(held.mean(axis=1)[0] - found[0, 0]), 4.5 * error + 2e-3 * cell.g_max)
