@@ -3,7 +3,9 @@
     python -m benchmarks.layouts dvgg-digits --images 100 --out docs
     python -m benchmarks.layouts dvgg-cifar10 --data DIR --images 200 --rewritten 20
 
-Prints and writes a table (layouts-MODEL.csv) and draws a figure (layouts-MODEL.png).
+Prints and writes a table (layouts-MODEL.csv) and draws a figure (layouts-MODEL.png). With --choices it writes instead
+what the compiler sees of each dynamic layer in each layout (layouts-MODEL-layers.csv), and prints what it would take
+under equal weights and under each weight alone.
 """
 
 import argparse
@@ -14,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from mapping import choose
 from mapping.datasets import load_dataset
 from mapping.hardware import LAYOUTS, Hardware, load_hardware
 from mapping.inference import run
 from mapping.models import load_model
+from mapping.network import DynamicConv
 from mapping.output import si
 from mapping.page import wilson
-from mapping.passes import compile_network
+from mapping.passes import compile_network, prepare
 from mapping.plots import COLOURS
 from mapping.report import Report, price
 from mapping.studies import CALIBRATION_IMAGES
@@ -119,6 +123,45 @@ def draw(model: str, rows: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def choices(model: str, hardware: Hardware, data: Path | None) -> list[dict[str, Any]]:
+    """Measure every dynamic layer in every layout as the compiler does for `layout = "auto"`; one row each."""
+    network = load_model(model)
+    training = load_dataset(str(network.card.get("dataset", "digits")), "train", data, limit=CALIBRATION_IMAGES)
+    folded, _ = prepare(network, hardware)
+    values = folded.activations(training.images)
+    rows = []
+    for layer in folded.layers:
+        if isinstance(layer, DynamicConv):
+            for layout in LAYOUTS:
+                found = choose.measured(network, folded, layer.name, values, hardware, layout)
+                rows.append({"layer": layer.name, "layout": layout, **found})
+                print(rows[-1], flush=True)
+    return rows
+
+
+def chosen(rows: list[dict[str, Any]], hardware: Hardware) -> dict[str, dict[str, str]]:
+    """Weights → layer → the layout that the compiler takes."""
+    names = ("energy", "latency", "area", "error")
+    found: dict[str, dict[str, str]] = {}
+    for weights in (names, *((name,) for name in names)):
+        weighted = hardware.with_values([f"mapping.weight_{name}={float(name in weights)}" for name in names])
+        best: dict[str, tuple[float, str]] = {}
+        for each in rows:
+            held = choose.score(each, weighted), each["layout"]
+            best[each["layer"]] = min(best.get(each["layer"], held), held)
+        found["equal" if weights == names else weights[0]] = {layer: layout for layer, (_, layout) in best.items()}
+    return found
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows with the columns of the first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def main() -> None:
     """Run the comparison and write its table and figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -129,14 +172,18 @@ def main() -> None:
     parser.add_argument("--rewritten", type=int, default=50, help="images of the layouts that are solved for each one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--choices", action="store_true", help="look at single layers, as the compiler does")
     given = parser.parse_args()
-    found = measured(given.model, load_hardware(given.chip), given.data, given.images, given.rewritten, given.seed)
+    hardware = load_hardware(given.chip)
+    if given.choices:
+        rows = choices(given.model, hardware, given.data)
+        write_csv(given.out / f"layouts-{given.model}-layers.csv", rows)
+        for weights, layers in chosen(rows, hardware).items():
+            print(f"{weights}: {', '.join(f'{layer} {layout}' for layer, layout in layers.items())}")
+        return
+    found = measured(given.model, hardware, given.data, given.images, given.rewritten, given.seed)
     rows = [row(layout, report, off) for layout, (report, off) in found.items()]
-    given.out.mkdir(parents=True, exist_ok=True)
-    with (given.out / f"layouts-{given.model}.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(given.out / f"layouts-{given.model}.csv", rows)
     draw(given.model, rows, given.out / f"layouts-{given.model}.png")
     print(table(rows))
 
