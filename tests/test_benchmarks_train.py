@@ -33,7 +33,7 @@ def compared(make, inputs):
     return [y.detach(), *(x.grad for x in held)]
 
 
-@pytest.mark.parametrize(("k", "size"), [(1, (4, 4)), (4, (7, 6)), (3, (1, 9))])
+@pytest.mark.parametrize(("k", "size"), [(1, (4, 4)), (4, (7, 6)), (3, (1, 9)), (4, (14, 13)), (1, (14, 13))])
 def test_winograd__equals_one_convolution_for_each_kernel(k, size):
     torch.manual_seed(0)
     inputs = torch.randn(2, 16, *size), torch.randn(k, 8, 16, 3, 3), torch.rand(2, k)

@@ -2,8 +2,9 @@
 
 A 6x6 window of the map turns into 36 numbers, a kernel into 36 numbers, and a 4x4 piece of the output is 16 sums of
 their 36 products: a quarter of the multiplications. All three steps are linear, so the gradients run through the same
-steps transposed. Windows are taken in groups that stay in the cache between the steps; with k kernels a group is
-multiplied by each of them, weighed by its images' shares. Source: Lavin and Gray, arXiv 1509.09308.
+steps transposed. Windows are taken in groups that stay in the cache between the steps. Images of many windows mix their
+k kernels first; where they have few, a group is multiplied by each kernel, weighed by its images' shares. Source: Lavin
+and Gray, arXiv 1509.09308.
 """
 
 # b = images, h, w = height, width of a map, i, o = input, output channels, k = kernels, r = windows of a group
@@ -21,6 +22,7 @@ from torch import Tensor
 from crossbar.blas import bind, one_blas_thread
 
 GROUP = 256  # windows that a thread multiplies at once
+MIXED = 16  # windows of an image from which on it mixes kernels of its own, ours
 LANES = 8  # channels that are turned at once; every number of channels is a multiple of it
 ROW = 6 * LANES
 TWO, FOUR, FIVE, EIGHT = (np.float32(x) for x in (2, 4, 5, 8))
@@ -239,6 +241,27 @@ def _gather(held, back, shares, windows, total, shares_slope):  # type: ignore[n
         shares_slope[row // windows] += found
 
 
+@njit(cache=True, fastmath=True)
+def _mix(kernels, shares, out):  # type: ignore[no-untyped-def]
+    """Set flat (n,) to one image's mixture of (k, n) kernels."""
+    for n in range(len(out)):
+        out[n] = shares[0] * kernels[0, n]
+    for k in range(1, len(kernels)):
+        for n in range(len(out)):
+            out[n] += shares[k] * kernels[k, n]
+
+
+@njit(cache=True, fastmath=True)
+def _unmix(slope, kernels, shares, kernels_slope, shares_slope):  # type: ignore[no-untyped-def]
+    """Transpose of `_mix`: add the gradients (k, n) of the kernels and (k,) of the shares."""
+    for k in range(len(kernels)):
+        found = np.float32(0)
+        for n in range(len(slope)):
+            found += slope[n] * kernels[k, n]
+            kernels_slope[k, n] += shares[k] * slope[n]
+        shares_slope[k] += found
+
+
 @njit(cache=True)
 def _planes(size):  # type: ignore[no-untyped-def]
     """36 planes that do not begin in the same set of the cache, whatever their size."""
@@ -264,6 +287,7 @@ def forward(x, kernels, shares, out):  # type: ignore[no-untyped-def]
         sums = _planes(rows * outputs)
         d_flat, sums_flat = d.reshape(-1), sums.reshape(-1)
         weighed = np.empty((rows, inputs), dtype=np.float32)
+        mixed = np.empty((inputs, outputs), dtype=np.float32)
         for image in range(first, last):
             at = (image - first) * windows
             fold(x_flat, image, (h, w, inputs), d_flat, d.shape[1], at, one, two)
@@ -272,6 +296,11 @@ def forward(x, kernels, shares, out):  # type: ignore[no-untyped-def]
             total = sums[p, : rows * outputs].reshape(rows, outputs)
             if shares.shape[1] == 0:
                 gemm(held, kernels[p, 0], total, False, False, False)
+            elif windows >= MIXED:
+                for image in range(first, last):
+                    at = (image - first) * windows
+                    _mix(kernels[p].reshape(k, -1), shares[image], mixed.reshape(-1))
+                    gemm(held[at : at + windows], mixed, total[at : at + windows], False, False, False)
             else:
                 for kernel in range(k):
                     _weigh(held, shares[first:last, kernel], windows, weighed)
@@ -298,6 +327,7 @@ def backward(x, kernels, shares, slope, deep, x_slope, kernels_slope, shares_slo
         sums = _planes(rows * outputs)
         d_flat, sums_flat = d.reshape(-1), sums.reshape(-1)
         back = np.empty((rows, inputs), dtype=np.float32)
+        mixed = np.empty((inputs, outputs), dtype=np.float32)
         weighed = np.empty((rows, inputs), dtype=np.float32)
         for image in range(first, last):
             at = (image - first) * windows
@@ -310,6 +340,16 @@ def backward(x, kernels, shares, slope, deep, x_slope, kernels_slope, shares_slo
                 gemm(held, total, kernels_slope[thread, p, 0], True, False, True)
                 if deep:
                     gemm(total, kernels[p, 0], held, False, True, False)
+            elif windows >= MIXED:
+                for image in range(first, last):
+                    at = (image - first) * windows
+                    mine, slopes = held[at : at + windows], total[at : at + windows]
+                    gemm(mine, slopes, mixed, True, False, False)
+                    stored, stored_slope = kernels[p].reshape(k, -1), kernels_slope[thread, p].reshape(k, -1)
+                    _unmix(mixed.reshape(-1), stored, shares[image], stored_slope, shares_slope[image])
+                    if deep:
+                        _mix(stored, shares[image], mixed.reshape(-1))
+                        gemm(slopes, mixed, mine, False, True, False)
             else:
                 for kernel in range(k):
                     _weigh(held, shares[first:last, kernel], windows, weighed)
