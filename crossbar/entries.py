@@ -18,7 +18,7 @@ from crossbar.family import Nodes
 from crossbar.periphery import Adc, Dac
 from crossbar.reduction import reduce_arrays
 from crossbar.stacked import StackedFamily, stacked_family
-from crossbar.tile import Tile, WrittenArray, build_tiles, cell_noise, cross_factors
+from crossbar.tile import Tile, WrittenArray, build_tiles, cell_noise, cross_factors, joined
 from crossbar.wires import Wires
 from devices import checks
 from devices.aliases import FloatArray
@@ -123,18 +123,15 @@ class RemadeTile:
         gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
         return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
 
-    def _noise(self, g: FloatArray, transfers: FloatArray) -> list[FloatArray]:
-        """White and 1/f variances (…, m, c) of pairs, of cells seen as g with their transfers (…, m, 2c) [S]."""
-        parts = cell_noise(g, transfers, self.wires, self.dac, self.noise, self.temperature)
-        return [part[..., 0::2] + part[..., 1::2] for part in parts]
+    def _noise(self, g: FloatArray, transfers: FloatArray) -> FloatArray:
+        """White and 1/f variances (…, 2 m, c) of pairs, of cells seen as g with their transfers (…, m, 2c) [S]."""
+        return joined(*cell_noise(g, transfers, self.wires, self.dac, self.noise, self.temperature))
 
-    def _tile(
-        self, signal: FloatArray, spent: FloatArray, taken: FloatArray, noisy: FloatArray, flicker: FloatArray
-    ) -> Tile:
-        """Tile of a batch from (k, b, m, c) and (k, b, m), one matrix for each entry."""
+    def _tile(self, signal: FloatArray, spent: FloatArray, taken: FloatArray, blur: FloatArray) -> Tile:
+        """Tile of a batch from (k, b, m, c), (k, b, m) and (k, b, 2 m, c), one matrix for each entry."""
         entries = Entries(signal.shape[1])
         return Tile(
-            entries, signal, spent, taken, entries, noisy, flicker, self.dac, self.adc, self.full_scale,
+            entries, signal, spent, taken, entries, blur, self.dac, self.adc, self.full_scale,
             self.written.offsets, self.noise, self.temperature,
         )  # fmt: skip
 
@@ -158,16 +155,15 @@ class StackedTile(RemadeTile):
         b = len(gains)
         w, taken = self.family.reduce(gains)
         factors = cross_factors(taken).reshape(b, k, m).sum(1)
-        noisy, flicker = np.zeros((2, b, m, n // 2))
+        blur = np.zeros((b, 2 * m, n // 2))
         for first in range(0, b, CHUNK):
             some = slice(first, min(first + CHUNK, b))
             g = self._seen(self.cell.gate_voltage(gains[some])[:, :, None, None]).reshape(-1, k * m, n)
-            for out, part in zip((noisy, flicker), self._noise(g, w[some]), strict=True):
-                out[some] = part.reshape(-1, k, m, n // 2).sum(1)
+            blur[some] = self._noise(g, w[some]).reshape(-1, 2, k, m, n // 2).sum(2).reshape(-1, 2 * m, n // 2)
         signal = (w[..., 0::2] - w[..., 1::2]).reshape(b, k, m, n // 2).sum(1)
         taken = factors * (factors.sum(-1, keepdims=True) - factors)
         spent = w.sum(-1).reshape(b, k, m).sum(1)
-        return EntryTile(self._tile(signal[None], spent[None], taken[None], noisy[None], flicker[None]), k)
+        return EntryTile(self._tile(signal[None], spent[None], taken[None], blur[None]), k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,17 +194,17 @@ class ColumnTile(RemadeTile):
         """
         k, m, n = self.written.g_filament.shape
         b = len(gains)
-        signal, noisy, flicker = np.empty((3, k, b, m, n // 2))
+        signal, blur = np.empty((k, b, m, n // 2)), np.empty((k, b, 2 * m, n // 2))
         spent, taken = np.empty((2, k, b, m))
         for first in range(0, b, CHUNK):
             some = slice(first, min(first + CHUNK, b))
             g = self.conductances(gains[some])
             w, exchanged = reduce_arrays(g.reshape(-1, m, n), self.wires)
             w = w.reshape(g.shape)
-            parts = (w[..., 0::2] - w[..., 1::2], *self._noise(g, w), w.sum(-1), exchanged.reshape(-1, k, m))
-            for out, part in zip((signal, noisy, flicker, spent, taken), parts, strict=True):
+            parts = (w[..., 0::2] - w[..., 1::2], self._noise(g, w), w.sum(-1), exchanged.reshape(-1, k, m))
+            for out, part in zip((signal, blur, spent, taken), parts, strict=True):
                 out[:, some] = part.swapaxes(0, 1)
-        return EntryTile(self._tile(signal, spent, taken, noisy, flicker))
+        return EntryTile(self._tile(signal, spent, taken, blur))
 
 
 def build_stacked(
@@ -247,5 +243,5 @@ def rewritten_tile(
     """
     b = len(written.g_filament)
     (tile,) = build_tiles(cell, [replace(written, nodes=None)], wires, dac, adc, noise, temperature)
-    one = {name: getattr(tile, name)[:, 0][None] for name in ("signal", "spent", "taken", "noisy", "flicker")}
+    one = {name: getattr(tile, name)[:, 0][None] for name in ("signal", "spent", "taken", "blur")}
     return EntryTile(replace(tile, nodes=Entries(b), noise_nodes=Entries(b), **one))

@@ -5,8 +5,12 @@ Column 2j of an array is the positive cell of pair j, column 2j + 1 the negative
 subtracted before conversion.
 """
 
+import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +25,7 @@ from devices import checks
 from devices.aliases import FloatArray
 from devices.cells import Cell
 from devices.errors import ParameterError
+from devices.jit import kernel
 from devices.noise import ReadNoise
 
 #: Variances are nearly quadratic (white) and linear (1/f) in √gain: three nodes keep a column's to 4 % of an open
@@ -39,8 +44,9 @@ class Tile:
     spent: FloatArray  #: (k, q, m) [S] transfer of each row to all columns together
     taken: FloatArray  #: (k, q, m) [S] coupling of each row to all others: what rows at 0 V take from a driven one
     noise_nodes: Nodes | None  #: gate nodes of the two below, fewer than for currents; None: the gate is held
-    noisy: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S] white noise of a pair's current, in that of 1 S at the row's V
-    flicker: FloatArray  #: (k, NOISE_NODES or 1, m, c) [S²] variance of a pair's current over v², for 1/f noise
+    #: (k, NOISE_NODES or 1, 2 m, c) for each row [S] white noise of a pair's current, in that of 1 S at the row's
+    #: voltage, then for each row [S²] variance of a pair's current over v², for 1/f noise
+    blur: FloatArray
     dac: Dac
     adc: Adc
     full_scale: float  #: range of the converters [A], fixed
@@ -63,6 +69,12 @@ class Tile:
         """Gate groups."""
         return int(self.signal.shape[0])
 
+    @cached_property
+    def typical(self) -> FloatArray:
+        """Mean of each stored matrix of white and of 1/f noise: (2, k q)."""
+        mean: FloatArray = self.blur.reshape(-1, 2, self.rows * self.pairs).mean(axis=2, dtype=np.float64).T
+        return mean
+
     def mix(self, gains: FloatArray | None, b: int, nodes: Nodes | None = None) -> FloatArray:
         """Return what each stored matrix contributes: (b, k * q) from gains (b, k), or (1, 1) for a held gate.
 
@@ -73,16 +85,16 @@ class Tile:
         if gains is None or gains.shape != (b, self.gates):
             shape = None if gains is None else gains.shape
             raise ParameterError(f"gains must have shape ({b}, {self.gates}) for a gated tile, got {shape}")
-        return (nodes or self.nodes).mix(gains).reshape(b, -1)
+        held: Any = nodes or self.nodes  # nodes have a hash
+        return _contributions(held, np.ascontiguousarray(gains, dtype=np.float64).tobytes(), self.gates)
 
     def single(self) -> "Tile":
         """Return the same tile with matrices of float32, for reads of that precision."""
-        held = ("signal", "noisy", "flicker")
-        return replace(self, **{name: getattr(self, name).astype(np.float32) for name in held})
+        return replace(self, signal=self.signal.astype(np.float32), blur=self.blur.astype(np.float32))
 
     def currents(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
         """Return pair currents (b, p, c) [A] without noise, from shares of v_read (b, p, m) and mixes (b or 1, k q)."""
-        out: FloatArray = np.matmul(shares * self.dac.v_read, _mixed(self.signal, mix))
+        out: FloatArray = np.matmul(shares * self.dac.v_read, _mixed(self.signal, mix, "signal"))
         return out
 
     def read(
@@ -121,23 +133,23 @@ class Tile:
         if m != self.rows:
             raise ParameterError(f"codes must drive {self.rows} rows, got {m}")
         mix, kind = self.mix(gains, b), out.dtype
-        spent, taken = (_mixed(part[..., None], mix)[..., 0] for part in (self.spent, self.taken))
+        parts = (self.spent, "spent"), (self.taken, "taken")
+        spent, taken = (_mixed(part[..., None], mix, name)[..., 0] for part, name in parts)
         factors = np.broadcast_to(cross_factors(taken), (b, m))
         lsb = self.adc.lsb(self.full_scale) or 1.0
         if drive.noisy:
             blurred = self.mix(gains, b, self.noise_nodes) / lsb**2
-            parts = [_mixed(self.noisy, blurred), _mixed(self.flicker, blurred)]
-            noisy = np.concatenate(parts, axis=1).astype(kind, copy=False)
-            typical = np.array([part.mean() for part in parts])[:, None, None]  # of the two kinds of noise
+            noisy = _mixed(self.blur, blurred, "blur").astype(kind, copy=False)
+            typical = (self.typical @ blurred.T)[:, :, None]  # (2, b or 1, 1) of the two kinds of noise
         offsets, largest = self.offsets.astype(kind), kind.type(self.adc.largest)
         worth = np.broadcast_to(factor, self.pairs)
         joules = 0.0
         for bit, plane in enumerate(drive.planes):
-            signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb)).astype(kind, copy=False)
-            currents = _products(signal, plane.driven)
+            signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb), "signal").astype(kind, copy=False)
+            currents = _products(signal, plane.driven, "currents")
             variance, profile = np.empty((1, 1, 1), dtype=kind), np.empty((1, 1), dtype=kind)
             if plane.blur is not None:
-                variance = _products(noisy, plane.blur)
+                variance = _products(noisy, plane.blur, "variance")
                 profile = (typical * plane.profile).sum(0).astype(kind, copy=False)
             convert(
                 currents, variance, drive.group, profile, keys + np.uint64(bit), plane.blur is not None, offsets,
@@ -178,33 +190,79 @@ class Tile:
         return joules * self.dac.v_read**2 * self.dac.t_read
 
 
-def _products(matrices: FloatArray, rows: FloatArray) -> FloatArray:
-    """One product for each entry: matrices (b or 1, m, c) and rows (m, b, p) give (b, c, p)."""
-    out: FloatArray = np.matmul(matrices.swapaxes(1, 2), rows.swapaxes(0, 1))
-    return out
+class _Scratch(threading.local):
+    """Arrays that a thread uses for one tile after another: new ones of this size cost more than what fills them."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, np.dtype], FloatArray] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], kind: np.dtype) -> FloatArray:
+        """Return an array of any content, to be used until the next of that name is asked for."""
+        size = math.prod(shape)
+        held = self.held.get((name, kind))
+        if held is None or held.size < size:
+            held = self.held[name, kind] = np.empty(size, dtype=kind)
+        return held[:size].reshape(shape)
 
 
-def _mixed(parts: FloatArray, mix: FloatArray) -> FloatArray:
-    """Weighted sums (b or 1, m, c) of stored matrices (k, q, m, c), the same bits for an entry in whatever batch."""
+_scratch = _Scratch()
+
+
+@lru_cache(maxsize=32)
+def _contributions(nodes: Nodes, gains: bytes, gates: int) -> FloatArray:
+    """What each stored matrix contributes, (b, k q); the tiles of a layer ask for the same."""
+    mix: FloatArray = nodes.mix(np.frombuffer(gains).reshape(-1, gates))
+    mix = mix.reshape(len(mix), -1)
+    mix.flags.writeable = False
+    return mix
+
+
+def _products(matrices: FloatArray, rows: FloatArray, name: str) -> FloatArray:
+    """One product for each entry: matrices (b or 1, m, c) and rows (m, b, p) give (b, c, p), in a thread's scratch."""
+    _, b, p = rows.shape
+    out = _scratch.array(name, (b, matrices.shape[2], p), rows.dtype)
+    return np.matmul(matrices.swapaxes(1, 2), rows.swapaxes(0, 1), out=out)
+
+
+def _mixed(parts: FloatArray, mix: FloatArray, name: str) -> FloatArray:
+    """Weighted sums (b or 1, m, c) of stored matrices (k, q, m, c), in a thread's scratch.
+
+    An entry's has the same bits in whatever batch.
+    """
     k, q, m, c = parts.shape
     b = len(mix)
     whole = np.zeros((-(-b // FULL) * FULL, k * q), dtype=parts.dtype)  # products of other heights sum in other orders
     whole[:b] = mix
-    return (whole @ parts.reshape(k * q, m * c))[:b].reshape(b, m, c)
+    out = _scratch.array(name, (len(whole), m * c), parts.dtype)
+    return np.matmul(whole, parts.reshape(k * q, m * c), out=out)[:b].reshape(b, m, c)
 
 
 def cross_factors(sums: FloatArray) -> FloatArray:
-    """Factors u (b, m) whose products u_i u_k, i ≠ k, sum over k to `sums` (b, m) [S] in each row.
+    """Factors u (…, m) whose products u_i u_k, i ≠ k, sum over k to `sums` (…, m) [S] in each row.
 
     Source: docs/equations/periphery.md eq. 9; eight steps leave 1e-4 of the sums where no row dominates.
     """
-    sums = np.maximum(sums, 0.0)
-    total = sums.sum(-1, keepdims=True)
-    factors: FloatArray = sums / np.sqrt(np.where(total > 0.0, total, 1.0))
-    for _ in range(8):
-        others = factors.sum(-1, keepdims=True) - factors
-        factors = np.sqrt(factors * sums / np.where(others > 0.0, others, np.inf))
+    factors = np.empty(sums.shape)
+    m = sums.shape[-1]
+    _cross_factors(np.ascontiguousarray(sums).reshape(-1, m), factors.reshape(-1, m))
     return factors
+
+
+@kernel
+def _cross_factors(sums: FloatArray, factors: FloatArray) -> None:
+    b, m = sums.shape
+    for entry in range(b):
+        total = 0.0
+        for row in range(m):
+            total += max(sums[entry, row], 0.0)
+        for row in range(m):
+            factors[entry, row] = max(sums[entry, row], 0.0) / np.sqrt(total) if total > 0.0 else 0.0
+        for _ in range(8):
+            whole = factors[entry].sum()
+            for row in range(m):
+                here = factors[entry, row]
+                others = whole - here
+                factors[entry, row] = np.sqrt(here * max(sums[entry, row], 0.0) / others) if others > 0.0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -254,8 +312,7 @@ def build_tiles(
         tiles.append(
             Tile(
                 each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1), exchange,
-                nodes, white[..., 0::2] + white[..., 1::2], proportional[..., 0::2] + proportional[..., 1::2],
-                dac, adc, each.full_scale, each.offsets, noise, temperature,
+                nodes, joined(white, proportional), dac, adc, each.full_scale, each.offsets, noise, temperature,
             )
         )  # fmt: skip
     return tiles
@@ -276,6 +333,11 @@ def _noise(
         transfers = np.einsum("pq,kqmc->kpmc", written.nodes.mix(nodes.gains), transfers)
     g = terminal_conductances(cell, written, dac.v_read, nodes)
     return cell_noise(g, transfers, wires, dac, noise, temperature)
+
+
+def joined(white: FloatArray, proportional: FloatArray) -> FloatArray:
+    """Return what a Tile blurs with, (…, 2 m, c), from variances (…, m, 2c) of cells."""
+    return np.concatenate([part[..., 0::2] + part[..., 1::2] for part in (white, proportional)], axis=-2)
 
 
 def cell_noise(

@@ -113,7 +113,7 @@ def test_build__together_is_one_by_one(rng):
     together = build_tiles(CELL, several, WIRES, Dac(), Adc(), ReadNoise(), 300.0)
     for written, tile in zip(several, together, strict=True):
         alone = tile_of(written, noise=ReadNoise())
-        for name in ("signal", "spent", "taken", "noisy", "flicker"):
+        for name in ("signal", "spent", "taken", "blur"):
             np.testing.assert_array_equal(getattr(tile, name), getattr(alone, name))
         assert (tile.gates, tile.rows, tile.pairs) == alone.signal.shape[0:1] + alone.signal.shape[2:]
 
@@ -222,7 +222,7 @@ def test_noise__behind_wires_is_what_the_adjoint_circuits_say(rng, r, driven, wi
     written = array(rng, rows=96, pairs=24)
     tile = tile_of(written, wires, dac, noise=ReadNoise())
     share = (np.arange(96) % 10 < 10 * driven).astype(float)
-    got = dac.white(share, ReadNoise(), 300.0) @ tile.noisy[0, 0] + (share * dac.v_read) ** 2 @ tile.flicker[0, 0]
+    got = dac.white(share, ReadNoise(), 300.0) @ tile.blur[0, 0, :96] + (share * dac.v_read) ** 2 @ tile.blur[0, 0, 96:]
     g = seen(written, CELL.gain_high, dac.v_read)
     exact = sensitivity(g, dac.v_read * share[None], wires)
     cells = exact.covariance(ReadNoise().cell_variance(g, exact.cell_voltages, dac.t_read))[0]
