@@ -63,7 +63,7 @@ def same(one, two):
     """Bit for bit the same tile."""
     return all(
         np.array_equal(getattr(one, name), getattr(two, name))
-        for name in ("signal", "spent", "noisy", "flicker", "offsets")
+        for name in ("signal", "spent", "blur", "offsets")
     )
 
 
