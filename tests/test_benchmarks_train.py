@@ -1,7 +1,6 @@
 """The training of the zoo's networks: fast equals plain, a run resumes, what is stored is what was trained."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -319,34 +318,11 @@ def test_run__grows_learns_and_is_stored_as_it_is(images, tmp_path, monkeypatch,
     assert (tmp_path / "attention-dvgg-x.png").stat().st_size > 10_000
 
 
-def test_run__trains_on_what_a_smaller_network_finds_hardest(images, tmp_path):
-    proxy = trained(tmp_path / "proxy", images, TINY)
-    proxy.go()
-    run = trained(tmp_path / "run", images, replace(TINY, kept=0.5, proxy="proxy", batch=18))
-    assert (run.drawn, run.steps) == (36, 3)
-    order, flips = torch.randperm(len(run.images)), torch.zeros(len(run.images), dtype=torch.bool)
-    for run.at.step in range(3):
-        torch.manual_seed(1)
-        x, y = run.batch(order, flips)
-        drawn = order[run.at.step * 36 :][:36]
-        torch.manual_seed(1)
-        every = cifar10.augmented(run.images[drawn], flips[drawn], TINY.shift, TINY.cutout)
-        with torch.no_grad():
-            losses = functional.cross_entropy(proxy.model.eval()(every), run.labels[drawn], reduction="none")
-        kept = losses.argsort(descending=True)[:18]
-        assert sorted(map(float, x.flatten(1).sum(1))) == sorted(map(float, every[kept].flatten(1).sum(1)))
-        assert sorted(y.tolist()) == sorted(run.labels[drawn][kept].tolist())
-    run.at.step = 0
-    run.epoch()
-    assert run.at.epoch == 1
-
-
 def test_run__refuses_what_it_cannot_do(tmp_path, monkeypatch):
     for words, sentence in (
         (["train", str(tmp_path), "--resume"], "there is no .* to resume"),
         (["train", str(tmp_path), "--set", "colour=3"], "no 'colour'"),
         (["train", str(tmp_path), "--set", "images=most"], "images train or all"),
-        (["train", str(tmp_path), "--set", "kept=0.5"], "go together, got kept = 0.5, proxy = ''"),
     ):
         monkeypatch.setattr("sys.argv", ["cifar10", *words])
         with pytest.raises(SystemExit, match=sentence):

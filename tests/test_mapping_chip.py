@@ -62,8 +62,7 @@ def numbered(placed):
 def same(one, two):
     """Bit for bit the same tile."""
     return all(
-        np.array_equal(getattr(one, name), getattr(two, name))
-        for name in ("signal", "spent", "blur", "offsets")
+        np.array_equal(getattr(one, name), getattr(two, name)) for name in ("signal", "spent", "blur", "offsets")
     )
 
 

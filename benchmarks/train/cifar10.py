@@ -79,8 +79,7 @@ SOFTENING = 0.1
 class Recipe:
     """Every choice of a run; rates are per mean loss of `batch` images.
 
-    Backbone, batch norms without scale, alternating flips and label smoothing after K. Jordan, arXiv 2404.00498; so is
-    leaving out what a small network finds easy (github.com/KellerJordan/cifar10-airbench).
+    Backbone, batch norms without scale, alternating flips and label smoothing after K. Jordan, arXiv 2404.00498.
     """
 
     widths: tuple[int, ...] = (64, 256, 256)  #: channels of each pair of 3x3 convolutions
@@ -98,8 +97,6 @@ class Recipe:
     smoothing: float = 0.2  #: of labels
     shift: int = 4  #: pixels that an image moves at most
     cutout: int = 10  #: pixels of the blanked square's side
-    kept: float = 1.0  #: share of the augmented images that is trained on: those that are hardest for `proxy`
-    proxy: str = ""  #: a finished run beside this one, of a small network
     growth: float = 0.4  #: what is added to each copy of a grown kernel, over its root mean square
     parting: float = 0.5  #: rate of what parts grown kernels over that of what they share
     routed: float = 0.0  #: entropy over ln k of attention that begins by parting images; 0: begins at random
@@ -116,8 +113,6 @@ class Recipe:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if (self.kept < 1) != bool(self.proxy):
-            raise SystemExit(f"kept < 1 and a proxy go together, got kept = {self.kept:g}, proxy = {self.proxy!r}")
         if self.schedule not in ("hold", "fall") or self.images not in ("train", "all"):
             raise SystemExit(f"schedule must be hold or fall, images train or all, got {self.schedule}, {self.images}")
 
@@ -309,11 +304,6 @@ def clipped(model: Vgg, clip: float) -> None:
             block.conv.weight.copy_(block.conv.weight.clamp(-limit, limit))
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """Half precision where it is faster."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-
 def part(folder: str | None, split: str, device: torch.device) -> tuple[Tensor, Tensor]:
     held = load_dataset("cifar10", split, folder)
     return torch.tensor(held.images, dtype=torch.float32, device=device), torch.tensor(held.labels, device=device)
@@ -338,18 +328,6 @@ def shares_of(model: Vgg, images: Tensor) -> list[Tensor]:
     model.eval()
     model(images.contiguous(memory_format=torch.channels_last))
     return [conv.shares for conv in mixed_convs(model) if conv.shares is not None]
-
-
-def trained(folder: Path, device: torch.device) -> tuple[Vgg, dict[str, Any]]:
-    """The exact network of a run as it stands, evaluating, and its checkpoint."""
-    state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=device)
-    recipe = restored(state["recipe"])
-    model = Vgg(recipe).to(device)
-    model.load_state_dict(state["model"])
-    for conv in mixed_convs(model):
-        conv.frozen = "uniform" if recipe.frozen else None
-        conv.gate.temperature = recipe.cold
-    return model.eval(), state
 
 
 @dataclass
@@ -381,9 +359,7 @@ class Run:
         self.model.to(device)
         self.optimisers = optimisers_of(self.model, recipe)
         self.rates = [[group["lr"] for group in each.param_groups] for each in self.optimisers]
-        self.drawn = round(recipe.batch / recipe.kept)
-        self.steps = len(self.images) // self.drawn
-        self.proxy = trained(folder.parent / recipe.proxy, device)[0] if recipe.proxy else None
+        self.steps = len(self.images) // recipe.batch
         self.at = Position()
         self.stopped = False
         for conv in mixed_convs(self.model):
@@ -438,16 +414,11 @@ class Run:
         return recipe.hot ** (1 - done) * recipe.cold**done
 
     def batch(self, order: Tensor, flips: Tensor) -> tuple[Tensor, Tensor]:
-        """Images of this step, augmented, and their labels; the hardest of those drawn."""
+        """Images of this step, augmented, and their labels."""
         recipe, at = self.recipe, self.at
-        chosen = order[at.step * self.drawn : (at.step + 1) * self.drawn]
+        chosen = order[at.step * recipe.batch : (at.step + 1) * recipe.batch]
         flip = flips[chosen] ^ (at.epoch % 2 == 1)  # each image alternates: no view twice in two epochs
-        x, y = augmented(self.images[chosen], flip, recipe.shift, recipe.cutout), self.labels[chosen]
-        if self.proxy is None:
-            return x, y
-        with torch.no_grad(), autocast(self.device):
-            hard = functional.cross_entropy(self.proxy(x).float(), y, reduction="none").topk(recipe.batch).indices
-        return x[hard].contiguous(memory_format=torch.channels_last), y[hard]
+        return augmented(self.images[chosen], flip, recipe.shift, recipe.cutout), self.labels[chosen]
 
     def step(self, order: Tensor, flips: Tensor) -> None:
         """One update."""
@@ -464,7 +435,7 @@ class Run:
         for conv in mixed_convs(model):
             conv.gate.temperature = temperature
         x, y = self.batch(order, flips)
-        with autocast(self.device):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             outputs = model(x).float()
         loss = functional.cross_entropy(outputs, y, label_smoothing=recipe.smoothing)
         at.loss += loss.item()
@@ -625,8 +596,14 @@ def network_of(name: str, model: Vgg, card: dict[str, object]) -> Network:
 
 def export(options: argparse.Namespace) -> None:
     """Store a finished run in the zoo, accuracies measured on what is stored; the test images only if asked for."""
-    model, state = trained(options.run, torch.device("cpu"))
+    state = torch.load(options.run / "checkpoint.pt", weights_only=True, map_location="cpu")
     recipe = restored(state["recipe"])
+    model = Vgg(recipe)
+    model.load_state_dict(state["model"])
+    model.eval()
+    for conv in mixed_convs(model):
+        conv.frozen = "uniform" if recipe.frozen else None
+        conv.gate.temperature = recipe.cold
     check = load_dataset("cifar10", "validation", options.data)
     dynamic = recipe.kernels > 1 and not recipe.frozen
     log = state["at"]["log"]
