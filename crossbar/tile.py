@@ -210,7 +210,7 @@ _scratch = _Scratch()
 
 @lru_cache(maxsize=32)
 def _contributions(nodes: Nodes, gains: bytes, gates: int) -> FloatArray:
-    """What each stored matrix contributes, (b, k q); the tiles of a layer ask for the same."""
+    """What each stored matrix contributes, (b, k q); tiles that are read alike ask for the same."""
     mix: FloatArray = nodes.mix(np.frombuffer(gains).reshape(-1, gates))
     mix = mix.reshape(len(mix), -1)
     mix.flags.writeable = False

@@ -21,6 +21,7 @@ from mapping.datasets import ZOO
 from mapping.hardware import hardware_names
 from mapping.models import model_names
 from mapping.network import Conv, GlobalAveragePool, Linear, Network, Relu, save_network
+from mapping.output import si
 
 QUICK = ["--set", "tile.rows=32", "--set", "tile.columns=32"]
 
@@ -312,7 +313,7 @@ def test_help__names_every_option(crossgate):
      (5e-18, "5e-18 J"), (123456.0, "1.23e+05 J")],
 )  # fmt: skip
 def test_si__writes_three_digits(value, text):
-    assert cli.si(value, "J") == text
+    assert si(value, "J") == text
 
 
 # what it refuses
