@@ -45,11 +45,13 @@ from benchmarks.train.layers import (
     Quantiser,
     disturb,
     disturbed,
+    halves,
     information,
     mixed_convs,
     plain,
     settle,
 )
+from mapping import load_model
 from mapping.datasets import CIFAR10_CLASSES, ZOO, load_dataset
 from mapping.network import (
     INPUT,
@@ -87,7 +89,9 @@ class Recipe:
     epochs: int = 60
     images: str = "train"  #: "train": the validation images are held out; "all": they are trained on too
     batch: int = 500
-    schedule: str = "hold"  #: "hold": constant after one epoch's rise; "fall": straight to 0 over the epochs
+    schedule: str = "hold"  #: "hold": constant after one epoch's rise; "fall": straight from `start` to `end`
+    start: float = 1.0  #: share of the rates at which a fall begins
+    end: float = 0.0  #: share of the rates at which it ends
     rate: float = 0.04  #: of 3x3 kernels: length of a step over that of the kernel
     momentum: float = 0.8
     bias_rate: float = 15.0  #: of shifts
@@ -104,6 +108,7 @@ class Recipe:
     hot: float = 10.0  #: softmax temperature at the start
     cold: float = 1.0  #: softmax temperature from `annealed` on
     annealed: float = 0.5  #: share of the epochs over which the temperature falls
+    dropped: float = 0.0  #: share of the images that get equal shares in a layer and step
     balance: float = 0.02  #: weight of the information between image and kernel in the loss, mean over layers
     frozen: bool = False  #: equal shares for every image: the control without attention
     disturbed_epochs: int = 0  #: last epochs, trained with the hardware's errors
@@ -121,7 +126,7 @@ BRANCH = Recipe(epochs=12, schedule="fall", first_epochs=0, disturbed_epochs=3)
 RECIPES = {
     "trunk": Recipe(),
     "static": BRANCH,
-    "dynamic": replace(BRANCH, kernels=4, growth=0.0, routed=0.6, attention_rate=3e-4, hot=2.0),
+    "dynamic": replace(BRANCH, kernels=4, growth=0.0, routed=0.6, attention_rate=3e-4, hot=2.0, dropped=0.15),
     "frozen": replace(BRANCH, kernels=4, frozen=True, balance=0.0, parting=0.0),
     "wide": replace(BRANCH, widths=(128, 512, 512), first_epochs=3, epochs=40),
 }
@@ -228,12 +233,13 @@ def orthogonal(update: Tensor, steps: int = 3) -> Tensor:
     """Push the singular values of (..., r, c) matrices towards 1: the quintic Newton-Schulz iteration of Muon."""
     a, b, c = 3.4445, -4.7750, 2.0315  # K. Jordan, Muon: an optimizer for hidden layers, 2024
     x = update / (update.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x = x.bfloat16() if update.is_cuda or halves() else x
     wide = x.shape[-2] <= x.shape[-1]
     x = x if wide else x.mT
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if wide else x.mT
+    return (x if wide else x.mT).to(update.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -359,11 +365,13 @@ class Run:
         self.model.to(device)
         self.optimisers = optimisers_of(self.model, recipe)
         self.rates = [[group["lr"] for group in each.param_groups] for each in self.optimisers]
+        self.half = device.type == "cuda" or halves()
         self.steps = len(self.images) // recipe.batch
         self.at = Position()
         self.stopped = False
         for conv in mixed_convs(self.model):
             conv.frozen = "uniform" if recipe.frozen else None
+            conv.dropped = recipe.dropped
 
     @property
     def checkpoint(self) -> Path:
@@ -391,21 +399,26 @@ class Run:
             each.load_state_dict(held)
         self.at = Position(**state["at"])
 
-    def begin(self, other: Path) -> None:
-        """Take over the parameters of another run."""
-        state = torch.load(other / "checkpoint.pt", weights_only=True, map_location=self.device)
+    def begin(self, other: str) -> None:
+        """Take over the parameters of another run's folder, or of a static network of the zoo."""
         recipe = self.recipe
-        grown(self.model, state["model"], recipe.growth)
+        if (path := Path(other) / "checkpoint.pt").exists():
+            state = torch.load(path, weights_only=True, map_location=self.device)
+            held, log = state["model"], state["at"]["log"]
+        else:
+            held, log = state_of(load_model(other)), []
+        grown(self.model, held, recipe.growth)
         if recipe.routed and not recipe.frozen:
             routed(self.model, self.images[:ROUTED], self.labels[:ROUTED], recipe.routed, recipe.cold)
-        self.at.log = state["at"]["log"]
+        self.at.log = log
 
     def factor(self) -> float:
         """What the rates are multiplied by at this step."""
         done = self.at.epoch + self.at.step / self.steps
         if self.recipe.schedule == "hold":
             return min(1.0, done + 1 / self.steps)
-        return 1 - done / self.recipe.epochs
+        start, end = self.recipe.start, self.recipe.end
+        return start + (end - start) * done / self.recipe.epochs
 
     def temperature(self) -> float:
         """Softmax temperature of this step."""
@@ -435,7 +448,7 @@ class Run:
         for conv in mixed_convs(model):
             conv.gate.temperature = temperature
         x, y = self.batch(order, flips)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             outputs = model(x).float()
         loss = functional.cross_entropy(outputs, y, label_smoothing=recipe.smoothing)
         at.loss += loss.item()
@@ -554,7 +567,29 @@ def train(options: argparse.Namespace) -> None:
     run.go()
 
 
-# into the zoo
+# from the zoo and into it
+
+
+def state_of(network: Network) -> dict[str, Tensor]:
+    """Parameters of a static network that `network_of` made."""
+    state = {}
+    for layer in network.layers:
+        n = int(layer.name[-1]) - 1 if layer.name[-1].isdigit() else 0
+        match layer:
+            case Conv(name="whiten"):
+                held = {"whiten.weight": layer.weight, "whiten.bias": layer.bias}
+            case Conv():
+                held = {f"blocks.{n}.conv.weight": layer.weight[None]}
+            case BatchNorm():
+                values = (layer.gamma, layer.beta, layer.mean, layer.variance)
+                names = ("weight", "bias", "running_mean", "running_var")
+                held = {f"blocks.{n}.norm.{name}": value for name, value in zip(names, values, strict=True)}
+            case Linear():
+                held = {"head.weight": layer.weight, "head.bias": layer.bias}
+            case _:
+                continue
+        state |= {name: torch.tensor(value, dtype=torch.float32) for name, value in held.items()}
+    return state
 
 
 def coded(weight: np.ndarray) -> np.ndarray:
@@ -652,7 +687,7 @@ def main() -> None:
     one = commands.add_parser("train", help="start a run, or go on with one")
     one.add_argument("run", type=Path)
     one.add_argument("--recipe", choices=RECIPES, default="trunk")
-    one.add_argument("--begin", type=Path, help="run whose parameters to take over")
+    one.add_argument("--begin", help="folder of a run, or a static network of the zoo, whose parameters to take over")
     one.add_argument("--resume", action="store_true")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     one.add_argument("--device")

@@ -6,13 +6,14 @@ b = images, k = kernels, o, i = output and input channels
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.train import winograd
+from benchmarks.train import mixture, winograd
 from benchmarks.train.noise import normal_like
 from mapping.network import Attention
 
@@ -104,7 +105,12 @@ class Gate(nn.Module):
         return Attention(*map(plain, held), self.temperature)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = x.mean(dim=(2, 3))
+        """Shares (b, k) of maps (b, i, h, w), in float32: centring cancels what half the digits can tell."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.shares(x.mean(dim=(2, 3), dtype=torch.float32))
+
+    def shares(self, pooled: Tensor) -> Tensor:
+        """Shares (b, k) of pooled vectors (b, i)."""
         if self.training:
             keep = float(self.seen / (self.seen + 1)) if self.settling else min(0.95, float(self.seen))
             self.seen += 1
@@ -132,6 +138,7 @@ class MixedConv(nn.Module):
         self.register_buffer("top", torch.zeros(()))
         self.noisy = False
         self.shares: Tensor | None = None
+        self.dropped = 0.0  #: share of the images whose attention is replaced by an equal one while training
         self.frozen: str | None = None  #: "uniform" or "shuffled": what the image's own shares are replaced by
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,6 +151,9 @@ class MixedConv(nn.Module):
             if self.frozen is not None:
                 order = torch.randperm(len(shares), device=x.device)
                 shares = torch.full_like(shares, 1 / shares.shape[1]) if self.frozen == "uniform" else shares[order]
+            if self.training and self.dropped:
+                kept = torch.rand(len(shares), 1, device=x.device) >= self.dropped
+                shares = torch.where(kept, shares, 1 / shares.shape[1])
             if self.noisy:
                 levels = 2**hardware.bits - 1
                 shares = shares + (torch.round(shares * levels) / levels - shares).detach()
@@ -161,12 +171,20 @@ class MixedConv(nn.Module):
         return y
 
 
+@cache
+def halves() -> bool:
+    """Say whether this processor multiplies bfloat16 itself, at twice the rate of float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+
+
 def mixed(x: Tensor, weight: Tensor, shares: Tensor | None) -> Tensor:
     """Convolve (b, i, h, w) with (k, o, i, 3, 3) mixed by (b, k) shares, in the way that is fastest here."""
-    if x.device.type == "cpu" and x.dtype == torch.float32 and winograd.suits(weight):
+    if x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and winograd.suits(weight):
         return winograd.convolve(x, weight, shares)
     if shares is None:
         return functional.conv2d(x, weight[0].contiguous(memory_format=torch.channels_last), padding=1)
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and mixture.suits(x, weight):
+        return mixture.convolve(x, weight, shares)
     every = functional.conv2d(x, weight.flatten(0, 1), padding=1).unflatten(1, weight.shape[:2])
     return torch.einsum("bk,bkohw->bohw", shares.to(every.dtype), every)
 

@@ -25,4 +25,4 @@ def normal_like(x: Tensor) -> Tensor:
     held = torch.empty(-(-x.numel() // PIECE) * PIECE)
     _fill(key, held.numpy())
     drawn = torch.empty_like(x)  # dense in whatever order of axes
-    return torch.as_strided(held, drawn.shape, drawn.stride())
+    return torch.as_strided(held, drawn.shape, drawn.stride()).to(x.dtype)
