@@ -1,6 +1,7 @@
 """The training of the zoo's networks: fast equals plain, a run resumes, what is stored is what was trained."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
 from benchmarks import attention  # noqa: E402
-from benchmarks.train import cifar10, growth, layers, noise, winograd  # noqa: E402
+from benchmarks.train import cifar10, growth, layers, mixture, noise, winograd  # noqa: E402
+from mapping import load_model  # noqa: E402
 from mapping.network import DynamicConv, load_network  # noqa: E402
 from mapping.passes import fold  # noqa: E402
 
@@ -53,6 +55,26 @@ def test_winograd__without_shares_is_a_convolution():
 def test_winograd__refuses_channels_that_fill_no_vector():
     with pytest.raises(ValueError, match="channels must be multiples of 8, got 3 and 16"):
         winograd.convolve(torch.randn(2, 3, 5, 5), torch.randn(1, 16, 3, 3, 3))
+
+
+@pytest.mark.parametrize(("k", "size"), [(4, (7, 6)), (8, (1, 9)), (4, (5, 5))])
+def test_mixture__equals_one_convolution_for_each_kernel_to_half_precision(k, size, monkeypatch):
+    monkeypatch.setattr(mixture, "MIXED", 5 * 9 * 16 * 54)  # several groups of images, the last one smaller
+    torch.manual_seed(12)
+    inputs = torch.randn(13, 16, *size), torch.randn(k, 24, 16, 3, 3), torch.rand(13, k)
+    fast = compared(lambda *x: mixture.convolve(*x).float(), inputs)
+    for a, b in zip(fast, compared(plain_mixture, inputs), strict=True):
+        assert float((a - b).norm() / b.norm()) < 0.005  # bfloat16 rounds by 2**-9 at most, 0.0017 rms
+
+
+def test_mixture__first_layer_takes_no_gradient_of_its_input():
+    torch.manual_seed(13)
+    x, weight, shares = torch.randn(3, 8, 5, 5), torch.randn(4, 8, 8, 3, 3).requires_grad_(), torch.rand(3, 4)
+    mixture.convolve(x, weight, shares).float().square().sum().backward()
+    held, weight.grad = weight.grad, None
+    mixture.convolve(x.requires_grad_(), weight, shares).float().square().sum().backward()
+    assert torch.equal(held, weight.grad)
+    assert x.grad is not None
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 12, 12), (5, 3, 2, 2), (5, 64, 6, 6)])
@@ -202,6 +224,24 @@ def test_routed__attention_parts_images_and_changes_nothing_yet():
         assert float(apart) > 0.1  # kernels that were alike no longer are
 
 
+def test_dropped__images_get_equal_shares_at_random_while_training_only():
+    torch.manual_seed(14)
+    conv = layers.MixedConv(8, 8, 4, layers.Hardware())
+    torch.nn.init.normal_(conv.gate.second.weight, std=20.0)
+    x = torch.rand(1, 8, 6, 6).repeat(400, 1, 1, 1)  # images alike: their outputs differ by their shares alone
+    conv.dropped = 0.25
+    conv.train()
+    conv.gate.eval()  # images that are alike have no deviation
+    with torch.no_grad():
+        trained, kept = conv(x), conv.eval()(x)
+        equal = functional.conv2d(x, conv.weight.mean(0), padding=1)
+    limit = 1e-4 * float(equal.abs().max())
+    as_equal, as_kept = ((trained - each).abs().amax(dim=(1, 2, 3)) < limit for each in (equal, kept))
+    assert not torch.any(as_equal & as_kept)
+    assert torch.all(as_equal | as_kept)
+    assert 0.15 < float(as_equal.float().mean()) < 0.35
+
+
 def test_coded__weights_are_8_bit_codes_and_near():
     weight = np.random.default_rng(7).normal(size=(4, 3, 3, 3)).astype(np.float32)
     held = cifar10.coded(weight)
@@ -316,6 +356,24 @@ def test_run__grows_learns_and_is_stored_as_it_is(images, tmp_path, monkeypatch,
     assert all(0.0 <= each["variance_explained_by_class"] <= 1.0 for each in held["attention"]["layers"].values())
     assert json.loads((tmp_path / "attention-dvgg-x.json").read_text()) == held
     assert (tmp_path / "attention-dvgg-x.png").stat().st_size > 10_000
+
+
+def test_run__begins_with_a_network_of_the_zoo(images, tmp_path):
+    run = trained(tmp_path / "more", images, replace(TINY, widths=(64, 256, 256)), "vgg-cifar10")
+    x = run.check[0][:4]
+    run.model.eval()
+    with torch.no_grad():
+        expected = load_model("vgg-cifar10").forward(x.double().numpy())
+        np.testing.assert_allclose(run.model(x).numpy(), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_run__falls_between_two_shares_of_its_rates(images, tmp_path):
+    run = trained(tmp_path / "falls", images, replace(TINY, start=0.6, end=0.2, epochs=4))
+    assert run.factor() == pytest.approx(0.6)
+    run.at.epoch, run.at.step = 2, 0
+    assert run.factor() == pytest.approx(0.4)
+    run.at.epoch = 4
+    assert run.factor() == pytest.approx(0.2)
 
 
 def test_run__refuses_what_it_cannot_do(tmp_path, monkeypatch):

@@ -1,11 +1,11 @@
-"""3x3 convolution with unit padding whose k kernels each image mixes for itself, in bfloat16 on a processor that has it.
+"""3x3 convolution with unit padding whose k kernels each image mixes for itself, in bfloat16.
 
 One convolution with all k kernels and a weighted sum of its outputs multiplies k times as much as a static one. Here a
 group of images that fits the cache mixes its kernels first, and each image is one product with its own. What surrounds
 the products (windows of the map, mixing, both transposed) runs through the cache once, in float32 on the way.
 """
 
-# b = images, p = positions, i, o = input, output channels, k = kernels, n = weights of a kernel in the order (o, 3, 3, i)
+# b = images, p = positions, i, o = input, output channels, k = kernels, n = weights of a kernel, in order (o, 3, 3, i)
 
 from typing import Any
 
@@ -126,7 +126,7 @@ class _Convolve(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, bank: Tensor, shares: Tensor) -> Tensor:
         """x (b, h, w, i) in bfloat16, bank (k, o, 9, i) and shares (b, k) in float32."""
         ctx.save_for_backward(x, bank, shares)
-        b, h, w, i = x.shape
+        b, h, w, _ = x.shape
         o = bank.shape[1]
         out = torch.empty(b, h * w, o, dtype=torch.bfloat16)
         for part, cols, kernels in _groups(x, bank, shares):
