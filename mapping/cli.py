@@ -259,7 +259,7 @@ def _simulate(
     from mapping.cache import Cache
     from mapping.inference import run as run_chip
     from mapping.report import price
-    from mapping.reuse import KeptRun, compiled, written
+    from mapping.reuse import KeptRun, compiled, exact, written
 
     cache = None if kept is None else Cache.of_user()
     with _progress(console) as progress:
@@ -268,6 +268,8 @@ def _simulate(
         arrays = sum(len(matrix.tiles) for group in program.matrices.values() for matrix in group)
         progress.update(task, description="write and reduce tiles", total=arrays, completed=0)
         chip = written(program, seed, cache, progress=lambda done: progress.update(task, completed=done))
+        progress.update(task, description="compute exactly", total=None)
+        outputs = exact(program, test.images, precision, cache)
         progress.update(task, description=f"run {network.name}", total=len(test), completed=0)
         batches = None if cache is None else KeptRun(cache, chip, test.images, seed=seed, precision=precision)
         if kept is not None and batches is not None:
@@ -277,6 +279,7 @@ def _simulate(
             test.images,
             seed=seed,
             precision=precision,
+            exact=outputs,
             progress=lambda done: progress.update(task, completed=done),
             kept=batches,
         )

@@ -27,7 +27,7 @@ from mapping.hardware import Hardware
 from mapping.layouts import made_for
 from mapping.lot import Lot
 from mapping.network import INPUT, Conv, DynamicConv, Layer, Linear
-from mapping.program import Matrix
+from mapping.program import Matrix, Program
 from mapping.rows import Rows, Vectors, Windows
 
 BATCH = 64  # images at a time on each thread, ours: bounds the unrolled maps
@@ -113,7 +113,6 @@ class Done(NamedTuple):
     """What one batch of images left."""
 
     logits: FloatArray
-    exact: FloatArray
     layers: dict[str, Part]
 
 
@@ -134,22 +133,25 @@ def run(
     seed: int = 0,
     batch: int = BATCH,
     precision: str = "single",
+    exact: FloatArray | None = None,
     progress: Callable[[int], None] | None = None,
     kept: Kept | None = None,
 ) -> RunResult:
     """Run images (b, c, h, w) through a chip, batches side by side on all threads.
 
-    seed: of the read noise.  precision: "single" (currents to 1e-6 of their range) or "double" arithmetic.  progress:
-    called with the number of images done after each batch.  kept: keeps every batch that is done, and is asked first.
-    Raises ParameterError for images of another shape.
+    seed: of the read noise.  precision: "single" (currents to 1e-6 of their range) or "double" arithmetic.  exact:
+    (b, classes) what `exact_outputs` makes of the images, computed if not given.  progress: called with the number of
+    images done after each batch.  kept: keeps every batch that is done, and is asked first.
+    Raises ParameterError for images or outputs of another shape.
     """
     program = chip.program
     images = checks.array("images", images, shape=(None, *program.network.input_shape))
+    if exact is None:
+        exact = exact_outputs(program, images, precision=precision)
+    exact = checks.array("exact", exact, shape=(len(images), len(program.network.classes)))
     batch = min(checks.whole("batch", batch, minimum=1), max(-(-len(images) // SHARES), 1))
     seed = checks.whole("seed", seed, minimum=0)
-    if precision not in PRECISIONS:
-        raise ParameterError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    kind = np.dtype(PRECISIONS[precision])
+    kind = _kind(precision)
     ready = chip if precision == "double" else chip.single()
 
     def work(start: int) -> Done:
@@ -163,14 +165,12 @@ def run(
         return done
 
     sums = {layer.name: _Sums(layer) for layer in program.folded.layers} if len(images) else {}
-    empty = np.empty((0, len(program.network.classes)))
-    logits, exact = [empty], [empty]
+    logits = [np.empty((0, len(program.network.classes)))]
     pool = ThreadPoolExecutor(threads())
     try:
         with one_blas_thread():
             for done in pool.map(work, range(0, len(images), batch)):
                 logits.append(done.logits)
-                exact.append(done.exact)
                 for name, part in done.layers.items():
                     sums[name].add(part)
                 if progress is not None:
@@ -178,7 +178,34 @@ def run(
     finally:
         pool.shutdown(cancel_futures=True)
     traces = tuple(each.trace(len(images)) for each in sums.values())
-    return RunResult(chip, np.concatenate(logits), np.concatenate(exact), traces, seed, images[:SAMPLE].copy())
+    return RunResult(chip, np.concatenate(logits), exact, traces, seed, images[:SAMPLE].copy())
+
+
+def exact_outputs(program: Program, images: FloatArray, *, precision: str = "single") -> FloatArray:
+    """Compute the outputs (b, classes) of a program's network without a chip, images (b, c, h, w) on all threads.
+
+    precision: "single" or "double" arithmetic; the result is float64 and depends on neither threads nor the chip.
+    Raises ParameterError for images of another shape.
+    """
+    images = checks.array("images", images, shape=(None, *program.network.input_shape))
+    single = _kind(precision) == np.float32
+
+    def work(start: int) -> FloatArray:
+        return program.folded.forward(images[start : start + BATCH], single=single).astype(np.float64)
+
+    pool = ThreadPoolExecutor(threads())
+    try:
+        with one_blas_thread():
+            parts = list(pool.map(work, range(0, len(images), BATCH)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return np.concatenate([np.empty((0, len(program.network.classes))), *parts])
+
+
+def _kind(precision: str) -> np.dtype:
+    if precision not in PRECISIONS:
+        raise ParameterError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return np.dtype(PRECISIONS[precision])
 
 
 def walk(chip: Chip, images: FloatArray, lot: Lot) -> Iterator[Step]:
@@ -211,9 +238,7 @@ def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype
             sizes = (np.sum((out - wanted) ** 2), np.sum(wanted**2), np.sum((out - own) ** 2), np.sum(own**2))
             off, size, own_off, own_size = map(float, sizes)
             parts[layer.name] = Part(activity, shares, off, size, own_off, own_size, scales)
-    complete = seen == len(images)
-    exact = reference[layer.name] if complete else folded.forward(images, single=kind == np.float32)
-    return Done(output.astype(np.float64), exact.astype(np.float64), parts)
+    return Done(output.astype(np.float64), parts)
 
 
 def kind_of(layer: Layer) -> str:

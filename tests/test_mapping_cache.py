@@ -16,7 +16,7 @@ from mapping import digests, inference, reuse
 from mapping.cache import Cache
 from mapping.digests import digest
 from mapping.hardware import load_hardware
-from mapping.inference import run
+from mapping.inference import exact_outputs, run
 from mapping.network import Activation, Attention, BatchNorm, DynamicConv, GlobalAveragePool, Linear, Network, Scale
 from mapping.packed import ALIGN, MAGIC, MAPPED, about, pack, unpack
 from mapping.passes import compile_network
@@ -366,6 +366,31 @@ def test_digest__tells_values_apart_that_look_alike():
     ]  # fmt: skip
     assert len({digest(value) for value in values}) == len(values)
     assert digest(ones.reshape(2, 2).T) == digest(ones.reshape(2, 2))
+
+
+# exact outputs
+
+
+def test_exact__is_computed_once_for_all_chips_of_a_network(cache, said, chip, images, monkeypatch):
+    program = chip.program
+    plain, computed = reuse.exact_outputs, []
+    monkeypatch.setattr(reuse, "exact_outputs", lambda *given, **named: computed.append(1) or plain(*given, **named))
+    first = reuse.exact(program, images, "single", cache)
+    other = compile_network(program.network, hardware("parallel", "wires.r_row=3.0"), images[:4])
+    again = reuse.exact(other, images, "single", cache)
+    assert bits(first) == bits(again) == bits(exact_outputs(program, images))
+    assert len(computed) == 1
+    for changed in ((program, images[1:], "single"), (program, images, "double")):
+        reuse.exact(*changed, cache)
+    assert len(computed) == 3
+    assert bits(reuse.exact(program, images, "single", None)) == bits(first)
+    assert of_run(run(chip, images, exact=first)) == of_run(run(chip, images))
+    assert said == []
+
+
+def test_run__refuses_exact_outputs_of_other_images(chip, images):
+    with pytest.raises(ParameterError, match="exact must have shape"):
+        run(chip, images, exact=np.zeros((len(images) + 1, len(chip.program.network.classes))))
 
 
 # runs
