@@ -1,7 +1,7 @@
 """What a block of rows is driven with: codes as pulses, and what noise and energy want to know of them.
 
 Prepared once for all tiles that share the rows.
-b = batch, p = reads one after another, m = rows, s = groups of reads that share a variance
+b = batch, p = reads one after another, m = rows, s = groups of reads that share a variance, t = strips of rows that do
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Plane:
     value: float  #: what its result counts in that of the code
     driven: FloatArray  #: (m, b, p) in units of `unit`
     unit: float  #: share of v_read, or of the slots, of one of `driven`
-    blur: FloatArray | None  #: (2 m, b, s) white noise per siemens [A²/S], then squared voltages [V²]; None: no noise
+    blur: FloatArray | None  #: (2 t, b, s) white noise per siemens [A²/S], then squared voltages [V²]; None: no noise
     profile: FloatArray  #: (2, b, p) the same two, summed over rows, of each read
     sums: FloatArray  #: (b, m) shares, for amplitudes their squares, over the reads
     count: int  #: rows that were driven, over all reads
@@ -36,6 +36,7 @@ class Drive:
     planes: tuple[Plane, ...]
     shape: tuple[int, int, int]  #: (m, b, p)
     group: int  #: neighbouring reads whose variances are computed together
+    strips: tuple[int, ...] | None  #: first rows of strips of neighbours that share a variance; None: no row does
 
     def __len__(self) -> int:
         return self.shape[1]
@@ -46,27 +47,39 @@ class Drive:
         return any(plane.blur is not None for plane in self.planes)
 
 
-def drive_rows(codes: FloatArray, dac: Dac, noise: ReadNoise | None, temperature: float, *, group: int = 1) -> Drive:
+def drive_rows(
+    codes: FloatArray,
+    dac: Dac,
+    noise: ReadNoise | None,
+    temperature: float,
+    *,
+    group: int = 1,
+    strips: tuple[int, ...] | None = None,
+) -> Drive:
     """Prepare codes (m, b, p), float32 or float64, for the tiles that read them.
 
     noise: None for reads without noise.  group: of so many neighbouring reads the variances are computed together.
+    strips: first rows, from 0 on, of strips of neighbouring rows that enter variances by their mean.
     Source: docs/equations/periphery.md eq. 4 and 4a.
-    Raises ParameterError for codes below 0.
+    Raises ParameterError for codes below 0, or strips that do not rise from 0 below the number of rows.
     """
+    if strips is not None and not (strips[:1] == (0,) and all(np.diff([*strips, len(codes)]) > 0)):
+        raise ParameterError(f"strips must rise from 0 to less than {len(codes)}, got {strips}")
     group = checks.whole("group", group, minimum=1)
     if codes.size and not codes.min() >= 0.0:
         raise ParameterError(f"codes must be ≥ 0, got {codes.min():g}")
     planes = tuple(
-        _plane(value, np.ascontiguousarray(driven), unit, dac, noise, temperature, group)
+        _plane(value, np.ascontiguousarray(driven), unit, dac, noise, temperature, group, strips)
         for value, driven, unit in dac.split(codes)
     )
     m, b, p = codes.shape
-    return Drive(planes, (m, b, p), group)
+    return Drive(planes, (m, b, p), group, strips)
 
 
 def _plane(
-    value: float, driven: FloatArray, unit: float, dac: Dac, noise: ReadNoise | None, temperature: float, group: int
-) -> Plane:
+    value: float, driven: FloatArray, unit: float, dac: Dac, noise: ReadNoise | None, temperature: float, group: int,
+    strips: tuple[int, ...] | None,
+) -> Plane:  # fmt: skip
     m, b, p = driven.shape
     blur = np.empty((2, m, b, -(-p // group)), dtype=driven.dtype)
     profile = np.zeros((2, b, p), dtype=driven.dtype)
@@ -86,7 +99,10 @@ def _plane(
     volts = unit * dac.v_read
     blur[1] *= volts**2
     profile[1] *= volts**2
-    return Plane(value, driven, unit, blur.reshape(2 * m, b, -1), profile, kept, count)
+    if strips is not None:
+        rows = np.diff([*strips, m])[:, None, None]
+        blur = np.add.reduceat(blur, strips, axis=1) / rows.astype(blur.dtype)
+    return Plane(value, driven, unit, blur.reshape(-1, *blur.shape[2:]), profile, kept, count)
 
 
 @kernel

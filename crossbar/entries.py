@@ -123,16 +123,21 @@ class RemadeTile:
         gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
         return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
 
-    def _noise(self, g: FloatArray, transfers: FloatArray) -> FloatArray:
-        """White and 1/f variances (…, 2 m, c) of pairs, of cells seen as g with their transfers (…, m, 2c) [S]."""
-        return joined(*cell_noise(g, transfers, self.wires, self.dac, self.noise, self.temperature))
+    def _noise(self, g: FloatArray, transfers: FloatArray, bands: int = 1) -> FloatArray:
+        """White and 1/f variances (…, 2 s, c) of pairs, of cells seen as g with their transfers (…, k m, 2c) [S].
+
+        bands: k, of as many rows each that are driven alike.
+        """
+        of_cells = cell_noise(g, transfers, self.wires, self.dac, self.noise, self.temperature)
+        white, proportional = (each.reshape(*g.shape[:-2], bands, -1, g.shape[-1]).sum(-3) for each in of_cells)
+        return joined(white, proportional, self.written.strips)
 
     def _tile(self, signal: FloatArray, spent: FloatArray, taken: FloatArray, blur: FloatArray) -> Tile:
-        """Tile of a batch from (k, b, m, c), (k, b, m) and (k, b, 2 m, c), one matrix for each entry."""
+        """Tile of a batch from (k, b, m, c), (k, b, m) and (k, b, 2 s, c), one matrix for each entry."""
         entries = Entries(signal.shape[1])
         return Tile(
             entries, signal, spent, taken, entries, blur, self.dac, self.adc, self.full_scale,
-            self.written.offsets, self.noise, self.temperature,
+            self.written.offsets, self.noise, self.temperature, self.written.strips,
         )  # fmt: skip
 
 
@@ -155,11 +160,12 @@ class StackedTile(RemadeTile):
         b = len(gains)
         w, taken = self.family.reduce(gains)
         factors = cross_factors(taken).reshape(b, k, m).sum(1)
-        blur = np.zeros((b, 2 * m, n // 2))
+        blurs = []
         for first in range(0, b, CHUNK):
             some = slice(first, min(first + CHUNK, b))
             g = self._seen(self.cell.gate_voltage(gains[some])[:, :, None, None]).reshape(-1, k * m, n)
-            blur[some] = self._noise(g, w[some]).reshape(-1, 2, k, m, n // 2).sum(2).reshape(-1, 2 * m, n // 2)
+            blurs.append(self._noise(g, w[some], bands=k))
+        blur = np.concatenate(blurs)
         signal = (w[..., 0::2] - w[..., 1::2]).reshape(b, k, m, n // 2).sum(1)
         taken = factors * (factors.sum(-1, keepdims=True) - factors)
         spent = w.sum(-1).reshape(b, k, m).sum(1)
@@ -194,17 +200,18 @@ class ColumnTile(RemadeTile):
         """
         k, m, n = self.written.g_filament.shape
         b = len(gains)
-        signal, blur = np.empty((k, b, m, n // 2)), np.empty((k, b, 2 * m, n // 2))
+        signal, blurs = np.empty((k, b, m, n // 2)), []
         spent, taken = np.empty((2, k, b, m))
         for first in range(0, b, CHUNK):
             some = slice(first, min(first + CHUNK, b))
             g = self.conductances(gains[some])
             w, exchanged = reduce_arrays(g.reshape(-1, m, n), self.wires)
             w = w.reshape(g.shape)
-            parts = (w[..., 0::2] - w[..., 1::2], self._noise(g, w), w.sum(-1), exchanged.reshape(-1, k, m))
-            for out, part in zip((signal, blur, spent, taken), parts, strict=True):
+            parts = (w[..., 0::2] - w[..., 1::2], w.sum(-1), exchanged.reshape(-1, k, m))
+            for out, part in zip((signal, spent, taken), parts, strict=True):
                 out[:, some] = part.swapaxes(0, 1)
-        return EntryTile(self._tile(signal, spent, taken, blur))
+            blurs.append(self._noise(g, w).swapaxes(0, 1))
+        return EntryTile(self._tile(signal, spent, taken, np.concatenate(blurs, axis=1)))
 
 
 def build_stacked(

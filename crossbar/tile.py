@@ -1,6 +1,7 @@
 """A tile: gated arrays that share row codes and sense nodes, with converters. Codes in, codes out.
 
-b = batch, p = reads one after another (positions), k = gate groups, q = gate nodes, m = rows, c = differential pairs
+b = batch, p = reads one after another (positions), k = gate groups, q = gate nodes, m = rows, s = strips of rows,
+c = differential pairs
 Column 2j of an array is the positive cell of pair j, column 2j + 1 the negative one; the pair's currents are
 subtracted before conversion.
 """
@@ -44,8 +45,8 @@ class Tile:
     spent: FloatArray  #: (k, q, m) [S] transfer of each row to all columns together
     taken: FloatArray  #: (k, q, m) [S] coupling of each row to all others: what rows at 0 V take from a driven one
     noise_nodes: Nodes | None  #: gate nodes of the two below, fewer than for currents; None: the gate is held
-    #: (k, NOISE_NODES or 1, 2 m, c) for each row [S] white noise of a pair's current, in that of 1 S at the row's
-    #: voltage, then for each row [S²] variance of a pair's current over v², for 1/f noise
+    #: (k, NOISE_NODES or 1, 2 s, c) for each strip of rows [S] white noise of a pair's current, in that of 1 S at the
+    #: rows' voltage, then for each strip [S²] variance of a pair's current over v², for 1/f noise
     blur: FloatArray
     dac: Dac
     adc: Adc
@@ -53,6 +54,7 @@ class Tile:
     offsets: FloatArray  #: (c,) [codes]
     noise: ReadNoise
     temperature: float  #: [K]
+    strips: tuple[int, ...] | None = None  #: as of WrittenArray
 
     @property
     def rows(self) -> int:
@@ -71,8 +73,9 @@ class Tile:
 
     @cached_property
     def typical(self) -> FloatArray:
-        """Mean of each stored matrix of white and of 1/f noise: (2, k q)."""
-        mean: FloatArray = self.blur.reshape(-1, 2, self.rows * self.pairs).mean(axis=2, dtype=np.float64).T
+        """Mean of a cell in each stored matrix of white and of 1/f noise: (2, k q)."""
+        parts = self.blur.reshape(-1, 2, self.blur.shape[2] // 2 * self.pairs)
+        mean: FloatArray = parts.sum(axis=2, dtype=np.float64).T / (self.rows * self.pairs)
         return mean
 
     def mix(self, gains: FloatArray | None, b: int, nodes: Nodes | None = None) -> FloatArray:
@@ -110,7 +113,8 @@ class Tile:
         if not isinstance(codes, Drive):
             codes = checks.array("codes", codes, shape=(None, None, self.rows), minimum=0.0)
             rows = np.ascontiguousarray(codes.transpose(2, 0, 1))
-            codes = drive_rows(rows, self.dac, self.noise if noise else None, self.temperature)
+            silence = self.noise if noise else None
+            codes = drive_rows(rows, self.dac, silence, self.temperature, strips=self.strips)
         out = np.zeros((codes.shape[1], self.pairs, codes.shape[2]), dtype=self.signal.dtype)
         return out.swapaxes(1, 2), self.add_read(codes, gains, keys, out)
 
@@ -132,6 +136,8 @@ class Tile:
         m, b, p = drive.shape
         if m != self.rows:
             raise ParameterError(f"codes must drive {self.rows} rows, got {m}")
+        if drive.strips != self.strips:
+            raise ParameterError(f"rows must be driven in the strips {self.strips}, got {drive.strips}")
         mix, kind = self.mix(gains, b), out.dtype
         parts = (self.spent, "spent"), (self.taken, "taken")
         spent, taken = (_mixed(part[..., None], mix, name)[..., 0] for part, name in parts)
@@ -274,6 +280,8 @@ class WrittenArray:
     nodes: Nodes | None  #: gate nodes; None: the gate is held at the top of its window
     full_scale: float  #: [A]
     offsets: FloatArray  #: (c,) [codes]
+    #: first rows of strips of neighbours whose noise is computed together, from 0 on; None: each row by itself
+    strips: tuple[int, ...] | None = None
 
 
 def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float, nodes: Nodes | None) -> FloatArray:
@@ -312,7 +320,8 @@ def build_tiles(
         tiles.append(
             Tile(
                 each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1), exchange,
-                nodes, joined(white, proportional), dac, adc, each.full_scale, each.offsets, noise, temperature,
+                nodes, joined(white, proportional, each.strips), dac, adc, each.full_scale, each.offsets, noise,
+                temperature, each.strips,
             )
         )  # fmt: skip
     return tiles
@@ -335,9 +344,12 @@ def _noise(
     return cell_noise(g, transfers, wires, dac, noise, temperature)
 
 
-def joined(white: FloatArray, proportional: FloatArray) -> FloatArray:
-    """Return what a Tile blurs with, (…, 2 m, c), from variances (…, m, 2c) of cells."""
-    return np.concatenate([part[..., 0::2] + part[..., 1::2] for part in (white, proportional)], axis=-2)
+def joined(white: FloatArray, proportional: FloatArray, strips: tuple[int, ...] | None) -> FloatArray:
+    """Return what a Tile blurs with, (…, 2 s, c), from variances (…, m, 2c) of cells: sums over strips of rows."""
+    parts = [part[..., 0::2] + part[..., 1::2] for part in (white, proportional)]
+    if strips is not None:
+        parts = [np.add.reduceat(part, strips, axis=-2) for part in parts]
+    return np.concatenate(parts, axis=-2)
 
 
 def cell_noise(

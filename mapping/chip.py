@@ -140,7 +140,8 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
         GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated and not matrix.column_gates else None
     )
     offsets = _offsets(placement, hardware, stream)
-    return WrittenArray(written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets)
+    strips = matrix.strips(placement.rows)
+    return WrittenArray(written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets, strips)
 
 
 def written_to(

@@ -412,7 +412,10 @@ def multiply(
         for at, (placement, tile) in enumerate(zip(matrix.tiles, chip.tiles[matrix.name], strict=True)):
             start = placement.rows.start
             if start not in drives:
-                drives[start] = drive_rows(codes[placement.rows], dac, noise, hardware.temperature, group=group)
+                drives[start] = drive_rows(
+                    codes[placement.rows], dac, noise, hardware.temperature, group=group,
+                    strips=matrix.strips(placement.rows),
+                )  # fmt: skip
             keys = stream_keys(lot.seed, (matrix.name, str(at), f"{sign:+g}"), lot.indices)
             factor = sign * (hardware.adc.lsb(tile.full_scale) or 1.0) * matrix.scale[placement.columns]
             activity = activity + tile.add_read(

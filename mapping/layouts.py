@@ -60,7 +60,8 @@ def _rewritten(chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, sha
         once = partial(_written, bank, (*bank.stream, 2, lot.seed, int(index)))
         cells[entry] = written_to(wanted[entry : entry + 1], once, hardware, bank.cells.stuck, moments).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
-    written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets)
+    strips = matrix.strips(placement.rows)
+    written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets, strips)
     return rewritten_tile(
         hardware.cell, written, hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
     )

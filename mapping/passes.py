@@ -138,6 +138,7 @@ class Source:
     scales: FloatArray | None = None  #: (b, n) in [0, 1] that multiply the outputs, on gates of their columns
     shift: FloatArray | None = None  #: (n,) added afterwards
     useful: bool = True  #: False for all but one of the kernels that are read apart to be mixed afterwards
+    window: int = 1  #: rows of each channel
 
 
 def _sources(
@@ -151,6 +152,7 @@ def _sources(
     matrices = np.stack([kernel_matrix(kernel) for kernel in kernels])
     unrolled = layer.unroll(x)
     r, n = matrices.shape[1], matrices.shape[2] // layer.groups
+    window = math.prod(layer.kernel)
     sources = []
     for g in range(layer.groups):
         name = layer.name if layer.groups == 1 else f"{layer.name}.group{g}"
@@ -160,7 +162,7 @@ def _sources(
         if dynamic and layout == "digital":
             sources += [
                 Source(f"{name}.kernel{k}", "kernel", part[k : k + 1], None if bias is None else bias[k], rows, True,
-                       layout, g, useful=k == 0)
+                       layout, g, useful=k == 0, window=window)
                 for k in range(len(part))
             ]  # fmt: skip
             continue
@@ -168,7 +170,7 @@ def _sources(
         kind = "dynamic conv" if dynamic else "conv"
         shift = getattr(layer, "shift", None)
         shift, gates = (None if one is None else one[..., g * n : (g + 1) * n] for one in (shift, scales))
-        sources.append(Source(name, kind, part, bias, rows, alone, layout, g, gates, shift))
+        sources.append(Source(name, kind, part, bias, rows, alone, layout, g, gates, shift, window=window))
     return sources
 
 
@@ -253,6 +255,7 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
         through,
         columns_gated,
         source.shift,
+        source.window,
         floor,
     )
 

@@ -50,12 +50,22 @@ class Matrix:
     #: each pair of columns has a gate of its own, which scales its output
     column_gates: bool = False
     shift: FloatArray | None = None  #: (n,) added digitally, whatever the gates of the columns do
+    window: int = 1  #: neighbouring rows that see the pixels of one window of one channel
     floor: float = 0.0  #: what a kernel of share 0 counts in a column of scale 1, where columns have gates
 
     @property
     def kernels(self) -> int:
         """Kernels that the matrix mixes."""
         return len(self.conductances)
+
+    def strips(self, rows: slice) -> tuple[int, ...] | None:
+        """First rows, within a tile of these rows, of those that see one channel; None if each row sees another.
+
+        Pixels of a window are much alike, so the noise of their cells may be computed together.
+        """
+        if self.window == 1:
+            return None
+        return (0, *range(self.window - rows.start % self.window, rows.stop - rows.start, self.window))
 
     @property
     def gated(self) -> bool:

@@ -1,5 +1,6 @@
 """Tiles against the slow twin: currents, noise, energy and counts."""
 
+import dataclasses
 import itertools
 from functools import partial
 
@@ -286,6 +287,36 @@ def test_noise__of_neighbours_together(rng, coding):
         np.testing.assert_allclose(together[:, first:last].sum(), single[:, first:last].sum(), rtol=1e-3)
     np.testing.assert_allclose(together**0.5, single**0.5, rtol=0.06)  # the same numbers were drawn
     assert np.abs(together / single - 1.0).max() > 1e-4
+
+
+@pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
+def test_noise__of_strips_of_rows_together(rng, coding):
+    """Rows of a strip that are driven alike add the noise of each; where they differ, their mean code counts."""
+    dac, rows, b, strips = Dac(bits=4, coding=coding), 20, 3000, (0, 4, 13)
+    written = array(rng, 2, GateNodes(CELL, 5), rows=rows)
+    by_row, by_strip = (
+        tile_of(dataclasses.replace(written, strips=each), dac=dac, noise=ReadNoise()) for each in (None, strips)
+    )
+    assert by_strip.blur.shape == (2, 3, 6, C)
+    np.testing.assert_allclose(by_strip.typical, by_row.typical, rtol=1e-12)
+    alike = np.repeat([9.0, 0.0, 15.0], [4, 9, 7])
+    other = np.where(np.arange(rows) % 4 == 1, 13.0, 2.0)
+    gains = np.full((b, 2), 0.4)
+    for codes, within in ((alike, 1e-9), (other, 0.4)):
+        batch = np.broadcast_to(codes[None, None], (b, 1, rows))
+        spreads = [tile.read(batch, gains, keys(b), noise=True)[0][:, 0].var(0) for tile in (by_row, by_strip)]
+        np.testing.assert_allclose(spreads[1], spreads[0], rtol=within)  # the same numbers were drawn
+        if codes is other:
+            assert np.abs(spreads[1] / spreads[0] - 1.0).max() > 1e-3
+
+
+def test_strips__have_to_agree_and_to_rise(rng):
+    tile = tile_of(dataclasses.replace(array(rng), strips=(0, 3)))
+    with pytest.raises(ParameterError, match=r"in the strips \(0, 3\), got None"):
+        tile.add_read(drive_rows(np.zeros((M, 1, 1)), Dac(), None, 300.0), None, keys(1), np.zeros((1, C, 1)))
+    for strips in ((), (1, 3), (0, 3, 3), (0, M)):
+        with pytest.raises(ParameterError, match="strips must rise from 0"):
+            drive_rows(np.zeros((M, 1, 1)), Dac(), None, 300.0, strips=strips)
 
 
 def test_noise__is_off_when_asked(rng):
