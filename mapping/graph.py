@@ -137,7 +137,7 @@ class Network:
         if single:
             images = images.astype(np.float32)
         parts: list[dict[str, FloatArray]] = []
-        step = self._chunk()
+        step = self._chunk(4 if single else 8)
         for start in range(0, max(len(images), 1), step):
             values = {INPUT: images[start : start + step]}
             for index, layer in enumerate(layers):
@@ -157,15 +157,15 @@ class Network:
             return parts[0]
         return {name: np.concatenate([values[name] for values in parts]) for name in parts[0]}
 
-    def _chunk(self) -> int:
-        """Images to evaluate at once, so that the largest unrolled map and its kernels stay small."""
+    def _chunk(self, size: int) -> int:
+        """Images to evaluate at once, in numbers of so many bytes: the largest unrolled map and its kernels stay small."""
         largest = 1
         for layer in self.layers:
             if isinstance(layer, (Conv, DynamicConv)):
                 positions = math.prod(self._shapes[layer.name][1:])
                 mixed = layer.weight[0].size if isinstance(layer, DynamicConv) else 0
                 largest = max(largest, positions * layer.channels * math.prod(layer.kernel) + mixed)
-        return max(1, _CHUNK_BYTES // (8 * largest))
+        return max(1, _CHUNK_BYTES // (size * largest))
 
 
 def plain_card(card: object) -> dict[str, Any]:
