@@ -22,6 +22,9 @@ A run's folder keeps checkpoint.pt (written after every epoch and on SIGTERM, wh
 log.csv. `--resume` goes on at the very step: what a step draws depends on (seed, epoch, step) alone. Until the choices
 are made the 5,000 validation images are held out; `--set images=all` trains the final networks on them too. Only
 `export --test` and `benchmarks.attention --split test` ever look at the test images.
+
+A processor with bfloat16 instructions computes in them. On Linux LD_PRELOAD=libtcmalloc_minimal.so.4 (gperftools) saves
+a sixth of the time there: maps are not taken from the system anew in each step.
 """
 
 import argparse
