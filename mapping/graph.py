@@ -158,7 +158,7 @@ class Network:
         return {name: np.concatenate([values[name] for values in parts]) for name in parts[0]}
 
     def _chunk(self, size: int) -> int:
-        """Images to evaluate at once, in numbers of `size` bytes: the largest unrolled map and its kernels stay small."""
+        """Images to evaluate at once, in numbers of `size` bytes: the largest unrolled map and kernels stay small."""
         largest = 1
         for layer in self.layers:
             if isinstance(layer, (Conv, DynamicConv)):
