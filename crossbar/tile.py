@@ -93,7 +93,8 @@ class Tile:
 
     def single(self) -> "Tile":
         """Return the same tile with matrices of float32, for reads of that precision."""
-        return replace(self, signal=self.signal.astype(np.float32), blur=self.blur.astype(np.float32))
+        parts: list[Any] = [each.astype(np.float32, copy=False) for each in (self.signal, self.blur)]
+        return replace(self, signal=parts[0], blur=parts[1])
 
     def currents(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
         """Return pair currents (b, p, c) [A] without noise, from shares of v_read (b, p, m) and mixes (b or 1, k q)."""
