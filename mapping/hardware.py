@@ -162,6 +162,28 @@ class Hardware:
             gate_dac=replace(self.gate_dac, bits=None),
         )
 
+    def to_compile(self) -> "Hardware":
+        """Return the description with defaults in place of what compiling does not look at.
+
+        Descriptions that are equal in this compile to the same placement. A compiler that chooses layouts writes and
+        prices trial chips, so it looks at everything.
+        """
+        if AUTO in (self.mapping.layout, *self.mapping.layouts.values()):
+            return self
+        coefficient = self.spread.wire_temperature_coefficient  # part of the wires in use
+        return replace(
+            self,
+            name="",
+            about="",
+            spread=replace(Spread(), wire_temperature_coefficient=coefficient),
+            noise=ReadNoise(),
+            retention=Retention(),
+            dac=replace(self.dac, t_slot=Dac().t_slot),
+            adc=replace(Adc(), margin=self.adc.margin),
+            gate_dac=GateDac(),
+            costs=Costs(),
+        )
+
     def validate(self, name: str, gated: bool) -> None:
         """Raise MappingError if a layer cannot be placed on this chip, saying why."""
         if gated and not self.cell.gated:

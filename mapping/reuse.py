@@ -51,7 +51,7 @@ def compiled(network: Network, hardware: Hardware, calibration: FloatArray, cach
     """
     if cache is None:
         return compile_network(network, hardware, calibration)
-    name = f"program-{digest('program', code_version(), network, hardware, calibration)}"
+    name = f"program-{digest('program', code_version(), network, hardware.to_compile(), calibration)}"
     classes, given = program_classes(), {"network": network, "hardware": hardware}
     held = cache.get(name, classes, given)
     if isinstance(held, Program):

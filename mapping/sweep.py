@@ -13,7 +13,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -56,7 +56,6 @@ class _Inputs:
 class _Task:
     """One point as it travels to a worker: small, the network and the images are found there."""
 
-    identity: str
     model: str
     source: tuple[str | None, str, int | None, int]  #: folder, split, images, calibration images
     hardware: Hardware
@@ -150,7 +149,7 @@ def _prepared(study: Study, threads: int) -> tuple[list[_Task], list[str], str]:
         for parameter in study.parameters:
             cells[parameter.name] = _shown(parameter, given.get(parameter.name), model, study.chip, hardware)
         inputs = "-".join(digests[model])
-        tasks.append(_Task(identity, model, source, hardware, point, cells, threads, inputs))
+        tasks.append(_Task(model, source, hardware, point, cells, threads, inputs))
     return tasks, columns, identity
 
 
@@ -255,7 +254,7 @@ def simulate(task: _Task) -> dict[str, Cell]:
     row = dict(task.cells)
     try:
         with one_blas_thread():  # a product's last digit may depend on the threads it had
-            program = _program(task.identity, task.point.index, task)
+            program = _program(task)
             chip = write(program, task.point.seed)
             exact = _exact(program, loaded.test)
             report = price(run(chip, loaded.test.images, seed=task.point.seed, exact=exact), loaded.test.labels)
@@ -280,17 +279,19 @@ def _inputs(model: str, source: tuple[str | None, str, int | None, int], wanted:
 class _Last:
     """The program compiled last: the seeds of a setting follow one another and share it."""
 
-    key: tuple[str, int] | None = None
+    key = ""
     program: Program | None = None
 
 
-def _program(identity: str, index: int, task: _Task) -> Program:
-    if _Last.program is None or _Last.key != (identity, index):
+def _program(task: _Task) -> Program:
+    """Compile a point's network, or take over the last point's program if compiling would end in the same placement."""
+    key = digest(task.inputs, task.hardware.to_compile())
+    if _Last.program is None or _Last.key != key:
         loaded = _inputs(task.model, task.source, task.inputs)
-        _Last.key, _Last.program = None, None
+        _Last.key, _Last.program = "", None
         _Last.program = compile_network(loaded.network, task.hardware, loaded.calibration.images)
-        _Last.key = (identity, index)
-    return _Last.program
+        _Last.key = key
+    return replace(_Last.program, hardware=task.hardware)
 
 
 class _Outputs:

@@ -13,6 +13,7 @@ from crossbar import Wires, transfer_matrix
 from devices.cells import Resistor
 from devices.errors import MappingError, ParameterError
 from devices.presets import PRESETS
+from mapping.digests import digest
 from mapping.encode import Encoding, cancel_floor, filaments, gate_floor
 from mapping.hardware import Hardware, load_hardware
 from mapping.network import (
@@ -380,6 +381,32 @@ def test_compile__twice_is_the_same_program(mixed_network, rng):
         for a, b in zip(group, two.matrices[layer], strict=True):
             assert np.array_equal(a.conductances, b.conductances)
             assert a.tiles == b.tiles
+
+
+UNSEEN = (
+    "spread.stuck_off=0.1", "spread.window_high_cv=0.3", "spread.gate_offset_line=0.2", "noise.flicker=false",
+    "retention.age=1e6", "dac.t_slot=1e-8", "adc.bits=5", "adc.offset=2.0", "gate_dac.bits=2", "costs.node=45e-9",
+)  # fmt: skip
+SEEN = (
+    "adc.margin=1.5", "wires.r_row=4.0", "tile.rows=9", "dac.bits=4", "dac.v_read=0.15", "cell.g_max=3e-5",
+    "spread.wire_temperature_coefficient=0.1", "mapping.layout=stacked", "tile.compensate_wires=false",
+    "mapping.copies.mixed=2",
+)  # fmt: skip
+
+
+def test_compile__what_it_does_not_look_at_changes_no_bit(mixed_network, rng):
+    calibration, base = images(rng, 3), load_hardware("adaptive2d").with_values(["cell.temperature=340.0"])
+    placed = {}
+    for setting in ("", *UNSEEN, *SEEN):
+        hardware = base.with_values([setting] if setting else [])
+        program = compile_network(mixed_network, hardware, calibration)
+        placed[setting] = digest(program.matrices, program.folded), digest(hardware.to_compile())
+    for setting in UNSEEN:
+        assert placed[setting] == placed[""], setting
+    for setting in SEEN:
+        assert placed[setting][1] != placed[""][1], setting
+    chooses = base.with_values(["mapping.layout=auto"])
+    assert chooses.to_compile() is chooses
 
 
 def test_compile__takes_a_chip_by_name_path_or_value(mixed_network, rng, tmp_path):
