@@ -68,7 +68,7 @@ def cifar10():
 def test_zoo__cifar10_networks_share_backbone_and_recipe(cifar10):
     dynamic, static = cifar10["dvgg-cifar10"], cifar10["vgg-cifar10"]
     assert dynamic.shapes() == static.shapes()
-    ours = ("kernels", "growth", "routed", "attention_rate", "hot", "cold", "annealed")  # what makes it dynamic
+    ours = ("kernels", "growth", "routed", "attention_rate", "hot", "cold", "annealed", "dropped")  # of its attention
     recipes = [{key: x for key, x in net.card["recipe"].items() if key not in ours} for net in (dynamic, static)]
     assert recipes[0] == recipes[1]
     assert [layer.kernels for layer in dynamic.layers if isinstance(layer, DynamicConv)] == [4] * 6

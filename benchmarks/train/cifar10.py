@@ -412,7 +412,11 @@ class Run:
             state = torch.load(path, weights_only=True, map_location=self.device)
             held, log = state["model"], state["at"]["log"]
         else:
-            held, log = state_of(load_model(other)), []
+            network = load_model(other)
+            held, log = state_of(network), []
+            if (curves := Path(network.card.get("curves", ""))).is_file():
+                with curves.open() as file:
+                    log = list(csv.DictReader(file))
         grown(self.model, held, recipe.growth)
         if recipe.routed and not recipe.frozen:
             routed(self.model, self.images[:ROUTED], self.labels[:ROUTED], recipe.routed, recipe.cold)
