@@ -338,10 +338,11 @@ def test_names__follow_everything_that_a_result_depends_on(program, cache, image
     assert make(seed=1) == (1, 2)
     fc = replace(net.layers[-1], weight=np.nextafter(net.layers[-1].weight, 9.0))
     assert make(net=Network(net.name, net.input_shape, net.classes, (*net.layers[:-1], fc))) == (2, 3)
-    assert make(chip_of=chip_of.with_values(["noise.observation_time=2.0"])) == (3, 4)
-    assert make(calibration=0.5 * calibration) == (4, 5)
+    assert make(chip_of=chip_of.with_values(["noise.observation_time=2.0"])) == (2, 4)  # nothing to compile
+    assert make(chip_of=chip_of.with_values(["wires.r_row=3.0"])) == (3, 5)
+    assert make(calibration=0.5 * calibration) == (4, 6)
     monkeypatch.setattr(reuse, "code_version", lambda: "later")
-    assert make() == (5, 6)
+    assert make() == (5, 7)
 
 
 def test_code_version__is_that_of_every_source(tmp_path, monkeypatch):
