@@ -114,8 +114,8 @@ class Tile:
         if not isinstance(codes, Drive):
             codes = checks.array("codes", codes, shape=(None, None, self.rows), minimum=0.0)
             rows = np.ascontiguousarray(codes.transpose(2, 0, 1))
-            silence = self.noise if noise else None
-            codes = drive_rows(rows, self.dac, silence, self.temperature, strips=self.strips)
+            source = self.noise if noise else None
+            codes = drive_rows(rows, self.dac, source, self.temperature, strips=self.strips)
         out = np.zeros((codes.shape[1], self.pairs, codes.shape[2]), dtype=self.signal.dtype)
         return out.swapaxes(1, 2), self.add_read(codes, gains, keys, out)
 

@@ -3,7 +3,7 @@
 From the repository's root, with PyTorch (an extra); DATA is a folder with CIFAR-10, a run is a folder of its own:
 
     python -m benchmarks.train.cifar10 train RUNS/trunk --data DATA                      a static network, constant rate
-    python -m benchmarks.train.cifar10 train RUNS/more --data DATA --begin vgg-cifar10 --set schedule=fall --set end=0.6
+    python -m benchmarks.train.cifar10 train RUNS/more --data DATA --begin RUNS/trunk --set schedule=fall --set end=0.6
     python -m benchmarks.train.cifar10 train RUNS/static --data DATA --begin RUNS/more --recipe static --set start=0.6
     python -m benchmarks.train.cifar10 train RUNS/dynamic --data DATA --begin RUNS/more --recipe dynamic --set start=0.6
     python -m benchmarks.train.cifar10 train RUNS/frozen --data DATA --begin RUNS/more --recipe frozen --set start=0.6
@@ -12,7 +12,8 @@ From the repository's root, with PyTorch (an extra); DATA is a folder with CIFAR
     python -m benchmarks.attention vgg-cifar10 dvgg-cifar10 --data DATA [--split test]
 
 A run begins with the parameters of another run, of a static network of the zoo, or of a network file such as
-benchmarks/train/trunk-cifar10.npz, the trunk that the zoo's networks branched from: training goes on from there.
+benchmarks/train/trunk-cifar10.npz, the trunk that the zoo's networks branched from: training goes on from there. That trunk
+has not seen the validation images; the zoo's networks have.
 The trunk is trained at a constant rate for as long as there is time. From the same checkpoint of it branch, with the
 same further epochs, rates falling to 0, augmentation and errors: `static`, that network itself; `dynamic`, whose every
 3x3 kernel grows to four equal ones behind an attention that parts images; `frozen`, four disturbed ones, equal shares
