@@ -12,7 +12,7 @@ From the repository's root, with PyTorch (an extra); DATA is a folder with CIFAR
     python -m benchmarks.attention vgg-cifar10 dvgg-cifar10 --data DATA [--split test]
 
 A run begins with the parameters of another run, of a static network of the zoo, or of a network file such as
-benchmarks/train/trunk-cifar10.npz, the trunk that the zoo's networks branched from: training goes on from there. That trunk
+benchmarks/train/trunk-cifar10.npz, the trunk that the zoo's networks branched from: training goes on from there. It
 has not seen the validation images; the zoo's networks have.
 The trunk is trained at a constant rate for as long as there is time. From the same checkpoint of it branch, with the
 same further epochs, rates falling to 0, augmentation and errors: `static`, that network itself; `dynamic`, whose every
