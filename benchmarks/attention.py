@@ -73,10 +73,10 @@ def shares_report(shares: np.ndarray) -> dict[str, object]:
 
 
 def attention_of(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Shares (b, k) of each dynamic layer, by name."""
+    """Shares (b, k) of each dynamic layer, by name, in float32."""
     held: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(images), EVALUATED):
-        values = network.activations(images[start : start + EVALUATED])
+        values = network.activations(images[start : start + EVALUATED], single=True)
         for layer in network.layers:
             if isinstance(layer, DynamicConv):
                 held.setdefault(layer.name, []).append(values[f"{layer.name}.attention"])

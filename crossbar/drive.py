@@ -10,7 +10,7 @@ import numpy as np
 
 from crossbar.periphery import Dac
 from devices import checks
-from devices.aliases import FloatArray
+from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from devices.jit import kernel
 from devices.noise import ReadNoise
@@ -66,8 +66,6 @@ def drive_rows(
     if strips is not None and not (strips[:1] == (0,) and all(np.diff([*strips, len(codes)]) > 0)):
         raise ParameterError(f"strips must rise from 0 to less than {len(codes)}, got {strips}")
     group = checks.whole("group", group, minimum=1)
-    if codes.size and not codes.min() >= 0.0:
-        raise ParameterError(f"codes must be ≥ 0, got {codes.min():g}")
     planes = tuple(
         _plane(value, np.ascontiguousarray(driven), unit, dac, noise, temperature, group, strips)
         for value, driven, unit in dac.split(codes)
@@ -81,61 +79,84 @@ def _plane(
     strips: tuple[int, ...] | None,
 ) -> Plane:  # fmt: skip
     m, b, p = driven.shape
-    blur = np.empty((2, m, b, -(-p // group)), dtype=driven.dtype)
+    bounds = np.array([*(range(m) if strips is None else strips), m])
+    blur = np.empty((2, len(bounds) - 1, b, -(-p // group)), dtype=driven.dtype)
     profile = np.zeros((2, b, p), dtype=driven.dtype)
-    sums = np.empty((2, b, m))
-    count = survey(driven, group, blur, profile, sums)
-    kept = sums[1] * unit**2 if dac.coding == "amplitude" else sums[0] * unit
+    sums = np.empty((b, m))
+    power = 2 if dac.coding == "amplitude" else 1
+    count, wrong = survey(driven, group, bounds, power, blur, profile, sums)
+    if wrong:
+        raise ParameterError(f"codes must be ≥ 0, got {driven.min():g}")
+    kept = sums * unit**power
     if noise is None:
         return Plane(value, driven, unit, None, profile, kept, count)
     if dac.coding == "amplitude":
         white = dac.white(driven * unit, noise, temperature)
         profile[0] = white.sum(0)
         starts = np.arange(0, p, group)
-        blur[0] = np.add.reduceat(white, starts, axis=2) / np.diff([*starts, p]) if p else white
+        means = np.add.reduceat(white, starts, axis=2) / np.diff([*starts, p]) if p else white
+        blur[0] = np.add.reduceat(means, bounds[:-1], axis=0) / np.diff(bounds)[:, None, None] if m else means
     else:  # a pulse's noise goes with its length, so the mean length has the mean noise
         blur[0] = dac.white(blur[0] * unit, noise, temperature)
         profile[0] = m * dac.white(profile[0] * (unit / max(m, 1)), noise, temperature)
     volts = unit * dac.v_read
     blur[1] *= volts**2
     profile[1] *= volts**2
-    if strips is not None:
-        rows = np.diff([*strips, m])[:, None, None]
-        blur = np.add.reduceat(blur, strips, axis=1) / rows.astype(blur.dtype)
     return Plane(value, driven, unit, blur.reshape(-1, *blur.shape[2:]), profile, kept, count)
 
 
 @kernel
-def survey(driven: FloatArray, group: int, means: FloatArray, profile: FloatArray, sums: FloatArray) -> int:
-    """Return how many of `driven` (m, b, p) are not 0; of the values, and of their squares, fill in three things.
+def survey(
+    driven: FloatArray, group: int, bounds: IntArray, power: int, means: FloatArray, profile: FloatArray,
+    sums: FloatArray,
+) -> tuple[int, int]:  # fmt: skip
+    """Return how many of `driven` (m, b, p) are not 0, and how many are not ≥ 0, and fill in three arrays.
 
-    means: (2, m, b, s) of `group` neighbours each.  profile: (2, b, p), zeros at first, sums over rows.  sums:
-    (2, b, m) over reads.
+    means: (2, t, b, s) of the values and of their squares, over the rows between two of `bounds` (t + 1,) and `group`
+    neighbours.  profile: (2, b, p), zeros at first, the sums of both over rows.  sums: (b, m) of the values, or for a
+    power of 2 of their squares, over reads.
     """
-    m, b, p = driven.shape
-    whole = p // group
-    count = 0
-    for row in range(m):
+    _, b, p = driven.shape
+    level, squares = np.zeros(p, dtype=driven.dtype), np.zeros(p, dtype=driven.dtype)
+    folded = np.zeros(p, dtype=driven.dtype)
+    zero, w = driven.dtype.type(0), p // 8
+    count = wrong = 0
+    for strip in range(len(bounds) - 1):
+        rows = bounds[strip + 1] - bounds[strip]
         for entry in range(b):
-            line, total, square_total = driven[row, entry], 0.0, 0.0
-            level, power = profile[0, entry], profile[1, entry]
-            for i in range(p):
-                x = line[i]
-                level[i] += x
-                power[i] += x * x
-                count += x != 0
+            level[:], squares[:] = zero, zero
+            for row in range(bounds[strip], bounds[strip + 1]):  # each loop is simple enough for vector registers
+                line = driven[row, entry]
+                for i in range(p):
+                    level[i] += line[i]
+                    squares[i] += line[i] * line[i]
+                for i in range(p):
+                    count += line[i] != zero
+                    wrong += not (line[i] >= zero)
+                if power == 2:
+                    for i in range(p):
+                        folded[i] = line[i] * line[i]
+                    line = folded
+                for i in range(w):
+                    folded[i] = (
+                        line[i] + line[w + i] + line[2 * w + i] + line[3 * w + i]
+                        + line[4 * w + i] + line[5 * w + i] + line[6 * w + i] + line[7 * w + i]
+                    )  # fmt: skip
+                total = zero
+                for i in range(w):
+                    total += folded[i]
+                for i in range(8 * w, p):
+                    total += line[i]
+                sums[entry, row] = total
             for s in range(means.shape[3]):
-                first = s * group
-                last = first + group if s < whole else p
-                one = two = line[first] - line[first]
+                first, last = s * group, min((s + 1) * group, p)
+                one = two = zero
                 for i in range(first, last):
-                    x = line[i]
-                    one += x
-                    two += x * x
-                total += one
-                square_total += two
-                means[0, row, entry, s] = one / (last - first)
-                means[1, row, entry, s] = two / (last - first)
-            sums[0, entry, row] = total
-            sums[1, entry, row] = square_total
-    return count
+                    one += level[i]
+                    two += squares[i]
+                means[0, strip, entry, s] = one / (rows * (last - first))
+                means[1, strip, entry, s] = two / (rows * (last - first))
+            for i in range(p):
+                profile[0, entry, i] += level[i]
+                profile[1, entry, i] += squares[i]
+    return count, wrong

@@ -208,28 +208,33 @@ def overlaps(
 
 @kernel
 def convert(
-    currents: FloatArray, variance: FloatArray, group: int, profile: FloatArray, keys: npt.NDArray[np.uint64],
-    noisy: bool, offsets: FloatArray, top: float, worth: FloatArray, first: int, out: FloatArray,
+    currents: FloatArray, variance: FloatArray, group: int, typical: FloatArray, profile: FloatArray,
+    keys: npt.NDArray[np.uint64], offsets: FloatArray, top: float, worth: FloatArray, first: int, out: FloatArray,
 ) -> None:  # fmt: skip
     """Add noise to currents (b, c, p) [LSB], convert them, and add what they count to out[:, first : first + c].
 
-    variance: (b, c, s) [LSB²], each the mean of `group` neighbouring reads, which stand to each other as profile
-    (b, p); keys: (b,) one noise stream per entry; offsets: (c,) [codes]; top: the largest code, inf for continuous
-    converters, which do not round; worth: (c,) what a code counts. All floats are of one type.
+    variance: (b, c, s) [LSB²], each the mean of `group` neighbouring reads; these stand to each other as typical
+    (b or 1, 2) times profile (2, b, p), summed; of size 0: there is no noise.  keys: (b,) one noise stream per entry;
+    offsets: (c,) [codes]; top: the largest code, inf for continuous converters, which do not round; worth: (c,) what a
+    code counts. All floats are of one type.
     Source: docs/equations/periphery.md eq. 4a and 5.
     """
     b, c, p = currents.shape
+    noisy = variance.size > 0
     zero, one = currents.dtype.type(0), currents.dtype.type(1)
     noise = np.zeros(padded(c * p) if noisy else p, dtype=np.float32)
     deviation, share = np.zeros(p, dtype=currents.dtype), np.zeros(p, dtype=currents.dtype)
     for entry in range(b):
         if noisy:
             normals(keys[entry], noise)
+            white, proportional = typical[entry % len(typical), 0], typical[entry % len(typical), 1]
+            for i in range(p):
+                share[i] = white * profile[0, entry, i] + proportional * profile[1, entry, i]
             for s in range(variance.shape[2]):
                 begin, end = s * group, min((s + 1) * group, p)
-                mean = profile[entry, begin:end].sum() / (end - begin)
+                mean = share[begin:end].sum() / (end - begin)
                 for i in range(begin, end):
-                    share[i] = np.sqrt(profile[entry, i] / mean) if mean > zero else one
+                    share[i] = np.sqrt(share[i] / mean) if mean > zero else one
         for j in range(c):
             line, target = currents[entry, j], out[entry, first + j]
             drawn = noise[j * p : (j + 1) * p] if noisy else noise[:p]

@@ -73,10 +73,15 @@ class Tile:
 
     @cached_property
     def typical(self) -> FloatArray:
-        """Mean of a cell in each stored matrix of white and of 1/f noise: (2, k q)."""
+        """Mean of a cell in each stored matrix of white and of 1/f noise: (k q, 2)."""
         parts = self.blur.reshape(-1, 2, self.blur.shape[2] // 2 * self.pairs)
-        mean: FloatArray = parts.sum(axis=2, dtype=np.float64).T / (self.rows * self.pairs)
+        mean: FloatArray = parts.sum(axis=2, dtype=np.float64) / (self.rows * self.pairs)
         return mean
+
+    @cached_property
+    def delivered(self) -> FloatArray:
+        """What sources deliver in each stored matrix, to columns and to other rows: (k, q, 2, m) [S]."""
+        return np.stack([self.spent, self.taken], axis=2)
 
     def mix(self, gains: FloatArray | None, b: int, nodes: Nodes | None = None) -> FloatArray:
         """Return what each stored matrix contributes: (b, k * q) from gains (b, k), or (1, 1) for a held gate.
@@ -140,27 +145,25 @@ class Tile:
         if drive.strips != self.strips:
             raise ParameterError(f"rows must be driven in the strips {self.strips}, got {drive.strips}")
         mix, kind = self.mix(gains, b), out.dtype
-        parts = (self.spent, "spent"), (self.taken, "taken")
-        spent, taken = (_mixed(part[..., None], mix, name)[..., 0] for part, name in parts)
+        spent, taken = _mixed(self.delivered, mix, "delivered").transpose(1, 0, 2)
         factors = np.broadcast_to(cross_factors(taken), (b, m))
         lsb = self.adc.lsb(self.full_scale) or 1.0
         if drive.noisy:
             blurred = self.mix(gains, b, self.noise_nodes) / lsb**2
             noisy = _mixed(self.blur, blurred, "blur").astype(kind, copy=False)
-            typical = (self.typical @ blurred.T)[:, :, None]  # (2, b or 1, 1) of the two kinds of noise
+            typical = np.einsum("bk,kt->bt", blurred, self.typical).astype(kind, copy=False)
         offsets, largest = self.offsets.astype(kind), kind.type(self.adc.largest)
         worth = np.broadcast_to(factor, self.pairs)
         joules = 0.0
         for bit, plane in enumerate(drive.planes):
             signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb), "signal").astype(kind, copy=False)
             currents = _products(signal, plane.driven, "currents")
-            variance, profile = np.empty((1, 1, 1), dtype=kind), np.empty((1, 1), dtype=kind)
+            variance, kinds = np.empty((0, 0, 0), dtype=kind), np.empty((0, 2), dtype=kind)
             if plane.blur is not None:
-                variance = _products(noisy, plane.blur, "variance")
-                profile = (typical * plane.profile).sum(0).astype(kind, copy=False)
+                variance, kinds = _products(noisy, plane.blur, "variance"), typical
             convert(
-                currents, variance, drive.group, profile, keys + np.uint64(bit), plane.blur is not None, offsets,
-                largest, (worth * plane.value).astype(kind), first, out,
+                currents, variance, drive.group, kinds, plane.profile, keys + np.uint64(bit), offsets, largest,
+                (worth * plane.value).astype(kind), first, out,
             )  # fmt: skip
             joules += self._joules(plane, keys, spent, factors)
         n, driven = len(drive.planes), float(sum(plane.count for plane in drive.planes))
@@ -186,7 +189,9 @@ class Tile:
         if plane.driven.size and factors.any():
             together = np.empty(len(factors))
             if self.dac.coding == "pulse-width":
-                longest = max(1.0 / plane.unit, float(plane.driven.max()))
+                longest = 1.0 / plane.unit  # but continuous drivers go on
+                if self.dac.bits is None:
+                    longest = max(longest, float(plane.driven.max()))
                 step = max(p // (FEW * READS), 1)
                 overlaps(plane.driven, longest, np.ascontiguousarray(factors), keys, step, together)
                 together *= longest * plane.unit

@@ -85,12 +85,13 @@ class Network:
         }
         return self._evaluate(images, keep=False, single=single, attention=given)[self.layers[-1].name]
 
-    def activations(self, images: FloatArray) -> dict[str, FloatArray]:
+    def activations(self, images: FloatArray, *, single: bool = False) -> dict[str, FloatArray]:
         """Exact output of every layer, the images under "input", and the attention (b, k) under "<name>.attention".
 
+        Computed in float64, or in float32 if single.
         Raises ParameterError if images has another shape or is not finite.
         """
-        return self._evaluate(images, keep=True)
+        return self._evaluate(images, keep=True, single=single)
 
     def _trace(self) -> dict[str, Shape]:
         """Walk the graph once: names, order and shapes."""

@@ -149,8 +149,8 @@ def converted(currents, largest, offsets=None, variance=None, kind=np.float64, f
     c = currents.shape[1]
     out = np.zeros((1, c + 2, 1), dtype=kind)
     convert(
-        currents, np.full((1, c, 1), variance or 0.0, dtype=kind), 1, np.ones((1, 1), dtype=kind), KEYS[:1],
-        variance is not None,
+        currents, np.full((1, 0 if variance is None else c, 1), variance or 0.0, dtype=kind), 1,
+        np.ones((1, 2), dtype=kind), np.ones((2, 1, 1), dtype=kind), KEYS[:1],
         np.zeros(c, dtype=kind) if offsets is None else np.asarray(offsets, dtype=kind),
         kind(largest), np.full(c, factor, dtype=kind), 1, out,
     )  # fmt: skip
@@ -193,8 +193,9 @@ def test_convert__noise_is_a_stream_per_batch_entry(c):
     settings = (np.zeros(c), math.inf, np.ones(c), 0)
     currents, variance = np.zeros((2, c, 5)), np.ones((2, c, 5))
     both, alone = np.zeros_like(currents), np.zeros((1, c, 5))
-    convert(currents, variance, 1, np.ones((2, 5)), KEYS[:2], True, *settings, both)
-    convert(currents[:1], variance[:1], 1, np.ones((1, 5)), KEYS[1:2], True, *settings, alone)
+    kinds, profile = np.ones((1, 2)), np.ones((2, 2, 5))
+    convert(currents, variance, 1, kinds, profile, KEYS[:2], *settings, both)
+    convert(currents[:1], variance[:1], 1, kinds, profile[:, 1:], KEYS[1:2], *settings, alone)
     np.testing.assert_array_equal(both[1], alone[0])
     assert len(np.unique(both)) == both.size
 
@@ -204,8 +205,10 @@ def test_convert__neighbours_share_a_variance_by_their_profile():
     c = 4000
     currents, variance = np.zeros((1, c, 10)), np.tile([1.0, 4.0, 9.0], (1, c, 1))
     out = np.zeros_like(currents)
-    profile = np.array([[2.0, 2, 2, 2, 1, 1, 0, 2, 3, 1]])
-    convert(currents, variance, 4, profile, KEYS[:1], True, np.zeros(c), math.inf, np.ones(c), 0, out)
+    white = np.array([2.0, 1, 0, 2, 1, 0, 0, 2, 1, 1])
+    proportional = np.array([0.0, 1, 2, 0, 0, 1, 0, 0, 2, 0]) / 5.0
+    profile = np.array([white, proportional])[:, None]
+    convert(currents, variance, 4, np.array([[1.0, 5.0]]), profile, KEYS[:1], np.zeros(c), math.inf, np.ones(c), 0, out)
     expected = np.array([1.0, 1, 1, 1, 2, 2, 0, 8**0.5, 13.5**0.5, 4.5**0.5])
     np.testing.assert_allclose(out[0].std(0), expected, rtol=4.5 / (2 * c) ** 0.5)
     heard = np.delete(out[0], 6, axis=1)

@@ -310,6 +310,33 @@ def test_noise__of_strips_of_rows_together(rng, coding):
             assert np.abs(spreads[1] / spreads[0] - 1.0).max() > 1e-3
 
 
+@pytest.mark.parametrize("coding", ["pulse-width", "amplitude"])
+@pytest.mark.parametrize("p", [1, 7, 20])
+def test_drive__sums_and_means_are_those_of_numpy(rng, coding, p):
+    dac, noise, strips = Dac(coding=coding), ReadNoise(), (0, 2, 6)
+    codes = np.rint(rng.uniform(-100.0, 255.0, (9, 3, p)).clip(0.0))
+    [plane] = drive_rows(codes, dac, noise, 300.0, group=4, strips=strips).planes
+    shares, power = codes / 255.0, 2 if coding == "amplitude" else 1
+    np.testing.assert_allclose(plane.sums, (shares**power).sum(2).T, rtol=1e-12)
+    assert plane.count == np.count_nonzero(codes)
+    kinds = dac.white(shares, noise, 300.0), (shares * dac.v_read) ** 2
+    np.testing.assert_allclose(plane.profile, [kind.sum(0) for kind in kinds], rtol=1e-12)
+    expected = [
+        [kind[first:last, :, at : at + 4].mean(axis=(0, 2)) for at in range(0, p, 4)]
+        for kind in kinds
+        for first, last in itertools.pairwise((*strips, 9))
+    ]
+    np.testing.assert_allclose(plane.blur.transpose(0, 2, 1), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, np.nan])
+def test_drive__codes_below_zero_are_refused(wrong):
+    codes = np.full((5, 2, 3), 7.0)
+    codes[3, 1, 2] = wrong
+    with pytest.raises(ParameterError, match=f"codes must be ≥ 0, got {wrong:g}"):
+        drive_rows(codes, Dac(), None, 300.0)
+
+
 def test_strips__have_to_agree_and_to_rise(rng):
     tile = tile_of(dataclasses.replace(array(rng), strips=(0, 3)))
     with pytest.raises(ParameterError, match=r"in the strips \(0, 3\), got None"):
