@@ -8,17 +8,22 @@ class, and its accuracy when all images get equal shares, the mean ones, or thos
 
 import argparse
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from crossbar.blas import one_blas_thread
+from devices.jit import threads
 from mapping.datasets import Dataset, load_dataset
 from mapping.models import load_model
 from mapping.network import DynamicConv, Network
 
-EVALUATED = 500  # images at once
+EVALUATED = 64  # images at once on each thread
 DRAWS = 100_000  # of the bootstrap
 CHANGES = {
     "uniform": "equal shares",
@@ -27,9 +32,21 @@ CHANGES = {
 }
 
 
+def by_parts(work: Callable[[slice], Any], images: int) -> list[Any]:
+    """Do some images after another, on all threads."""
+    parts = [slice(start, min(start + EVALUATED, images)) for start in range(0, images, EVALUATED)]
+    with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
+        return list(pool.map(work, parts))
+
+
 def right(network: Network, data: Dataset, attention: dict[str, np.ndarray] | None = None) -> np.ndarray:
     """Tell of each image whether a network names its class, in float32; attention: as for Network.forward."""
-    return network.forward(data.images, single=True, attention=attention).argmax(axis=1) == data.labels
+
+    def work(some: slice) -> np.ndarray:
+        shares = None if attention is None else {name: each[some] for name, each in attention.items()}
+        return network.forward(data.images[some], single=True, attention=shares).argmax(axis=1)
+
+    return np.concatenate(by_parts(work, len(data))) == data.labels
 
 
 def paired(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
@@ -74,13 +91,14 @@ def shares_report(shares: np.ndarray) -> dict[str, object]:
 
 def attention_of(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
     """Shares (b, k) of each dynamic layer, by name, in float32."""
-    held: dict[str, list[np.ndarray]] = {}
-    for start in range(0, len(images), EVALUATED):
-        values = network.activations(images[start : start + EVALUATED], single=True)
-        for layer in network.layers:
-            if isinstance(layer, DynamicConv):
-                held.setdefault(layer.name, []).append(values[f"{layer.name}.attention"])
-    return {name: np.concatenate(parts) for name, parts in held.items()}
+    names = [layer.name for layer in network.layers if isinstance(layer, DynamicConv)]
+
+    def work(some: slice) -> list[np.ndarray]:
+        values = network.activations(images[some], single=True)
+        return [values[f"{name}.attention"] for name in names]
+
+    columns = zip(*by_parts(work, len(images)), strict=True)
+    return {name: np.concatenate(parts) for name, parts in zip(names, columns, strict=True)}
 
 
 def attention_report(network: Network, images: np.ndarray) -> dict[str, dict[str, object]]:
@@ -138,7 +156,8 @@ def figure(network: Network, found: dict) -> Figure:
     axes[-1].barh(places, [100.0 * value for _, value in bars], color=["#1f6fb2"] + ["#b8c4cf"] * 3)
     axes[-1].set_yticks(places, [label for label, _ in bars])
     for place, (_, value) in zip(places, bars, strict=True):
-        axes[-1].text(100.0 * value - 1, place, f"{value:.2%}", ha="right", va="center", fontsize=9)
+        ink = "white" if place == places[0] else "black"
+        axes[-1].text(100.0 * value - 1, place, f"{value:.2%}", ha="right", va="center", fontsize=9, color=ink)
     axes[-1].set_xlabel("accuracy [%]")
     axes[-1].spines[["top", "right"]].set_visible(False)
     return drawn

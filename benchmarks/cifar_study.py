@@ -3,26 +3,29 @@
     python -m benchmarks.cifar_study [--dynamic dvgg-cifar10] [--static vgg-cifar10] [--images 1000] [--seeds 2]
                                      [--only wires,adc] [--out crossgate-sweep/cifar] [--workers 1] [--data DIR]
 
-One study of `crossgate sweep` for each network and parameter, each in a folder of its own: whatever stops the script,
-it goes on where it was, and another value of one parameter leaves the other tables as they are. Leaves study.csv, one
-row for each chip, and study.png. Only gates have offsets and drivers, so the static network skips theirs.
+One study of `crossgate sweep` for each seed, network and parameter, each in a folder of its own: whatever stops the
+script, it goes on where it was, and another value of one parameter leaves the other tables as they are. The chip as it
+is belongs to every parameter and is computed once. Leaves study.csv, one row for each chip, and study.png, drawn anew
+after each study. Only gates have offsets and drivers, so the static network skips theirs.
 """
 
 import argparse
 import csv
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mapping.studies import Parameter, Study
+from mapping.hardware import load_hardware
+from mapping.studies import Parameter, Study, held_value
 from mapping.study_plots import LINES
 from mapping.study_results import groups
 from mapping.sweep import sweep
 
+DEFAULT = "default"  # the study of the chip as it is: one value of a key that it has anyway
 HEADING = ("network", "chip", "parameter", "value", "seed", "images", "accuracy_chip", "accuracy_exact", "failure")
 
 
@@ -38,10 +41,10 @@ class Varied(NamedTuple):
 
 PARAMETERS = {
     "wires": Varied("wire resistance between cells [Ω]", ("wires.r_row", "wires.r_column"),
-                    (0.25, 0.5, 1.06, 2.8, 6.4, 12.0), log=True),
+                    (0.25, 1.06, 2.8, 6.4, 12.0), log=True),
     "tile": Varied("rows and columns of a tile", ("tile.rows", "tile.columns"), (32, 64, 128, 256), log=True),
-    "adc": Varied("converters of columns [bit]", ("adc.bits",), (4, 5, 6, 7, 8, 10)),
-    "gate-dac": Varied("converters of gates [bit]", ("gate_dac.bits",), (1, 2, 3, 4, 6, 8), gated=True),
+    "adc": Varied("converters of columns [bit]", ("adc.bits",), (4, 5, 6, 7, 8)),
+    "gate-dac": Varied("converters of gates [bit]", ("gate_dac.bits",), (1, 2, 3, 4, 8), gated=True),
     "offset-line": Varied("gate offset of a line, σ [V]", ("spread.gate_offset_line",),
                           (0.0, 0.02, 0.05, 0.1, 0.2), gated=True),
     "offset-cell": Varied("gate offset of a cell, σ [V]", ("spread.gate_offset_cell",),
@@ -49,41 +52,77 @@ PARAMETERS = {
     "noise": Varied("slot of a read [s]; white noise ∝ 1/√slot", ("dac.t_slot",),
                     (1e-13, 1e-12, 1e-11, 1e-10, 1e-9), log=True),
     "stuck": Varied("cells stuck at the bottom", ("spread.stuck_off",), (0.0, 0.015, 0.03, 0.06, 0.12)),
-    "age": Varied("time since writing [s]", ("retention.age",), (0.0, 1e4, 1e5, 1e6, 1e7, 3e7), log=True),
+    "age": Varied("time since writing [s]", ("retention.age",), (0.0, 1e4, 1e6, 1e7, 3e7), log=True),
 }  # fmt: skip
 
 
-def studies(given):
-    """(network, its chip, name of a parameter, study) of everything that was asked for."""
-    for model, chip, gated in ((given.dynamic, given.chip, True), (given.static, given.static_chip, False)):
-        for name in given.only:
-            varied = PARAMETERS[name]
-            if model and (gated or not varied.gated):
-                parameter = Parameter(varied.keys, varied.values, name=name)
-                yield model, chip, name, Study(
-                    (parameter,), model=model, chip=chip, seeds=range(given.seeds), images=given.images,
-                    data=given.data, name=f"{Path(model).stem}: {varied.label}",
-                )  # fmt: skip
+class Part(NamedTuple):
+    """One study: a network on its chip, and what varies."""
+
+    model: str
+    chip: str
+    name: str  # of a parameter, or DEFAULT
+    seed: int
+
+
+def parts(given):
+    """Everything that was asked for, in its order: all of one seed before the next."""
+    for seed in range(given.seeds):
+        for model, chip, gated in ((given.dynamic, given.chip, True), (given.static, given.static_chip, False)):
+            if model:
+                names = [name for name in given.only if gated or not PARAMETERS[name].gated]
+                yield from (Part(model, chip, name, seed) for name in (DEFAULT, *names))
+
+
+def held(chip, name):
+    """What a chip has by default of a parameter."""
+    return held_value(load_hardware(chip), PARAMETERS[name].keys[0])
+
+
+def study_of(part, given):
+    """The study of one part."""
+    if part.name == DEFAULT:
+        key = "adc.bits"
+        keys, values, label = (key,), (held_value(load_hardware(part.chip), key),), "the chip as it is"
+    else:
+        varied, own = PARAMETERS[part.name], held(part.chip, part.name)
+        keys, values, label = varied.keys, tuple(each for each in varied.values if each != own), varied.label
+    return Study(
+        (Parameter(keys, values, name=part.name),), model=part.model, chip=part.chip, seeds=(part.seed,),
+        images=given.images, data=given.data, name=f"{Path(part.model).stem}: {label}",
+    )  # fmt: skip
+
+
+def curves(found: dict[Part, Any]):
+    """Network, chip and parameter → rows of all its chips, those of the chip as it is among them, by value."""
+    tables: dict[tuple[str, str, str], list[dict]] = {}
+    for (model, chip, name, seed), results in found.items():
+        if name != DEFAULT:
+            own = [row | {name: held(chip, name)} for row in found[Part(model, chip, DEFAULT, seed)].rows]
+            tables.setdefault((model, chip, name), []).extend([*own, *results.rows])
+    return {key: sorted(rows, key=lambda row, at=key[2]: (row[at], row["seed"])) for key, rows in tables.items()}
 
 
 def figure(tables, given):
     """Accuracy over each parameter: means, bands from the worst chip to the best, dots for exact computation."""
-    names = [name for name in given.only if any(table[2] == name for table in tables)]
+    names = [name for name in given.only if any(key[2] == name for key in tables)]
     columns = min(3, len(names))
     drawn = Figure(figsize=(4.6 * columns, 3.5 * -(-len(names) // columns)), layout="constrained")
     axes = drawn.subplots(-(-len(names) // columns), columns, squeeze=False).ravel()
+    colours = dict(zip((given.dynamic, given.static), LINES, strict=False))
     for ax, name in zip(axes, names, strict=False):
-        for (model, _, _, results), colour in zip([each for each in tables if each[2] == name], LINES, strict=False):
-            rows = [row for row in results.rows if row["accuracy_chip"] is not None]
+        for key in [key for key in tables if key[2] == name]:
+            model, rows = key[0], [row for row in tables[key] if row["accuracy_chip"] is not None]
             found = [
                 (at, [100.0 * row["accuracy_chip"] for row in part]) for _, at, part in groups(rows, name, binned=False)
             ]
-            places, parts = [at for at, _ in found], [part for _, part in found]
-            ax.fill_between(places, [min(part) for part in parts], [max(part) for part in parts], color=colour,
+            places, chips = [at for at, _ in found], [part for _, part in found]
+            ax.fill_between(places, [min(part) for part in chips], [max(part) for part in chips], color=colours[model],
                             alpha=0.2, linewidth=0)  # fmt: skip
-            ax.plot(places, [sum(part) / len(part) for part in parts], "o-", color=colour, label=Path(model).stem)
+            ax.plot(places, [sum(part) / len(part) for part in chips], "o-", color=colours[model],
+                    label=Path(model).stem)  # fmt: skip
             for exact in {row["accuracy_exact"] for row in rows}:
-                ax.axhline(100.0 * exact, color=colour, linewidth=0.8, linestyle=":")
+                ax.axhline(100.0 * exact, color=colours[model], linewidth=0.8, linestyle=":")
         values = PARAMETERS[name].values
         if PARAMETERS[name].log and 0.0 in values:
             ax.set_xscale("symlog", linthresh=min(value for value in values if value > 0.0))
@@ -104,8 +143,8 @@ def rows_of(tables):
     """One row for each chip of all studies."""
     return [
         (Path(model).stem, chip, name, row[name], *(row[key] for key in HEADING[4:]))
-        for model, chip, name, results in tables
-        for row in results.rows
+        for (model, chip, name), rows in tables.items()
+        for row in rows
     ]
 
 
@@ -131,17 +170,18 @@ def arguments(words=None):
 def main(words=None):
     given = arguments(words)
     console = Console(stderr=True)
-    tables = []
+    found = {}
     columns = TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        for model, chip, name, study in studies(given):
-            task = progress.add_task(f"{Path(model).stem} {name}", total=None)
-            results = sweep(
-                study, given.out / Path(model).stem / name, workers=given.workers,
+        for part in parts(given):
+            task = progress.add_task(f"{Path(part.model).stem} {part.name}, chip {part.seed}", total=None)
+            found[part] = sweep(
+                study_of(part, given), given.out / Path(part.model).stem / f"{part.name}-{part.seed}",
+                workers=given.workers,
                 progress=lambda done, total, task=task: progress.update(task, completed=done, total=total),
             )  # fmt: skip
-            tables.append((model, chip, name, results))
-            write(tables, given)  # what there is so far
+            if tables := curves(found):
+                write(tables, given)  # what there is so far
 
 
 def write(tables, given):

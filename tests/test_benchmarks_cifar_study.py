@@ -24,9 +24,17 @@ def test_parameters__include_what_the_chip_is_anyway(name):
 
 
 def test_studies__gates_are_for_the_dynamic_network_only():
-    found = [(model, name) for model, _, name, _ in cifar_study.studies(cifar_study.arguments([]))]
-    assert len(found) == len(set(found)) == 2 * len(cifar_study.PARAMETERS) - 3
-    assert not [name for model, name in found if model == "vgg-cifar10" and name in ("gate-dac", "offset-line")]
+    found = list(cifar_study.parts(cifar_study.arguments([])))
+    assert len(found) == len(set(found)) == 2 * (2 * (len(cifar_study.PARAMETERS) + 1) - 3)
+    assert not [part for part in found if part.model == "vgg-cifar10" and part.name in ("gate-dac", "offset-line")]
+
+
+def test_studies__leave_the_chip_as_it_is_to_one_of_them():
+    given = cifar_study.arguments(["--static", ""])
+    for part in cifar_study.parts(given):
+        [parameter] = cifar_study.study_of(part, given).parameters
+        own = held_value(load_hardware("adaptive2d"), parameter.keys[0])
+        assert (own in parameter.values) == (part.name == cifar_study.DEFAULT)
 
 
 def test_main__writes_a_table_and_a_figure_and_goes_on(tmp_path, monkeypatch, rng):
@@ -43,6 +51,7 @@ def test_main__writes_a_table_and_a_figure_and_goes_on(tmp_path, monkeypatch, rn
     rows = list(csv.DictReader(first.splitlines()))
     assert tuple(rows[0]) == cifar_study.HEADING
     assert len(rows) == 2 * len(cifar_study.PARAMETERS["age"].values)
+    assert [float(row["value"]) for row in rows[::2]] == list(cifar_study.PARAMETERS["age"].values)
     assert {(row["network"], row["chip"], row["parameter"], row["images"]) for row in rows} == {
         ("tiny", "two_terminal", "age", "3")
     }
