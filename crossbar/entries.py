@@ -28,6 +28,7 @@ from devices.noise import ReadNoise
 
 __all__ = ["ColumnTile", "EntryTile", "StackedTile", "build_stacked", "rewritten_tile"]
 
+FAMILIES = 2**30  # bytes that the couplings of a matrix's stacked bands may take at all gate nodes, ours
 CHUNK = 8  # entries whose cells are looked at together, ours: bounds memory
 SLACK = 1e-9  # of a gain beyond the gate window that rounding explains
 
@@ -148,28 +149,29 @@ class StackedTile(RemadeTile):
     The first band lies at the far end.
     """
 
-    family: StackedFamily
+    family: StackedFamily | None  #: of its bands; None: the array is reduced for each set of gates
 
     def at(self, gains: FloatArray) -> EntryTile:
-        """Join the bands for gains (b, k) and return the tile of that batch.
+        """Return the tile of a batch with gains (b, k) of its bands.
 
+        Raises what StackedFamily.reduce or reduce_arrays raises.
         Source: docs/equations/stacked.md eq. 3-6 and 8; noise at the very gains, docs/equations/sensitivity.md eq. 9.
-        Raises what StackedFamily.reduce raises.
         """
         k, m, n = self.written.g_filament.shape
         b = len(gains)
-        w, taken = self.family.reduce(gains)
-        factors = cross_factors(taken).reshape(b, k, m).sum(1)
-        blurs = []
+        signal, blur = np.empty((b, m, n // 2)), []
+        spent, taken = np.empty((b, m)), np.empty((b, m))
         for first in range(0, b, CHUNK):
             some = slice(first, min(first + CHUNK, b))
             g = self._seen(self.cell.gate_voltage(gains[some])[:, :, None, None]).reshape(-1, k * m, n)
-            blurs.append(self._noise(g, w[some], bands=k))
-        blur = np.concatenate(blurs)
-        signal = (w[..., 0::2] - w[..., 1::2]).reshape(b, k, m, n // 2).sum(1)
-        taken = factors * (factors.sum(-1, keepdims=True) - factors)
-        spent = w.sum(-1).reshape(b, k, m).sum(1)
-        return EntryTile(self._tile(signal[None], spent[None], taken[None], blur[None]), k)
+            joined_bands = None if self.family is None else self.family.reduce(gains[some])
+            w, exchanged = joined_bands or reduce_arrays(g, self.wires)
+            factors = cross_factors(exchanged).reshape(-1, k, m).sum(1)
+            taken[some] = factors * (factors.sum(-1, keepdims=True) - factors)
+            spent[some] = w.sum(-1).reshape(-1, k, m).sum(1)
+            signal[some] = (w[..., 0::2] - w[..., 1::2]).reshape(-1, k, m, n // 2).sum(1)
+            blur.append(self._noise(g, w, bands=k))
+        return EntryTile(self._tile(signal[None], spent[None], taken[None], np.concatenate(blur)[None]), k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,11 +219,12 @@ class ColumnTile(RemadeTile):
 def build_stacked(
     cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
 ) -> list[StackedTile]:
-    """Reduce the bands of written arrays at every gate node.
+    """Reduce the bands of written arrays at every gate node, unless that would take more than FAMILIES of memory.
 
     Raises ParameterError for an array without gate nodes, and what stacked_family raises.
     """
     tiles = []
+    small = sum(_family_bytes(each) for each in written) <= FAMILIES
     for each in written:
         if each.nodes is None:
             raise ParameterError("stacked bands are told apart by their gates, but the array's gates are held")
@@ -230,9 +233,15 @@ def build_stacked(
             partial(_band, cell, g, offset, dac.v_read)
             for g, offset in zip(each.g_filament, each.gate_offset, strict=True)
         ]
-        family = stacked_family(bands, nodes, wires)
+        family = stacked_family(bands, nodes, wires) if small else None
         tiles.append(StackedTile(cell, each, wires, dac, adc, noise, temperature, family))
     return tiles
+
+
+def _family_bytes(written: WrittenArray) -> int:
+    """Size of the couplings that stacked_family stores for an array's bands."""
+    k, m, n = written.g_filament.shape
+    return 0 if written.nodes is None else 8 * k * len(written.nodes.gains) * (3 * n**2 + 2 * n * m + m)
 
 
 def _band(cell: Cell, g_filament: FloatArray, gate_offset: FloatArray, v_read: float, gain: float) -> FloatArray:

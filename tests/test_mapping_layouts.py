@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from crossbar import reference_solve
+from crossbar import entries, reference_solve
 from crossbar.tile import cross_factors, terminal_conductances
 from crossbar.wires import Wires
 from devices.cells import AdaptiveMemristor
@@ -90,8 +90,11 @@ def test_cells_without_gates__can_mix_digitally_or_be_rewritten(layout, rng, ima
         compile_network(exact, chip("stacked", "two_terminal"), images)
 
 
-def test_stacked__is_the_array_of_its_bands(rng, images):
+@pytest.mark.parametrize("families", [True, False])
+def test_stacked__is_the_array_of_its_bands(rng, images, monkeypatch, families):
     """One tile, on strong wires: bands at their own gates, one below the other, solved as one plain array."""
+    if not families:
+        monkeypatch.setattr(entries, "FAMILIES", 1)
     wires = ["wires.r_row=3.0", "wires.r_column=4.0", "wires.r_sense=50.0", "tile.gate_nodes=24"]
     hardware = chip("stacked", "adaptive2d", *wires, "tile.rows=60", "adc.bits=ideal", "adc.offset=0.0",
                     "noise.thermal_shot=false", "noise.flicker=false")  # fmt: skip
@@ -100,6 +103,7 @@ def test_stacked__is_the_array_of_its_bands(rng, images):
     (matrix,) = program.matrices["mixed"]
     assert (len(matrix.tiles), matrix.arrays, matrix.bands) == (1, 1, K)
     gains = np.array([[0.02, 0.5, 0.9], [0.7, 0.3, 0.05]]) * hardware.cell.gain_high
+    assert (written.banks["mixed"][0].family is not None) == families
     ready, done = made_for(written, matrix, gains, np.ones((2, K)), Lot(0, np.arange(2), DOUBLE))
     assert done.cell_writes == 0.0
     tile = ready.tiles["mixed"][0].tile
