@@ -385,3 +385,15 @@ def test_run__refuses_what_it_cannot_do(tmp_path, monkeypatch):
         monkeypatch.setattr("sys.argv", ["cifar10", *words])
         with pytest.raises(SystemExit, match=sentence):
             cifar10.main()
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_frozen__is_one_kernel_for_every_image(noisy):
+    torch.manual_seed(4)
+    exact = layers.Hardware(weight=0.0, stuck_on=0.0, stuck_off=0.0, output=0.0, attention=0.0)
+    conv = layers.MixedConv(5, 6, 4, exact)
+    conv.frozen, conv.noisy = "uniform", noisy
+    x = torch.randn(3, 5, 9, 9)
+    wanted = torch.nn.functional.conv2d(x, conv.weight.mean(0), padding=1)
+    share = 64.0 / 255.0 if noisy else 0.25  # the nearest of the gate's levels
+    torch.testing.assert_close(conv(x), 4.0 * share * wanted, rtol=1e-4, atol=1e-5)

@@ -159,6 +159,8 @@ class MixedConv(nn.Module):
                 shares = shares + (torch.round(shares * levels) / levels - shares).detach()
                 shares = shares + hardware.attention * torch.randn(1, shares.shape[1], device=x.device)
                 shares = shares.clamp(min=hardware.floor)
+        if self.frozen == "uniform":  # one kernel for every image
+            weight, shares = (weight * shares[0].reshape(-1, 1, 1, 1, 1)).sum(0, keepdim=True), None
         y = mixed(x, weight, shares)
         if self.noisy:
             largest = y.detach().abs().max()
