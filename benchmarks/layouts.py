@@ -96,19 +96,21 @@ def draw(model: str, rows: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(12.0, 3.8), layout="constrained")
     axes: Any = figure.subplots(1, 4, width_ratios=(1.7, 1.0, 1.0, 1.0))
     names = [each["layout"] for each in rows]
+    unit, scale = ("µJ", 1e6) if max(each["energy_J"] for each in rows) > 1e-6 else ("nJ", 1e9)
     base = np.zeros(len(rows))
     for component, colour in COLOURS.items():
-        values = np.array([each[f"energy_{component}_J"] for each in rows]) * 1e9
-        axes[0].bar(names, values, bottom=base, color=colour, label=component)
+        values = np.array([each[f"energy_{component}_J"] for each in rows]) * scale
+        if values.any():
+            axes[0].bar(names, values, bottom=base, color=colour, label=component)
         base += values
-    low = np.array([each["energy_low_J"] for each in rows]) * 1e9
-    high = np.array([each["energy_high_J"] for each in rows]) * 1e9
+    low = np.array([each["energy_low_J"] for each in rows]) * scale
+    high = np.array([each["energy_high_J"] for each in rows]) * scale
     axes[0].errorbar(
         names, base, yerr=(np.maximum(base - low, 0.0), np.maximum(high - base, 0.0)), fmt="none", ecolor="#444444",
         capsize=3, linewidth=1.0,
     )  # fmt: skip
-    axes[0].set_ylabel("energy per image [nJ]")
-    axes[0].legend(frameon=False, fontsize="small")
+    axes[0].set_ylabel(f"energy per image [{unit}]")
+    axes[0].legend(frameon=False, fontsize="small", reverse=True, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     parts = (("latency_s", 1e6, "latency of an image [µs]", True), ("area_m2", 1e6, "area [mm²]", False),
              ("layer_error", 100.0, "mean error of a dynamic layer [%]", False))  # fmt: skip
     for ax, (key, factor, label, logarithmic) in zip(axes[1:], parts, strict=True):
