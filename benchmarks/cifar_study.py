@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -129,6 +130,9 @@ def figure(tables, given):
             ax.set_xlim(left=0.0)
         elif PARAMETERS[name].log:
             ax.set_xscale("log")
+            if len({int(np.log10(value)) for value in values}) < len(values):  # powers of ten would leave most unnamed
+                ax.set_xticks(values, [f"{value:g}" for value in values])
+                ax.minorticks_off()
         ax.set_xlabel(PARAMETERS[name].label)
         ax.spines[["top", "right"]].set_visible(False)
     for ax in axes[len(names) :]:
