@@ -27,6 +27,7 @@ class Plane:
     profile: FloatArray  #: (2, b, p) the same two, summed over rows, of each read
     sums: FloatArray  #: (b, m) shares, for amplitudes their squares, over the reads
     count: int  #: rows that were driven, over all reads
+    longest: float  #: the largest of `driven`
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,8 @@ def drive_rows(
     if strips is not None and not (strips[:1] == (0,) and all(np.diff([*strips, len(codes)]) > 0)):
         raise ParameterError(f"strips must rise from 0 to less than {len(codes)}, got {strips}")
     group = checks.whole("group", group, minimum=1)
+    if codes.size and not codes.min() >= 0.0:
+        raise ParameterError(f"codes must be ≥ 0, got {codes.min():g}")
     planes = tuple(
         _plane(value, np.ascontiguousarray(driven), unit, dac, noise, temperature, group, strips)
         for value, driven, unit in dac.split(codes)
@@ -84,12 +87,10 @@ def _plane(
     profile = np.zeros((2, b, p), dtype=driven.dtype)
     sums = np.empty((b, m))
     power = 2 if dac.coding == "amplitude" else 1
-    count, wrong = survey(driven, group, bounds, power, blur, profile, sums)
-    if wrong:
-        raise ParameterError(f"codes must be ≥ 0, got {driven.min():g}")
-    kept = sums * unit**power
+    count = survey(driven, group, bounds, power, blur, profile, sums)
+    kept, longest = sums * unit**power, float(driven.max(initial=0.0))
     if noise is None:
-        return Plane(value, driven, unit, None, profile, kept, count)
+        return Plane(value, driven, unit, None, profile, kept, count, longest)
     if dac.coding == "amplitude":
         white = dac.white(driven * unit, noise, temperature)
         profile[0] = white.sum(0)
@@ -102,15 +103,15 @@ def _plane(
     volts = unit * dac.v_read
     blur[1] *= volts**2
     profile[1] *= volts**2
-    return Plane(value, driven, unit, blur.reshape(-1, *blur.shape[2:]), profile, kept, count)
+    return Plane(value, driven, unit, blur.reshape(-1, *blur.shape[2:]), profile, kept, count, longest)
 
 
 @kernel
 def survey(
     driven: FloatArray, group: int, bounds: IntArray, power: int, means: FloatArray, profile: FloatArray,
     sums: FloatArray,
-) -> tuple[int, int]:  # fmt: skip
-    """Return how many of `driven` (m, b, p) are not 0, and how many are not ≥ 0, and fill in three arrays.
+) -> int:  # fmt: skip
+    """Return how many of `driven` (m, b, p) are not 0, and fill in three arrays.
 
     means: (2, t, b, s) of the values and of their squares, over the rows between two of `bounds` (t + 1,) and `group`
     neighbours.  profile: (2, b, p), zeros at first, the sums of both over rows.  sums: (b, m) of the values, or for a
@@ -120,7 +121,7 @@ def survey(
     level, squares = np.zeros(p, dtype=driven.dtype), np.zeros(p, dtype=driven.dtype)
     folded = np.zeros(p, dtype=driven.dtype)
     zero, w = driven.dtype.type(0), p // 8
-    count = wrong = 0
+    count = 0
     for strip in range(len(bounds) - 1):
         rows = bounds[strip + 1] - bounds[strip]
         for entry in range(b):
@@ -132,7 +133,6 @@ def survey(
                     squares[i] += line[i] * line[i]
                 for i in range(p):
                     count += line[i] != zero
-                    wrong += not (line[i] >= zero)
                 if power == 2:
                     for i in range(p):
                         folded[i] = line[i] * line[i]
@@ -159,4 +159,4 @@ def survey(
             for i in range(p):
                 profile[0, entry, i] += level[i]
                 profile[1, entry, i] += squares[i]
-    return count, wrong
+    return count

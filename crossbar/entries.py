@@ -164,8 +164,8 @@ class StackedTile(RemadeTile):
         for first in range(0, b, CHUNK):
             some = slice(first, min(first + CHUNK, b))
             g = self._seen(self.cell.gate_voltage(gains[some])[:, :, None, None]).reshape(-1, k * m, n)
-            joined_bands = None if self.family is None else self.family.reduce(gains[some])
-            w, exchanged = joined_bands or reduce_arrays(g, self.wires)
+            family = self.family
+            w, exchanged = reduce_arrays(g, self.wires) if family is None else family.reduce(gains[some])
             factors = cross_factors(exchanged).reshape(-1, k, m).sum(1)
             taken[some] = factors * (factors.sum(-1, keepdims=True) - factors)
             spent[some] = w.sum(-1).reshape(-1, k, m).sum(1)

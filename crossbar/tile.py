@@ -148,6 +148,7 @@ class Tile:
         spent, taken = _mixed(self.delivered, mix, "delivered").transpose(1, 0, 2)
         factors = np.broadcast_to(cross_factors(taken), (b, m))
         lsb = self.adc.lsb(self.full_scale) or 1.0
+        typical = np.empty((0, 2), dtype=kind)
         if drive.noisy:
             blurred = self.mix(gains, b, self.noise_nodes) / lsb**2
             noisy = _mixed(self.blur, blurred, "blur").astype(kind, copy=False)
@@ -158,11 +159,11 @@ class Tile:
         for bit, plane in enumerate(drive.planes):
             signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb), "signal").astype(kind, copy=False)
             currents = _products(signal, plane.driven, "currents")
-            variance, kinds = np.empty((0, 0, 0), dtype=kind), np.empty((0, 2), dtype=kind)
+            variance = np.empty((0, 0, 0), dtype=kind)
             if plane.blur is not None:
-                variance, kinds = _products(noisy, plane.blur, "variance"), typical
+                variance = _products(noisy, plane.blur, "variance")
             convert(
-                currents, variance, drive.group, kinds, plane.profile, keys + np.uint64(bit), offsets, largest,
+                currents, variance, drive.group, typical, plane.profile, keys + np.uint64(bit), offsets, largest,
                 (worth * plane.value).astype(kind), first, out,
             )  # fmt: skip
             joules += self._joules(plane, keys, spent, factors)
@@ -189,9 +190,7 @@ class Tile:
         if plane.driven.size and factors.any():
             together = np.empty(len(factors))
             if self.dac.coding == "pulse-width":
-                longest = 1.0 / plane.unit  # but continuous drivers go on
-                if self.dac.bits is None:
-                    longest = max(longest, float(plane.driven.max()))
+                longest = max(1.0 / plane.unit, plane.longest)
                 step = max(p // (FEW * READS), 1)
                 overlaps(plane.driven, longest, np.ascontiguousarray(factors), keys, step, together)
                 together *= longest * plane.unit

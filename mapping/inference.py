@@ -288,9 +288,7 @@ def adjust(output: FloatArray, by: Adjustment | None) -> FloatArray:
     if by is None:
         return output
     scale, shift = (each.astype(output.dtype).reshape(-1, *[1] * (output.ndim - 2)) for each in by)
-    adjusted = output * scale
-    adjusted += shift
-    return adjusted
+    return output * scale + shift
 
 
 def run_layer(

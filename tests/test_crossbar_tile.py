@@ -10,6 +10,7 @@ import pytest
 
 from crossbar import Activity, Adc, Dac, GateDac, GateNodes, Tile, Wires, reference_solve
 from crossbar.drive import drive_rows
+from crossbar.periphery import CODINGS
 from crossbar.sensitivity import sensitivity
 from crossbar.streams import stream_keys
 from crossbar.tile import WrittenArray, build_tiles, terminal_conductances
@@ -329,12 +330,13 @@ def test_drive__sums_and_means_are_those_of_numpy(rng, coding, p):
     np.testing.assert_allclose(plane.blur.transpose(0, 2, 1), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("wrong", [-1.0, np.nan])
-def test_drive__codes_below_zero_are_refused(wrong):
+def test_drive__codes_below_zero_are_refused(wrong, coding):
     codes = np.full((5, 2, 3), 7.0)
     codes[3, 1, 2] = wrong
     with pytest.raises(ParameterError, match=f"codes must be ≥ 0, got {wrong:g}"):
-        drive_rows(codes, Dac(), None, 300.0)
+        drive_rows(codes, Dac(coding=coding), None, 300.0)
 
 
 def test_strips__have_to_agree_and_to_rise(rng):
