@@ -7,13 +7,17 @@ b = batch, p = reads one after another, m = rows, s = groups of reads that share
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from crossbar.periphery import Dac
+from crossbar.periphery import BINS, Dac
+from crossbar.sums import folded_sum
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from devices.jit import kernel
 from devices.noise import ReadNoise
+
+LOOKED_AT = 8  # reads that stand for all in what rows take from each other, ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +31,8 @@ class Plane:
     profile: FloatArray  #: (2, b, p) the same two, summed over rows, of each read
     sums: FloatArray  #: (b, m) shares, for amplitudes their squares, over the reads
     count: int  #: rows that were driven, over all reads
-    longest: float  #: the largest of `driven`
+    longest: FloatArray  #: (b,) at least the longest pulse in `ends`, in units of `unit`
+    ends: npt.NDArray[np.uint8]  #: (b, m, r) of some reads, where pulses end, in BINS of `longest`; r = 0: no pulses
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +61,13 @@ def drive_rows(
     *,
     group: int = 1,
     strips: tuple[int, ...] | None = None,
+    keys: npt.NDArray[np.uint64] | None = None,
 ) -> Drive:
     """Prepare codes (m, b, p), float32 or float64, for the tiles that read them.
 
     noise: None for reads without noise.  group: of so many neighbouring reads the variances are computed together.
     strips: first rows, from 0 on, of strips of neighbouring rows that enter variances by their mean.
+    keys: (b,) choose which reads stand for all in what rows take from each other; None: the first.
     Source: docs/equations/periphery.md eq. 4 and 4a.
     Raises ParameterError for codes below 0, or strips that do not rise from 0 below the number of rows.
     """
@@ -69,17 +76,26 @@ def drive_rows(
     group = checks.whole("group", group, minimum=1)
     if codes.size and not codes.min() >= 0.0:
         raise ParameterError(f"codes must be ≥ 0, got {codes.min():g}")
+    m, b, p = codes.shape
+    places = _places(b, p, keys) if dac.coding == "pulse-width" else np.empty((b, 0), dtype=np.int64)
     planes = tuple(
-        _plane(value, np.ascontiguousarray(driven), unit, dac, noise, temperature, group, strips)
+        _plane(value, np.ascontiguousarray(driven), unit, dac, noise, temperature, group, strips, places)
         for value, driven, unit in dac.split(codes)
     )
-    m, b, p = codes.shape
     return Drive(planes, (m, b, p), group, strips)
+
+
+def _places(b: int, p: int, keys: npt.NDArray[np.uint64] | None) -> IntArray:
+    """Reads (b, r) that stand for all: evenly spread over them, from one on that the key chooses, round the end."""
+    r = min(p, LOOKED_AT)
+    begin = np.zeros(b, dtype=np.uint64) if keys is None else keys % np.uint64(max(p, 1))
+    places: IntArray = (begin.astype(np.int64)[:, None] + np.arange(r) * p // max(r, 1)) % max(p, 1)
+    return places
 
 
 def _plane(
     value: float, driven: FloatArray, unit: float, dac: Dac, noise: ReadNoise | None, temperature: float, group: int,
-    strips: tuple[int, ...] | None,
+    strips: tuple[int, ...] | None, places: IntArray,
 ) -> Plane:  # fmt: skip
     m, b, p = driven.shape
     bounds = np.array([*(range(m) if strips is None else strips), m])
@@ -87,10 +103,13 @@ def _plane(
     profile = np.zeros((2, b, p), dtype=driven.dtype)
     sums = np.empty((b, m))
     power = 2 if dac.coding == "amplitude" else 1
-    count = survey(driven, group, bounds, power, blur, profile, sums)
-    kept, longest = sums * unit**power, float(driven.max(initial=0.0))
+    seen = np.empty((b, m, places.shape[1]), dtype=driven.dtype)
+    count = survey(driven, group, bounds, power, places, blur, profile, sums, seen)
+    kept = sums * unit**power
+    longest = seen.max(axis=(1, 2), initial=1.0 / unit)
+    ends = (seen * (BINS / longest)[:, None, None] + 0.5).astype(np.uint8)
     if noise is None:
-        return Plane(value, driven, unit, None, profile, kept, count, longest)
+        return Plane(value, driven, unit, None, profile, kept, count, longest, ends)
     if dac.coding == "amplitude":
         white = dac.white(driven * unit, noise, temperature)
         profile[0] = white.sum(0)
@@ -103,25 +122,24 @@ def _plane(
     volts = unit * dac.v_read
     blur[1] *= volts**2
     profile[1] *= volts**2
-    return Plane(value, driven, unit, blur.reshape(-1, *blur.shape[2:]), profile, kept, count, longest)
+    return Plane(value, driven, unit, blur.reshape(-1, *blur.shape[2:]), profile, kept, count, longest, ends)
 
 
 @kernel
 def survey(
-    driven: FloatArray, group: int, bounds: IntArray, power: int, means: FloatArray, profile: FloatArray,
-    sums: FloatArray,
+    driven: FloatArray, group: int, bounds: IntArray, power: int, places: IntArray, means: FloatArray,
+    profile: FloatArray, sums: FloatArray, seen: FloatArray,
 ) -> int:  # fmt: skip
-    """Return how many of `driven` (m, b, p) are not 0, and fill in three arrays.
+    """Return how many of `driven` (m, b, p) are not 0, and fill in four arrays.
 
     means: (2, t, b, s) of the values and of their squares, over the rows between two of `bounds` (t + 1,) and `group`
     neighbours.  profile: (2, b, p), zeros at first, the sums of both over rows.  sums: (b, m) of the values, or for a
-    power of 2 of their squares, over reads.
+    power of 2 of their squares, over reads.  seen: (b, m, r) those at places (b, r).
     """
     _, b, p = driven.shape
     level, squares = np.zeros(p, dtype=driven.dtype), np.zeros(p, dtype=driven.dtype)
-    folded = np.zeros(p, dtype=driven.dtype)
-    zero, w = driven.dtype.type(0), p // 8
-    count = 0
+    powers, folded = np.zeros(p, dtype=driven.dtype), np.zeros(p, dtype=driven.dtype)
+    zero, count = driven.dtype.type(0), 0
     for strip in range(len(bounds) - 1):
         rows = bounds[strip + 1] - bounds[strip]
         for entry in range(b):
@@ -133,21 +151,13 @@ def survey(
                     squares[i] += line[i] * line[i]
                 for i in range(p):
                     count += line[i] != zero
+                for i in range(seen.shape[2]):
+                    seen[entry, row, i] = line[places[entry, i]]
                 if power == 2:
                     for i in range(p):
-                        folded[i] = line[i] * line[i]
-                    line = folded
-                for i in range(w):
-                    folded[i] = (
-                        line[i] + line[w + i] + line[2 * w + i] + line[3 * w + i]
-                        + line[4 * w + i] + line[5 * w + i] + line[6 * w + i] + line[7 * w + i]
-                    )  # fmt: skip
-                total = zero
-                for i in range(w):
-                    total += folded[i]
-                for i in range(8 * w, p):
-                    total += line[i]
-                sums[entry, row] = total
+                        powers[i] = line[i] * line[i]
+                    line = powers
+                sums[entry, row] = folded_sum(line, folded)
             for s in range(means.shape[3]):
                 first, last = s * group, min((s + 1) * group, p)
                 one = two = zero

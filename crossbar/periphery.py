@@ -5,6 +5,7 @@ b = batch, p = reads one after another (positions), m = rows, c = converted colu
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -112,8 +113,15 @@ class Dac:
         """
         if self.coding == "amplitude":
             return noise.white_per_siemens(share * self.v_read, self.t_read, temperature)
-        rest = float(noise.white_per_siemens(0.0, self.t_read, temperature))
-        return rest + share * (float(noise.white_per_siemens(self.v_read, self.t_read, temperature)) - rest)
+        rest, driven = _white(noise, self.v_read, self.t_read, temperature)
+        return rest + share * (driven - rest)
+
+
+@lru_cache
+def _white(noise: ReadNoise, v_read: float, t_read: float, temperature: float) -> tuple[float, float]:
+    """Variances per siemens [A²/S] at rest and at v_read."""
+    rest, driven = (float(noise.white_per_siemens(v, t_read, temperature)) for v in (0.0, v_read))
+    return rest, driven
 
 
 @dataclass(frozen=True)
@@ -171,49 +179,41 @@ class GateDac:
         return np.clip(cell.gate_voltage(gains), cell.v_gate_min, cell.v_gate_max)
 
 
+TOGETHER = 8  # neighbouring reads whose noise variances are computed together, ours: as many as a vector register takes
 BINS = 32  # steps of a pulse's length in `overlaps`, ours: its result is right to about 1 / BINS²
-READS = 16  # reads that `overlaps` looks at together, ours
 
 
 @kernel
-def overlaps(
-    length: FloatArray, longest: float, worth: FloatArray, start: npt.NDArray[np.uint64], step: int, out: FloatArray
-) -> None:
-    """Sum over reads the mean square of what is on: pulses of length (m, b, p), each worth (b, m).
+def overlaps(ends: npt.NDArray[np.uint8], worth: FloatArray) -> FloatArray:
+    """Average over reads the mean square of what is on: (b,), in the units of worth squared.
 
-    All pulses of a read begin together. longest: at least the longest pulse; out: (b,), in the units of worth squared.
-    Of stretches of READS reads each `step`-th is looked at, from number start[b] % step on, and stands for all.
+    Pulses end at `ends` (b, m, p) of BINS, are worth (b or 1, m) each, and those of a read begin together.
     """
-    m, b, p = length.shape
-    scale = BINS / longest
-    ending = np.empty((READS, BINS + 1))
-    for entry in range(b):
-        total, seen = 0.0, 0
-        begin = int(start[entry] % np.uint64(step)) * READS
-        for first in range(begin, p, step * READS):
-            last = min(first + READS, p)
-            ending[:] = 0.0
-            for row in range(m):
-                each = worth[entry, row]
-                for i in range(first, last):
-                    ending[i - first, int(length[row, entry, i] * scale + 0.5)] += each
-            for at in range(last - first):
-                on = 0.0
-                for bin_ in range(BINS, 0, -1):
-                    on += ending[at, bin_]
-                    total += on * on
-                seen += 1
-        out[entry] = total / BINS * (p / seen) if seen else 0.0
+    b, m, p = ends.shape
+    ending, on, squares, out = np.empty((BINS + 1, p)), np.empty(p), np.empty(p), np.zeros(b)
+    for entry in range(b if p else 0):
+        ending[:] = 0.0
+        for row in range(m):
+            each = worth[entry % len(worth), row]
+            for i in range(p):
+                ending[ends[entry, row, i], i] += each
+        on[:], squares[:] = 0.0, 0.0
+        for end in range(BINS, 0, -1):
+            for i in range(p):
+                on[i] += ending[end, i]
+                squares[i] += on[i] * on[i]
+        out[entry] = squares.sum() / (BINS * p)
+    return out
 
 
 @kernel
 def convert(
-    currents: FloatArray, variance: FloatArray, group: int, typical: FloatArray, profile: FloatArray,
+    currents: FloatArray, variance: FloatArray, group: int, kinds: FloatArray, profile: FloatArray,
     keys: npt.NDArray[np.uint64], offsets: FloatArray, top: float, worth: FloatArray, first: int, out: FloatArray,
 ) -> None:  # fmt: skip
     """Add noise to currents (b, c, p) [LSB], convert them, and add what they count to out[:, first : first + c].
 
-    variance: (b, c, s) [LSB²], each the mean of `group` neighbouring reads; these stand to each other as typical
+    variance: (b, c, s) [LSB²], each the mean of `group` neighbouring reads; these stand to each other as kinds
     (b or 1, 2) times profile (2, b, p), summed; of size 0: there is no noise.  keys: (b,) one noise stream per entry;
     offsets: (c,) [codes]; top: the largest code, inf for continuous converters, which do not round; worth: (c,) what a
     code counts. All floats are of one type.
@@ -224,10 +224,11 @@ def convert(
     zero, one = currents.dtype.type(0), currents.dtype.type(1)
     noise = np.zeros(padded(c * p) if noisy else p, dtype=np.float32)
     deviation, share = np.zeros(p, dtype=currents.dtype), np.zeros(p, dtype=currents.dtype)
+    roots, full = np.zeros(variance.shape[2], dtype=currents.dtype), p // TOGETHER if group == TOGETHER else 0
     for entry in range(b):
         if noisy:
             normals(keys[entry], noise)
-            white, proportional = typical[entry % len(typical), 0], typical[entry % len(typical), 1]
+            white, proportional = kinds[entry % len(kinds), 0], kinds[entry % len(kinds), 1]
             for i in range(p):
                 share[i] = white * profile[0, entry, i] + proportional * profile[1, entry, i]
             for s in range(variance.shape[2]):
@@ -240,10 +241,14 @@ def convert(
             drawn = noise[j * p : (j + 1) * p] if noisy else noise[:p]
             shift, factor = offsets[j], worth[j]
             if noisy:
-                for s in range(variance.shape[2]):
-                    root = np.sqrt(max(variance[entry, j, s], zero))
+                for s in range(len(roots)):
+                    roots[s] = np.sqrt(max(variance[entry, j, s], zero))
+                for s in range(full):
+                    for i in range(s * TOGETHER, (s + 1) * TOGETHER):
+                        deviation[i] = roots[s] * share[i]
+                for s in range(full, len(roots)):
                     for i in range(s * group, min((s + 1) * group, p)):
-                        deviation[i] = root * share[i]
+                        deviation[i] = roots[s] * share[i]
             if top < np.inf:
                 for i in range(p):
                     code = np.rint(line[i] + deviation[i] * drawn[i] + shift)

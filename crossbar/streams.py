@@ -4,6 +4,8 @@ Keys are mixed by SplitMix64's finaliser: Steele, Lea and Flood, OOPSLA 2014, do
 numbers are float32, straight-line arithmetic that compilers put into vector registers.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -113,9 +115,13 @@ def stream_keys(seed: int, labels: tuple[str, ...], indices: npt.NDArray[np.int6
     """
     if not any(labels):
         raise ParameterError(f"labels must name the stream with at least one letter, got {labels!r}")
+    return _fan(_stream(seed, labels), np.ascontiguousarray(indices, dtype=np.int64))
+
+
+@lru_cache(maxsize=4096)  # the tiles of a large network, batch after batch
+def _stream(seed: int, labels: tuple[str, ...]) -> np.uint64:
     words = np.frombuffer("\0".join(labels).encode(), dtype=np.uint8)
-    key = np.uint64(_fold(np.uint64(seed & 0xFFFFFFFFFFFFFFFF), words))
-    return _fan(key, np.ascontiguousarray(indices, dtype=np.int64))
+    return np.uint64(_fold(np.uint64(seed & 0xFFFFFFFFFFFFFFFF), words))
 
 
 @kernel

@@ -18,9 +18,10 @@ import numpy as np
 from crossbar.activity import Activity
 from crossbar.drive import Drive, Plane, drive_rows
 from crossbar.family import GainNodes, Nodes
-from crossbar.periphery import READS, Adc, Dac, convert, overlaps
+from crossbar.periphery import Adc, Dac, convert, overlaps
 from crossbar.reach import column_reach
 from crossbar.reduction import reduce_arrays
+from crossbar.sums import folded_sum
 from crossbar.wires import Wires
 from devices import checks
 from devices.aliases import FloatArray
@@ -33,7 +34,6 @@ from devices.noise import ReadNoise
 #: gate's, but give an almost closed gate alone up to twice its 1/f noise, ours
 NOISE_NODES = 3
 FULL = 16  # rows of a product that BLAS works on together, or a multiple, ours
-FEW = 1  # stretches of READS, at least, that are looked at for what rows take from each other, ours
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,6 @@ class Tile:
     def gates(self) -> int:
         """Gate groups."""
         return int(self.signal.shape[0])
-
-    @cached_property
-    def typical(self) -> FloatArray:
-        """Mean of a cell in each stored matrix of white and of 1/f noise: (k q, 2)."""
-        parts = self.blur.reshape(-1, 2, self.blur.shape[2] // 2 * self.pairs)
-        mean: FloatArray = parts.sum(axis=2, dtype=np.float64) / (self.rows * self.pairs)
-        return mean
 
     @cached_property
     def delivered(self) -> FloatArray:
@@ -120,7 +113,7 @@ class Tile:
             codes = checks.array("codes", codes, shape=(None, None, self.rows), minimum=0.0)
             rows = np.ascontiguousarray(codes.transpose(2, 0, 1))
             source = self.noise if noise else None
-            codes = drive_rows(rows, self.dac, source, self.temperature, strips=self.strips)
+            codes = drive_rows(rows, self.dac, source, self.temperature, strips=self.strips, keys=keys)
         out = np.zeros((codes.shape[1], self.pairs, codes.shape[2]), dtype=self.signal.dtype)
         return out.swapaxes(1, 2), self.add_read(codes, gains, keys, out)
 
@@ -146,13 +139,13 @@ class Tile:
             raise ParameterError(f"rows must be driven in the strips {self.strips}, got {drive.strips}")
         mix, kind = self.mix(gains, b), out.dtype
         spent, taken = _mixed(self.delivered, mix, "delivered").transpose(1, 0, 2)
-        factors = np.broadcast_to(cross_factors(taken), (b, m))
+        factors = cross_factors(taken)
         lsb = self.adc.lsb(self.full_scale) or 1.0
-        typical = np.empty((0, 2), dtype=kind)
+        kinds = np.empty((0, 2), dtype=kind)
         if drive.noisy:
             blurred = self.mix(gains, b, self.noise_nodes) / lsb**2
             noisy = _mixed(self.blur, blurred, "blur").astype(kind, copy=False)
-            typical = np.einsum("bk,kt->bt", blurred, self.typical).astype(kind, copy=False)
+            kinds = noisy.reshape(len(noisy), 2, -1).sum(axis=2)  # white and 1/f noise, to each other
         offsets, largest = self.offsets.astype(kind), kind.type(self.adc.largest)
         worth = np.broadcast_to(factor, self.pairs)
         joules = 0.0
@@ -163,10 +156,10 @@ class Tile:
             if plane.blur is not None:
                 variance = _products(noisy, plane.blur, "variance")
             convert(
-                currents, variance, drive.group, typical, plane.profile, keys + np.uint64(bit), offsets, largest,
+                currents, variance, drive.group, kinds, plane.profile, keys + np.uint64(bit), offsets, largest,
                 (worth * plane.value).astype(kind), first, out,
             )  # fmt: skip
-            joules += self._joules(plane, keys, spent, factors)
+            joules += self._joules(plane, spent, factors)
         n, driven = len(drive.planes), float(sum(plane.count for plane in drive.planes))
         return Activity(
             reads=b * p * n * self.gates,
@@ -178,27 +171,21 @@ class Tile:
             joules_array=joules,
         )
 
-    def _joules(self, plane: Plane, keys: np.ndarray, spent: FloatArray, factors: FloatArray) -> float:
+    def _joules(self, plane: Plane, spent: FloatArray, factors: FloatArray) -> float:
         """Energy of one plane of reads [J]: what the sources deliver to columns and to rows at a lower voltage.
 
         Couplings between rows enter by their sums alone, as products of one factor per row; of many reads, what rows
         take from each other is looked at in some.
         Source: docs/equations/periphery.md eq. 8.
         """
-        joules = float(np.einsum("bm,bm->", plane.sums, spent + factors * factors.sum(1, keepdims=True)))
-        p = plane.driven.shape[2]
-        if plane.driven.size and factors.any():
-            together = np.empty(len(factors))
-            if self.dac.coding == "pulse-width":
-                longest = max(1.0 / plane.unit, plane.longest)
-                step = max(p // (FEW * READS), 1)
-                overlaps(plane.driven, longest, np.ascontiguousarray(factors), keys, step, together)
-                together *= longest * plane.unit
-            else:
-                meeting = np.matmul(factors[:, None, :].astype(plane.driven.dtype), plane.driven.swapaxes(0, 1))
-                together = (meeting[:, 0].astype(np.float64) ** 2).sum(1) * plane.unit**2
-            joules -= float(together.sum())
-        return joules * self.dac.v_read**2 * self.dac.t_read
+        joules = _alone(plane.sums, spent, factors)
+        if self.dac.coding == "pulse-width":
+            together = plane.driven.shape[2] * plane.unit * float(overlaps(plane.ends, factors) @ plane.longest)
+        else:
+            meeting = np.matmul(factors[:, None, :].astype(plane.driven.dtype), plane.driven.swapaxes(0, 1))
+            together = plane.unit**2 * float((meeting.astype(np.float64) ** 2).sum())
+        total: float = (joules - together) * self.dac.v_read**2 * self.dac.t_read
+        return total
 
 
 class _Scratch(threading.local):
@@ -251,7 +238,7 @@ def _mixed(parts: FloatArray, mix: FloatArray, name: str) -> FloatArray:
 def cross_factors(sums: FloatArray) -> FloatArray:
     """Factors u (…, m) whose products u_i u_k, i ≠ k, sum over k to `sums` (…, m) [S] in each row.
 
-    Source: docs/equations/periphery.md eq. 9; eight steps leave 1e-4 of the sums where no row dominates.
+    Source: docs/equations/periphery.md eq. 9; its steps leave 1e-5 of the sums where no row dominates.
     """
     factors = np.empty(sums.shape)
     m = sums.shape[-1]
@@ -260,20 +247,37 @@ def cross_factors(sums: FloatArray) -> FloatArray:
 
 
 @kernel
+def _alone(sums: FloatArray, spent: FloatArray, factors: FloatArray) -> float:
+    """What the sources of driven rows deliver if all others rest: sums (b, m) times spent and factors (b or 1, m)."""
+    total = 0.0
+    for entry in range(len(sums)):
+        at = entry % len(factors)
+        whole = factors[at].sum()
+        for row in range(sums.shape[1]):
+            total += sums[entry, row] * (spent[at, row] + factors[at, row] * whole)
+    return total
+
+
+@kernel
 def _cross_factors(sums: FloatArray, factors: FloatArray) -> None:
     b, m = sums.shape
+    given, u, squares, folded = np.empty(m), np.empty(m), np.empty(m), np.empty(m)
     for entry in range(b):
-        total = 0.0
         for row in range(m):
-            total += max(sums[entry, row], 0.0)
-        for row in range(m):
-            factors[entry, row] = max(sums[entry, row], 0.0) / np.sqrt(total) if total > 0.0 else 0.0
-        for _ in range(8):
-            whole = factors[entry].sum()
+            given[row] = max(sums[entry, row], 0.0)
+        total = folded_sum(given, folded)
+        u[:], squares[:] = 0.0, 0.0
+        for _ in range(3):  # the square of their sum is the sum of `given` and of their squares
+            whole = np.sqrt(total + folded_sum(squares, folded))
             for row in range(m):
-                here = factors[entry, row]
-                others = whole - here
-                factors[entry, row] = np.sqrt(here * max(sums[entry, row], 0.0) / others) if others > 0.0 else 0.0
+                u[row] = given[row] / (whole - u[row]) if whole > u[row] else 0.0
+                squares[row] = u[row] * u[row]
+        for _ in range(4):
+            whole = folded_sum(u, folded)
+            for row in range(m):
+                others = whole - u[row]
+                u[row] = np.sqrt(u[row] * given[row] / others) if others > 0.0 else 0.0
+        factors[entry] = u
 
 
 @dataclass(frozen=True)

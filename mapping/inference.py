@@ -15,6 +15,7 @@ import numpy as np
 from crossbar.activity import Activity
 from crossbar.blas import one_blas_thread
 from crossbar.drive import Drive, drive_rows
+from crossbar.periphery import TOGETHER
 from crossbar.streams import stream_keys
 from devices import checks
 from devices.aliases import FloatArray, IntArray
@@ -34,7 +35,6 @@ BATCH = 64  # images at a time on each thread, ours: bounds the unrolled maps
 SHARES = 4  # batches of a short run, ours: whatever the threads, so that sums over batches have the same last digit
 SAMPLE = 16  # images that a result keeps, ours
 COMPARED = 128  # images whose layers are compared with the exact network's, ours
-SHARED = 8  # neighbouring positions whose noise variances are computed together, ours
 PREDICTIONS = ("image", "label", "chip", "exact")  #: columns of a table of predicted classes
 PRECISIONS = {"single": np.float32, "double": np.float64}  #: of the arithmetic of a run
 
@@ -402,7 +402,7 @@ def multiply(
     n = matrix.conductances.shape[2] // 2
     out = np.zeros((b, n, p), dtype=lot.kind)
     noise = None if hardware.noise.silent else hardware.noise
-    group = SHARED if p >= 2 * SHARED else 1
+    group = TOGETHER if p >= 2 * TOGETHER else 1
     activity = Activity()
     for sign in (1.0, -1.0) if matrix.signed else (1.0,):
         codes = rows.codes(dac, sign / matrix.x_scale, lot.kind)
@@ -411,12 +411,12 @@ def multiply(
         drives: dict[int, Drive] = {}
         for at, (placement, tile) in enumerate(zip(matrix.tiles, chip.tiles[matrix.name], strict=True)):
             start = placement.rows.start
+            keys = stream_keys(lot.seed, (matrix.name, str(at), f"{sign:+g}"), lot.indices)
             if start not in drives:
                 drives[start] = drive_rows(
                     codes[placement.rows], dac, noise, hardware.temperature, group=group,
-                    strips=matrix.strips(placement.rows),
+                    strips=matrix.strips(placement.rows), keys=keys,
                 )  # fmt: skip
-            keys = stream_keys(lot.seed, (matrix.name, str(at), f"{sign:+g}"), lot.indices)
             factor = sign * (hardware.adc.lsb(tile.full_scale) or 1.0) * matrix.scale[placement.columns]
             activity = activity + tile.add_read(
                 drives[start], gains, keys, out, factor=factor, first=placement.columns.start

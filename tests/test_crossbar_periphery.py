@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbar import Adc, Dac, GateDac
-from crossbar.periphery import BINS, READS, convert, overlaps
+from crossbar.periphery import BINS, convert, overlaps
 from devices import AdaptiveMemristor, ReadNoise
 from devices.errors import ParameterError
 
@@ -104,40 +104,23 @@ def test_dac__bad_values_are_refused(values, words):
 
 
 def met(length, worth):
-    """Mean squares of what is on over the longest pulse's length, by every two pulses' meeting."""
-    meet = np.minimum(length[:, None], length[None])
-    return np.einsum("ijbp,bi,bj->bp", meet, worth, worth)
+    """Mean squares of what is on, by every two pulses' meeting: those that begin together meet for the shorter one."""
+    meet = np.minimum(length[:, :, None], length[:, None])
+    return np.einsum("bijp,bi,bj->bp", meet, worth, worth)
 
 
 @given(st.integers(1, 6), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_overlaps__is_the_mean_square_of_what_is_on(rows, reads, seed):
-    """Two pulses that begin together meet for the shorter one's length; lengths count in steps of 1 / BINS."""
     rng = np.random.default_rng(seed)
     worth = rng.uniform(0.0, 1.0, (2, rows))
-    length = rng.integers(0, BINS + 1, (rows, 2, reads)) / BINS
-    out = np.empty(2)
-    overlaps(length, 1.0, worth, KEYS[:2], 1, out)
-    np.testing.assert_allclose(out, met(length, worth).sum(1), rtol=1e-12)
+    ends = rng.integers(0, BINS + 1, (2, rows, reads), dtype=np.uint8)
+    np.testing.assert_allclose(overlaps(ends, worth), met(ends / BINS, worth).mean(1), rtol=1e-12)
+    alike = met(ends / BINS, np.repeat(worth[:1], 2, axis=0))
+    np.testing.assert_allclose(overlaps(ends, worth[:1]), alike.mean(1), rtol=1e-12)
 
 
-def test_overlaps__other_lengths_are_right_to_the_square_of_a_step(rng):
-    worth = rng.uniform(0.5, 1.0, (1, 128))
-    length = np.maximum(rng.normal(0.0, 0.5, (128, 1, 40)), 0.0)  # some beyond 1, as from continuous drivers
-    out = np.empty(1)
-    overlaps(length, length.max(), worth, KEYS[:1], 1, out)
-    np.testing.assert_allclose(out * length.max(), met(length, worth).sum(1), rtol=2.0 / BINS**2)
-
-
-@pytest.mark.parametrize(("reads", "step"), [(64, 4), (67, 2), (131, 3), (20, 1)])
-def test_overlaps__some_reads_stand_for_all(rng, reads, step):
-    worth, length = rng.uniform(0.0, 1.0, (2, 5)), rng.integers(0, BINS + 1, (5, 2, reads)) / BINS
-    out = np.empty(2)
-    overlaps(length, 1.0, worth, KEYS, step, out)
-    expected = []
-    for b, start in enumerate(KEYS % np.uint64(step)):
-        seen = np.arange(reads) // READS % step == start
-        expected.append(reads * met(length, worth)[b, seen].mean())
-    np.testing.assert_allclose(out, expected, rtol=1e-12)
+def test_overlaps__no_reads_none():
+    np.testing.assert_array_equal(overlaps(np.zeros((2, 3, 0), dtype=np.uint8), np.ones((1, 3))), [0.0, 0.0])
 
 
 # ---- converters of currents ----

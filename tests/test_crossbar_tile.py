@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crossbar import Activity, Adc, Dac, GateDac, GateNodes, Tile, Wires, reference_solve
-from crossbar.drive import drive_rows
+from crossbar.drive import LOOKED_AT, drive_rows
 from crossbar.periphery import CODINGS
 from crossbar.sensitivity import sensitivity
 from crossbar.streams import stream_keys
@@ -299,7 +299,6 @@ def test_noise__of_strips_of_rows_together(rng, coding):
         tile_of(dataclasses.replace(written, strips=each), dac=dac, noise=ReadNoise()) for each in (None, strips)
     )
     assert by_strip.blur.shape == (2, 3, 6, C)
-    np.testing.assert_allclose(by_strip.typical, by_row.typical, rtol=1e-12)
     alike = np.repeat([9.0, 0.0, 15.0], [4, 9, 7])
     other = np.where(np.arange(rows) % 4 == 1, 13.0, 2.0)
     gains = np.full((b, 2), 0.4)
@@ -328,6 +327,33 @@ def test_drive__sums_and_means_are_those_of_numpy(rng, coding, p):
         for first, last in itertools.pairwise((*strips, 9))
     ]
     np.testing.assert_allclose(plane.blur.transpose(0, 2, 1), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("p", [1, 7, 40])
+@pytest.mark.parametrize("bits", [8, None])
+def test_drive__some_reads_stand_for_all_in_what_rows_take_from_each_other(rng, bits, p):
+    """Evenly spread from a read on that the key chooses, round the end; pulses end at the nearest of 32 steps."""
+    dac = Dac(bits=bits)
+    codes = dac.full_code * np.maximum(rng.normal(0.3, 0.6, (9, 3, p)), 0.0)  # some beyond a full code
+    [plane] = drive_rows(codes, dac, None, 300.0, keys=np.arange(35, 38, dtype=np.uint64)).planes
+    for b, key in enumerate((35, 36, 37)):
+        looked_at = codes[:, b, [(key + i * p // min(p, LOOKED_AT)) % p for i in range(min(p, LOOKED_AT))]]
+        assert plane.longest[b] == max(dac.full_code, looked_at.max())
+        np.testing.assert_array_equal(plane.ends[b], np.floor(looked_at / plane.longest[b] * 32 + 0.5))
+
+
+def test_joules__some_reads_stand_for_all_without_bias(rng):
+    """Every read is looked at equally often: over all keys their energy is that of all reads one by one."""
+    tile, p = tile_of(array(rng), wires=WIRES), 19
+    codes = random_codes(rng, tile.dac, 1, p)
+
+    def joules(codes, key):
+        return tile.read(codes, None, np.array([key], dtype=np.uint64), noise=False)[1].joules_array
+
+    one_by_one = sum(joules(codes[:, [i]], 0) for i in range(p))
+    every = [joules(codes, key) for key in range(p)]
+    assert np.mean(every) == approx(one_by_one, rel=1e-12)
+    assert np.ptp(every) > 1e-9 * one_by_one
 
 
 @pytest.mark.parametrize("coding", CODINGS)
