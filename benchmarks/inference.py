@@ -1,6 +1,6 @@
 """Times a chip's inference beside bare NumPy float32 products of exactly the shapes and number that the chip performs.
 
-    python -m benchmarks.inference [MODEL] [--images 128] [--data DIR] [--chip adaptive2d] [--cores]
+    python -m benchmarks.inference [MODEL] [--images 512] [--data DIR] [--chip adaptive2d] [--cores]
 
 MODEL: a name of the zoo, or a network file. Bare products: those of all tiles for every image (currents), and with them
 those that mix stored matrices for the gates, in stacks of images on both cores. The exact network, which every chip of
@@ -105,7 +105,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default="dvgg-cifar10")
-    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--data")
     parser.add_argument("--chip", default="adaptive2d")
     parser.add_argument("--cores", action="store_true", help="also time one core")
