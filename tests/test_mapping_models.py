@@ -60,13 +60,17 @@ def test_zoo__static_and_dynamic_share_backbone_and_recipe(networks):
     assert kinds == [False, True, True, True, True]
 
 
+CIFAR10 = ("cifar10", "cifar10-narrow")
+
+
 @pytest.fixture(scope="module")
 def cifar10():
-    return {name: load_model(name) for name in ("dvgg-cifar10", "vgg-cifar10")}
+    return {name: load_model(name) for size in CIFAR10 for name in (f"dvgg-{size}", f"vgg-{size}")}
 
 
-def test_zoo__cifar10_networks_share_backbone_and_recipe(cifar10):
-    dynamic, static = cifar10["dvgg-cifar10"], cifar10["vgg-cifar10"]
+@pytest.mark.parametrize("size", CIFAR10)
+def test_zoo__cifar10_networks_share_backbone_and_recipe(cifar10, size):
+    dynamic, static = cifar10[f"dvgg-{size}"], cifar10[f"vgg-{size}"]
     assert dynamic.shapes() == static.shapes()
     ours = ("kernels", "growth", "routed", "attention_rate", "hot", "cold", "annealed", "dropped")  # of its attention
     recipes = [{key: x for key, x in net.card["recipe"].items() if key not in ours} for net in (dynamic, static)]
@@ -79,20 +83,21 @@ def test_zoo__cifar10_networks_share_backbone_and_recipe(cifar10):
         assert (Path(__file__).parent.parent / card["curves"]).read_text().count("\n") == card["epochs"] + 1
 
 
-def test_zoo__cifar10_attention_is_alive_on_noise_of_every_scale(cifar10, rng):
+@pytest.mark.parametrize("size", CIFAR10)
+def test_zoo__cifar10_attention_is_alive_on_noise_of_every_scale(cifar10, size, rng):
     """Its card tells how alive it is on images of the data set; here only that it looks at the image."""
-    layers = cifar10["dvgg-cifar10"].card["attention"]["layers"]
+    layers = cifar10[f"dvgg-{size}"].card["attention"]["layers"]
     assert set(layers) == {f"conv{n}" for n in range(1, 7)}
     for each in layers.values():
         assert each["variance_over_images"] > 0.005
         assert each["entropy"] < 0.95
         assert each["entropy_of_mean"] > 0.9
     images = rng.random((4, 3, 32, 32)) * np.array([0.2, 0.5, 0.8, 1.0])[:, None, None, None]
-    values = cifar10["dvgg-cifar10"].activations(images)
+    values = cifar10[f"dvgg-{size}"].activations(images)
     assert all(values[f"conv{n}.attention"].std(axis=0).max() > 0.01 for n in range(1, 7))
 
 
-@pytest.mark.parametrize("name", ["dvgg-cifar10", "vgg-cifar10"])
+@pytest.mark.parametrize("name", [f"{kind}-{size}" for kind in ("dvgg", "vgg") for size in CIFAR10])
 def test_zoo__cifar10_is_right_as_its_card_says(cifar10, name):
     folder = os.environ.get("CROSSGATE_TEST_CIFAR10")
     if folder is None:
