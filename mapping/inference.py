@@ -288,7 +288,9 @@ def adjust(output: FloatArray, by: Adjustment | None) -> FloatArray:
     if by is None:
         return output
     scale, shift = (each.astype(output.dtype).reshape(-1, *[1] * (output.ndim - 2)) for each in by)
-    return output * scale + shift
+    adjusted: FloatArray = output * scale
+    adjusted += shift
+    return adjusted
 
 
 def run_layer(
