@@ -119,6 +119,15 @@ def test_overlaps__is_the_mean_square_of_what_is_on(rows, reads, seed):
     np.testing.assert_allclose(overlaps(ends, worth[:1]), alike.mean(1), rtol=1e-12)
 
 
+def test_overlaps__other_lengths_are_right_to_the_square_of_a_step(rng):
+    worth = rng.uniform(0.5, 1.0, (1, 128))
+    drawn = rng.normal(0.0, 0.5, (128, 1, 40)).swapaxes(0, 1)
+    length = np.maximum(drawn, 0.0)  # some beyond 1, as from continuous drivers
+    longest = length.max()
+    ends = np.floor(length * (BINS / longest) + 0.5).astype(np.uint8)  # as drive_rows has them
+    np.testing.assert_allclose(overlaps(ends, worth) * longest, met(length, worth).mean(1), rtol=2.0 / BINS**2)
+
+
 def test_overlaps__no_reads_none():
     np.testing.assert_array_equal(overlaps(np.zeros((2, 3, 0), dtype=np.uint8), np.ones((1, 3))), [0.0, 0.0])
 

@@ -10,7 +10,7 @@ import pytest
 
 from crossbar import Activity, Adc, Dac, GateDac, GateNodes, Tile, Wires, reference_solve
 from crossbar.drive import LOOKED_AT, drive_rows
-from crossbar.periphery import CODINGS
+from crossbar.periphery import BINS, CODINGS
 from crossbar.sensitivity import sensitivity
 from crossbar.streams import stream_keys
 from crossbar.tile import WrittenArray, build_tiles, terminal_conductances
@@ -299,6 +299,8 @@ def test_noise__of_strips_of_rows_together(rng, coding):
         tile_of(dataclasses.replace(written, strips=each), dac=dac, noise=ReadNoise()) for each in (None, strips)
     )
     assert by_strip.blur.shape == (2, 3, 6, C)
+    kinds = [tile.blur.reshape(2, 3, 2, -1).sum(3) for tile in (by_row, by_strip)]  # white and 1/f noise of all cells
+    np.testing.assert_allclose(kinds[1], kinds[0], rtol=1e-12)
     alike = np.repeat([9.0, 0.0, 15.0], [4, 9, 7])
     other = np.where(np.arange(rows) % 4 == 1, 13.0, 2.0)
     gains = np.full((b, 2), 0.4)
@@ -339,7 +341,7 @@ def test_drive__some_reads_stand_for_all_in_what_rows_take_from_each_other(rng, 
     for b, key in enumerate((35, 36, 37)):
         looked_at = codes[:, b, [(key + i * p // min(p, LOOKED_AT)) % p for i in range(min(p, LOOKED_AT))]]
         assert plane.longest[b] == max(dac.full_code, looked_at.max())
-        np.testing.assert_array_equal(plane.ends[b], np.floor(looked_at / plane.longest[b] * 32 + 0.5))
+        np.testing.assert_array_equal(plane.ends[b], np.floor(looked_at / plane.longest[b] * BINS + 0.5))
 
 
 def test_joules__some_reads_stand_for_all_without_bias(rng):
