@@ -17,11 +17,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from crossbar.blas import one_blas_thread
-from devices.jit import threads
-from mapping.datasets import Dataset, load_dataset
-from mapping.models import load_model
-from mapping.network import DynamicConv, Network
+from devices.numerics.blas import one_blas_thread
+from devices.numerics.worker_threads import threads
+from mapping.data.datasets import Dataset, load_dataset
+from mapping.networks import DynamicConv, Network
+from mapping.networks.models import load_model
 
 EVALUATED = 64  # images at once on each thread
 DRAWS = 100_000  # of the bootstrap

@@ -20,11 +20,11 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mapping.hardware import load_hardware
-from mapping.studies import Parameter, Study, held_value
-from mapping.study_plots import LINES
-from mapping.study_results import groups
-from mapping.sweep import sweep
+from mapping.hardware.description_files import load_hardware
+from mapping.studies.description import Parameter, Study, held_value
+from mapping.studies.plots import LINES
+from mapping.studies.results import groups
+from mapping.studies.sweeping import sweep
 
 DEFAULT = "default"  # the study of the chip as it is: one value of a key that it has anyway
 HEADING = ("network", "chip", "parameter", "value", "seed", "images", "accuracy_chip", "accuracy_exact", "failure")

@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 
 from devices import AdaptiveMemristor, Waveform, simulate
-from devices.jit import threads
+from devices.numerics.worker_threads import threads
 
 PIECE = 16_384  # cells: ten arrays of them stay in the second cache
 

@@ -14,8 +14,8 @@ import time
 import numpy as np
 
 from devices import AdaptiveMemristor, ParameterError
-from devices.curves import simulate_curves
-from devices.fitting import fit_cell
+from devices.measurements.curves import simulate_curves
+from devices.measurements.fitting import fit_cell
 
 RANGES = {  # of the true cells, about the default; ours
     "g_min": (0.3e-6, 1e-6), "g_max": (20e-6, 60e-6), "v_0": (0.2, 0.4), "r_series": (500.0, 3000.0),

@@ -21,9 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mapping.comparison import MEASURED
-from mapping.models import load_model
-from mapping.network import (
+from mapping.networks import (
     INPUT,
     Activation,
     Add,
@@ -42,6 +40,8 @@ from mapping.network import (
     Scale,
     Softmax,
 )
+from mapping.networks.models import load_model
+from mapping.prices.yardsticks import MEASURED
 
 WARM_UP = 3.0  # [s] before anything is measured, ours
 AT_REST = 5.0  # [s] for the power at rest, ours

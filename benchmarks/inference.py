@@ -21,16 +21,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import crossbar.drive
-import crossbar.tile
-import mapping.inference
-import mapping.rows
-from crossbar.blas import one_blas_thread
-from devices.jit import set_threads, threads
+import crossbar.tiles.row_drive
+import crossbar.tiles.tile
+import mapping.inference.running
+import mapping.placement.row_codes
+from devices.numerics.blas import one_blas_thread
+from devices.numerics.worker_threads import set_threads, threads
 from mapping import Chip, Network, compile_network, load_dataset, load_model, run, write
-from mapping.inference import exact_outputs
-from mapping.layers import BatchNorm, GlobalAveragePool, MaxPool, Relu
-from mapping.studies import CALIBRATION_IMAGES
+from mapping.inference.running import exact_outputs
+from mapping.networks.layers import BatchNorm, GlobalAveragePool, MaxPool, Relu
+from mapping.studies.description import CALIBRATION_IMAGES
 
 REPEATED = 5  # runs, and as many of the bare products, in turn
 

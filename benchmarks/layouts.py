@@ -16,19 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from mapping import choose
-from mapping.datasets import load_dataset
-from mapping.hardware import LAYOUTS, Hardware, load_hardware
-from mapping.inference import run
-from mapping.models import load_model
-from mapping.network import DynamicConv
-from mapping.output import si
-from mapping.page import wilson
-from mapping.passes import compile_network, prepare
-from mapping.plots import COLOURS
-from mapping.report import Report, price
-from mapping.studies import CALIBRATION_IMAGES
-from mapping.writing import write
+from mapping.data.datasets import load_dataset
+from mapping.hardware.description import LAYOUTS, Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.inference.running import run
+from mapping.networks import DynamicConv
+from mapping.networks.models import load_model
+from mapping.placement.folding import prepare
+from mapping.presentation.colours import COLOURS
+from mapping.presentation.quantities import si
+from mapping.report.html_page import wilson
+from mapping.report.pricing import price
+from mapping.report.report import Report
+from mapping.studies.description import CALIBRATION_IMAGES
+from mapping.workflow import layout_choice as choose
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 DEAR = ("stacked", "reprogram")  #: layouts whose arrays are solved anew for every image
 

@@ -16,8 +16,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from crossbar.components import component, line, silicon_gate_line
-from crossbar.converters import IDLE_FLASH, T_FLASH, adc_flash
+from crossbar.prices.adc_models import IDLE_FLASH, T_FLASH, adc_flash
+from crossbar.prices.catalogue import component, line, silicon_gate_line
 
 DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 

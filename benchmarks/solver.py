@@ -25,8 +25,8 @@ from rich.table import Table
 from scipy.sparse.linalg import splu
 
 from crossbar import Wires, run_ngspice, solve, to_spice, transfer_matrices, transfer_matrix
-from crossbar.plan import plan_lanes
-from crossbar.reduction import border
+from crossbar.transfer.merge_plan import plan_lanes
+from crossbar.transfer.reduction import border
 from devices.aliases import FloatArray
 
 WIRES = Wires(r_row=1.0, r_column=1.0, r_driver=1.0, r_sense=1.0)

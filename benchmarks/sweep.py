@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mapping.studies import Parameter, Study
-from mapping.sweep import sweep
+from mapping.studies.description import Parameter, Study
+from mapping.studies.sweeping import sweep
 
 TARGET = 1.7  # two workers over one
 BUSY = 0.3  # load of other programs above which the ratio means little, ours

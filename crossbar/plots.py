@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from crossbar.array import Array
-from crossbar.linear import Terminals
-from crossbar.solution import Solution
-from crossbar.wires import Wires
-from devices import checks, laws
+from crossbar.arrays.array import Array
+from crossbar.arrays.solution import Solution
+from crossbar.arrays.wires import Wires
+from crossbar.nodal.linear import Terminals
+from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
+from devices.laws import dispatch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
+
 
 __all__ = [
     "plot_cell_current", "plot_cell_voltage", "plot_crossbar", "plot_current_error", "plot_gate_voltage", "plot_map",
@@ -252,7 +254,7 @@ def _currents(
     gains = circuit.gain(v_gate, len(solution.v_rows))
     gain = gains[which if len(gains) > 1 else 0]
     flat = (np.array(each).ravel() for each in (circuit.g_filament, gain, drops))
-    currents: FloatArray = laws.currents(circuit.cell.law, *flat)[0].reshape(drops.shape)
+    currents: FloatArray = dispatch.currents(circuit.cell.law, *flat)[0].reshape(drops.shape)
     return currents
 
 

@@ -1,62 +1,24 @@
-"""What sits at a crosspoint: laws, gates, states, spread and noise; knows volt, ampere, siemens and second."""
+"""One crosspoint: laws, gates, states, variability and noise of a cell. Units are volt, ampere, siemens, second.
 
-from devices.cells import AdaptiveMemristor, Cell, Resistor
-from devices.errors import ConvergenceError, MappingError, ParameterError, SimulationError
-from devices.laws import AdaptiveLaw, Law, OhmicLaw, cell_current
-from devices.noise import ReadNoise
-from devices.presets import PRESETS
-from devices.programming import (
-    Programmed,
-    WriteVerify,
-    levels,
-    neurram_error,
-    published_error,
-    quantise,
-    retain,
-    write_verify,
-)
-from devices.published import StanfordPku, Vteam
-from devices.selector import SelectedCell, SelectorLaw
-from devices.spread import DrawnCells, Spread, Written
-from devices.tabulated import Tabulated, TabulatedLaw
-from devices.telegraph import Traps
-from devices.waveforms import Trace, Waveform, pulses, simulate, sweep
+The folders, lowest first; each imports only those above it in this list:
 
-__all__ = [
-    "PRESETS",
-    "AdaptiveLaw",
-    "AdaptiveMemristor",
-    "Cell",
-    "ConvergenceError",
-    "DrawnCells",
-    "Law",
-    "MappingError",
-    "OhmicLaw",
-    "ParameterError",
-    "Programmed",
-    "ReadNoise",
-    "Resistor",
-    "SelectedCell",
-    "SelectorLaw",
-    "SimulationError",
-    "Spread",
-    "StanfordPku",
-    "Tabulated",
-    "TabulatedLaw",
-    "Trace",
-    "Traps",
-    "Vteam",
-    "Waveform",
-    "WriteVerify",
-    "Written",
-    "cell_current",
-    "levels",
-    "neurram_error",
-    "published_error",
-    "pulses",
-    "quantise",
-    "retain",
-    "simulate",
-    "sweep",
-    "write_verify",
-]
+    numerics       how kernels are made: numba, threads, vector registers, BLAS, random numbers
+    laws           current-voltage laws with their slopes, the gate law, dispatch by parameter type
+    noise, states  noise of a read; the state of a cell under voltage
+    cells          the interface of a cell, every cell, presets with their sources
+    writing        variability, write-verify pulses, levels, published errors, retention
+    measurements   waveforms, measured curves, fits, data sheet
+    plots          figures of cells
+
+Start with:
+
+    AdaptiveMemristor   the gated cell; Resistor and PRESETS give others
+    cell_current        current and slope of one cell at a voltage
+    Spread              device-to-device and cycle-to-cycle variability, stuck cells
+    write_verify        program cells to target conductances with pulses
+    simulate            a cell under a waveform
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from devices import summary
 from devices.aliases import FloatArray
-from devices.cells import Cell
-from devices.noise import ReadNoise
+from devices.cells.interface import Cell
+from devices.measurements import summary
+from devices.noise.read_noise import ReadNoise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from devices.fitting import Fit
+    from devices.measurements.fitting import Fit
+
 
 STATES = (0.0, 0.25, 0.5, 0.75, 1.0)  #: that a family of curves shows
 PULSES = (1.05, 1.3, 1.6, 2.0)  #: amplitudes over the SET voltage of a ramp

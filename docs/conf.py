@@ -21,7 +21,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from mapping.hardware import Hardware  # noqa: E402  (of this checkout)
+from mapping.hardware.description import Hardware  # noqa: E402  (of this checkout)
 
 project = "Crossgate"
 author = "Crossgate founders"

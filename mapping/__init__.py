@@ -1,39 +1,25 @@
-"""Networks on crossbars: formats and data, compiling, writing, running, pricing; the only package that knows images."""
+"""Networks on crossbars: compiling, writing, running and pricing; the only package that knows weights and images.
 
-from mapping.chip import Chip
-from mapping.datasets import Dataset, load_dataset
-from mapping.hardware import Hardware, hardware_names, load_hardware
-from mapping.importers import import_onnx, import_torch, load_state
-from mapping.inference import RunResult, run
-from mapping.models import load_model, model_card, model_names
-from mapping.network import Network, load_network, save_network
-from mapping.passes import compile_network
-from mapping.program import Program
-from mapping.report import Report, price, price_estimate
-from mapping.writing import write
+The folders, lowest first; each imports only those above it in this list:
 
-__all__ = [
-    "Chip",
-    "Dataset",
-    "Hardware",
-    "Network",
-    "Program",
-    "Report",
-    "RunResult",
-    "compile_network",
-    "hardware_names",
-    "import_onnx",
-    "import_torch",
-    "load_dataset",
-    "load_hardware",
-    "load_model",
-    "load_network",
-    "load_state",
-    "model_card",
-    "model_names",
-    "price",
-    "price_estimate",
-    "run",
-    "save_network",
-    "write",
-]
+    files, presentation       files that appear whole; how numbers look
+    networks, data, hardware  a trained network; images with labels; chip descriptions
+    placement                 a network on tiles: Program
+    chips                     a program in cells: Chip
+    inference, prices         a chip reads images: RunResult; what a program takes
+    workflow, report          compiling, writing, the cache; a run priced: Report
+    studies                   sweeps over chip descriptions
+    cli                       the crossgate command
+
+Start with:
+
+    load_model, load_dataset  a network of the zoo and its images
+    compile_network           network x chip description -> Program
+    write                     Program x seed -> Chip
+    run                       Chip x images -> RunResult
+    price                     RunResult -> Report
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mapping.network import Add, Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+from mapping.networks import Add, Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
 
 
 def joined(rng: np.random.Generator) -> Network:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import cifar_study
-from mapping import sweep
-from mapping.hardware import load_hardware
-from mapping.network import GlobalAveragePool, Linear, Network, save_network
-from mapping.studies import held_value
+from mapping.hardware.description_files import load_hardware
+from mapping.networks import GlobalAveragePool, Linear, Network, save_network
+from mapping.studies import sweeping as sweep
+from mapping.studies.description import held_value
 
 
 @pytest.mark.parametrize("name", cifar_study.PARAMETERS)

@@ -7,10 +7,8 @@ import pytest
 
 from benchmarks import gpu
 from devices.errors import ParameterError
-from mapping.comparison import MEASURED, measurements
-from mapping.datasets import load_dataset
-from mapping.models import load_model
-from mapping.network import (
+from mapping.data.datasets import load_dataset
+from mapping.networks import (
     Activation,
     Add,
     Attention,
@@ -26,6 +24,8 @@ from mapping.network import (
     Scale,
     Softmax,
 )
+from mapping.networks.models import load_model
+from mapping.prices.yardsticks import MEASURED, measurements
 
 ENTRY = {
     "model": "dvgg-digits", "batch": 1, "precision": "fp16", "card": "a card", "joules_per_image": 0.1,

@@ -14,8 +14,8 @@ from torch.nn import functional  # noqa: E402
 from benchmarks import attention  # noqa: E402
 from benchmarks.train import cifar10, growth, layers, mixture, noise, winograd  # noqa: E402
 from mapping import load_model  # noqa: E402
-from mapping.network import DynamicConv, load_network  # noqa: E402
-from mapping.passes import fold  # noqa: E402
+from mapping.networks import DynamicConv, load_network  # noqa: E402
+from mapping.placement.folding import fold  # noqa: E402
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import pytest
 
 from crossbar import Array, Wires, reference_solve, solve
 from devices import SelectedCell, Tabulated, cell_current
-from devices.presets import adaptive_2d, stanford_pku, vteam
+from devices.cells.presets import adaptive_2d, stanford_pku, vteam
 
 WIRES = Wires(2.5, 1.5, 50.0, 20.0)
 VOLTS = np.linspace(-0.6, 0.6, 25)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbar import Activity, Adc
-from crossbar.components import (
+from crossbar.prices.adc_models import ADC_MODELS, adc_flash, area_survey
+from crossbar.prices.catalogue import (
     activation,
     adc_component,
     clocked,
@@ -25,10 +26,19 @@ from crossbar.components import (
     total,
     wire,
 )
-from crossbar.converters import ADC_MODELS, adc_flash, area_survey
-from crossbar.costs import Costs
-from crossbar.nodes import LEAKAGE, SUPPLY, supply
-from crossbar.parts import COUNTS, Band, Bill, Component, Part, area_factor, energy_rules, load_components, read_part
+from crossbar.prices.component_model import (
+    COUNTS,
+    Band,
+    Bill,
+    Component,
+    Part,
+    area_factor,
+    energy_rules,
+    load_components,
+    read_part,
+)
+from crossbar.prices.costs import Costs
+from crossbar.prices.technology import LEAKAGE, SUPPLY, supply
 from devices.errors import ParameterError
 
 approx = partial(pytest.approx, abs=0.0)

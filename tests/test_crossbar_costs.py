@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbar import Activity, Adc
-from crossbar.converters import ADC_MODELS, ISAAC_ADC_PJ, adc_isaac, adc_neurosim, adc_silicon, adc_survey
-from crossbar.costs import Costs
-from crossbar.nodes import WIRE_MODELS, wire_bit, wire_capacitance
+from crossbar.prices.adc_models import ADC_MODELS, ISAAC_ADC_PJ, adc_isaac, adc_neurosim, adc_silicon, adc_survey
+from crossbar.prices.costs import Costs
+from crossbar.prices.technology import WIRE_MODELS, wire_bit, wire_capacitance
 from devices.errors import ParameterError
 
 approx = partial(pytest.approx, abs=0.0)  # its own 1e-12 would let any energy pass

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossbar import Array, Wires, reference_solve, solve, transfer_matrix
-from crossbar.differential import interleave, opposed, pair_transfer
+from crossbar.arrays.differential import interleave, opposed, pair_transfer
 from devices import AdaptiveMemristor, Resistor
 from devices.errors import ParameterError
 

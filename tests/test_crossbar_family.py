@@ -8,8 +8,8 @@ from numpy.polynomial import Polynomial
 
 from crossbar import Family, GainNodes, GateNodes, Wires, transfer_family, transfer_matrices, transfer_matrix
 from devices import AdaptiveMemristor, Resistor
+from devices.cells.presets import ideal_adaptive
 from devices.errors import ConvergenceError, ParameterError
-from devices.presets import ideal_adaptive
 
 CELL = AdaptiveMemristor()
 LOW, HIGH = CELL.gain_low, CELL.gain_high

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from crossbar import GateLines, GateNetwork, Wires, gate_voltages, reference_gates
-from crossbar.injection import inject
-from crossbar.linear import solve
+from crossbar.nodal.injection import inject
+from crossbar.nodal.linear import solve
 from devices.errors import ParameterError
 
 WIRES = Wires(2.0, 3.0, 100.0, 50.0)

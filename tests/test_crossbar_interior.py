@@ -31,7 +31,7 @@ def test_solve__is_the_twin_at_every_node(rng, shape, far):
 
 
 def test_solve__many_inputs_in_parts(rng, monkeypatch):
-    monkeypatch.setattr("crossbar.interior.AT_ONCE", 3)
+    monkeypatch.setattr("crossbar.transfer.interior.AT_ONCE", 3)
     g, v, wires = rng.uniform(1e-6, 1e-4, (10, 12)), rng.normal(size=(8, 10)), Wires(1.0, 1.0, 10.0, 5.0)
     inside = Interior(g, wires)
     whole = solve(g, v, wires)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossbar import Wires, reference_solve, solve, transfer_matrix
-from crossbar.linear import residual
-from devices import jit
+from crossbar.nodal.linear import residual
 from devices.errors import ConvergenceError, ParameterError
+from devices.numerics import worker_threads
 
 VOLTS = 1e-12  # node voltages over the largest input: the last correction is below 1e-14, a few hundred nodes add up
 AMPERES = 1e-11  # currents over the input's largest: drops of 1 % to 100 % of the input make them
@@ -170,14 +170,14 @@ def test_batch__equals_one_by_one(rng):
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core")
 def test_threads__change_no_bit(rng):
     g, v, wires = sane(rng, b=9)
-    before = jit.threads()
+    before = worker_threads.threads()
     results = []
     try:
         for count in (1, 2):
-            jit.set_threads(count)
+            worker_threads.set_threads(count)
             results.append(solve(g, v, wires))
     finally:
-        jit.set_threads(before)
+        worker_threads.set_threads(before)
     np.testing.assert_array_equal(results[0].v_rows, results[1].v_rows)
     np.testing.assert_array_equal(results[0].v_columns, results[1].v_columns)
 

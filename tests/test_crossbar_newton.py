@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossbar import Array, Wires, reference_solve, run_ngspice, solve, to_spice
-from crossbar.newton import solve_array
-from devices import AdaptiveMemristor, Resistor, jit
+from crossbar.nodal.newton import solve_array
+from devices import AdaptiveMemristor, Resistor
 from devices.errors import ConvergenceError, ParameterError
+from devices.numerics import worker_threads
 
 live = pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
 
@@ -335,14 +336,14 @@ def test_batch__equals_one_by_one(rng):
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one core")
 def test_threads__change_no_bit(rng):
     cells, v, wires, v_gate = some(rng, b=9)
-    before = jit.threads()
+    before = worker_threads.threads()
     results = []
     try:
         for count in (1, 2):
-            jit.set_threads(count)
+            worker_threads.set_threads(count)
             results.append(solve(cells, v, wires, v_gate=v_gate))
     finally:
-        jit.set_threads(before)
+        worker_threads.set_threads(before)
     np.testing.assert_array_equal(results[0].v_rows, results[1].v_rows)
     np.testing.assert_array_equal(results[0].history, results[1].history)
 

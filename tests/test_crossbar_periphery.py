@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbar import Adc, Dac, GateDac
-from crossbar.periphery import BINS, convert, overlaps
+from crossbar.tiles.converters import BINS, convert, overlaps
 from devices import AdaptiveMemristor, ReadNoise
 from devices.errors import ParameterError
 

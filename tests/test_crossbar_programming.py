@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from crossbar import Array, Bias, Wires, solve, write_array
-from crossbar.programming import _gate_levels, _pulses, _voltages
+from crossbar.writing.array_writing import _gate_levels, _pulses, _voltages
 from devices import AdaptiveMemristor, ParameterError, ReadNoise, Spread, WriteVerify, write_verify
-from devices.programming import REOPEN, Controller, Filaments
+from devices.writing.write_pulses import REOPEN, Controller, Filaments
 
 CELL = AdaptiveMemristor()
 NO_WIRES = Wires(0.0, 0.0, 0.0, 0.0)

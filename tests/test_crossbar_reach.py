@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crossbar import Wires, reference_solve
-from crossbar.reach import column_reach
+from crossbar.tiles.column_lines import column_reach
 
 
 def adjoint(g, wires):

@@ -9,13 +9,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crossbar import Multiport, Wires, reduce_array, reference_solve, transfer_matrices, transfer_matrix
-from crossbar.multiport import star
-from crossbar.plan import Ends, plan, plan_lanes
-from crossbar.reduction import _arm, reduce_arrays
-from devices import jit
+from crossbar.transfer.merge_lanes import star
+from crossbar.transfer.merge_plan import Ends, plan, plan_lanes
+from crossbar.transfer.reduction import reduce_arrays
+from crossbar.transfer.reduction_kernels import _arm
 from devices.errors import ParameterError
-from devices.jit import kernel
-from devices.simd import load, store
+from devices.numerics import worker_threads
+from devices.numerics.jit import kernel
+from devices.numerics.simd import load, store
 
 # The twin refines to about 1e-15 of each current and the reduction never subtracts: 4e-15 was the largest difference
 # of any entry over 400 drawn arrays. The bound leaves room for other BLAS libraries.
@@ -288,15 +289,15 @@ def test_batch__of_none_is_empty(rng):
 def test_threads__change_no_bit(rng, segment):
     g, _ = sane(rng, 3 * 70, 50)
     batch, wires = g.reshape(3, 70, 50), Wires(segment, segment, 50.0, 10.0)
-    before = jit.threads()
+    before = worker_threads.threads()
     results = []
     try:
         for count in (1, 2):
-            jit.set_threads(count)
+            worker_threads.set_threads(count)
             one = reduce_array(batch[0], wires)
             results.append((one.transfer, one.exchange, transfer_matrices(batch, wires)))
     finally:
-        jit.set_threads(before)
+        worker_threads.set_threads(before)
     for one_thread, two_threads in zip(*results, strict=True):
         np.testing.assert_array_equal(one_thread, two_threads)
 
@@ -322,8 +323,8 @@ def test_layout__fortran_order_and_integers_are_taken(rng):
 @pytest.mark.parametrize("shape", [(1, 1), (8, 8), (9, 8), (40, 3), (61, 59)])
 def test_plan__tasks_do_not_share_their_blocks(shape, tasks):
     """Every merge of a task writes where no other task reads or writes."""
-    from crossbar.multiport import PORTS, PORTS_A, PORTS_B, START, START_A, START_B
-    from crossbar.patches import padded
+    from crossbar.transfer.merge_table import PORTS, PORTS_A, PORTS_B, START, START_A, START_B
+    from crossbar.transfer.patches import padded
 
     steps = plan(*shape, Ends(False, False, False, False), tasks)
     spans = []

@@ -19,8 +19,8 @@ from crossbar import (
     transient,
     worst_settling,
 )
-from crossbar.injection import dc_voltages, inject
-from crossbar.settling import array_circuit
+from crossbar.nodal.injection import dc_voltages, inject
+from crossbar.reference.transients import array_circuit
 from devices.errors import ParameterError
 
 STORED = Path(__file__).parent / "data" / "transient_6x5"

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossbar import Array, Wires, reference_solve, run_ngspice, solve, transfer_matrix
-from crossbar.differential import interleave
-from crossbar.reference import reference_source_lines
-from crossbar.source_lines import solve_source_lines, switched
-from crossbar.spice import source_lines_to_spice
-from devices import AdaptiveMemristor, jit
+from crossbar.arrays.differential import interleave
+from crossbar.nodal.source_lines import solve_source_lines, switched
+from crossbar.reference.ngspice import source_lines_to_spice
+from crossbar.reference.nodal_analysis import reference_source_lines
+from devices import AdaptiveMemristor
 from devices.errors import ParameterError
+from devices.numerics import worker_threads
 
 live = pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
 beside = pytest.mark.parametrize("beside_columns", [False, True], ids=["along rows", "beside columns"])
@@ -198,14 +199,14 @@ def test_interleaved_source_lines__subtract_on_the_column(rng):
 @beside
 def test_threads_and_batches__change_no_bit(rng, beside_columns):
     g, on, wires = sane(rng, b=7)
-    before = jit.threads()
+    before = worker_threads.threads()
     results = []
     try:
         for count in (1, 2):
-            jit.set_threads(count)
+            worker_threads.set_threads(count)
             results.append(solve_source_lines(g, on, 0.2, wires, beside_columns=beside_columns))
     finally:
-        jit.set_threads(before)
+        worker_threads.set_threads(before)
     np.testing.assert_array_equal(results[0].v_columns, results[1].v_columns)
     np.testing.assert_array_equal(results[0].currents, results[1].currents)
     alone = solve_source_lines(g, on[3:4], 0.2, wires, beside_columns=beside_columns)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crossbar import Wires, reference_solve, run_ngspice, to_spice
-from crossbar.spice import read_spice
+from crossbar.reference.ngspice import read_spice
 from devices.errors import ParameterError, SimulationError
 
 live = pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossbar import GainNodes, GateNodes, Wires, reduce_array, reference_solve, transfer_family
-from crossbar.reduction import terminal_couplings
-from crossbar.stacked import stacked_family
+from crossbar.transfer.reduction import terminal_couplings
+from crossbar.transfer.stacked_bands import stacked_family
 from devices import AdaptiveMemristor
 from devices.errors import ParameterError
 

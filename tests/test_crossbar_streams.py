@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from crossbar.streams import BLOCK, logarithm, normals, padded, scramble, stream_keys
 from devices.errors import ParameterError
-from devices.jit import kernel
+from devices.numerics.jit import kernel
+from devices.numerics.random_streams import BLOCK, logarithm, normals, padded, scramble, stream_keys
 
 KEYS = [0, 1, 0x0123456789ABCDEF, 2**63 - 1, 2**63, 0xFEDCBA9876543210, 2**64 - 1]
 MANY = 100_000  # pairs; drawn from fixed keys, so that a test either holds always or never

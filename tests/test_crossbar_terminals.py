@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossbar import Array, Wires, reference_solve, run_ngspice, solve, to_spice, transfer_matrix
-from crossbar.linear import residual
+from crossbar.nodal.linear import residual
 from devices import AdaptiveMemristor, Resistor
 from devices.errors import ParameterError
 

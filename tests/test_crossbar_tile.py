@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from crossbar import Activity, Adc, Dac, GateDac, GateNodes, Tile, Wires, reference_solve
-from crossbar.drive import LOOKED_AT, drive_rows
-from crossbar.periphery import BINS, CODINGS
-from crossbar.sensitivity import sensitivity
-from crossbar.streams import stream_keys
-from crossbar.tile import WrittenArray, build_tiles, terminal_conductances
-from devices import AdaptiveMemristor, ReadNoise, Resistor, Spread, jit
+from crossbar.nodal.sensitivities import sensitivity
+from crossbar.tiles.converters import BINS, CODINGS
+from crossbar.tiles.row_drive import LOOKED_AT, drive_rows
+from crossbar.tiles.written_arrays import WrittenArray, build_tiles, terminal_conductances
+from devices import AdaptiveMemristor, ReadNoise, Resistor, Spread
 from devices.errors import ParameterError
+from devices.numerics import worker_threads
+from devices.numerics.random_streams import stream_keys
 
 approx = partial(pytest.approx, abs=0.0)  # its own 1e-12 would let any energy pass
 CELL = AdaptiveMemristor()
@@ -406,14 +407,14 @@ def test_noise__threads_change_no_bit(rng):
     dac = Dac()
     tile = tile_of(array(rng), dac=dac, noise=ReadNoise())
     codes = random_codes(rng, dac, 6, 9)
-    before = jit.threads()
+    before = worker_threads.threads()
     results = []
     try:
         for count in (1, 2):
-            jit.set_threads(count)
+            worker_threads.set_threads(count)
             results.append(tile.read(codes, None, keys(6), noise=True))
     finally:
-        jit.set_threads(before)
+        worker_threads.set_threads(before)
     np.testing.assert_array_equal(results[0][0], results[1][0])
     assert results[0][1] == results[1][1]
 

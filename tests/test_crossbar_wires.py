@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossbar import Wires
-from crossbar.wires import graphene_coefficient
+from crossbar.arrays.wires import graphene_coefficient
 from devices.errors import ParameterError, SimulationError
 
 ENDS = ("r_driver", "r_sense", "r_driver_far", "r_sense_far")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import devices
 from devices import PRESETS, AdaptiveMemristor, Cell, ParameterError, Resistor, SelectedCell, StanfordPku, Vteam
-from devices.presets import adaptive_2d, adaptive_2d_volatile, ideal_adaptive, resistor, two_terminal
+from devices.cells.presets import adaptive_2d, adaptive_2d_volatile, ideal_adaptive, resistor, two_terminal
 
 CELL = AdaptiveMemristor()
 CELLS = {name: make() for name, make in PRESETS.items()}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from devices import AdaptiveMemristor, ParameterError
-from devices.curves import MOST_ROWS, Curves, read_curves, simulate_curves
+from devices.measurements.curves import MOST_ROWS, Curves, read_curves, simulate_curves
 
 V = np.linspace(-0.2, 0.2, 6)
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from devices import AdaptiveMemristor, ConvergenceError, dynamics, gate
-from devices.presets import adaptive_2d_volatile, two_terminal
+from devices import AdaptiveMemristor, ConvergenceError
+from devices.cells.presets import adaptive_2d_volatile, two_terminal
+from devices.laws import gate
+from devices.states import filament as dynamics
 
 CELL = AdaptiveMemristor()
 

@@ -8,9 +8,9 @@ from scipy.optimize import brentq, curve_fit
 from scipy.stats import t as student
 
 from devices import AdaptiveMemristor, ParameterError
-from devices.curves import Curves, simulate_curves
-from devices.fitting import FITTED, GATE, READ, _noise, fit_cell
-from devices.summary import ramp
+from devices.measurements.curves import Curves, simulate_curves
+from devices.measurements.fitting import FITTED, GATE, READ, _noise, fit_cell
+from devices.measurements.summary import ramp
 
 CELL = AdaptiveMemristor(
     g_min=0.8e-6, g_max=30e-6, v_0=0.31, r_series=1800.0, g_leak=2e-9, v_dirac=0.35, n_0=3e15, gain_min=0.02,

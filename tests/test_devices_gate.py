@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.constants import e, hbar
 
-from devices import AdaptiveMemristor, ParameterError, gate
-from devices.presets import two_terminal
+from devices import AdaptiveMemristor, ParameterError
+from devices.cells.presets import two_terminal
+from devices.laws import gate
 
 CELL = AdaptiveMemristor()
 ATTENTION = np.array([0.0, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0])

@@ -12,15 +12,17 @@ import numba
 import numpy as np
 import pytest
 
-from devices import ParameterError, jit
-from devices.jit import kernel, set_threads, threads
+from devices import ParameterError
+from devices.numerics import jit
+from devices.numerics.jit import kernel
+from devices.numerics.worker_threads import set_threads, threads
 
 ROOT = Path(__file__).resolve().parents[1]
 
 SOLVER = '''
 """A solver of an upper package that calls a law of the lower one."""
-from devices.jit import kernel
-from devices.laws import cell_current
+from devices.numerics.jit import kernel
+from devices.laws.dispatch import cell_current
 from crossbar.scale import SCALE
 
 @kernel
@@ -31,7 +33,7 @@ def solver(law, v):
 SCRIPT = """
 import json
 from crossbar.solver import solver
-from devices.laws import OhmicLaw
+from devices.laws.adaptive import OhmicLaw
 value = solver(OhmicLaw(), 0.5)
 stats = solver.stats
 print(json.dumps([value, sum(stats.cache_hits.values()), sum(stats.cache_misses.values())]))
@@ -74,11 +76,11 @@ def test_cache__an_edited_law_or_constant_is_never_ignored(checkout):
     first = run(checkout)
     assert first == [amperes(5e-6), 0, 1]
     assert run(checkout) == [first[0], 1, 0]  # unedited: a hit
-    edit(checkout / "devices" / "laws.py", "    return g * v, g\n", "    return 10.0 * g * v, g\n")
+    edit(checkout / "devices" / "laws" / "adaptive.py", "    return g * v, g\n", "    return 10.0 * g * v, g\n")
     assert run(checkout) == [amperes(5e-5), 0, 1]  # a law in another file, another package
     (checkout / "crossbar" / "scale.py").write_text("SCALE = 3.0\n")
     assert run(checkout) == [amperes(1.5e-4), 0, 1]  # a file without kernels that a kernel file imports
-    edit(checkout / "devices" / "laws.py", "    return 10.0 * g * v, g\n", "    return g * v, g\n")
+    edit(checkout / "devices" / "laws" / "adaptive.py", "    return 10.0 * g * v, g\n", "    return g * v, g\n")
     (checkout / "crossbar" / "scale.py").write_text("SCALE = 1.0\n")
     assert run(checkout) == [first[0], 1, 0]  # back again: the first cache is still there
 
@@ -87,7 +89,7 @@ def test_source_hash__knows_what_a_package_stands_on(checkout):
     """A package is keyed by itself and by what lies below it, so an edit above recompiles nothing below."""
     script = """
 import json, pathlib
-from devices import jit
+from devices.numerics import jit
 def hashes():
     jit.source_hash.cache_clear(); jit._source.cache_clear()
     return [jit.source_hash(name) for name in jit.PACKAGES]
@@ -96,9 +98,9 @@ def changed(path, text):
     with open(path, "a") as file: file.write(text)
     return [a != b for a, b in zip(before, hashes())]
 print(json.dumps([
-    changed("devices/laws.py", "# edited\\n"),
+    changed("devices/laws/adaptive.py", "# edited\\n"),
     changed("devices/aliases.py", "# no kernel, imported by kernels\\n"),
-    changed("devices/jit.py", "# edited\\n"),
+    changed("devices/numerics/jit.py", "# edited\\n"),
     changed("crossbar/solver.py", "# edited\\n"),
     changed("crossbar/scale.py", "# edited\\n"),
     changed("crossbar/other.py", "# no kernel, imported by none\\n"),
@@ -187,8 +189,8 @@ def test_prune__keeps_the_newest_and_the_recently_used(tmp_path):
 
 OWN_LAW = """
 from typing import NamedTuple
-from devices import laws
-from devices.jit import kernel
+from devices.laws.dispatch import register
+from devices.numerics.jit import kernel
 
 class OwnLaw(NamedTuple):
     g: float
@@ -201,14 +203,14 @@ def own_gain(law, v_gate):
 def own_current(law, g_filament, gain, v):
     return law.g * v, law.g
 
-laws.register(OwnLaw, own_gain, own_current)
+register(OwnLaw, own_gain, own_current)
 """
 
 
 def test_kernel__a_law_of_another_program_in_the_cache_disturbs_nobody(checkout):
     """numba pickles the types of all versions of a kernel together, and here one cannot be imported any more."""
     (checkout / "own.py").write_text(OWN_LAW)
-    script = SCRIPT.replace("from devices.laws import OhmicLaw", "from own import OwnLaw as OhmicLaw")
+    script = SCRIPT.replace("from devices.laws.adaptive import OhmicLaw", "from own import OwnLaw as OhmicLaw")
     assert run(checkout, script.replace("OhmicLaw()", "OhmicLaw(2.0)"))[0] == 1.0
     (checkout / "own.py").unlink()
     assert run(checkout)[0] == 0.5e-5

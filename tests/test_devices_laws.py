@@ -13,9 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from devices import AdaptiveMemristor, OhmicLaw, ParameterError, barriers, cell_current, laws
-from devices.jit import kernel
-from devices.presets import adaptive_2d, ideal_adaptive
+from devices import AdaptiveMemristor, OhmicLaw, ParameterError, cell_current
+from devices.cells.presets import adaptive_2d, ideal_adaptive
+from devices.laws import barrier_blocks as barriers
+from devices.laws import dispatch
+from devices.laws.adaptive import BLOCK, adaptive_secants
+from devices.laws.barrier import barrier_voltage, small_sinh
+from devices.numerics.jit import kernel
 
 ROOT = Path(__file__).resolve().parents[1]
 LAW = adaptive_2d().law
@@ -35,26 +39,26 @@ volts = st.floats(-1.5, 1.5)
 
 def test_gated_current__bare_barrier_is_a_sinh():
     law = LAW._replace(r_series=0.0, g_leak=0.0)
-    current, slope = laws.gated_current(law, 1e-5, 0.5, 0.3)
+    current, slope = dispatch.gated_current(law, 1e-5, 0.5, 0.3)
     assert current == pytest.approx(0.5e-5 * 0.25 * math.sinh(1.2), rel=1e-14, abs=0)
     assert slope == pytest.approx(0.5e-5 * math.cosh(1.2), rel=1e-14, abs=0)
 
 
 def test_gated_current__without_curvature_it_is_three_resistors():
-    current, slope = laws.gated_current(LAWS["straight"], 1e-5, 0.5, 0.3)
+    current, slope = dispatch.gated_current(LAWS["straight"], 1e-5, 0.5, 0.3)
     conductance = 1.0 / (1.0 / 0.5e-5 + 1e3) + 1e-9
     assert current == pytest.approx(0.3 * conductance, rel=1e-14, abs=0)
     assert slope == pytest.approx(conductance, rel=1e-14, abs=0)
 
 
 def test_gated_current__a_huge_curvature_voltage_tends_to_the_straight_line():
-    near = laws.gated_current(LAW._replace(v_0=1e4), 1e-5, 0.5, 0.3)
-    assert near == pytest.approx(laws.gated_current(LAWS["straight"], 1e-5, 0.5, 0.3), rel=1e-9, abs=0)
+    near = dispatch.gated_current(LAW._replace(v_0=1e4), 1e-5, 0.5, 0.3)
+    assert near == pytest.approx(dispatch.gated_current(LAWS["straight"], 1e-5, 0.5, 0.3), rel=1e-9, abs=0)
 
 
 @pytest.mark.parametrize(("v", "error"), [(0.1, 0.027), (0.2, 0.11)])
 def test_gated_current__curvature_at_read_voltages(v, error):
-    current, _ = laws.gated_current(LAW._replace(r_series=0.0, g_leak=0.0), 1e-5, 1.0, v)
+    current, _ = dispatch.gated_current(LAW._replace(r_series=0.0, g_leak=0.0), 1e-5, 1.0, v)
     assert current / (1e-5 * v) - 1.0 == pytest.approx(error, abs=6e-4 if v < 0.15 else 3e-3)
 
 
@@ -62,7 +66,7 @@ def test_gated_current__curvature_at_read_voltages(v, error):
 @given(g=filaments, gain=gains, v=volts)
 def test_gated_current__solves_the_series_circuit(law, g, gain, v):
     """The series resistance carries what the barrier carries: the current less the leak."""
-    current, _ = laws.gated_current(law, g, gain, v)
+    current, _ = dispatch.gated_current(law, g, gain, v)
     through = current - law.g_leak * v
     x = v - law.r_series * through
     barrier = gain * g * (x if math.isinf(law.v_0) else law.v_0 * math.sinh(x / law.v_0))
@@ -74,10 +78,10 @@ def test_gated_current__solves_the_series_circuit(law, g, gain, v):
 @every_law
 @given(g=filaments, gain=gains, v=volts)
 def test_gated_current__slope_is_the_derivative(law, g, gain, v):
-    _, slope = laws.gated_current(law, g, gain, v)
+    _, slope = dispatch.gated_current(law, g, gain, v)
     h = 1e-4
-    ahead, behind = (laws.gated_current(law, g, gain, v + d)[0] for d in (h, -h))
-    twice = [laws.gated_current(law, g, gain, v + d)[0] for d in (2 * h, -2 * h)]
+    ahead, behind = (dispatch.gated_current(law, g, gain, v + d)[0] for d in (h, -h))
+    twice = [dispatch.gated_current(law, g, gain, v + d)[0] for d in (2 * h, -2 * h)]
     derivative = (8 * (ahead - behind) - (twice[0] - twice[1])) / (
         12 * h
     )  # error h^4: 1e-13 of the slope, here rounding
@@ -87,41 +91,41 @@ def test_gated_current__slope_is_the_derivative(law, g, gain, v):
 @every_law
 @given(g=filaments, gain=gains, v=st.floats(1e-6, 1.5))
 def test_gated_current__odd_passive_and_rising(law, g, gain, v):
-    current, slope = laws.gated_current(law, g, gain, v)
-    assert laws.gated_current(law, g, gain, -v) == (-current, slope)
+    current, slope = dispatch.gated_current(law, g, gain, v)
+    assert dispatch.gated_current(law, g, gain, -v) == (-current, slope)
     assert current > 0.0
     assert slope > 0.0
-    assert laws.gated_current(law, g, gain, v * 1.001)[0] > current
-    assert laws.gated_current(law, g * 1.01, gain, v)[0] > current
+    assert dispatch.gated_current(law, g, gain, v * 1.001)[0] > current
+    assert dispatch.gated_current(law, g * 1.01, gain, v)[0] > current
 
 
 @every_law
 def test_gated_current__nothing_at_zero_volt_or_without_filament(law):
-    assert laws.gated_current(law, 1e-5, 0.5, 0.0)[0] == 0.0
-    assert laws.gated_current(law, 0.0, 0.5, 0.2) == pytest.approx((law.g_leak * 0.2, law.g_leak), rel=1e-14, abs=0)
+    assert dispatch.gated_current(law, 1e-5, 0.5, 0.0)[0] == 0.0
+    assert dispatch.gated_current(law, 0.0, 0.5, 0.2) == pytest.approx((law.g_leak * 0.2, law.g_leak), rel=1e-14, abs=0)
 
 
 @given(log_a=st.floats(-12, 12), log_s=st.floats(-6, 3))
 def test_barrier_voltage__root_over_twenty_decades(log_a, log_s):
     a, s = 10.0**log_a, 10.0**log_s
     root = brentq(lambda u: (u - s) + a * math.sinh(u), 0.0, min(s, math.asinh(s / a) * 1.001), xtol=1e-300, rtol=1e-15)
-    assert laws.barrier_voltage(1.0, a, 1.0, s) == pytest.approx(root, rel=4e-15, abs=0)
+    assert barrier_voltage(1.0, a, 1.0, s) == pytest.approx(root, rel=4e-15, abs=0)
 
 
 def test_barrier_voltage__both_branches_meet():
-    below, above = (laws.barrier_voltage(0.25, 1e3, 5e-5, 0.25 * (1 + d)) for d in (-1e-15, 1e-15))
+    below, above = (barrier_voltage(0.25, 1e3, 5e-5, 0.25 * (1 + d)) for d in (-1e-15, 1e-15))
     assert below == pytest.approx(above, rel=1e-14, abs=0)
 
 
 def test_small_sinh__is_sinh():
     u = np.linspace(-1, 1, 401)
-    assert np.allclose([laws.small_sinh(x) for x in u], np.sinh(u), rtol=5e-16, atol=0)
+    assert np.allclose([small_sinh(x) for x in u], np.sinh(u), rtol=5e-16, atol=0)
 
 
 def test_cell_current__is_the_gated_current_at_the_gate_voltage_s_gain():
-    gain = laws.law_gain(LAW, 1.3)
+    gain = dispatch.law_gain(LAW, 1.3)
     assert gain == adaptive_2d().gate_gain(1.3)
-    assert cell_current(LAW, 1e-5, 0.1, 1.3) == laws.gated_current(LAW, 1e-5, gain, 0.1)
+    assert cell_current(LAW, 1e-5, 0.1, 1.3) == dispatch.gated_current(LAW, 1e-5, gain, 0.1)
 
 
 def test_ohmic_law__by_hand():
@@ -157,7 +161,7 @@ def cubic_current(law, g_filament, gain, v):
     return g * v * (1 + (v / law.v_cube) ** 2), g * (1 + 3 * (v / law.v_cube) ** 2)
 
 
-laws.register(CubicLaw, cubic_gain, cubic_current)
+dispatch.register(CubicLaw, cubic_gain, cubic_current)
 
 
 @pytest.mark.parametrize("law", [OhmicLaw(), LAW, CubicLaw(0.5)], ids=lambda law: type(law).__name__)
@@ -175,15 +179,15 @@ def test_dispatch__an_unknown_law_is_named():
 def test_adaptive_secants__equal_current_over_voltage():
     v = np.array([-2.0, -0.25, -0.1, 1e-9, 0.1, 0.25, 0.26, 1.0])
     flat = np.full_like(v, 3e-5), np.full_like(v, 0.7), v
-    currents, _ = laws.currents(LAW, *flat)
-    assert np.allclose(laws.adaptive_secants(LAW, *flat), currents / v, rtol=1e-14, atol=0)
+    currents, _ = dispatch.currents(LAW, *flat)
+    assert np.allclose(adaptive_secants(LAW, *flat), currents / v, rtol=1e-14, atol=0)
 
 
 def test_adaptive_secants__at_zero_volt_they_are_the_slope():
     zero = np.zeros(1)
     for law in LAWS.values():
-        slope = laws.gated_current(law, 3e-5, 0.7, 0.0)[1]
-        assert laws.adaptive_secants(law, zero + 3e-5, zero + 0.7, zero)[0] == pytest.approx(slope, rel=1e-15, abs=0)
+        slope = dispatch.gated_current(law, 3e-5, 0.7, 0.0)[1]
+        assert adaptive_secants(law, zero + 3e-5, zero + 0.7, zero)[0] == pytest.approx(slope, rel=1e-15, abs=0)
 
 
 def test_python_mode__gives_the_same_numbers():
@@ -234,13 +238,13 @@ def test_barrier_block__root_over_many_decades(rng):
 @pytest.mark.parametrize("widest", [0.2, 2.0, 30.0, 1e3])
 def test_currents__of_arrays_are_those_of_single_cells(law, widest, rng):
     """Blocks of all kinds, a last one that is not full, cells without filament, inputs that overflow alone."""
-    count = 3 * laws.BLOCK + 5
+    count = 3 * BLOCK + 5
     g, gain, v = 10.0 ** rng.uniform(-8.0, -3.0, count), rng.uniform(0.01, 1.0, count), rng.uniform(-1.0, 1.0, count)
-    v[laws.BLOCK :] *= widest
+    v[BLOCK :] *= widest
     g[::7], v[::11] = 0.0, 0.0
-    found, expected = laws.currents(law, g, gain, v), (np.empty(count), np.empty(count))
+    found, expected = dispatch.currents(law, g, gain, v), (np.empty(count), np.empty(count))
     with np.errstate(over="ignore", invalid="ignore"):
-        laws.one_by_one(law, g, gain, v, *expected)
+        dispatch.one_by_one(law, g, gain, v, *expected)
     for mine, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=4e-15, atol=0)
 
@@ -248,17 +252,17 @@ def test_currents__of_arrays_are_those_of_single_cells(law, widest, rng):
 def test_currents__no_number_stays_with_its_cell():
     v = np.array([0.1, math.nan, -3.0, math.inf, 1.0])
     flat = np.full(5, 1e-5), np.ones(5)
-    current, slope = laws.currents(LAW, *flat, v)
+    current, slope = dispatch.currents(LAW, *flat, v)
     assert np.isnan(current[1])
     for i in (0, 2, 4):
-        assert (current[i], slope[i]) == pytest.approx(laws.gated_current(LAW, 1e-5, 1.0, v[i]), rel=4e-15)
+        assert (current[i], slope[i]) == pytest.approx(dispatch.gated_current(LAW, 1e-5, 1.0, v[i]), rel=4e-15)
 
 
 def test_fill_currents__in_python_and_for_laws_without_an_array_kernel():
     law, v = CubicLaw(0.5), np.array([0.1, 0.3])
     current, slope = np.empty(2), np.empty(2)
-    laws.fill_currents(law, np.full(2, 1e-5), np.ones(2), v, current, slope)
-    expected = [laws.gated_current(law, 1e-5, 1.0, each) for each in v]
+    dispatch.fill_currents(law, np.full(2, 1e-5), np.ones(2), v, current, slope)
+    expected = [dispatch.gated_current(law, 1e-5, 1.0, each) for each in v]
     np.testing.assert_allclose(np.transpose((current, slope)), expected, rtol=1e-15, atol=0)
     with pytest.raises(ParameterError, match="law must be one of"):
-        laws.fill_currents((1, 2), v, v, v, current, slope)
+        dispatch.fill_currents((1, 2), v, v, v, current, slope)

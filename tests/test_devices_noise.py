@@ -13,8 +13,8 @@ from scipy.signal import welch
 
 from devices import ParameterError, ReadNoise
 from devices.constants import CONDUCTANCE_QUANTUM
-from devices.noise import flicker_ratio, thermal_shot_density
-from devices.telegraph import Traps
+from devices.noise.read_noise import flicker_ratio, thermal_shot_density
+from devices.noise.traps import Traps
 
 WHITE = ReadNoise(flicker=False)
 PINK = ReadNoise(thermal_shot=False)

@@ -21,7 +21,7 @@ from devices import (
     simulate,
     write_verify,
 )
-from devices.programming import Controller, Filaments
+from devices.writing.write_pulses import Controller, Filaments
 
 CELL = AdaptiveMemristor()
 SCHEMES = [WriteVerify.amplitude(), WriteVerify.pulse_width(), WriteVerify.gate_assisted()]

@@ -21,11 +21,11 @@ from devices import (
     Tabulated,
     Vteam,
     cell_current,
-    laws,
 )
-from devices.drift import drift_rate
-from devices.presets import adaptive_2d, selected_2d, stanford_asu, stanford_pku, two_terminal, vteam
-from devices.tabulated import monotone_slopes
+from devices.cells.presets import adaptive_2d, selected_2d, stanford_asu, stanford_pku, two_terminal, vteam
+from devices.laws import dispatch
+from devices.laws.tabulated import monotone_slopes
+from devices.states.drift import drift_rate
 
 VOLTS = np.linspace(-0.5, 0.5, 21)
 GATES = np.linspace(-2.0, 4.0, 7)
@@ -80,7 +80,7 @@ def test_current__is_the_law_s_in_and_out_of_kernels(cell):
     g, v = cell.filament(0.7), 0.31
     alone = cell_current(cell.law, float(g), v, cell.v_gate_max)
     assert cell.current(0.7, cell.v_gate_max, v) == pytest.approx(alone, rel=1e-13, abs=0.0)
-    gain = laws.law_gain(cell.law, cell.v_gate_min)
+    gain = dispatch.law_gain(cell.law, cell.v_gate_min)
     assert cell.gate_gain(cell.v_gate_min) == pytest.approx(gain, rel=1e-14, abs=0.0)
 
 
@@ -376,8 +376,8 @@ def test_table__gate_voltage_undoes_gate_gain(gain):
 
 def test_table__goes_on_straight_for_solvers_and_refuses_for_users():
     law = GATELESS.law
-    end, slope = laws.gated_current(law, GATELESS.g_max, 1.0, 0.5)
-    assert laws.gated_current(law, GATELESS.g_max, 1.0, 0.8) == pytest.approx(
+    end, slope = dispatch.gated_current(law, GATELESS.g_max, 1.0, 0.5)
+    assert dispatch.gated_current(law, GATELESS.g_max, 1.0, 0.8) == pytest.approx(
         (end + 0.3 * slope, slope), rel=1e-12, abs=0.0
     )
     with pytest.raises(ParameterError, match=r"v must lie in the table, -0.5 to 0.5 V, got 0.8 V"):

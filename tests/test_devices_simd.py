@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from devices import AdaptiveMemristor, dynamics
-from devices.exponential import expm1
-from devices.jit import kernel
-from devices.simd import (
+from devices import AdaptiveMemristor
+from devices.numerics.exponential import expm1
+from devices.numerics.jit import kernel
+from devices.numerics.simd import (
     LANES,
     WIDE,
     absolute,
@@ -24,6 +24,8 @@ from devices.simd import (
     smaller,
     store,
 )
+from devices.states import filament as dynamics
+from devices.states import filament_blocks
 
 
 @kernel
@@ -63,14 +65,14 @@ def counted(a, limit):
 def stepped(x, carried, series, window, grow, v, pace, lanes, single):
     a, u, sinh, cosh, field = carried
     for i in range(0, len(x), WIDE):
-        after = dynamics.quick_step(
+        after = filament_blocks.quick_step(
             load_wide(x, i), load_wide(a, i), load_wide(u, i), load_wide(sinh, i), load_wide(cosh, i),
             load_wide(field, i), load_wide(series, i), load_wide(window, i), load_wide(grow, i), load_wide(v, i), pace,
         )  # fmt: skip
         for k in range(6):
             store(lanes[k], i, after[k])
     for i in range(len(x)):
-        after = dynamics.quick_step(
+        after = filament_blocks.quick_step(
             x[i], a[i], u[i], sinh[i], cosh[i], field[i], series[i], window[i], grow[i], v[i], pace
         )  # fmt: skip
         for k in range(6):
@@ -126,7 +128,7 @@ def test_step__lanes_are_their_scalar_twin_and_do_not_touch(cells, v, dt):
     """One function, compiled for numbers and for eight lanes: 1e-13 apart for each cell, whatever its neighbours do."""
     cell, w, _, series, window = cells
     growth, size = cell.growth(), len(w)
-    pace = dynamics.pace_of(growth, cell.v_0, dt, 0.005)
+    pace = filament_blocks.pace_of(growth, cell.v_0, dt, 0.005)
     grow, carried = np.full(size, growth.k_set), np.full((5, size), np.nan)
     volts = np.full(size, v)
     for shift in (0.0, 0.002, 0.003):  # the second and third step go on from what the one before left
@@ -145,14 +147,14 @@ def test_step__is_the_midpoint_of_the_rates(cells, v, dt):
     """What is accepted is eq. 2 with `rates`, the one source of the physics, from anew and from carried values."""
     cell, w, gain, series, window = cells
     law, growth, size = cell.law, cell.growth(), len(w)
-    pace = dynamics.pace_of(growth, cell.v_0, dt, 0.005)
+    pace = filament_blocks.pace_of(growth, cell.v_0, dt, 0.005)
     carried, grow, out = np.full((5, size), np.nan), np.full(size, growth.k_set), np.empty(size)
-    dynamics.step_block(pace, w, carried, series, window, grow, np.full(size, v - 0.003 * np.sign(v)), out)
+    filament_blocks.step_block(pace, w, carried, series, window, grow, np.full(size, v - 0.003 * np.sign(v)), out)
     w = np.where(out >= 0.0, out, w)
     for anew in (False, True):
         if anew:
             carried[1] = np.nan
-        dynamics.step_block(pace, w, carried, series, window, grow, np.full(size, v), out)
+        filament_blocks.step_block(pace, w, carried, series, window, grow, np.full(size, v), out)
         taken = out >= 0.0
         assert taken.mean() > 0.5
         for i in np.flatnonzero(taken)[::7]:

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from devices import PRESETS, AdaptiveMemristor, ParameterError, ReadNoise, Resistor
 from devices import plots as drawn
-from devices.curves import simulate_curves
-from devices.fitting import fit_cell
-from devices.summary import held, ramp, read_noise, retention_time, summarise, switching_voltage, times
+from devices.measurements.curves import simulate_curves
+from devices.measurements.fitting import fit_cell
+from devices.measurements.summary import held, ramp, read_noise, retention_time, summarise, switching_voltage, times
 
 CELL = AdaptiveMemristor()
 

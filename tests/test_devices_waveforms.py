@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from devices import AdaptiveMemristor, ParameterError, Resistor, Waveform, dynamics, gate, pulses, simulate, sweep
-from devices.jit import set_threads, threads
-from devices.presets import adaptive_2d_volatile, two_terminal
-from devices.waveforms import heating
+from devices import AdaptiveMemristor, ParameterError, Resistor, Waveform, pulses, simulate, sweep
+from devices.cells.presets import adaptive_2d_volatile, two_terminal
+from devices.laws import gate
+from devices.measurements.waveforms import heating
+from devices.numerics.worker_threads import set_threads, threads
+from devices.states import filament as dynamics
 
 CELL = AdaptiveMemristor()
 GATES = np.array([-2.0, 0.0, 2.0, 4.0])

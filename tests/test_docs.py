@@ -102,7 +102,7 @@ def test_gallery__scripts_draw_a_figure(script, tmp_path, monkeypatch):
 def test_pages__studies_and_chips_that_they_show_are_sound(page, tmp_path, monkeypatch):
     """Every block of TOML in a page loads as what it is: a study, else a chip."""
     from mapping import load_hardware
-    from mapping.studies import load_study
+    from mapping.studies.study_files import load_study
 
     monkeypatch.chdir(tmp_path)
     blocks_of_toml = re.findall(

@@ -10,20 +10,22 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from devices import jit
 from devices.errors import ParameterError
-from mapping import digests, inference, reuse
-from mapping.cache import Cache
-from mapping.digests import digest
-from mapping.hardware import load_hardware
-from mapping.inference import exact_outputs, run
-from mapping.network import Activation, Attention, BatchNorm, DynamicConv, GlobalAveragePool, Linear, Network, Scale
-from mapping.packed import ALIGN, MAGIC, MAPPED, about, pack, unpack
-from mapping.passes import compile_network
-from mapping.program import Placement
-from mapping.report import price
-from mapping.reuse import KeptRun, compiled, written
-from mapping.writing import write
+from devices.numerics import worker_threads
+from mapping.files.cache import Cache
+from mapping.files.packed import ALIGN, MAGIC, MAPPED, about, pack, unpack
+from mapping.hardware.description_files import load_hardware
+from mapping.inference import running as inference
+from mapping.inference.running import exact_outputs, run
+from mapping.networks import Activation, Attention, BatchNorm, DynamicConv, GlobalAveragePool, Linear, Network, Scale
+from mapping.placement.matrix import Placement
+from mapping.report.pricing import price
+from mapping.workflow import digests
+from mapping.workflow import kept_results as reuse
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.digests import digest
+from mapping.workflow.kept_results import KeptRun, compiled, written
+from mapping.workflow.writing import write
 
 K = 3  # kernels
 LAYOUTS = ("parallel", "stacked", "digital", "reprogram")
@@ -350,7 +352,7 @@ def test_code_version__is_that_of_every_source(tmp_path, monkeypatch):
     for name in ("devices", "crossbar", "mapping"):
         (root / name).mkdir(parents=True)
         (root / name / "a.py").write_text("x = 1\n")
-    monkeypatch.setattr(digests, "__file__", str(root / "mapping" / "digests.py"))
+    monkeypatch.setattr(digests, "__file__", str(root / "mapping" / "workflow" / "digests.py"))
     versions = [digests.code_version.__wrapped__()]
     for name in ("devices", "crossbar", "mapping"):
         (root / name / "a.py").write_text("x = 2\n")
@@ -427,8 +429,8 @@ def test_run__stopped_anywhere_goes_on_to_the_same_report(layout, cache, said, i
     monkeypatch.setattr(inference, "_batch", lambda *given: started.append(given[2]) or plain(*given))
     kept = KeptRun(cache, made, images, seed=2)
     for threads in (1, 2):
-        before = jit.threads()
-        jit.set_threads(min(threads, before))
+        before = worker_threads.threads()
+        worker_threads.set_threads(min(threads, before))
         try:
             for count in rng.integers(1, 4, 2):
                 with pytest.raises(Stopped):
@@ -438,7 +440,7 @@ def test_run__stopped_anywhere_goes_on_to_the_same_report(layout, cache, said, i
             started.clear()
             assert of_run(run(made, images, seed=2, batch=3, kept=kept)) == wanted
         finally:
-            jit.set_threads(before)
+            worker_threads.set_threads(before)
         assert sum(min(3, len(images) - start) for start in started) == len(images) - ready
         assert kept.images == len(images)
         assert of_run(run(made, images, seed=2, batch=3, kept=KeptRun(cache, made, images, seed=2))) == wanted

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 
 from crossbar import Wires, reference_solve
-from crossbar.entries import ColumnTile
-from crossbar.tile import WrittenArray
+from crossbar.tiles.batch_tiles import ColumnTile
+from crossbar.tiles.written_arrays import WrittenArray
 from devices.errors import MappingError, ParameterError
-from mapping.channels import gate_columns
-from mapping.estimate import estimate, histograms
-from mapping.gated import GatedConv, GatedDynamicConv, MeanWindow, column_gains, kernel_floor, relative_gains
-from mapping.hardware import Choices, Hardware, load_hardware
-from mapping.inference import run
-from mapping.network import (
+from mapping.hardware.description import Choices, Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.inference.running import run
+from mapping.networks import (  # fmt: skip
     Activation,
     Add,
     Attention,
@@ -27,10 +25,15 @@ from mapping.network import (
     Network,
     Relu,
     Scale,
-)  # fmt: skip
-from mapping.passes import compile_network, fold, prepare
-from mapping.report import price
-from mapping.writing import write
+)
+from mapping.placement.column_gates import gate_columns
+from mapping.placement.folding import fold, prepare
+from mapping.placement.gated_layers import GatedConv, GatedDynamicConv, MeanWindow
+from mapping.placement.gating import column_gains, kernel_floor, relative_gains
+from mapping.prices.estimates import estimate, histograms
+from mapping.report.pricing import price
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 GATES = ("tile.rows=12", "tile.columns=8", "mapping.channel_attention=gates")
 

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from crossbar import reference_solve
-from crossbar.tile import build_tiles
+from crossbar.tiles.written_arrays import build_tiles
 from devices.errors import ParameterError
-from devices.spread import Spread
-from mapping.chip import RIDGE, made_up, trimmed, write_tile
-from mapping.encode import filaments
-from mapping.hardware import Hardware
-from mapping.network import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
-from mapping.passes import compile_network, moments_of
-from mapping.writing import write
+from devices.writing.spread import Spread
+from mapping.chips.cells import write_tile
+from mapping.chips.stuck_cells import RIDGE, made_up, trimmed
+from mapping.hardware.description import Hardware
+from mapping.networks import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+from mapping.placement.encoding import filaments
+from mapping.placement.placing import moments_of
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 CHANNELS = 3
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devices import jit
-from mapping import cli, inference
-from mapping.datasets import ZOO
-from mapping.hardware import hardware_names
-from mapping.models import model_names
-from mapping.network import Conv, GlobalAveragePool, Linear, Network, Relu, save_network
-from mapping.output import si
+from devices.numerics import worker_threads
+from mapping.cli import command as cli
+from mapping.hardware.description_files import hardware_names
+from mapping.inference import running as inference
+from mapping.networks import Conv, GlobalAveragePool, Linear, Network, Relu, save_network
+from mapping.networks.models import ZOO, model_names
+from mapping.presentation.quantities import si
 
 QUICK = ["--set", "tile.rows=32", "--set", "tile.columns=32"]
 
@@ -219,8 +219,8 @@ def test_run__stopped_by_a_signal_goes_on(name, crossgate, model, monkeypatch, t
         return batch(chip, images, start, *rest)
 
     monkeypatch.setattr(inference, "_batch", stopping)
-    before = jit.threads()
-    jit.set_threads(1)
+    before = worker_threads.threads()
+    worker_threads.set_threads(1)
     try:
         status, out, err = crossgate(*words, "--out", "stopped")
         assert (status, out) == (130, "")
@@ -239,7 +239,7 @@ def test_run__stopped_by_a_signal_goes_on(name, crossgate, model, monkeypatch, t
         assert not list((tmp_path / "cache" / "results").glob("run-*"))
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
-        jit.set_threads(before)
+        worker_threads.set_threads(before)
 
 
 def test_run__stopped_with_nothing_kept_says_so(crossgate, model, monkeypatch):
@@ -391,7 +391,7 @@ def test_bad_input__damaged_model_files(damage, crossgate, tmp_path):
 
 def test_bad_input__cifar10_offline(crossgate, tmp_path, monkeypatch):
     monkeypatch.setenv("CROSSGATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mapping.cifar10.ADDRESS", "http://127.0.0.1:9/cifar-10-binary.tar.gz")  # nobody listens there
+    monkeypatch.setattr("mapping.data.cifar10.ADDRESS", "http://127.0.0.1:9/cifar-10-binary.tar.gz")  # nobody listens there
     layers = (GlobalAveragePool("pool", ("input",)), Linear("fc", ("pool",), np.eye(3)))
     path = tmp_path / "colours.npz"
     save_network(Network("colours", (3, 32, 32), ("r", "g", "b"), layers, {"dataset": "cifar10"}), path)

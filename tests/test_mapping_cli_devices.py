@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from devices import PRESETS, AdaptiveMemristor
-from mapping import cli
-from mapping.hardware import cell_file, load_hardware
-from mapping.network import GlobalAveragePool, Linear, Network, save_network
+from mapping.cli import command as cli
+from mapping.hardware.description_files import cell_file, load_hardware
+from mapping.networks import GlobalAveragePool, Linear, Network, save_network
 
 ROOT = Path(__file__).resolve().parents[1]
 CURVES = ROOT / "docs" / "data" / "synthetic_cell.csv"
@@ -168,7 +168,7 @@ def test_fit__unwritable_folder_is_said_first_and_old_files_stay(crossgate, tmp_
     before = {path.name: path.read_bytes() for path in Path("crossgate-fit").iterdir()}
     assert crossgate("fit", CURVES)[0] == 2
     monkeypatch.setattr(
-        "mapping.cli_devices._draw_fit", lambda *given: (_ for _ in ()).throw(OSError(28, "disk is full"))
+        "mapping.cli.cells._draw_fit", lambda *given: (_ for _ in ()).throw(OSError(28, "disk is full"))
     )
     assert crossgate("fit", CURVES, *HOLD)[0] == 2
     assert {path.name: path.read_bytes() for path in Path("crossgate-fit").iterdir()} == before

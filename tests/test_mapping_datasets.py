@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from devices.errors import ParameterError
-from mapping import cifar10 as official
-from mapping import datasets, download
-from mapping.datasets import CIFAR10_CLASSES, Dataset, load_dataset
+from mapping.data import cifar10 as official
+from mapping.data import datasets
+from mapping.data.datasets import CIFAR10_CLASSES, Dataset, load_dataset
+from mapping.files import downloads as download
 
 SIZES = {"train": 1047, "validation": 300, "test": 450}
 
@@ -37,7 +38,7 @@ def test_digits__are_images_in_range_with_every_class_in_its_share(split):
 
 
 def test_digits__the_splits_share_no_image_and_together_are_the_whole_file():
-    with np.load(datasets.ZOO / "digits.npz", allow_pickle=False) as held:
+    with np.load(datasets.DIGITS, allow_pickle=False) as held:
         assert np.array_equal(np.sort(held["order"]), np.arange(1797))
         images, order = held["images"], held["order"]
     together = np.concatenate([load_dataset("digits", split).images for split in SIZES])
@@ -47,7 +48,7 @@ def test_digits__the_splits_share_no_image_and_together_are_the_whole_file():
 def test_digits__are_scikit_learn_s():
     sklearn = pytest.importorskip("sklearn.datasets")
     original = sklearn.load_digits()
-    with np.load(datasets.ZOO / "digits.npz", allow_pickle=False) as held:
+    with np.load(datasets.DIGITS, allow_pickle=False) as held:
         np.testing.assert_array_equal(held["images"], original.images)
         np.testing.assert_array_equal(held["labels"], original.target)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.errors import ParameterError
-from mapping import digital
+from mapping.networks import digital
 
 
 def brute_pool(x, size, stride, padding, take):

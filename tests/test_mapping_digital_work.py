@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from crossbar import Activity, Adc
-from crossbar.costs import Costs
-from mapping.digital_work import digital_work, work_of
-from mapping.network import (
+from crossbar.prices.costs import Costs
+from mapping.networks import (
     Activation,
     Add,
     AveragePool,
@@ -21,6 +20,7 @@ from mapping.network import (
     Scale,
     Softmax,
 )
+from mapping.prices.digital_counts import digital_work, work_of
 
 ONES = np.ones(4)
 

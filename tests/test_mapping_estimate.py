@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from devices.errors import ParameterError
-from mapping.chip import shown, written_to
-from mapping.datasets import load_dataset
-from mapping.encode import filaments
-from mapping.estimate import Histogram, estimate, expected, histograms, mean_written
-from mapping.hardware import load_hardware
-from mapping.inference import run
-from mapping.models import load_model
-from mapping.passes import compile_network
-from mapping.report import price, price_estimate
-from mapping.writing import write
+from mapping.chips.cells import written_to
+from mapping.data.datasets import load_dataset
+from mapping.hardware.description_files import load_hardware
+from mapping.inference.running import run
+from mapping.networks.models import load_model
+from mapping.placement.encoding import filaments, shown
+from mapping.prices.estimates import Histogram, estimate, expected, histograms, mean_written
+from mapping.report.pricing import price, price_estimate
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 IMAGES = 16
 EXACT = ("reads", "row_codes", "conversions", "gate_updates", "additions", "multiplications", "buffer_bits",

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from devices.errors import ParameterError
-from mapping.hardware import CHIPS, Hardware, load_hardware
-from mapping.network import (
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import CHIPS, load_hardware
+from mapping.networks import (
     Attention,
     BatchNorm,
     Conv,

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 
 from crossbar import Adc, Dac, GateDac, Wires
-from crossbar.costs import Costs
-from devices.cells import AdaptiveMemristor, Resistor
+from crossbar.prices.costs import Costs
+from devices.cells.adaptive import AdaptiveMemristor
+from devices.cells.ohmic import Resistor
+from devices.cells.presets import PRESETS
 from devices.errors import MappingError, ParameterError
-from devices.noise import ReadNoise
-from devices.presets import PRESETS
-from devices.spread import Spread
-from mapping.hardware import CHIPS, Choices, Hardware, TileShape, hardware_names, load_hardware
-from mapping.retention import Retention
+from devices.noise.read_noise import ReadNoise
+from devices.writing.spread import Spread
+from mapping.hardware.description import Choices, Hardware, TileShape
+from mapping.hardware.description_files import CHIPS, hardware_names, load_hardware
+from mapping.hardware.retention import Retention
 
 SECTIONS = ("cell", "spread", "noise", "retention", "wires", "tile", "dac", "adc", "gate_dac", "mapping", "costs")
 KEYS = [f"{section}.{each.name}" for section in SECTIONS

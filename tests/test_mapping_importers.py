@@ -10,9 +10,9 @@ import pytest
 
 from devices.errors import ParameterError
 from mapping import compile_network, import_onnx, import_torch, load_hardware, load_model, load_state, run, write
-from mapping.encode import gate_floor
-from mapping.importers import AGREEMENT, difference
-from mapping.network import BatchNorm, Conv, DynamicConv, Linear, Scale, load_network, save_network
+from mapping.networks import BatchNorm, Conv, DynamicConv, Linear, Scale, load_network, save_network
+from mapping.networks.importers.importing import AGREEMENT, difference
+from mapping.placement.encoding import gate_floor
 
 torch = pytest.importorskip("torch")
 nn, functional = torch.nn, torch.nn.functional

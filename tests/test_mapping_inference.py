@@ -9,19 +9,18 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from crossbar import Activity, Wires
-from crossbar.streams import stream_keys
-from devices import jit
-from devices.cells import Resistor
+from devices.cells.ohmic import Resistor
 from devices.errors import ParameterError
-from devices.noise import ReadNoise
-from devices.spread import Spread
-from mapping import inference
-from mapping.datasets import load_dataset
-from mapping.encode import gate_floor
-from mapping.hardware import Hardware, load_hardware
-from mapping.inference import run
-from mapping.models import load_model
-from mapping.network import (
+from devices.noise.read_noise import ReadNoise
+from devices.numerics import worker_threads
+from devices.numerics.random_streams import stream_keys
+from devices.writing.spread import Spread
+from mapping.data.datasets import load_dataset
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.inference import layer_run
+from mapping.inference.running import run
+from mapping.networks import (
     Add,
     Attention,
     AveragePool,
@@ -36,8 +35,10 @@ from mapping.network import (
     Relu,
     Softmax,
 )
-from mapping.passes import compile_network
-from mapping.writing import write
+from mapping.networks.models import load_model
+from mapping.placement.encoding import gate_floor
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 SHAPE = (2, 9, 8)
 ZOO = ("dvgg-digits", "vgg-digits")
@@ -295,15 +296,15 @@ def test_run__batch_size_changes_nothing(noisy, batch):
 
 def test_run__threads_change_nothing(noisy):
     chip, test, first = noisy
-    before = jit.threads()
+    before = worker_threads.threads()
     for count in {1, min(2, os.cpu_count() or 1)}:
         try:
-            jit.set_threads(min(count, before))
+            worker_threads.set_threads(min(count, before))
             with threadpool_limits(limits=count):
                 np.testing.assert_array_equal(run(chip, test, seed=3).logits, first.logits)
                 np.testing.assert_array_equal(run(write(chip.program, 3), test, seed=3).logits, first.logits)
         finally:
-            jit.set_threads(before)
+            worker_threads.set_threads(before)
 
 
 def test_run__single_precision_is_double_to_its_rounding(noisy):
@@ -355,7 +356,7 @@ def test_noise__no_two_reads_share_a_stream(rng, monkeypatch):
         drawn.append(stream_keys(*arguments))
         return drawn[-1]
 
-    monkeypatch.setattr(inference, "stream_keys", recorded)
+    monkeypatch.setattr(layer_run, "stream_keys", recorded)
     run(chip, test, batch=2)
     keys = np.concatenate(drawn)
     assert len(keys) >= 5 * 19

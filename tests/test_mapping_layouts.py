@@ -5,22 +5,25 @@ import dataclasses
 import numpy as np
 import pytest
 
-from crossbar import entries, reference_solve
-from crossbar.tile import cross_factors, terminal_conductances
-from crossbar.wires import Wires
-from devices.cells import AdaptiveMemristor
+from crossbar import reference_solve
+from crossbar.arrays.wires import Wires
+from crossbar.tiles import batch_tiles as entries
+from crossbar.tiles.tile import cross_factors
+from crossbar.tiles.written_arrays import terminal_conductances
+from devices.cells.adaptive import AdaptiveMemristor
 from devices.errors import MappingError, ParameterError
-from devices.programming import WriteVerify, write_verify
-from devices.spread import Spread
-from mapping.chip import write_tile
-from mapping.hardware import LAYOUTS, Hardware, load_hardware
-from mapping.inference import run
-from mapping.layouts import made_for, mixed_targets
-from mapping.lot import Lot
-from mapping.network import Attention, DynamicConv, GlobalAveragePool, Linear, Network
-from mapping.passes import compile_network
-from mapping.report import price
-from mapping.writing import write
+from devices.writing.spread import Spread
+from devices.writing.write_pulses import WriteVerify, write_verify
+from mapping.chips.cells import write_tile
+from mapping.hardware.description import LAYOUTS, Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.inference.batch import Lot
+from mapping.inference.batch_tiles import made_for, mixed_targets
+from mapping.inference.running import run
+from mapping.networks import Attention, DynamicConv, GlobalAveragePool, Linear, Network
+from mapping.report.pricing import price
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 K = 3  # kernels
 DOUBLE = np.dtype(np.float64)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from devices.errors import ParameterError
-from mapping.datasets import load_dataset
-from mapping.models import load_model, model_card, model_names
-from mapping.network import DynamicConv, load_network
+from mapping.data.datasets import load_dataset
+from mapping.networks import DynamicConv, load_network
+from mapping.networks.models import load_model, model_card, model_names
 
 NAMES = ("dvgg-digits", "vgg-digits")
 
@@ -141,7 +141,7 @@ def test_zoo__weights_are_single_precision_in_the_file(networks):
 
 
 def test_load_model__takes_a_path(networks, tmp_path):
-    from mapping.datasets import ZOO
+    from mapping.networks.models import ZOO
 
     path = tmp_path / "mine.npz"
     shutil.copy(ZOO / "vgg-digits.npz", path)

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.errors import ParameterError
-from mapping import graph, network_file
-from mapping.network import (
+from mapping.networks import (
     Add,
     Attention,
     AveragePool,
@@ -27,10 +26,12 @@ from mapping.network import (
     Network,
     Relu,
     Softmax,
+    graph,
     load_network,
     read_card,
     save_network,
 )
+from mapping.networks import file_format as network_file
 
 CLASSES = ("a", "b", "c")
 

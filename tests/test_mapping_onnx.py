@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from devices.errors import ParameterError
-from mapping import cli, compile_network, import_onnx, load_hardware, load_model, run, write
-from mapping.importers import AGREEMENT, difference
-from mapping.network import Add, DynamicConv, Linear, Scale
+from mapping import compile_network, import_onnx, load_hardware, load_model, run, write
+from mapping.cli import command as cli
+from mapping.networks import Add, DynamicConv, Linear, Scale
+from mapping.networks.importers.importing import AGREEMENT, difference
 
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper

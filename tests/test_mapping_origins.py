@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from devices.errors import ParameterError
-from mapping import cli
-from mapping.hardware import Hardware, load_hardware
-from mapping.origins import DEFAULT, origins
+from mapping.cli import command as cli
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.hardware.value_origins import DEFAULT, origins
 
 
 @pytest.fixture

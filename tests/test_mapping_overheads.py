@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from crossbar.activity import Activity
-from crossbar.periphery import Adc
-from mapping.hardware import Hardware
-from mapping.overheads import overheads, register_bits, traffic, tree, way, within
-from mapping.passes import compile_network
+from crossbar.tiles.activity import Activity
+from crossbar.tiles.converters import Adc
+from mapping.hardware.description import Hardware
+from mapping.prices.overhead import overheads, register_bits, traffic, tree, way, within
+from mapping.workflow.compiling import compile_network
 from tests.small_networks import joined
 
 

@@ -10,13 +10,14 @@ import subprocess
 import numpy as np
 import pytest
 
-from mapping.hardware import Hardware, load_hardware
-from mapping.inference import run
-from mapping.network import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
-from mapping.page import NAME, wilson
-from mapping.passes import compile_network
-from mapping.report import price
-from mapping.writing import write
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.inference.running import run
+from mapping.networks import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+from mapping.report.html_page import NAME, wilson
+from mapping.report.pricing import price
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 ALWAYS = ["Layers", "Configuration"]
 WITH_LAYERS = ["Energy by component", "Schedule"]

@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossbar import Wires, transfer_matrix
-from devices.cells import Resistor
+from devices.cells.ohmic import Resistor
+from devices.cells.presets import PRESETS
 from devices.errors import MappingError, ParameterError
-from devices.presets import PRESETS
-from mapping.digests import digest
-from mapping.encode import Encoding, cancel_floor, filaments, gate_floor
-from mapping.hardware import Hardware, load_hardware
-from mapping.network import (
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.networks import (
     Add,
     Attention,
     BatchNorm,
@@ -28,7 +27,12 @@ from mapping.network import (
     Network,
     Relu,
 )
-from mapping.passes import compile_network, cut, fold, typical_gains
+from mapping.placement.encoding import Encoding, cancel_floor, filaments, gate_floor
+from mapping.placement.folding import fold
+from mapping.placement.placing import cut
+from mapping.placement.wire_compensation import typical_gains
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.digests import digest
 
 SEEDS = st.integers(0, 2**32 - 1)
 

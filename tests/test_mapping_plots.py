@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 
 import crossbar.plots
 import devices.plots
-import mapping.plots
-import mapping.study_plots
+import mapping.report.plots
+import mapping.studies.plots
 from crossbar import Array, Wires, solve
 from devices import AdaptiveMemristor
-from devices.curves import Curves
-from devices.fitting import fit_cell
-from mapping.closeup import close_up
-from mapping.hardware import Hardware
-from mapping.inference import run
-from mapping.network import Attention, DynamicConv, GlobalAveragePool, Network
-from mapping.passes import compile_network
-from mapping.report import price
-from mapping.study_results import HEAD, METRICS, TAIL, Results, effects
-from mapping.writing import write
+from devices.measurements.curves import Curves
+from devices.measurements.fitting import fit_cell
+from mapping.hardware.description import Hardware
+from mapping.inference.running import run
+from mapping.inference.worst_array import close_up
+from mapping.networks import Attention, DynamicConv, GlobalAveragePool, Network
+from mapping.report.pricing import price
+from mapping.studies.results import HEAD, METRICS, TAIL, Results, effects
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 MODULES = (crossbar.plots, devices.plots, mapping.plots, mapping.study_plots)
 PUBLIC = {

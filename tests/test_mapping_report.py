@@ -10,18 +10,25 @@ import math
 import numpy as np
 import pytest
 
-from crossbar.costs import ADC_MODELS, WIRE_MODELS, Costs
+from crossbar.prices.adc_models import ADC_MODELS
+from crossbar.prices.costs import Costs
+from crossbar.prices.technology import WIRE_MODELS
 from devices.errors import ParameterError
-from mapping.area import ArrayReport
-from mapping.comparison import Compared
-from mapping.hardware import Hardware, load_hardware
-from mapping.inference import run
-from mapping.network import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
-from mapping.output import check_folder
-from mapping.passes import compile_network
-from mapping.plots import COLOURS, plot_energy, plot_error, plot_latency
-from mapping.report import COMPONENTS, LayerReport, Report, latency, price
-from mapping.writing import write
+from mapping.files.whole_files import check_folder
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.inference.running import run
+from mapping.networks import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+from mapping.presentation.colours import COLOURS
+from mapping.prices.area import ArrayReport
+from mapping.prices.timing import latency
+from mapping.prices.yardsticks import Compared
+from mapping.report.plots import plot_energy, plot_error, plot_latency
+from mapping.report.pricing import price
+from mapping.report.report import Report
+from mapping.report.values import COMPONENTS, LayerReport
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 KEYS = {"model", "chip", "seed", "images", "accuracy_chip", "accuracy_exact", "energy_J_per_image",
         "latency_s_per_image", "layers"}  # fmt: skip

@@ -6,17 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from devices.cells import AdaptiveMemristor, Resistor
+from devices.cells.adaptive import AdaptiveMemristor
+from devices.cells.ohmic import Resistor
+from devices.cells.presets import PRESETS
 from devices.errors import ParameterError
-from devices.presets import PRESETS
-from devices.programming import DAY, neurram_error
-from devices.spread import Written
-from mapping.hardware import Hardware, load_hardware
-from mapping.inference import run
-from mapping.network import GlobalAveragePool, Linear, Network
-from mapping.passes import compile_network
-from mapping.retention import Retention
-from mapping.writing import write
+from devices.writing.published_errors import DAY, neurram_error
+from devices.writing.spread import Written
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.hardware.retention import Retention
+from mapping.inference.running import run
+from mapping.networks import GlobalAveragePool, Linear, Network
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 CELL = AdaptiveMemristor()
 

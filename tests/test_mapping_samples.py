@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from crossbar.periphery import CODINGS, Dac
+from crossbar.tiles.converters import CODINGS, Dac
 from devices.errors import ParameterError
-from mapping.hardware import load_hardware
-from mapping.inference import run
-from mapping.network import INPUT, Attention, Conv, DynamicConv, Flatten, GlobalAveragePool, Linear, Network
-from mapping.passes import compile_network
-from mapping.samples import levels, sample
-from mapping.writing import write
+from mapping.hardware.description_files import load_hardware
+from mapping.inference.fidelity import levels, sample
+from mapping.inference.running import run
+from mapping.networks import INPUT, Attention, Conv, DynamicConv, Flatten, GlobalAveragePool, Linear, Network
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import write
 
 K, IMAGES = 3, 5
 

@@ -6,14 +6,15 @@ import math
 import numpy as np
 import pytest
 
-from crossbar.components import component
-from crossbar.converters import area_isaac, area_survey
-from mapping.area import AREAS, arrays, layer_area, tile_area
-from mapping.hardware import Hardware, load_hardware
-from mapping.network import Add, Conv, GlobalAveragePool, Linear, MaxPool, Network, Relu
-from mapping.passes import compile_network
-from mapping.program import Matrix
-from mapping.schedule import interval, phases, rows_needed, schedule, t_column, t_gates
+from crossbar.prices.adc_models import area_isaac, area_survey
+from crossbar.prices.catalogue import component
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.networks import Add, Conv, GlobalAveragePool, Linear, MaxPool, Network, Relu
+from mapping.placement.matrix import Matrix
+from mapping.prices.area import AREAS, arrays, layer_area, tile_area
+from mapping.prices.timing import interval, phases, rows_needed, schedule, t_column, t_gates
+from mapping.workflow.compiling import compile_network
 from tests.small_networks import joined
 
 

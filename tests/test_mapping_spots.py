@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import crossbar.tile
+import crossbar.tiles.tile
 from crossbar import reference_solve
 from mapping import compile_network, load_dataset, load_model, write
-from mapping.inference import _batch
+from mapping.inference.running import _batch
 
 SPOTS = 20
 
@@ -27,7 +27,7 @@ def test_spots__currents_are_the_twins(chip, monkeypatch):
     names = {id(tile): (name, at) for name, held in ready.tiles.items() for at, tile in enumerate(held)}
     matrices = {matrix.name: matrix for matrix in chip.program.all_matrices}
     reads, current = [], []
-    add_read, convert = crossbar.tile.Tile.add_read, crossbar.tile.convert
+    add_read, convert = crossbar.tiles.tile.Tile.add_read, crossbar.tiles.tile.convert
 
     def watched(tile, drive, gains, *arguments, **others):
         current[:] = [tile, drive.planes[0].driven.copy(), drive.planes[0].unit, gains]
@@ -37,8 +37,8 @@ def test_spots__currents_are_the_twins(chip, monkeypatch):
         reads.append((*current, currents.copy()))
         convert(currents, *arguments)
 
-    monkeypatch.setattr(crossbar.tile.Tile, "add_read", watched)
-    monkeypatch.setattr(crossbar.tile, "convert", seen)
+    monkeypatch.setattr(crossbar.tiles.tile.Tile, "add_read", watched)
+    monkeypatch.setattr(crossbar.tiles.tile, "convert", seen)
     _batch(ready, images, 0, 0, np.dtype(np.float32))
     hardware = chip.program.hardware
     cell, v_read = hardware.cell, hardware.dac.v_read

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from devices.errors import ParameterError
-from mapping import cli
-from mapping.network import Conv, GlobalAveragePool, Linear, Network, Relu, save_network
-from mapping.studies import Parameter, Study, load_study
-from mapping.study_plots import plot_response, plot_tornado, study_figure
-from mapping.study_results import HEAD, METRICS, TAIL, Results, effects, half_width, read_results
-from mapping.sweep import sweep
+from mapping.cli import command as cli
+from mapping.networks import Conv, GlobalAveragePool, Linear, Network, Relu, save_network
+from mapping.studies.description import Parameter, Study
+from mapping.studies.plots import plot_response, plot_tornado, study_figure
+from mapping.studies.results import HEAD, METRICS, TAIL, Results, effects, half_width, read_results
+from mapping.studies.study_files import load_study
+from mapping.studies.sweeping import sweep
 
 ROOT = Path(__file__).parents[1]
 ADC = Parameter("adc.bits", (4, 8))

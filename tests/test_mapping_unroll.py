@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.signal import correlate
 
 from devices.errors import ParameterError
-from mapping.unroll import convolve, kernel_matrix, output_size, pair, unroll, windows
+from mapping.networks.unrolling import convolve, kernel_matrix, output_size, pair, unroll, windows
 
 # float64 sums of at most a few hundred products of numbers of order 1
 TOLERANCE = {"rtol": 0.0, "atol": 1e-11}

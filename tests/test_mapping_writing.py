@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mapping.chip import write_arrays
-from mapping.hardware import Hardware
-from mapping.inference import adjust, run
-from mapping.network import INPUT, Attention, Conv, DynamicConv, Flatten, GlobalAveragePool, Linear, Network, Relu
-from mapping.passes import compile_network
-from mapping.report import price
-from mapping.writing import LEAST, adjusted, fitted, write
+from mapping.chips.chip import write_arrays
+from mapping.hardware.description import Hardware
+from mapping.inference.layer_run import adjust
+from mapping.inference.running import run
+from mapping.networks import INPUT, Attention, Conv, DynamicConv, Flatten, GlobalAveragePool, Linear, Network, Relu
+from mapping.report.pricing import price
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.writing import LEAST, adjusted, fitted, write
 
 
 def network(rng):
@@ -101,7 +102,7 @@ def test_write__adjusts_unless_told_otherwise(written):
 
 
 def test_write__adjustments_do_not_depend_on_threads(written):
-    from devices.jit import set_threads, threads
+    from devices.numerics.worker_threads import set_threads, threads
 
     before = threads()
     try:

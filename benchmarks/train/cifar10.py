@@ -59,8 +59,8 @@ from benchmarks.train.layers import (
     settle,
 )
 from mapping import load_model
-from mapping.datasets import CIFAR10_CLASSES, ZOO, load_dataset
-from mapping.network import (
+from mapping.data.datasets import CIFAR10_CLASSES, load_dataset
+from mapping.networks import (
     INPUT,
     BatchNorm,
     Conv,
@@ -73,6 +73,7 @@ from mapping.network import (
     Relu,
     save_network,
 )
+from mapping.networks.models import ZOO
 
 LOGS = Path("benchmarks/train/logs")
 CLASSES = 10

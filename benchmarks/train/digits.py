@@ -3,7 +3,7 @@
 Run from the repository's root; needs PyTorch (an extra), one thread, minutes each:
 
     python -m benchmarks.train.digits --choose             compare candidate recipes, on the validation images alone
-    python -m benchmarks.train.digits --model dvgg-digits  train, test once, write mapping/zoo/dvgg-digits.npz and a log
+    python -m benchmarks.train.digits --model dvgg-digits  train, test once, write mapping/networks/zoo/dvgg-digits.npz and a log
 
 Both networks have the same backbone, recipe and seed; in `dvgg-digits` every 3x3 convolution after the first has K
 kernels mixed by attention. Both are trained for analog hardware: in each step every weight matrix is disturbed as a
@@ -37,8 +37,8 @@ from benchmarks.train.layers import (
     plain,
     settle,
 )
-from mapping.datasets import load_dataset
-from mapping.network import (
+from mapping.data.datasets import load_dataset
+from mapping.networks import (
     BatchNorm,
     Conv,
     DynamicConv,
@@ -50,9 +50,9 @@ from mapping.network import (
     Relu,
     save_network,
 )
+from mapping.networks.models import ZOO
 
 LOGS = Path("benchmarks/train/logs")
-ZOO = Path("mapping/zoo")
 MODELS = ("vgg-digits", "dvgg-digits")
 CANDIDATES: tuple[dict[str, float], ...] = (  #: changes of the recipe that --choose compares
     {},
@@ -328,7 +328,7 @@ def make(name: str, recipe: Recipe, hardware: Hardware, seed: int) -> None:
         "disturbances": asdict(hardware),
         "chosen_on": "validation images; no choice was made on the test images",
         "source": "trained by the Crossgate project",
-        "licence": "MIT; trained on data under CC BY 4.0 (mapping/zoo/digits.md)",
+        "licence": "MIT; trained on data under CC BY 4.0 (mapping/data/digits.md)",
         "torch": torch.__version__,
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "seconds": round(final["seconds"]),

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from benchmarks.train import mixture, winograd
 from benchmarks.train.noise import normal_like
-from mapping.network import Attention
+from mapping.networks import Attention
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from crossbar.streams import normals, scramble
+from devices.numerics.random_streams import normals, scramble
 
 PIECE = 1 << 14  # numbers of one stream, ours
 

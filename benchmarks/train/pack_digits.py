@@ -1,4 +1,4 @@
-"""Pack the UCI optical digits that scikit-learn distributes, with a fixed split, into mapping/zoo/digits.npz.
+"""Pack the UCI optical digits that scikit-learn distributes, with a fixed split, into mapping/data/digits.npz.
 
 Run from the repository's root: python benchmarks/train/pack_digits.py
 The split is drawn once (SEED) class by class, so that each class keeps its share in every part; the file keeps it.
@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 SEED = 1998  # the year of the data set; ours
 PARTS = {"train": 1047, "validation": 300, "test": 450}
-TARGET = Path("mapping/zoo/digits.npz")
+TARGET = Path("mapping/data/digits.npz")
 
 
 def quotas(counts: np.ndarray, total: int) -> np.ndarray:

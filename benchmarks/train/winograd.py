@@ -19,7 +19,7 @@ from numba import njit, prange, types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from crossbar.blas import bind, one_blas_thread
+from devices.numerics.blas import bind, one_blas_thread
 
 GROUP = 256  # windows that a thread multiplies at once
 MIXED = 16  # windows of an image from which on it mixes kernels of its own, ours

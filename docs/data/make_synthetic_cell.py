@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from devices import AdaptiveMemristor
-from devices.curves import simulate_curves
+from devices.measurements.curves import simulate_curves
 
 CELL = AdaptiveMemristor(
     g_min=0.8e-6, g_max=30e-6, v_0=0.31, r_series=1800.0, g_leak=2e-9, v_dirac=0.35, c_gate=1.2e-3, n_0=3e15,

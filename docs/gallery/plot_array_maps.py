@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from crossbar import Array, Wires, solve
 from crossbar.plots import plot_cell_voltage, plot_crossbar, plot_current_error, plot_gate_voltage
-from devices.presets import adaptive_2d
+from devices.cells.presets import adaptive_2d
 
 
 def main():

@@ -7,10 +7,10 @@ as the fitted law is the one that drew the points.  The gate capacitance is held
 
 import numpy as np
 
-from devices.curves import simulate_curves
-from devices.fitting import fit_cell
+from devices.cells.presets import adaptive_2d
+from devices.measurements.curves import simulate_curves
+from devices.measurements.fitting import fit_cell
 from devices.plots import fit_figure
-from devices.presets import adaptive_2d
 
 
 def main():

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from devices.presets import adaptive_2d
+from devices.cells.presets import adaptive_2d
 
 
 def main():

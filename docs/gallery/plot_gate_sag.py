@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from crossbar import GateLines, gate_voltages
-from devices.presets import adaptive_2d
+from devices.cells.presets import adaptive_2d
 
 SHAPE, VOLTS = (64, 64), 2.0
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from devices import AdaptiveMemristor, Waveform, pulses, simulate
-from devices.presets import adaptive_2d_volatile
+from devices.cells.presets import adaptive_2d_volatile
 
 COLOURS = ("#332288", "#4477aa", "#228833", "#ccbb44", "#ee6677")
 

@@ -1,0 +1,9 @@
+from .array import Array as Array
+from .capacitances import Capacitances as Capacitances
+from .differential import interleave as interleave
+from .differential import opposed as opposed
+from .differential import pair_transfer as pair_transfer
+from .gate_lines import GateLines as GateLines
+from .gate_lines import GateVoltages as GateVoltages
+from .solution import Solution as Solution
+from .wires import Wires as Wires

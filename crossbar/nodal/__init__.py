@@ -1,0 +1,5 @@
+"""Node voltages, input by input: line solver, Newton, injected currents, source lines, gate lines, sensitivities, settling."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,13 @@
+from .gate_network import GateNetwork as GateNetwork
+from .gate_network import gate_voltages as gate_voltages
+from .injection import inject as inject
+from .newton import solve as solve
+from .sensitivities import Sensitivity as Sensitivity
+from .sensitivities import WireSlopes as WireSlopes
+from .sensitivities import sensitivity as sensitivity
+from .settling_times import Settling as Settling
+from .settling_times import gate_settling as gate_settling
+from .settling_times import settling as settling
+from .settling_times import worst_settling as worst_settling
+from .source_lines import solve_source_lines as solve_source_lines
+from .source_lines import switched as switched

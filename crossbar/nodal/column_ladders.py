@@ -1,0 +1,129 @@
+"""Kernel for source lines that run beside the columns: each column is a ladder, reduced without subtraction.
+
+b = batch, m = rungs (rows), n = ladders (columns). A ladder has two chains of m nodes, the source line and the column,
+joined by m cells, and two terminals: the source S and the column's end T (docs/equations/topologies.md, section 3).
+"""
+
+import numpy as np
+
+from devices.aliases import BoolArray, FloatArray
+from devices.numerics.jit import kernel
+
+# What a node's voltage is made of once it is eliminated: shares of S, of T, of the other chain, of the next node.
+SOURCE, SENSE, OTHER, NEXT = range(4)
+# What a chain's open node carries: conductance to S, to T, and whether it sits on its own terminal.
+TO_S, TO_T, HELD = range(3)
+
+
+@kernel
+def _advance(
+    node: FloatArray, other: FloatArray, shared: FloatArray, own: int, segment: float, share: FloatArray
+) -> None:
+    """Eliminate the open node of a chain into the other chain's open node and, over `segment`, its own next one.
+
+    node, other: (3,) [S]; shared: (2,) the conductance between the two chains and that between the terminals [S]; own:
+    terminal of this chain.  `node` comes out as the chain's next node, `share` (4,) as what the old one's voltage is.
+    """
+    away = TO_T if own == TO_S else TO_S
+    share[:] = 0.0
+    if node[HELD] > 0.0:  # the node is the terminal: what leads to it leads there
+        share[own] = 1.0
+        shared[1] += node[away]
+        other[own] += shared[0]
+        shared[0] = 0.0
+        node[own], node[away], node[HELD] = segment, 0.0, 0.0
+        return
+    total = node[TO_S] + node[TO_T] + shared[0] + segment
+    if total == 0.0:  # an island: 0 V
+        return
+    share[SOURCE], share[SENSE] = node[TO_S] / total, node[TO_T] / total
+    share[OTHER], share[NEXT] = shared[0] / total, segment / total
+    shared[1] += node[TO_S] * share[SENSE]
+    other[TO_S] += node[TO_S] * share[OTHER]
+    other[TO_T] += node[TO_T] * share[OTHER]
+    shared[0] = shared[0] * share[NEXT]
+    node[TO_S] *= share[NEXT]
+    node[TO_T] *= share[NEXT]
+
+
+@kernel
+def _join(node: FloatArray, own: int, end: float) -> None:
+    """Join the open node to its terminal over a resistance `end` [ohm]."""
+    if end == 0.0:
+        node[HELD] = 1.0
+    else:
+        node[own] += 1.0 / end
+
+
+@kernel
+def _ladder(
+    g: FloatArray, r_source: float, r_column: float, ends: FloatArray, shares: FloatArray, source: FloatArray,
+    sense: FloatArray,
+) -> float:  # fmt: skip
+    """Return the conductance between the terminals of one ladder of cells g (m,), and fill the shares of its nodes.
+
+    r_source, r_column: segments; ends: (4,) source line's first and last, column's first and last [ohm]; shares: work
+    space (2, m, 4); source, sense: (2, m) what S at 1 V and T at 1 V make of the nodes of source line and column.
+    """
+    m = len(g)
+    line, column, shared = np.zeros(3), np.zeros(3), np.zeros(2)
+    _join(line, TO_S, ends[0])
+    _join(column, TO_T, ends[2])
+    for i in range(m):
+        last = i == m - 1
+        shared[0] += g[i]
+        if last:
+            _join(line, TO_S, ends[1])
+            _join(column, TO_T, ends[3])
+        # docs/equations/topologies.md eq. 7; a line without resistance stays one open node until the last rung
+        for chain, own, segment in ((0, TO_S, r_source), (1, TO_T, r_column)):
+            share = shares[chain, i]
+            if segment == 0.0 and not last:
+                share[:] = 0.0
+                share[NEXT] = 1.0
+            elif chain == 0:
+                _advance(line, column, shared, own, 0.0 if last else 1.0 / segment, share)
+            else:
+                _advance(column, line, shared, own, 0.0 if last else 1.0 / segment, share)
+    for i in range(m - 1, -1, -1):
+        after = i + 1
+        for chain in (1, 0):  # the column's node was the last to go: it knows of the source line's next node
+            share = shares[chain, i]
+            for terminal, out in ((SOURCE, source), (SENSE, sense)):
+                voltage = share[terminal]
+                if after < m:
+                    voltage += share[NEXT] * out[chain, after]
+                if chain == 0:
+                    voltage += share[OTHER] * out[1, i]
+                elif after < m:
+                    voltage += share[OTHER] * out[0, after]
+                out[chain, i] = voltage
+    return float(shared[1])
+
+
+@kernel
+def solve_ladders(
+    g_on: FloatArray, g_off: FloatArray, on: BoolArray, v_source: FloatArray, v_sense: FloatArray, r_source: float,
+    r_column: float, ends: FloatArray, v_lines: FloatArray, v_columns: FloatArray, currents: FloatArray,
+    power: FloatArray,
+) -> None:  # fmt: skip
+    """Solve all columns for a batch of switch settings `on` (b, m), terminals at v_source, v_sense (b, n) [V].
+
+    g_on, g_off: (m, n) [S]; ends: (n, 4) as of `_ladder` [ohm].
+    Fills voltages (b, m, n) of source lines and columns [V], currents (b, n) [A] and power (b,) [W].
+    """
+    m, n = g_on.shape
+    for k in range(len(on)):
+        g, shares, source, sense = np.empty(m), np.empty((2, m, 4)), np.empty((2, m)), np.empty((2, m))
+        total = 0.0
+        for j in range(n):
+            for i in range(m):
+                g[i] = g_on[i, j] if on[k, i] else g_off[i, j]
+            conducts = _ladder(g, r_source, r_column, ends[j], shares, source, sense)
+            drop = v_source[k, j] - v_sense[k, j]
+            currents[k, j] = conducts * drop
+            total += conducts * drop * drop
+            for i in range(m):
+                v_lines[k, i, j] = source[0, i] * v_source[k, j] + sense[0, i] * v_sense[k, j]
+                v_columns[k, i, j] = source[1, i] * v_source[k, j] + sense[1, i] * v_sense[k, j]
+        power[k] = total

@@ -1,0 +1,171 @@
+"""Linear arrays whose nodes take currents from elsewhere: leaking gates, charges that capacitors give back.
+
+m = rows, n = columns, b = batch
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from crossbar.arrays.wires import Wires
+from crossbar.nodal import linear
+from crossbar.nodal.lines import (
+    Lines,
+    cell_currents_into_rows,
+    clear_held,
+    hold_ends,
+    inject_sources,
+    solve_injected,
+    sweep,
+)
+from devices import checks
+from devices.aliases import FloatArray, IntArray
+from devices.errors import ConvergenceError, ParameterError
+from devices.numerics.jit import kernel
+from devices.numerics.worker_threads import threads
+
+RELATIVE = 1e-14  # last correction of a node over the first one, ours
+SWEEPS = 30  # most plain sweeps after the descent, ours; 3 to 8 are usual
+EXACT = 1e-13  # relative change of every node at which these sweeps end, ours
+
+
+class Injected(NamedTuple):
+    """What injected currents raise in an array whose terminals are all at 0 V."""
+
+    currents: FloatArray  #: (b, n) that the columns deliver to 0 V [A]
+    v_rows: FloatArray  #: (b, m, n) [V]
+    v_columns: FloatArray  #: (b, m, n) [V]
+
+
+def inject(g: FloatArray, wires: Wires, into_rows: FloatArray, into_columns: FloatArray) -> Injected:
+    """Solve a linear array for currents into its nodes, with every source and every sense end at 0 V.
+
+    g: (m, n) [S], at least 0.  into_rows, into_columns: (b, m, n) [A].  Small voltages are as exact as large ones
+    if all currents have one sign.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if a solve does not end.
+    Source: docs/equations/settling.md eq. 4 and 5.
+    """
+    g, rows, columns = _lines(g, wires)
+    into_rows = checks.array("into_rows", into_rows, shape=(None, *g.shape))
+    into_columns = checks.array("into_columns", into_columns, shape=into_rows.shape)
+    v_rows, v_columns = np.empty_like(into_rows), np.empty_like(into_rows)
+    steps = _solve(g, rows, columns, np.zeros(into_rows.shape[:2]), into_rows, into_columns, v_rows, v_columns)
+    if np.any(steps >= linear.MOST_STEPS):
+        raise ConvergenceError(
+            f"{np.count_nonzero(steps >= linear.MOST_STEPS)} of {len(steps)} injections unsolved after "
+            f"{linear.MOST_STEPS} steps, first {int(np.argmax(steps))}"
+        )
+    with np.errstate(divide="ignore"):
+        far, near = 1.0 / wires.sense_far(g.shape[1]), 1.0 / wires.sense(g.shape[1])
+    weak = far + near < g.sum(0)
+    far, near = (np.where(np.isfinite(end), end, 0.0) for end in (far, near))
+    through_cells = (g * (v_rows - v_columns) + into_columns).sum(1)
+    currents = np.where(weak, v_columns[:, 0] * far + v_columns[:, -1] * near, through_cells)
+    return Injected(currents, v_rows, v_columns)
+
+
+def dc_voltages(g: FloatArray, v: FloatArray, wires: Wires) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return currents (b, n) [A] and row and column voltages (b, m, n) [V], small voltages as exact as large ones.
+
+    g: (m, n) [S]; v: (b, m) [V], at least 0 if small voltages matter.  Raises what linear.solve raises.
+    """
+    solved = linear.solve(g, v, wires)
+    g, rows, columns = _lines(g, wires)
+    none = np.zeros((0, *g.shape))
+    _solve(g, rows, columns, checks.array("v", v), none, none, solved.v_rows, solved.v_columns)
+    return solved.currents, solved.v_rows, solved.v_columns
+
+
+def _solve(
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, into_rows: FloatArray, into_columns: FloatArray,
+    v_rows: FloatArray, v_columns: FloatArray,
+) -> IntArray:  # fmt: skip
+    """Share the inputs among plain threads, as kernels release the interpreter's lock; returns the steps (b,)."""
+    steps = np.zeros(len(v), dtype=np.int64)
+
+    def part(each: slice) -> None:
+        _solve_all(
+            g, rows, columns, v[each], into_rows[each], into_columns[each], linear.MOST_STEPS, v_rows[each],
+            v_columns[each], steps[each],
+        )  # fmt: skip
+
+    bounds = np.linspace(0, len(v), min(len(v), threads()) + 1).astype(int).tolist()
+    with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
+        list(pool.map(part, [slice(*pair) for pair in pairwise(bounds)]))
+    return steps
+
+
+def _lines(g: FloatArray, wires: Wires) -> tuple[FloatArray, Lines, Lines]:
+    """Checked conductances and the factorised lines of both directions."""
+    g = checks.array("g", g, ndim=2, minimum=0.0)
+    m, n = g.shape
+    if not m * n:
+        raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
+    rows = linear.factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
+    return g, rows, linear.factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
+
+
+@kernel
+def _sweeps(
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, into_rows: FloatArray, into_columns: FloatArray,
+    r: FloatArray, c: FloatArray,
+) -> None:  # fmt: skip
+    """Solve rows and columns in turn, which only adds and multiplies: errors of small voltages fade as well."""
+    m, n = g.shape
+    work, now = np.empty((n, m)), np.empty_like(c)
+    for count in range(SWEEPS + 1):
+        cell_currents_into_rows(g, c, r, work)
+        r += into_rows
+        inject_sources(rows, v, r)
+        clear_held(rows, r)
+        sweep(rows, r)
+        hold_ends(rows, v, r)
+        if count == SWEEPS:
+            break
+        now[:] = into_columns
+        for i in range(m):
+            for j in range(n):
+                now[i if len(c) > 1 else 0, j] += g[i, j] * r[j if len(r) > 1 else 0, i]
+        clear_held(columns, now)
+        sweep(columns, now)
+        change = 0.0
+        for i in range(len(c)):
+            for j in range(n):
+                change = max(change, abs(now[i, j] - c[i, j]) - EXACT * abs(now[i, j]))
+                c[i, j] = now[i, j]
+        if change <= 0.0:
+            break
+
+
+@kernel
+def _solve_all(
+    g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, into_rows: FloatArray, into_columns: FloatArray,
+    most_steps: int, v_rows: FloatArray, v_columns: FloatArray, steps: IntArray,
+) -> None:  # fmt: skip
+    """Solve terminals v (b, m) [V] and injections (b, m, n) [A] one by one; fills voltages (b, m, n) and steps (b,).
+
+    With no injections, (0, m, n), the column voltages are those of a solution already and only swept on.
+    """
+    m, n = g.shape
+    r, c = np.empty((len(rows.inverse), m)), np.empty((len(columns.inverse), n))
+    in_rows, in_columns = np.zeros_like(r), np.zeros_like(c)
+    for k in range(len(v)):
+        if len(into_rows) > 0:
+            in_rows[:] = 0.0
+            in_columns[:] = 0.0
+            for i in range(m):
+                for j in range(n):
+                    in_rows[j if len(r) > 1 else 0, i] += into_rows[k, i, j]
+                    in_columns[i if len(c) > 1 else 0, j] += into_columns[k, i, j]
+            steps[k] = solve_injected(g, rows, columns, in_rows, in_columns, RELATIVE, most_steps, r, c)
+        else:
+            for i in range(m):
+                for j in range(n):
+                    c[i if len(c) > 1 else 0, j] = v_columns[k, i, j]
+        _sweeps(g, rows, columns, v[k], in_rows, in_columns, r, c)
+        for i in range(m):
+            for j in range(n):
+                v_rows[k, i, j] = r[j if len(r) > 1 else 0, i]
+                v_columns[k, i, j] = c[i if len(c) > 1 else 0, j]

@@ -1,0 +1,194 @@
+"""Node voltages, currents and power of linear arrays, input by input.
+
+m = rows, n = columns, b = batch
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crossbar.arrays.solution import Solution
+from crossbar.arrays.wires import Wires
+from crossbar.nodal.lines import Lines, factorise_lines, solve_inputs
+from devices import checks
+from devices.aliases import FloatArray, IntArray
+from devices.errors import ConvergenceError, ParameterError
+
+TOLERANCE = 1e-14  # last correction of a node voltage over the largest input, ours: a few units in the last place
+MOST_STEPS = 2000  # ours: two lines that float far apart need some hundreds
+
+
+def factorised(cells: FloatArray, r_segment: float, near: FloatArray, far: FloatArray) -> Lines:
+    """Factorise the lines of one direction; cells (nodes along the line, lines)."""
+    one_node = r_segment == 0.0 or len(cells) == 1
+    fixed = [np.ascontiguousarray(end == 0.0, dtype=np.float64) for end in (near, far)]
+    with np.errstate(divide="ignore"):
+        ends = [np.where(end == 0.0, 0.0, 1.0 / end) for end in (near, far)]
+    inverse = np.empty((1 if one_node else len(cells), cells.shape[1]))
+    ratio = np.empty_like(inverse)
+    segment = 0.0 if one_node else 1.0 / r_segment
+    factorise_lines(cells, segment, ends[0], ends[1], fixed[0], fixed[1], inverse, ratio)
+    return Lines(cells, inverse, ratio, ends[0], ends[1], segment, fixed[0], fixed[1])
+
+
+def solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike = 0.0) -> Solution:
+    """Solve a linear array for a batch of inputs, with all node voltages.
+
+    g: (m, n) [S], at least 0.  v: (b, m) [V].  v_sense: voltages of the columns' ends [V], one value or two axes that
+    spread over (b, n).
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
+    Source: docs/equations/lines.md.
+    """
+    g = checks.array("g", g, ndim=2, minimum=0.0)
+    m, n = g.shape
+    if not m * n:
+        raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
+    v = checks.array("v", v, shape=(None, m))
+    senses = checks.spread("v_sense", v_sense, (len(v), n), "(b, n)")
+    rows = factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
+    columns = factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
+    v_rows, v_columns = np.empty((len(v), m, n)), np.empty((len(v), m, n))
+    steps = np.zeros(len(v), dtype=np.int64)
+    solve_inputs(g, rows, columns, v, senses, TOLERANCE, MOST_STEPS, v_rows, v_columns, steps)
+    check_solved(steps)
+    return solution(g * (v_rows - v_columns), g.sum(0), Terminals(v, senses, wires), v_rows, v_columns)
+
+
+def check_solved(steps: IntArray) -> None:
+    """Raise ConvergenceError if the steps (b,) of an input are -1."""
+    if np.any(steps < 0):
+        raise ConvergenceError(
+            f"{np.count_nonzero(steps < 0)} of {len(steps)} inputs unsolved, first {int(np.argmax(steps < 0))}: the "
+            f"node voltages still moved by more than {100 * TOLERANCE:g} of the input after {MOST_STEPS} steps"
+        )
+
+
+class Terminals(NamedTuple):
+    """What the lines of an array end at."""
+
+    v: FloatArray  #: (b, m) sources of the rows [V]; (b, n) of source lines beside the columns
+    v_sense: FloatArray  #: (b, n) the columns' ends [V]
+    wires: Wires
+    beside_columns: bool = False  #: whether the driven lines run beside the columns instead of along the rows
+
+    def driven(self, values: FloatArray) -> FloatArray:
+        """View values (b, m, n) as (b, nodes along a driven line, lines)."""
+        return values if self.beside_columns else values.transpose(0, 2, 1)
+
+    def sides(self, v_rows: FloatArray, v_columns: FloatArray) -> "tuple[_Side, _Side]":
+        """Both groups of lines with the voltages of their nodes (b, m, n) [V]."""
+        wires, lines, n = self.wires, self.v.shape[1], self.v_sense.shape[1]
+        near, far = wires.driver(lines, self.lines), wires.driver_far(lines, self.lines)
+        return (
+            _Side(self.driven(v_rows), self.v, wires.r_row, near, far),
+            _Side(v_columns, self.v_sense, wires.r_column, wires.sense_far(n), wires.sense(n)),
+        )
+
+    @property
+    def lines(self) -> str:
+        """What the driven lines are called."""
+        return "source lines" if self.beside_columns else "rows"
+
+
+class _Side(NamedTuple):
+    """k lines of q nodes each."""
+
+    nodes: FloatArray  #: (b, q, k) [V]
+    terminal: FloatArray  #: (b, k) beyond both ends [V]
+    r_segment: float  #: [ohm]
+    near: FloatArray  #: (k,) end at node 0 [ohm]
+    far: FloatArray  #: (k,) end at the last node [ohm]
+
+
+def solution(
+    cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns: FloatArray,
+    steps: int = 0, history: FloatArray | None = None,
+) -> Solution:  # fmt: skip
+    """Return the Solution of solved node voltages, for cells that carry `cells` (b, m, n) [A].
+
+    slopes: (n,) or (b, n), the cells' slopes added up along each column [S].
+    """
+    return Solution(
+        _currents(cells, slopes, terminals, v_columns),
+        v_rows,
+        v_columns,
+        heat(cells, terminals, v_rows, v_columns),
+        violation(cells, terminals, v_rows, v_columns),
+        steps,
+        history,
+    )
+
+
+def _currents(cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_columns: FloatArray) -> FloatArray:
+    """Currents (b, n) [A] of the columns, into their ends or through their cells, whichever conduct less.
+
+    There the voltages drop, so that rounding does not count: a floating column delivers exactly nothing.
+    Source: docs/equations/lines.md eq. 9.
+    """
+    m, n = cells.shape[1:]
+    wires = terminals.wires
+    drops = v_columns - terminals.v_sense[:, None]
+    segment = 1.0 / wires.r_column if wires.r_column > 0.0 and m > 1 else np.inf
+    conducts, arrives = np.zeros(n), np.zeros((len(cells), n))
+    for end, at, beside in ((wires.sense(n), -1, -2), (wires.sense_far(n), 0, 1)):
+        held = end == 0.0  # the last segment and the last cell lead to the terminal
+        conducts += np.where(held, segment, 1.0 / np.where(held, 1.0, end))
+        arrives += np.where(held, 0.0, drops[:, at] / np.where(held, 1.0, end))
+        if segment < np.inf:
+            arrives += np.where(held, segment * (drops[:, beside] - drops[:, at]) + cells[:, at], 0.0)
+    currents: FloatArray = np.where(conducts < slopes, arrives, cells.sum(1))
+    return currents
+
+
+def heat(cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns: FloatArray) -> FloatArray:
+    """Power (b,) [W] that turns into heat; as a linear circuit's voltages make it least, errors enter squared there.
+
+    Source: docs/equations/lines.md eq. 10.
+    """
+    power: FloatArray = np.einsum("bmn,bmn->b", cells, v_rows - v_columns)
+    for nodes, terminal, r_segment, near, far in terminals.sides(v_rows, v_columns):
+        if r_segment > 0.0:
+            power += (np.diff(nodes, axis=1) ** 2).sum((1, 2)) / r_segment
+        for end, at in ((near, 0), (far, -1)):
+            some = end > 0.0
+            power += ((terminal - nodes[:, at])[:, some] ** 2 / end[some]).sum(1)
+    return power
+
+
+def residual(
+    g: FloatArray, v: FloatArray, wires: Wires, v_rows: FloatArray, v_columns: FloatArray,
+    v_sense: FloatArray | None = None,
+) -> float:  # fmt: skip
+    """Return the largest violation of Kirchhoff's current law at a node, relative to the input's largest current.
+
+    v_sense: (b, n) [V], None for 0 V.  Lines of 0 Ω count as one node; nodes that sit on an ideal terminal take any
+    current.
+    Source: docs/equations/nodal.md.
+    """
+    senses = np.zeros((len(v), g.shape[1])) if v_sense is None else v_sense
+    return violation(g * (v_rows - v_columns), Terminals(v, senses, wires), v_rows, v_columns)
+
+
+def violation(cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns: FloatArray) -> float:
+    """Return the residual where the cells carry `cells` (b, m, n) [A]; docs/equations/nodal.md eq. 12."""
+    most = np.abs(cells).max((1, 2))
+    worst = np.zeros(len(cells))
+    for side, arriving in zip(terminals.sides(v_rows, v_columns), (-terminals.driven(cells), cells), strict=True):
+        left = arriving.copy()
+        held = np.zeros(left.shape[1:], dtype=bool)
+        if side.r_segment > 0.0:
+            along = np.diff(side.nodes, axis=1) / side.r_segment
+            left[:, :-1] += along
+            left[:, 1:] -= along
+            most = np.maximum(most, np.abs(along).max((1, 2), initial=0.0))
+        else:
+            left[:, 0] = left.sum(1)
+            left[:, 1:] = 0.0
+        for end, at in ((side.near, 0), (side.far, -1)):
+            with np.errstate(divide="ignore"):
+                conductance = np.where(end > 0.0, 1.0 / end, 0.0)
+            left[:, at if side.r_segment > 0.0 else 0] += conductance * (side.terminal - side.nodes[:, at])
+            held[at if side.r_segment > 0.0 else 0] |= end == 0.0
+        worst = np.maximum(worst, np.abs(np.where(held, 0.0, left)).max((1, 2)))
+    return float(np.max(worst / np.where(most > 0.0, most, 1.0), initial=0.0))

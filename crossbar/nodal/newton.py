@@ -1,0 +1,96 @@
+"""Node voltages, currents and power of arrays of nonlinear, gated cells: Newton on Kirchhoff's current law.
+
+b = batch, m = rows, n = columns
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from crossbar.arrays.array import Array
+from crossbar.arrays.solution import Solution
+from crossbar.arrays.wires import Wires
+from crossbar.nodal import linear
+from crossbar.nodal.newton_kernels import solve_cells
+from devices import checks
+from devices.aliases import FloatArray
+from devices.errors import ConvergenceError, ParameterError
+from devices.numerics.worker_threads import threads
+
+TOLERANCE = 1e-9  # relative residual, ours
+MOST_STEPS = 50  # ours; 1 to 6 are usual
+PARTS = 4  # of a batch per thread, so that threads end together (ours)
+
+
+def solve(
+    circuit: FloatArray | Array, v: FloatArray, wires: Wires, *,
+    v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0, tolerance: float = TOLERANCE,
+) -> Solution:  # fmt: skip
+    """Solve an array for a batch of inputs, with all node voltages.
+
+    circuit: conductances (m, n) [S] of linear cells, or an Array of cells with their laws.  v: (b, m) [V].
+    v_gate: gates of an Array [V], see solve_array.  v_sense: voltages of the columns' ends [V], one value or two axes
+    that spread over (b, n), for half-selected columns.  tolerance: relative residual at which Newton stops.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
+    Source: docs/equations/lines.md, docs/equations/newton.md.
+    """
+    if isinstance(circuit, Array):
+        return solve_array(circuit, v, wires, v_gate=v_gate, v_sense=v_sense, tolerance=tolerance)
+    if v_gate is not None:
+        raise ParameterError("v_gate must be left out for plain conductances: they have no gate, an Array's cells have")
+    return linear.solve(circuit, v, wires, v_sense=v_sense)
+
+
+def solve_array(
+    array: Array, v: FloatArray, wires: Wires, *,
+    v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0,
+    tolerance: float = TOLERANCE, most_steps: int = MOST_STEPS,
+) -> Solution:  # fmt: skip
+    """Solve an array of nonlinear cells for a batch of inputs by Newton steps, each a linear array.
+
+    v: (b, m) [V].  v_gate: [V] one value, two axes that spread over (m, n), or three over (b, m, n); None for cells
+    without a gate.  v_sense: as of `solve`.  An input is solved at a relative residual of `tolerance`, or where only
+    rounding moves its voltages (docs/equations/newton.md, section 4); Solution.residual says what was reached.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
+    Source: docs/equations/newton.md eq. 1-10.
+    """
+    m, n = array.shape
+    v = checks.array("v", v, shape=(None, m))
+    senses = checks.spread("v_sense", v_sense, (len(v), n), "(b, n)")
+    gain = array.gain(v_gate, len(v))
+    tolerance = checks.number("tolerance", tolerance, above=0.0, below=1.0)
+    most_steps = checks.whole("most_steps", most_steps, minimum=1)
+    g = array.g_filament.copy()  # kernels take arrays that can be written
+    rows = linear.factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
+    columns = linear.factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
+    v_rows, v_columns, cells = (np.empty((len(v), m, n)) for _ in range(3))
+    slopes, history = np.zeros((len(v), n)), np.full((len(v), most_steps + 1), np.nan)
+    steps, solved = np.zeros(len(v), dtype=np.int64), np.zeros(len(v), dtype=np.bool_)
+
+    def part(first: int, last: int) -> None:
+        inputs = slice(first, last)
+        solve_cells(
+            array.cell.law, g, gain[inputs] if len(gain) > 1 else gain, rows, columns, v[inputs],
+            senses[inputs], tolerance, most_steps, linear.MOST_STEPS, v_rows[inputs], v_columns[inputs], cells[inputs],
+            slopes[inputs], history[inputs], steps[inputs], solved[inputs],
+        )  # fmt: skip
+
+    # Plain threads, as kernels release the interpreter's lock: numba's own double the time to compile.
+    count = threads()
+    bounds = np.linspace(0, len(v), min(len(v), count * PARTS) + 1).astype(int).tolist()
+    if count == 1 or len(v) == 1:
+        part(0, len(v))
+    else:
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(part, bounds[:-1], bounds[1:]))
+    if not solved.all():
+        first = int(np.argmin(solved))
+        reached = np.nanmin(history[first])
+        raise ConvergenceError(
+            f"{np.count_nonzero(~solved)} of {len(v)} inputs unsolved; first {first}: residual {reached:.1e} > "
+            f"{tolerance:g} after {steps[first]} of at most {most_steps} steps"
+        )
+    most = int(steps.max(initial=0))
+    terminals = linear.Terminals(v, senses, wires)
+    return linear.solution(cells, slopes, terminals, v_rows, v_columns, most, history[:, : most + 1])

@@ -1,0 +1,308 @@
+"""First-order changes of column currents: what every cell, gate and wire of an array does to them.
+
+One forward solve per input and one adjoint solve per column, 1 V at its sense terminal, give the derivative of every
+column's current with respect to everything, and with it the noise that cells send through the wires
+(docs/equations/sensitivity.md).
+
+b = batch, m = rows, n = columns, j = columns asked for
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from crossbar.arrays.array import Array
+from crossbar.arrays.solution import Solution
+from crossbar.arrays.wires import Wires
+from crossbar.nodal import linear, newton
+from devices import checks
+from devices.aliases import FloatArray, IntArray
+from devices.errors import ParameterError
+from devices.laws import dispatch
+from devices.noise.read_noise import ReadNoise
+
+STEP = 1e-3  # of a parameter's size, in differences of a cell's law: fourth order leaves 1e-12 of the slope, ours
+GATE_STEP = 2e-4  # [V] in differences of the gate law, which turns within 40 mV: 1e-11 of the slope, ours
+ONE_SIDED = (-25.0 / 12.0, 4.0, -3.0, 4.0 / 3.0, -0.25)  # h f'(x) from f(x), f(x + h) … f(x + 4 h)
+CENTRAL = {-2: 1.0 / 12.0, -1: -2.0 / 3.0, 1: 2.0 / 3.0, 2: -1.0 / 12.0}  # h f'(x) from f(x + k h)
+
+
+@dataclass(frozen=True, eq=False)
+class WireSlopes:
+    """Derivatives of the column currents with respect to resistances [A/ohm]; 0 where an end is open."""
+
+    r_row: FloatArray  #: (b, j) all row segments together
+    r_column: FloatArray  #: (b, j) all column segments together
+    r_driver: FloatArray  #: (b, j, m) each row's
+    r_sense: FloatArray  #: (b, j, n) each column's
+    r_driver_far: FloatArray  #: (b, j, m)
+    r_sense_far: FloatArray  #: (b, j, n)
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """A solved array, and how its column currents change with its cells, gates and wires, exact to first order.
+
+    The adjoint circuits are those of 1 V at one sense terminal, all else at 0 V: (j, m, n), or (b, j, m, n) for an
+    Array, whose slopes differ between inputs.
+    """
+
+    solution: Solution  #: currents and voltages of the array itself
+    columns: IntArray  #: (j,) columns that the adjoint solves are for
+    wires: Wires
+    v: FloatArray  #: (b, m) [V]
+    cell_currents: FloatArray  #: (b, m, n) [A]
+    conductances: FloatArray  #: (b, m, n) secants of the cells [S], slopes where a voltage is 0
+    slopes: FloatArray  #: (m, n), or (b, 1, m, n) for an Array, slopes dI/dv of the cells [S]
+    adjoint_rows: FloatArray  #: (j, m, n) or (b, j, m, n) voltages of the row nodes over the 1 V
+    adjoint_columns: FloatArray  #: (j, m, n) or (b, j, m, n) voltages of the column nodes over the 1 V
+    wire_conductance: FloatArray  #: (j,) or (b, j) heat of wires and ends in the adjoint circuits, over 1 V² [S]
+    by_conductance: FloatArray  #: (b, m, n) a cell's current by its (filament) conductance, voltage held [V]
+    by_gain: FloatArray | None = None  #: (b, m, n) the same by its read gain [A]; None for plain conductances
+    by_gate: FloatArray | None = None  #: (b, m, n) the same by its gate voltage [A/V]; None for plain conductances
+
+    @property
+    def cell_voltages(self) -> FloatArray:
+        """Voltages of the cells (b, m, n) [V]."""
+        return self.solution.v_rows - self.solution.v_columns
+
+    @property
+    def adjoint(self) -> FloatArray:
+        """What a column's terminal gets of 1 A that a cell carries more: (j, m, n), or (b, j, m, n) for an Array.
+
+        Source: docs/equations/sensitivity.md eq. 2.
+        """
+        return self.adjoint_columns - self.adjoint_rows
+
+    def respond(self, cell_currents: FloatArray) -> FloatArray:
+        """Return the changes of the column currents (b, j) [A] for small currents that cells carry beside their own.
+
+        cell_currents: (m, n) or (b, m, n) [A], from row to column.
+        Raises ParameterError for a wrong shape.
+        Source: docs/equations/sensitivity.md eq. 2.
+        """
+        return self._through(self._each("cell_currents", cell_currents), self.adjoint)
+
+    def currents_change(
+        self, dg: FloatArray | None = None, dgain: FloatArray | None = None, dv_gate: FloatArray | None = None
+    ) -> FloatArray:
+        """Return the changes of the column currents (b, j) [A] to first order.
+
+        dg: changes of the (filament) conductances [S]; dgain: of the read gains; dv_gate: of the gate voltages [V];
+        each (m, n) or (b, m, n).
+        Raises ParameterError for a wrong shape, or for a gate that plain conductances do not have.
+        Source: docs/equations/sensitivity.md eq. 3.
+        """
+        total = np.zeros_like(self.cell_currents)
+        for name, change, of in (("dg", dg, "g"), ("dgain", dgain, "gain"), ("dv_gate", dv_gate, "v_gate")):
+            if change is not None:
+                total += self._slope(of) * self._each(name, change)
+        return self._through(total, self.adjoint)
+
+    def gradient(self, upstream: FloatArray, of: str = "g") -> FloatArray:
+        """Return the gradients (b, m, n) of sum_j upstream_j I_j with respect to a parameter of each cell.
+
+        upstream: (b, j).  of: "g" for (filament) conductances, "gain" or "v_gate".
+        Raises ParameterError for a wrong shape or name, or for a gate that plain conductances do not have.
+        Source: docs/equations/sensitivity.md eq. 3.
+        """
+        slope, b = self._slope(of), len(self.v)
+        factors = checks.array("upstream", upstream, shape=(b, len(self.columns)))
+        adjoint = self.adjoint.reshape(*self.adjoint.shape[:-2], -1)
+        back = factors @ adjoint if adjoint.ndim == 2 else np.matmul(factors[:, None], adjoint)
+        return slope * back.reshape(slope.shape)
+
+    def variance(self, cell_variance: FloatArray) -> FloatArray:
+        """Return the variances of the column currents (b, j) [A²] where cells are independent sources of noise.
+
+        cell_variance: (m, n) or (b, m, n) [A²], of a source of current across each cell.
+        Raises ParameterError for a wrong shape or a negative variance.
+        Source: docs/equations/sensitivity.md eq. 6.
+        """
+        return self._through(self._each("cell_variance", cell_variance, minimum=0.0), self.adjoint**2)
+
+    def covariance(self, cell_variance: FloatArray) -> FloatArray:
+        """Return the covariances between the column currents (b, j, j) [A²], of the same cells as `variance`.
+
+        Source: docs/equations/sensitivity.md eq. 6.
+        """
+        noise = self._each("cell_variance", cell_variance, minimum=0.0)
+        b, j = len(noise), len(self.columns)
+        out = np.empty((b, j, j))
+        adjoint = np.broadcast_to(self.adjoint.reshape(*self.adjoint.shape[:-2], -1), (b, j, noise[0].size))
+        for each, through, put in zip(out, adjoint, noise.reshape(b, -1), strict=True):
+            each[:] = (through * put) @ through.T
+        return out
+
+    def read_variance(self, noise: ReadNoise, t_read: float, temperature: float = 300.0) -> FloatArray:
+        """Return the variances of the column currents (b, j) [A²] in a read of t_read [s].
+
+        Cells make the noise of their own voltages and secant conductances; wires, drivers and sense resistors that of
+        resistors in equilibrium, if `noise` has a thermal part.
+        Source: docs/equations/sensitivity.md eq. 6-8.
+        """
+        cells = noise.cell_variance(self.conductances, self.cell_voltages, t_read, temperature)
+        per_siemens = noise.white_per_siemens(0.0, t_read, temperature)
+        return self.variance(cells) + per_siemens * self.wire_conductance
+
+    def wire_slopes(self) -> WireSlopes:
+        """Return the derivatives with respect to every resistance of the wires.
+
+        Where a line without resistance has two ideal ends, its near end is taken to carry all.
+        Source: docs/equations/sensitivity.md eq. 4-5.
+        """
+        senses = np.eye(self.solution.currents.shape[1])[self.columns]
+        own = _branches(
+            self.wires, self.solution.v_rows, self.solution.v_columns, self.cell_currents, self.v, np.zeros(1)
+        )
+        adjoint = _branches(
+            self.wires, self.adjoint_rows, self.adjoint_columns, -self.slopes * self.adjoint, np.zeros(1), senses
+        )
+        row, column = (
+            self._through(mine.segments, other.segments) for mine, other in zip(own, adjoint, strict=True)
+        )  # fmt: skip
+        driver, sense = (mine.near[:, None] * other.near for mine, other in zip(own, adjoint, strict=True))
+        driver_far, sense_far = (mine.far[:, None] * other.far for mine, other in zip(own, adjoint, strict=True))
+        return WireSlopes(row, column, driver, sense, driver_far, sense_far)
+
+    def _slope(self, of: str) -> FloatArray:
+        """Derivatives (b, m, n) of the cells' currents."""
+        slopes = {"g": self.by_conductance, "gain": self.by_gain, "v_gate": self.by_gate}
+        if of not in slopes:
+            raise ParameterError(f'of must be "g", "gain" or "v_gate", got {of!r}')
+        slope = slopes[of]
+        if slope is None:
+            raise ParameterError(f"{of} must be left out for plain conductances: they have no gate")
+        return slope
+
+    def _each(self, name: str, values: FloatArray, minimum: float | None = None) -> FloatArray:
+        """Values of every cell for every input (b, m, n)."""
+        given = checks.array(name, values, minimum=minimum)
+        shape = self.cell_currents.shape
+        if given.shape not in (shape, shape[1:]):
+            raise ParameterError(f"{name} must have shape {shape[1:]} or {shape}, got {given.shape}")
+        return np.broadcast_to(given, shape)
+
+    def _through(self, put: FloatArray, reach: FloatArray) -> FloatArray:
+        """Sum what is put (b, x, y) times how much of it reaches each column (j, x, y) or (b, j, x, y): (b, j)."""
+        b, j, size = len(put), len(self.columns), put.shape[1] * put.shape[2]
+        given, flat = put.reshape(b, size), reach.reshape(*reach.shape[:-2], size)
+        if flat.ndim == 2:
+            return given @ flat.T
+        out: FloatArray = np.matmul(flat, given[:, :, None]).reshape(b, j)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """Currents of the wires of one direction [A], counted from the near to the far end."""
+
+    near: FloatArray  #: (…, lines) from the near terminal into the line
+    segments: FloatArray  #: (…, lines, nodes - 1)
+    far: FloatArray  #: (…, lines) from the far terminal into the line
+
+
+def sensitivity(
+    circuit: FloatArray | Array, v: FloatArray, wires: Wires, *,
+    v_gate: npt.ArrayLike | None = None, columns: Sequence[int] | None = None,
+) -> Sensitivity:  # fmt: skip
+    """Solve an array and its adjoint circuits.
+
+    circuit: conductances (m, n) [S], or an Array of cells with their laws.  v: (b, m) [V].  v_gate: gates of an Array
+    [V], as in `solve`.  columns: which column currents are asked for, None for all.  An adjoint circuit holds 2 m n
+    voltages, for plain conductances one per column, for an Array one per column and input.
+    Raises what `solve` raises, ParameterError for a column that is not there.
+    Source: docs/equations/sensitivity.md eq. 1-3.
+    """
+    solution = newton.solve(circuit, v, wires, v_gate=v_gate)
+    v = checks.array("v", v)
+    m, n = solution.v_rows.shape[1:]
+    given = range(n) if columns is None else columns
+    asked = np.array([checks.whole("columns", column, minimum=0, maximum=n - 1) for column in given], dtype=np.int64)
+    volts = solution.v_rows - solution.v_columns
+    if not isinstance(circuit, Array):
+        g = checks.array("g", circuit)
+        rows, nodes, lost = _adjoint(g, wires, asked)
+        return Sensitivity(
+            solution, asked, wires, v, g * volts, np.broadcast_to(g, volts.shape), g, rows, nodes, lost, volts
+        )
+    gain = np.broadcast_to(circuit.gain(v_gate, len(v)), volts.shape)
+    g = np.broadcast_to(circuit.g_filament, volts.shape)
+
+    def carried(g: FloatArray, gain: FloatArray) -> tuple[FloatArray, FloatArray]:
+        flat = (np.ascontiguousarray(each).reshape(-1) for each in (g, gain, volts))
+        current, slope = dispatch.currents(circuit.cell.law, *flat)
+        return current.reshape(volts.shape), slope.reshape(volts.shape)
+
+    currents, slopes = carried(g, gain)
+    by_gain = _difference(gain, lambda other: carried(g, other)[0])
+    opening = np.zeros_like(circuit.gain(v_gate, len(v)))
+    if circuit.cell.gated:
+        for step, factor in CENTRAL.items():
+            opening += factor / GATE_STEP * circuit.gain(np.asarray(v_gate) + step * GATE_STEP, len(v))
+    adjoint_rows, adjoint_columns = (np.empty((len(v), len(asked), m, n)) for _ in range(2))
+    wire_conductance = np.empty((len(v), len(asked)))
+    for k, slope in enumerate(slopes):
+        adjoint_rows[k], adjoint_columns[k], wire_conductance[k] = _adjoint(slope, wires, asked)
+    return Sensitivity(
+        solution, asked, wires, v, currents, np.divide(currents, volts, out=slopes.copy(), where=volts != 0.0),
+        slopes[:, None], adjoint_rows, adjoint_columns, wire_conductance,
+        _difference(g, lambda other: carried(other, gain)[0]), by_gain, by_gain * opening,
+    )  # fmt: skip
+
+
+def _adjoint(slopes: FloatArray, wires: Wires, columns: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Voltages of the row and column nodes (j, m, n) and the heat of the wires (j,) with 1 V at one column's terminal.
+
+    The array is turned, columns driven from both of their ends.  Source: docs/equations/sensitivity.md eq. 1.
+    """
+    m, n = slopes.shape
+    turned = Wires(
+        wires.r_column, wires.r_row, wires.sense_far(n), wires.driver_far(m), wires.sense(n), wires.driver(m)
+    )  # fmt: skip
+    solved = linear.solve(np.ascontiguousarray(slopes.T), np.eye(n)[columns], turned)
+    nodes, rows = solved.v_rows.transpose(0, 2, 1), solved.v_columns.transpose(0, 2, 1)
+    heat = np.einsum("jmn,mn->j", (rows - nodes) ** 2, slopes)
+    return rows, nodes, np.maximum(solved.power - heat, 0.0)
+
+
+def _difference(x: FloatArray, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Derivative of a function of each element of x ≥ 0, from values at x and above."""
+    step = STEP * np.where(x > 0.0, x, x.max(initial=0.0) or 1.0)
+    out = np.zeros_like(step)
+    for k, factor in enumerate(ONE_SIDED):
+        out += factor * function(x + k * step)
+    return out / step
+
+
+def _branches(
+    wires: Wires, rows: FloatArray, columns: FloatArray, cells: FloatArray, v: FloatArray, v_sense: FloatArray
+) -> tuple[_Line, _Line]:
+    """Currents in the wires of rows and of columns, for node voltages and cell currents (…, m, n)."""
+    m, n = cells.shape[-2:]
+    upward = (-cells).swapaxes(-1, -2)[..., ::-1]
+    return (
+        _line(rows, cells, v, wires.r_row, wires.driver(m), wires.driver_far(m)),
+        _line(columns.swapaxes(-1, -2)[..., ::-1], upward, v_sense, wires.r_column, wires.sense(n), wires.sense_far(n)),
+    )
+
+
+def _line(
+    nodes: FloatArray, leaving: FloatArray, terminal: FloatArray, segment: float, near: FloatArray, far: FloatArray
+) -> _Line:
+    """Currents of lines whose nodes (…, lines, q), near end first, lose currents `leaving` to cells.
+
+    Source: docs/equations/sensitivity.md eq. 4.
+    """
+    total = leaving.sum(-1)
+    fixed = near > 0.0
+    if segment > 0.0 and nodes.shape[-1] > 1:  # where the far node sits on its terminal
+        fed = leaving[..., -1] + (nodes[..., -1] - nodes[..., -2]) / segment
+    else:
+        fed = np.where(fixed, total, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        beyond = np.where(far > 0.0, (terminal - nodes[..., -1]) / far, fed)
+    onward = np.cumsum(leaving[..., ::-1], axis=-1)[..., ::-1]
+    return _Line(np.where(np.isfinite(near), total - beyond, 0.0), onward[..., 1:] - beyond[..., None], beyond)

@@ -1,0 +1,149 @@
+"""Arrays whose inputs switch their cells, while the cells' current comes from source lines.
+
+The input of a row closes the select transistors of its cells; a row's own wire carries no current. Each pattern of
+inputs is a network of its own, so there is no transfer matrix of all inputs.
+b = batch, m = rows, n = columns
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crossbar.arrays.solution import Solution
+from crossbar.arrays.wires import Wires
+from crossbar.nodal import linear
+from crossbar.nodal.column_ladders import solve_ladders
+from crossbar.nodal.lines import Lines, solve_sources, with_cells
+from devices import checks
+from devices.aliases import BoolArray, FloatArray, IntArray
+from devices.errors import ParameterError
+from devices.numerics.jit import kernel
+from devices.numerics.worker_threads import threads
+
+
+def switched(g: FloatArray, on: npt.ArrayLike, *, r_on: float = 0.0, r_off: float = inf) -> FloatArray:
+    """Return the conductances (b, m, n) [S] of cells in series with the transistors that inputs switch.
+
+    g: (m, n) conductances of the cells alone [S].  on: (b, m) 1 or True where a row's transistors are closed.
+    r_on, r_off: resistances of a closed and of an open transistor [ohm].
+    Raises ParameterError for a wrong shape or value.  Source: docs/equations/topologies.md eq. 4.
+    """
+    cells = _check(g, on, r_on, r_off)
+    return np.where(cells.on[:, :, None], cells.g_on, cells.g_off)
+
+
+def solve_source_lines(
+    g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, *,
+    beside_columns: bool = False, r_on: float = 0.0, r_off: float = inf, v_sense: npt.ArrayLike = 0.0,
+) -> Solution:  # fmt: skip
+    """Solve an array whose inputs switch its cells and whose current comes from source lines.
+
+    g, on, r_on, r_off: as of `switched`.  v_source: [V] one value or two axes that spread over (b, lines).
+    beside_columns: False: source line i runs along row i as the rows of `solve` do, and `wires` means the same; True:
+    source line j runs beside column j, from its end r_driver at row 0 to r_driver_far at the last row, with a segment
+    of r_row between neighbouring rows, one r_driver per column.  v_sense: as of `solve`.
+    Solution.v_rows are the voltages where the cells meet their source lines, behind the transistors.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
+    Source: docs/equations/topologies.md, sections 2 and 3.
+    """
+    cells = _check(g, on, r_on, r_off)
+    b, (m, n) = len(cells.on), cells.g_on.shape
+    sources = checks.spread("v_source", v_source, (b, n if beside_columns else m), "(b, source lines)")
+    senses = checks.spread("v_sense", v_sense, (b, n), "(b, n)")
+    terminals = linear.Terminals(sources, senses, wires, beside_columns)
+    v_lines, v_columns = np.empty((b, m, n)), np.empty((b, m, n))
+    if beside_columns:
+        ends = np.stack(
+            [wires.driver(n, "source lines"), wires.driver_far(n, "source lines"), wires.sense_far(n), wires.sense(n)],
+            axis=1,
+        )
+        currents, power = np.empty((b, n)), np.empty(b)
+
+        def ladders(part: slice) -> None:
+            solve_ladders(
+                cells.g_on, cells.g_off, cells.on[part], sources[part], senses[part], wires.r_row, wires.r_column, ends,
+                v_lines[part], v_columns[part], currents[part], power[part],
+            )  # fmt: skip
+
+        _in_threads(ladders, b)
+        carried = np.where(cells.on[:, :, None], cells.g_on, cells.g_off) * (v_lines - v_columns)
+        return Solution(currents, v_lines, v_columns, power, linear.violation(carried, terminals, v_lines, v_columns))
+    rows = linear.factorised(np.ascontiguousarray(cells.g_on.T), wires.r_row, wires.driver(m), wires.driver_far(m))
+    columns = linear.factorised(cells.g_on, wires.r_column, wires.sense_far(n), wires.sense(n))
+    steps, taken = np.zeros(b, dtype=np.int64), np.empty((b, n))
+
+    def networks(part: slice) -> None:
+        _solve_switched(
+            cells.g_on, cells.g_off, cells.on[part], rows, columns, sources[part], senses[part], linear.TOLERANCE,
+            linear.MOST_STEPS, v_lines[part], v_columns[part], taken[part], steps[part],
+        )  # fmt: skip
+
+    _in_threads(networks, b)
+    linear.check_solved(steps)
+    carried = np.where(cells.on[:, :, None], cells.g_on, cells.g_off) * (v_lines - v_columns)
+    return linear.solution(carried, taken, terminals, v_lines, v_columns)
+
+
+def _in_threads(work: Callable[[slice], None], b: int) -> None:
+    """Call `work` with a part of the inputs in each thread; plain threads, as in crossbar/newton.py."""
+    count = max(min(threads(), b), 1)
+    bounds = np.linspace(0, b, count + 1).astype(int).tolist()
+    parts = [slice(first, last) for first, last in pairwise(bounds)]
+    if count == 1:
+        work(parts[0])
+        return
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(work, parts))
+
+
+class _Cells(NamedTuple):
+    """What the kernels take of the cells."""
+
+    g_on: FloatArray  #: (m, n) with closed transistors [S]
+    g_off: FloatArray  #: (m, n) with open ones [S]
+    on: BoolArray  #: (b, m) True where closed
+
+
+def _check(g: FloatArray, on: npt.ArrayLike, r_on: float, r_off: float) -> _Cells:
+    """Check the arguments that say what the cells conduct."""
+    g = checks.array("g", g, ndim=2, minimum=0.0)
+    if not g.size:
+        raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
+    closed = checks.flags("on", on, (None, len(g)))
+    r_on = checks.number("r_on", r_on, unit="Ω", minimum=0.0)
+    r_off = checks.number("r_off", r_off, unit="Ω", minimum=r_on, allow_inf=True)
+    g_off = np.zeros_like(g) if r_off == inf else g / (1.0 + g * r_off)
+    return _Cells(g / (1.0 + g * r_on), g_off, closed)
+
+
+@kernel
+def _solve_switched(
+    g_on: FloatArray, g_off: FloatArray, on: BoolArray, rows: Lines, columns: Lines, v: FloatArray,
+    v_sense: FloatArray, tolerance: float, most_steps: int,
+    v_rows: FloatArray, v_columns: FloatArray, taken: FloatArray, steps: IntArray,
+) -> None:  # fmt: skip
+    """Solve each input with the cells that it leaves.
+
+    Fills voltages (b, m, n) [V], the cells of each column added up (b, n) [S] and the steps (-1: not converged).
+    """
+    m, n = g_on.shape
+    for k in range(len(on)):
+        g, turned = np.empty((m, n)), np.empty((n, m))
+        taken[k] = 0.0
+        for i in range(m):
+            for j in range(n):
+                g[i, j] = g_on[i, j] if on[k, i] else g_off[i, j]
+                turned[j, i] = g[i, j]
+                taken[k, j] += g[i, j]
+        c, r = np.empty((len(columns.inverse), n)), np.empty((len(rows.inverse), m))
+        now_rows, now_columns = with_cells(rows, turned), with_cells(columns, g)
+        steps[k] = solve_sources(g, now_rows, now_columns, v[k], v_sense[k], tolerance, most_steps, r, c)
+        for i in range(m):
+            for j in range(n):
+                v_rows[k, i, j] = r[j if len(r) > 1 else 0, i]
+                v_columns[k, i, j] = c[i if len(c) > 1 else 0, j]

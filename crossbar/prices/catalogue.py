@@ -1,0 +1,179 @@
+"""Components of a chip: what one action of each costs in energy, time and area, and how that follows the node.
+
+Published parts lie in components.toml; a part of your own is one `Component` or one table of a TOML file
+(docs/equations/costs.md, section 5).
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from crossbar.prices.adc_models import (
+    ADC_MODELS,
+    adc_isaac,
+    adc_neurosim,
+    adc_silicon,
+    adc_survey,
+    area_isaac,
+    area_silicon,
+    area_survey,
+)
+from crossbar.prices.component_model import Band, Bill, Component, load_components
+from crossbar.prices.costs import Costs
+from crossbar.prices.technology import LEAKAGE, REPEATERS, wire_capacitance
+from crossbar.tiles.activity import Activity
+from crossbar.tiles.converters import Adc
+from devices import checks
+from devices.errors import ParameterError
+
+PUBLISHED = Path(__file__).with_name("components.toml")
+
+
+@cache
+def published() -> dict[str, Component]:
+    """Return the published parts, by name, at the nodes of their sources."""
+    return load_components(PUBLISHED)
+
+
+def component(name: str, node: float | None = None) -> Component:
+    """Return a published part by name, at a node [m] or at its source's.
+
+    Raises ParameterError for an unknown name.
+    """
+    parts = published()
+    if name not in parts:
+        near = difflib.get_close_matches(name, parts, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"published are {', '.join(sorted(parts))}"
+        raise ParameterError(f"there is no component {name!r}; {hint}")
+    return parts[name] if node is None else parts[name].at(node)
+
+
+def adc_component(adc: Adc, node: float = 22e-9, model: str | None = None, r_column: float = 1e4) -> Component:
+    """Return a converter at a node [m]: energy and area of one model, or the band over all and the survey's area.
+
+    r_column: resistance of a column while it is converted [ohm].  A continuous converter is priced as 8 bits.
+    Raises ParameterError for an unknown model.  Source: docs/equations/costs.md, section 1.
+    """
+    bits, nm, rate = adc.bits or 8, node * 1e9, adc.sample_rate
+    if model is not None and model not in ADC_MODELS:
+        raise ParameterError(f"model must be one of {', '.join(ADC_MODELS)}, got {model!r}")
+    energies = {
+        "survey": adc_survey(bits, rate, nm),
+        "neurosim": adc_neurosim(bits, nm, r_column),
+        "isaac": adc_isaac(bits, nm),
+        "silicon": adc_silicon(bits, nm),
+    }
+    areas = {"survey": area_survey(bits, rate, nm), "isaac": area_isaac(bits, nm), "silicon": area_silicon(nm)}
+    each = list(energies.values())
+    one = energies[model or "survey"]
+    energy = Band(min(each), one, max(each)) if model is None else Band(one, one, one)
+    source = "docs/equations/costs.md, section 1"
+    area = areas.get(model or "survey", 0.0)
+    return Component(
+        f"adc_{model or 'band'}", f"one conversion of {bits} bits", energy, source, 1.0 / rate, area, 0.0, node
+    )
+
+
+def line(name: str, capacitance: float, swing: float, node: float = 22e-9) -> Component:
+    """Return a line of a capacitance [F] whose voltage changes by a swing [V]: C V² for each change.
+
+    Source: docs/equations/costs.md eq. 14.
+    """
+    c = checks.number("capacitance", capacitance, unit="F", minimum=0.0)
+    joules = c * checks.number("swing", swing, unit="V") ** 2
+    return Component(name, f"one change by {swing:g} V", Band(joules, joules, joules), "C V²", node=node)
+
+
+def gate_line(cells: int, pitch: float, swing: float, costs: Costs | None = None) -> Component:
+    """Return a gate line over cells of a pitch [m], swung by a voltage [V]: the cells' gates and the wire.
+
+    Source: docs/equations/costs.md eq. 7.
+    """
+    checks.whole("cells", cells, minimum=1)
+    checks.number("pitch", pitch, unit="m", above=0.0)
+    prices = costs or Costs()
+    return line("gate_line", cells * (prices.c_gate * pitch**2 + prices.c_wire * pitch), swing, prices.node)
+
+
+def silicon_gate_line(cells: int, swing: float = 1.3) -> Component:
+    """Return a word line that switches access transistors: 2.1 fF a cell and 48 fF for its driver, at 130 nm.
+
+    swing: 1.3 V between 0.9 and 2.2 V.  Source: Wan et al., Nature 2022, as CiMLoop models it.
+    """
+    checks.whole("cells", cells, minimum=1)
+    return line("silicon_gate_line", (1.5e-15 + 0.6e-15) * cells + 48e-15, swing, 130e-9)
+
+
+def wire(
+    length: float, node: float = 22e-9, relaxed: float = 1.0, activity: float = 0.15, swing: float = 0.5
+) -> Component:
+    """Return a repeated on-chip wire of a length [m]: energy of one bit.
+
+    relaxed: its delay over the least, 1, 2 or 3.  activity: part of the bits that change the wire.
+    Source: docs/equations/costs.md eq. 15, Accelergy's wire plug-in with its defaults.
+    Raises ParameterError for another `relaxed`, naming those that are known.
+    """
+    if relaxed not in REPEATERS:
+        raise ParameterError(f"relaxed must be one of {', '.join(f'{each:g}' for each in REPEATERS)}, got {relaxed!r}")
+    checks.number("length", length, unit="m", minimum=0.0)
+    farads = wire_capacitance(node) * length
+    joules = activity * swing**2 * farads * REPEATERS[relaxed]
+    source = "Accelergy's wire plug-in, ITRS capacitances"
+    return Component("wire", "one bit", Band(joules, joules, joules), source, node=node)
+
+
+def ladder_dac(bits: int, volts: float, node: float) -> Component:
+    """Return a ladder of resistors or capacitors with its control: 8e-17 J (V T_nm)² for each bit.
+
+    Source: X2X_ladder.py of CiMLoop's component library.
+    """
+    checks.whole("bits", bits, minimum=1, maximum=16)
+    joules = 8e-17 * (volts * node * 1e9) ** 2 * bits
+    return Component("ladder_dac", f"one code of {bits} bits", Band(joules, joules, joules), "CiMLoop", node=node)
+
+
+def clocked(bits: int, node: float) -> Component:
+    """Return a register of some bits: energy of one clock, whether or not its content changes.  Source: Aladdin."""
+    checks.whole("bits", bits, minimum=1)
+    one = component("register", node)
+    return replace(one, name="clocked", action=f"one clock of {bits} bits", energy=one.energy.scaled(bits),
+                   area=one.area * bits)  # fmt: skip
+
+
+def leakage(area: float) -> float:
+    """Power [W] that low-power logic of an area [m²] leaks at 22 nm.  Source: LEAKAGE, no other node is known."""
+    return LEAKAGE * checks.number("area", area, unit="m²", minimum=0.0)
+
+
+def pooling(values: float, windows: float, *, largest: bool) -> Activity:
+    """Return the counts of pooling `values` numbers in `windows` windows: comparisons, or sums and one scaling each."""
+    if largest:
+        return Activity(comparisons=max(values - windows, 0.0))
+    return Activity(additions=max(values - windows, 0.0), multiplications=windows)
+
+
+def activation(values: float) -> Activity:
+    """Return the counts of a rectifier on `values` numbers: one comparison each."""
+    return Activity(comparisons=values)
+
+
+def softmax(rows: float, length: float) -> Activity:
+    """Return the counts of shares of `rows` rows of `length` numbers.
+
+    The largest is found and subtracted, each exponential is one look-up of 8 bits, and the reciprocal of the sum, by
+    which each is scaled, one more; composition ours.
+    """
+    values = rows * length
+    return Activity(
+        additions=2.0 * values - rows,
+        multiplications=values,
+        comparisons=values - rows,
+        buffer_bits=8.0 * (values + rows),
+    )
+
+
+def total(bills: Iterable[Bill]) -> Bill:
+    """Return the sum of bills, of parts that work one after another."""
+    return sum(bills, Bill())

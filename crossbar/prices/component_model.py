@@ -1,0 +1,206 @@
+"""Parts of a chip as values: what one action takes, how that follows the node, and how a user adds one to a chip.
+
+docs/equations/costs.md, section 5.
+"""
+
+import math
+import os
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from crossbar.prices.technology import SUPPLY, at, supply
+from crossbar.tiles.activity import Activity
+from devices import checks
+from devices.checks import quantity
+from devices.errors import ParameterError
+
+# Node, nm: area of a given circuit over its area at 130 nm; a, b, c of its energy a V² + b V + c.
+# A. Stillmaker, B. Baas, Integration 58 (2017) 74, tables of general scaling.
+STILLMAKER = {
+    130: (1.0, 7.171, -6.709, 2.904), 90: (0.44, 4.762, -4.781, 2.092), 65: (0.23, 3.755, -4.398, 1.975),
+    45: (0.16, 1.103, -0.362, 0.2767), 32: (0.072, 0.9559, -0.7823, 0.471), 20: (0.033, 0.373, -0.1582, 0.04104),
+    16: (0.03, 0.2958, -0.1241, 0.03024), 14: (0.027, 0.2363, -0.09675, 0.02239),
+    10: (0.016, 0.2068, -0.09311, 0.02375), 7: (0.0092, 0.1776, -0.09097, 0.02447),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Band:
+    """A quantity on which models disagree; low ≤ nominal ≤ high."""
+
+    low: float
+    nominal: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.low <= self.nominal <= self.high < math.inf:
+            raise ParameterError(f"a band must hold 0 ≤ low ≤ nominal ≤ high, got {self.low:g}, {self.nominal:g}, "
+                                 f"{self.high:g}")  # fmt: skip
+
+    def __add__(self, other: "Band") -> "Band":
+        return Band(self.low + other.low, self.nominal + other.nominal, self.high + other.high)
+
+    def scaled(self, factor: float) -> "Band":
+        """Return the band times a factor ≥ 0."""
+        return Band(self.low * factor, self.nominal * factor, self.high * factor)
+
+
+NOTHING = Band(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of a chip: what one action of it takes at the node of its source."""
+
+    name: str
+    action: str  #: what is counted
+    energy: Band  #: of one action [J]
+    source: str
+    latency: float = quantity(0.0, "s", minimum=0.0)  #: of one action [s]; 0: none given
+    area: float = quantity(0.0, "m²", minimum=0.0)  #: of one instance [m²]; 0: none given
+    leakage: float = quantity(0.0, "W", minimum=0.0)  #: of one instance [W]; 0: none given
+    node: float = quantity(22e-9, "m", above=0.0)  #: technology node at which all this holds [m]
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        if not isinstance(self.energy, Band):
+            raise ParameterError(f"the energy of {self.name} must be a Band, got {self.energy!r}")
+
+    def at(self, node: float) -> "Component":
+        """Return the part at another node [m]: energy as a band over three rules, area, latency and leakage by one.
+
+        Source: docs/equations/costs.md eq. 11-13.
+        """
+        if checks.number("node", node, unit="m", above=0.0) == self.node:
+            return self
+        rules = energy_rules(self.node, node)
+        energy = Band(self.energy.low * min(rules), self.energy.nominal * rules[0], self.energy.high * max(rules))
+        area = self.area * area_factor(self.node, node)
+        latency = self.latency * node / self.node
+        leakage = self.leakage * rules[0]
+        return replace(self, energy=energy, latency=latency, area=area, leakage=leakage, node=node)
+
+    def bill(self, actions: float, instances: float = 1.0, duration: float = 0.0) -> "Bill":
+        """Return what `actions` take on `instances` parts that work side by side and leak for a duration [s]."""
+        leaked = self.leakage * instances * duration
+        energy = self.energy.scaled(actions) + Band(leaked, leaked, leaked)
+        return Bill(energy, self.latency * math.ceil(actions / instances), self.area * instances)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a set of parts took; two that work one after the other add up."""
+
+    energy: Band = NOTHING  #: [J]
+    latency: float = 0.0  #: [s]
+    area: float = 0.0  #: [m²]
+
+    def __add__(self, other: "Bill") -> "Bill":
+        return Bill(self.energy + other.energy, self.latency + other.latency, self.area + other.area)
+
+
+def energy_rules(old: float, new: float) -> tuple[float, float, float]:
+    """Factors on an energy from an old to a new node [m]: capacitance alone, C V², fitted transistors.
+
+    Source: docs/equations/costs.md eq. 11; Stillmaker and Baas, Integration 58 (2017) 74, each node at its own supply.
+    """
+    size = new / old
+    volts = {each: SUPPLY.get(each, supply(each * 1e-9)) for each in STILLMAKER}
+    fitted = {each: a * volts[each] ** 2 + b * volts[each] + c for each, (_, a, b, c) in STILLMAKER.items()}
+    return size, size * (supply(new) / supply(old)) ** 2, at(new, fitted) / at(old, fitted)
+
+
+def area_factor(old: float, new: float) -> float:
+    """Factor on an area from an old to a new node [m].  Source: docs/equations/costs.md eq. 12."""
+    areas = {each: row[0] for each, row in STILLMAKER.items()}
+    return at(new, areas) / at(old, areas)
+
+
+def load_components(path: str | os.PathLike[str]) -> dict[str, Component]:
+    """Read parts from a TOML file, one table each: name -> Component.
+
+    Raises ParameterError for a file that cannot be read, an unknown or missing key or a value out of bounds.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ParameterError(f"the components of {path} cannot be read: {error}") from None
+    return {name: read_component(name, table, str(path)) for name, table in content.items()}
+
+
+def read_component(name: str, table: Any, where: str) -> Component:  # noqa: ANN401  (whatever TOML holds)
+    """Read a component from a table of its keys; `where` begins what is said of an error.
+
+    Raises ParameterError for an unknown or missing key or a value out of bounds.
+    """
+    if not isinstance(table, dict):
+        raise ParameterError(f"{where}: {name} must be a table of a component's keys, got {table!r}")
+    known = {each.name for each in fields(Component)} - {"name"}
+    needed = ("action", "energy", "node", "source")
+    for key in table:
+        if key not in known:
+            raise ParameterError(f"{where}: unknown key {name}.{key}; valid are {', '.join(sorted(known))}")
+    for key in needed:
+        if key not in table:
+            raise ParameterError(f"{where}: {name} needs the keys {', '.join(needed)}, {key} is missing")
+    for key in ("action", "source"):
+        if not isinstance(table[key], str) or not table[key].strip():
+            raise ParameterError(f"{where}: {name}.{key} must be a text, got {table[key]!r}")
+    given = table["energy"] if isinstance(table["energy"], list) else 3 * [table["energy"]]
+    if len(given) != 3:
+        raise ParameterError(f"{where}: {name}.energy must be one number or [low, nominal, high], got {given!r}")
+    try:
+        band = Band(*(checks.number(f"{name}.energy", each, unit="J", minimum=0.0) for each in given))
+        return Component(name, **{**table, "energy": band})
+    except ParameterError as error:
+        raise ParameterError(f"{where}: [{name}] {error}") from None
+
+
+PLACES = ("block", "tile", "array")  #: of what each has its own; a block: arrays that work on the same inputs
+BESIDE = ("wire_bit_meters", "register_bits", "clock_meters", "array_clocks", "leaking")  # known only after times
+COUNTS = tuple(each.name for each in fields(Activity) if each.name not in BESIDE)  #: what a part can act for
+
+
+@dataclass(frozen=True)
+class Part:
+    """A user's component on a chip: what it acts for, how often, and how many there are."""
+
+    component: Component
+    counts: str  #: the count of an activity for which it acts, one of COUNTS
+    times: float = quantity(1.0, above=0.0)  #: actions for each count
+    instances: int = 1  #: that work side by side
+    each: str = "block"  #: of what each has so many, one of PLACES
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        for name, known in (("counts", COUNTS), ("each", PLACES)):
+            if getattr(self, name) not in known:
+                raise ParameterError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        checks.whole("instances", self.instances, minimum=1)
+
+    def actions(self, done: Activity) -> float:
+        """Return how often it acts in an activity."""
+        return self.times * float(getattr(done, self.counts))
+
+    def energy(self, done: Activity, node: float) -> Band:
+        """Return what it takes for an activity [J] at a node [m], leakage apart."""
+        return self.component.at(node).energy.scaled(self.actions(done))
+
+
+def read_part(name: str, table: Any, where: str) -> Part:  # noqa: ANN401  (whatever TOML holds)
+    """Read a part from a table: the keys of a component, and counts, times, instances and each beside them.
+
+    Raises ParameterError for an unknown or missing key or a value out of bounds.
+    """
+    if not isinstance(table, dict):
+        raise ParameterError(f"{where}: {name} must be a table of a part's keys, got {table!r}")
+    own = {key: value for key, value in table.items() if key in {each.name for each in fields(Part)} - {"component"}}
+    component = read_component(name, {key: value for key, value in table.items() if key not in own}, where)
+    if "counts" not in own:
+        raise ParameterError(f"{where}: {name} needs the key counts, which says for what it acts")
+    try:
+        return Part(component, **own)
+    except ParameterError as error:
+        raise ParameterError(f"{where}: [{name}] {error}") from None

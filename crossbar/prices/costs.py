@@ -1,0 +1,119 @@
+"""Prices of what hardware does: energy per action and time per step, each with its source (docs/equations/costs.md).
+
+Digital energies are scaled in proportion to the node (capacitance at equal voltage), a conservative choice of ours.
+"""
+
+from dataclasses import dataclass, field
+
+from crossbar.prices.adc_models import ADC_MODELS, adc_isaac, adc_neurosim, adc_silicon, adc_survey
+from crossbar.prices.component_model import NOTHING, Band, Part, read_part
+from crossbar.prices.technology import LEAKAGE, REPEATERS, WIRE_MODELS, supply, wire_bit, wire_capacitance
+from crossbar.tiles.activity import Activity
+from crossbar.tiles.converters import Adc
+from devices import checks
+from devices.checks import quantity
+from devices.errors import ParameterError
+
+# NeuroSim V1.3: ResNet18's chip, 10.5983 µJ in 12.1771 ms on 79.482 mm², over VGG8's, which LEAKAGE is.
+LEAST_LEAKAGE = 10.95 / LEAKAGE
+BANDED = ("adc", "wires", "clock", "leakage", "parts")  # components whose prices are models or bands
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Prices of a chip's components; every energy is per action at its source's node and scaled to `node`."""
+
+    node: float = quantity(22e-9, "m", above=0.0)  #: technology node [m]
+    adc_model: str = "survey"  #: one of ADC_MODELS; the report gives the band over all of them
+    pitch: float = quantity(80e-9, "m", above=0.0)  #: of a cell [m], ours
+    v_pulse: float = quantity(0.8, "V", above=0.0)  #: swing of the logic that drives a row [V], 22 nm supply
+    c_wire: float = quantity(2e-10, "F/m", minimum=0.0)  #: of a line [F/m], NeuroSim V1.3
+    c_gate: float = quantity(1.55e-3, "F/m²", minimum=0.0)  #: of a gated cell [F/m²], 20 nm of h-BN
+    e_row_code: float = quantity(0.291e-12, "J", minimum=0.0)  #: 8-bit row driver per code at 40 nm [J], Brahms
+    e_gate_dac: float = quantity(0.291e-12, "J", minimum=0.0)  #: gate driver per update at 40 nm [J], as a row driver
+    e_add: float = quantity(0.021e-12, "J", minimum=0.0)  #: shift and add of 16 bits at 32 nm [J], ISAAC
+    e_multiply: float = quantity(0.25e-12, "J", minimum=0.0)  #: scaling of one result at 40 nm [J], RAELLA
+    e_compare: float = quantity(7.4e-15, "J", minimum=0.0)  #: comparing 8 bits at 40 nm [J], Aladdin's 32 by 4
+    e_buffer_bit: float = quantity(8.0e-14, "J", minimum=0.0)  #: buffer access per bit at 32 nm [J], ISAAC eDRAM
+    e_write: float = quantity(2.5e-12, "J", minimum=0.0)  #: a cell from one target to another [J], write and verify
+    t_write: float = quantity(120e-6, "s", minimum=0.0)  #: a row from one set of targets to another [s], likewise
+    endurance: float = quantity(2e4, above=0.0)  #: writes that a cell takes, CuCrP2S6; gated silver cells: unknown
+    wire_model: str = "supply"  #: one of WIRE_MODELS; the report gives the band over all of them
+    e_register: float = quantity(9e-15, "J", minimum=0.0)  #: a bit taken into a register at 40 nm [J], Aladdin
+    e_counter: float = quantity(0.063e-12, "J", minimum=0.0)  #: a clock of an 8-bit counter at 40 nm [J], Aladdin
+    p_leak: float = quantity(LEAKAGE, "W/m²", minimum=0.0)  #: of an area of 22 nm low-power logic [W/m²], NeuroSim V1.3
+    t_digital: float = quantity(1e-9, "s", minimum=0.0)  #: one digital step [s], 1 GHz, ours
+    parts: dict[str, Part] = field(default_factory=dict)  #: the user's own, by name; a table is read as one
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        if self.adc_model not in ADC_MODELS:
+            raise ParameterError(f"costs.adc_model must be one of {', '.join(ADC_MODELS)}, got {self.adc_model!r}")
+        if self.wire_model not in WIRE_MODELS:
+            raise ParameterError(f"costs.wire_model must be one of {', '.join(WIRE_MODELS)}, got {self.wire_model!r}")
+        given: object = self.parts
+        if not isinstance(given, dict):
+            raise ParameterError(f"costs.parts must be a table with one table for each part, got {given!r}")
+        parts = {
+            name: part if isinstance(part, Part) else read_part(name, part, "costs.parts")
+            for name, part in given.items()
+        }
+        object.__setattr__(self, "parts", parts)
+
+    def conversion(self, adc: Adc, model: str, r_column: float = 1e4) -> float:
+        """Energy of one conversion [J] by one of the models; a continuous converter is priced as 8 bits."""
+        bits, node_nm = adc.bits or 8, self.node * 1e9
+        if model == "survey":
+            return adc_survey(bits, adc.sample_rate, node_nm)
+        if model == "neurosim":
+            return adc_neurosim(bits, node_nm, r_column)
+        return adc_isaac(bits, node_nm) if model == "isaac" else adc_silicon(bits, node_nm)
+
+    def energies(self, done: Activity, adc: Adc, model: str | None = None) -> dict[str, float]:
+        """Price an activity: component -> energy [J]."""
+        per_cell = self.c_wire * self.pitch
+        return {
+            "array": done.joules_array,
+            "adc": done.conversions * self.conversion(adc, model or self.adc_model),
+            "drivers": done.row_codes * self.e_row_code * self.node / 40e-9
+            + done.cell_reads * per_cell * self.v_pulse**2,
+            "gates": done.gate_updates * self.e_gate_dac * self.node / 40e-9
+            + done.gate_swing * (self.c_gate * self.pitch**2 + per_cell),
+            "writes": done.cell_writes * self.e_write,
+            "digital": done.additions * self.e_add * self.node / 32e-9
+            + done.multiplications * self.e_multiply * self.node / 40e-9
+            + done.comparisons * self.e_compare * self.node / 40e-9,
+            "buffers": done.buffer_bits * self.e_buffer_bit * self.node / 32e-9,
+            "wires": done.wire_bit_meters * wire_bit(self.wire_model, self.node),
+            "clock": self._registers(done) + done.clock_meters * self._clock() * REPEATERS[2.0],
+            "leakage": done.leaking * self.p_leak,
+            "parts": self._parts(done).nominal,
+        }
+
+    def bounds(self, done: Activity, adc: Adc) -> tuple[float, float]:
+        """Least and largest energy of an activity [J] over the models of converters, wires, clocks and leakage.
+
+        Source: docs/equations/costs.md eq. 24.
+        """
+        energies = self.energies(done, adc)
+        others = sum(value for name, value in energies.items() if name not in BANDED)
+        conversion = [done.conversions * self.conversion(adc, model) for model in ADC_MODELS]
+        wires = [done.wire_bit_meters * wire_bit(model, self.node) for model in WIRE_MODELS]
+        least = self._registers(done)
+        most = least + done.clock_meters * self._clock() * REPEATERS[1.0]
+        most += done.array_clocks * self.e_counter * self.node / 40e-9
+        leaked, parts = energies["leakage"], self._parts(done)
+        return (
+            others + min(conversion) + min(wires) + least + LEAST_LEAKAGE * leaked + parts.low,
+            others + max(conversion) + max(wires) + most + leaked + parts.high,
+        )
+
+    def _parts(self, done: Activity) -> Band:
+        return sum((part.energy(done, self.node) for part in self.parts.values()), NOTHING)
+
+    def _registers(self, done: Activity) -> float:
+        return done.register_bits * self.e_register * self.node / 40e-9
+
+    def _clock(self) -> float:
+        """Energy of a clock on each metre of its tree [J/m], repeaters apart: one full swing."""
+        return wire_capacitance(self.node) * supply(self.node) ** 2

@@ -1,0 +1,9 @@
+from .gates import reference_gates as reference_gates
+from .ngspice import run_ngspice as run_ngspice
+from .ngspice import source_lines_to_spice as source_lines_to_spice
+from .ngspice import to_spice as to_spice
+from .nodal_analysis import reference_solve as reference_solve
+from .nodal_analysis import reference_source_lines as reference_source_lines
+from .transients import array_circuit as array_circuit
+from .transients import gate_transient as gate_transient
+from .transients import transient as transient

@@ -1,0 +1,296 @@
+"""Arrays as netlists that ngspice runs in batch mode, and ngspice's currents back.
+
+Needs no other solver of this package: it is how an outside judge sees the same circuit.
+"""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from crossbar.arrays.array import Array
+from crossbar.arrays.wires import Wires
+from devices.aliases import FloatArray
+from devices.checks import array, flags, number, spread
+from devices.errors import ParameterError, SimulationError
+from devices.laws.adaptive import AdaptiveLaw, OhmicLaw
+
+CURRENTS_FILE = "crossgate-currents.txt"  # what a netlist of ours leaves in ngspice's working folder
+TIE = 1e9  # [Ω] holds a floating island at 0 V; no current can flow in it, so any value does
+DIGITS = 17  # decimal digits that name a float64
+
+# Nothing may be added to the circuit (gmin), and no pivot be taken for zero (pivtol). The tolerances of a linear
+# circuit only say when ngspice stops repeating the same solve; those of a nonlinear one end its Newton steps, whose
+# last one is far more exact than they ask, and they must stay above its rounding.
+OPTIONS = ".options gmin=1e-30 reltol=1e-12 abstol=1e-24 vntol=1e-18 pivtol=1e-40 pivrel=1e-3"
+NONLINEAR_OPTIONS = ".options gmin=1e-30 reltol=1e-9 abstol=1e-16 vntol=1e-12 pivtol=1e-40 pivrel=1e-3 itl1=1000"
+
+
+class _Part(NamedTuple):
+    """One element of a netlist between two nodes."""
+
+    name: str
+    a: str
+    b: str
+    value: str  # ohms, or the current of a behavioural source
+
+
+def to_spice(
+    circuit: FloatArray | Array, v: FloatArray, wires: Wires, path: str | Path, *,
+    v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0,
+) -> None:  # fmt: skip
+    """Write the netlist of an array to `path`; `ngspice -b` then leaves the currents of its columns in a text file.
+
+    circuit: conductances (m, n) [S] of linear cells, or an Array; v: (m,) or (1, m) [V]; v_gate: gates of an Array
+    [V], one value or two axes that spread over (m, n); v_sense: the columns' ends [V], one value or two axes that
+    spread over (1, n). Elements are called as in docs/nomenclature.md, indices count from 0: Rcell_i_j, or Bcell_i_j,
+    Rseries_i_j and Rleak_i_j of a nonlinear cell, Rrow_i_j (right of cell i, j), Rcol_i_j (below it), Rdrv_i,
+    Rdrvfar_i, Rsense_j, Rsensefar_j, the sources Vdrv_i and the ammeters Vsense_j. Nodes joined by 0 Ω share one name;
+    open parts are left out. A cell's gate enters as the number of its read gain.
+    Raises ParameterError for a bad shape or value, or cells whose law has no netlist.
+    """
+    if isinstance(circuit, Array):
+        m, n = circuit.shape
+        cells = _law_cells(circuit, circuit.gain(v_gate)[0])
+    else:
+        g = _conductances(circuit)
+        m, n = g.shape
+        if v_gate is not None:
+            raise ParameterError("v_gate must be left out for plain conductances: they have no gate")
+        cells = _linear_cells(g)
+    v = array("v", v)
+    if v.shape not in ((m,), (1, m)):
+        raise ParameterError(f"v must be one input, of shape ({m},) or (1, {m}), got {v.shape}")
+    senses = spread("v_sense", v_sense, (1, n), "(1, n)")
+    names = _Names(m, n, wires)
+    parts = [*_row_wires(m, n, wires, names), *_column_wires(m, n, wires, names), *cells(names)]
+    _write(path, m, n, v.ravel(), senses.ravel(), parts)
+
+
+def source_lines_to_spice(
+    g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, path: str | Path, *,
+    beside_columns: bool = False, r_on: float = 0.0, r_off: float = np.inf, v_sense: npt.ArrayLike = 0.0,
+) -> None:  # fmt: skip
+    """Write the netlist of an array with source lines to `path`, for one input; arguments as of solve_source_lines.
+
+    Elements are called as those of to_spice; beside the columns, Rrow_i_j is the source line's segment below cell i, j
+    and Rdrv_j, Rdrvfar_j, Vdrv_j count columns. Rcell_i_j includes its transistor.
+    Raises ParameterError for a bad shape or value.
+    """
+    g = _conductances(g)
+    m, n = g.shape
+    closed = flags("on", on, (1, m))[0]
+    r_on = number("r_on", r_on, unit="Ω", minimum=0.0)
+    r_off = number("r_off", r_off, unit="Ω", minimum=r_on, allow_inf=True)
+    sources = spread("v_source", v_source, (1, n if beside_columns else m), "(1, source lines)")
+    senses = spread("v_sense", v_sense, (1, n), "(1, n)")
+    names = _BesideNames(m, n, wires) if beside_columns else _Names(m, n, wires)
+    drive = _beside_wires if beside_columns else _row_wires
+    parts = [*drive(m, n, wires, names), *_column_wires(m, n, wires, names)]
+    for (i, j), siemens in np.ndenumerate(g):
+        if siemens > 0.0:
+            ohms = 1.0 / siemens + (r_on if closed[i] else r_off)
+            parts.append(_Part(f"Rcell_{i}_{j}", names.row(i, j), names.column(i, j), _ohms(ohms)))
+    _write(path, m, n, sources[0], senses[0], parts)
+
+
+def _conductances(g: FloatArray) -> FloatArray:
+    """The conductances, if they are those of an array."""
+    g = array("g", g, ndim=2, minimum=0.0)
+    if g.size == 0:
+        raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
+    return g
+
+
+def _write(path: str | Path, m: int, n: int, v: FloatArray, v_sense: FloatArray, parts: list[_Part]) -> None:
+    """Write sources, ammeters and those parts that are neither shorts nor open."""
+    parts = [part for part in parts if part.a != part.b and part.value != "inf"]
+    nonlinear = any(part.name.startswith("B") for part in parts)
+    lines = [f"* {m} x {n} crossbar, written by crossgate", NONLINEAR_OPTIONS if nonlinear else OPTIONS]
+    lines += [f"Vdrv_{i} s_{i} 0 DC {volt!r}" for i, volt in enumerate(v.tolist())]
+    lines += [
+        f"Vsense_{j} t_{j} 0 DC {volt!r}" if volt else f"Vsense_{j} t_{j} 0 DC 0"
+        for j, volt in enumerate(v_sense.tolist())
+    ]
+    lines += [" ".join(part) for part in parts]
+    lines += [f"Rtie_{k} {name} 0 {TIE!r}" for k, name in enumerate(_floating(len(v), n, parts))]
+    ammeters = " ".join(f"i(vsense_{j})" for j in range(n))
+    lines += [".op", ".control", f"set numdgt={DIGITS}", "run", f"wrdata {CURRENTS_FILE} {ammeters}", "quit"]
+    lines += [".endc", ".end"]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def run_ngspice(path: str | Path, timeout: float = 600.0) -> FloatArray:
+    """Run a netlist of `to_spice` in ngspice and return the column currents (1, n) [A].
+
+    timeout: [s]. Leaves no file behind. Raises SimulationError if ngspice is missing, fails, or takes too long.
+    """
+    program = shutil.which("ngspice")
+    if program is None:
+        raise SimulationError("ngspice is not on the PATH; install it, for instance with: apt-get install ngspice")
+    netlist = Path(path).resolve()
+    if not netlist.is_file():
+        raise SimulationError(f"there is no netlist {netlist}")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            command = [program, "-n", "-b", str(netlist)]  # -n: no start-up file may change the options
+            run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=timeout)  # noqa: S603
+        except subprocess.TimeoutExpired as error:
+            raise SimulationError(f"ngspice took more than {timeout:g} s on {netlist.name}") from error
+        written = Path(folder) / CURRENTS_FILE
+        if run.returncode != 0 or not written.is_file():
+            last = "\n".join((run.stdout + run.stderr).strip().splitlines()[-8:])
+            raise SimulationError(f"ngspice failed on {netlist.name} (exit status {run.returncode}):\n{last}")
+        return read_spice(written)
+
+
+def read_spice(path: str | Path) -> FloatArray:
+    """Read the column currents (1, n) [A] from the file that ngspice left.
+
+    Raises SimulationError if the file is not one line of (scale, current) pairs.
+    """
+    numbers = Path(path).read_text(encoding="ascii").split()
+    try:
+        pairs = np.array(numbers, dtype=np.float64).reshape(-1, 2)
+    except ValueError as error:
+        raise SimulationError(f"{path} does not hold pairs of numbers") from error
+    if len(pairs) == 0 or not np.isfinite(pairs).all():
+        raise SimulationError(f"{path} does not hold finite currents")
+    return np.ascontiguousarray(pairs[:, 1])[None, :]
+
+
+class _Names:
+    """Names of the nodes of an array; what 0 Ω joins shares one."""
+
+    def __init__(self, m: int, n: int, wires: Wires) -> None:
+        self.r_row, self.r_column = wires.r_row, wires.r_column
+        self.driver, self.driver_far = self.drivers(m, n, wires)
+        self.sense, self.sense_far = wires.sense(n), wires.sense_far(n)
+        self.last_row, self.last_column = m - 1, n - 1
+
+    def drivers(self, m: int, n: int, wires: Wires) -> tuple[FloatArray, FloatArray]:
+        """Resistances of the driven lines' near and far ends."""
+        return wires.driver(m), wires.driver_far(m)
+
+    def row(self, i: int, j: int) -> str:
+        """Name of row node (i, j): of its source or of its whole row if 0 Ω makes them one."""
+        touched = {0, self.last_column} if self.r_row == 0.0 else {j}
+        if (self.driver[i] == 0.0 and 0 in touched) or (self.driver_far[i] == 0.0 and self.last_column in touched):
+            return f"s_{i}"
+        return f"r_{i}" if self.r_row == 0.0 else f"r_{i}_{j}"
+
+    def column(self, i: int, j: int) -> str:
+        """Name of column node (i, j): of its ammeter or of its whole column if 0 Ω makes them one."""
+        touched = {0, self.last_row} if self.r_column == 0.0 else {i}
+        if (self.sense[j] == 0.0 and self.last_row in touched) or (self.sense_far[j] == 0.0 and 0 in touched):
+            return f"t_{j}"
+        return f"c_{j}" if self.r_column == 0.0 else f"c_{i}_{j}"
+
+
+class _BesideNames(_Names):
+    """The same where source lines run beside the columns: source line j is a line of nodes (i, j)."""
+
+    def drivers(self, m: int, n: int, wires: Wires) -> tuple[FloatArray, FloatArray]:
+        """Resistances of the source lines' ends at row 0 and at the last row."""
+        return wires.driver(n, "source lines"), wires.driver_far(n, "source lines")
+
+    def row(self, i: int, j: int) -> str:
+        """Name of the node where cell (i, j) meets its source line."""
+        touched = {0, self.last_row} if self.r_row == 0.0 else {i}
+        if (self.driver[j] == 0.0 and 0 in touched) or (self.driver_far[j] == 0.0 and self.last_row in touched):
+            return f"s_{j}"
+        return f"r_{j}" if self.r_row == 0.0 else f"r_{i}_{j}"
+
+
+def _beside_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
+    """Every wire and end of source lines beside the columns."""
+    for j in range(n):
+        yield _Part(f"Rdrv_{j}", f"s_{j}", names.row(0, j), _ohms(names.driver[j]))
+        yield _Part(f"Rdrvfar_{j}", f"s_{j}", names.row(m - 1, j), _ohms(names.driver_far[j]))
+        for i in range(m - 1):
+            yield _Part(f"Rrow_{i}_{j}", names.row(i, j), names.row(i + 1, j), _ohms(wires.r_row))
+
+
+def _row_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
+    """Every wire and end of the rows, also those that join a node to itself or are open."""
+    for i in range(m):
+        yield _Part(f"Rdrv_{i}", f"s_{i}", names.row(i, 0), _ohms(names.driver[i]))
+        yield _Part(f"Rdrvfar_{i}", f"s_{i}", names.row(i, n - 1), _ohms(names.driver_far[i]))
+        for j in range(n - 1):
+            yield _Part(f"Rrow_{i}_{j}", names.row(i, j), names.row(i, j + 1), _ohms(wires.r_row))
+
+
+def _column_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
+    """Every wire and end of the columns, also those that join a node to itself or are open."""
+    for j in range(n):
+        yield _Part(f"Rsense_{j}", names.column(m - 1, j), f"t_{j}", _ohms(names.sense[j]))
+        yield _Part(f"Rsensefar_{j}", names.column(0, j), f"t_{j}", _ohms(names.sense_far[j]))
+        for i in range(m - 1):
+            yield _Part(f"Rcol_{i}_{j}", names.column(i, j), names.column(i + 1, j), _ohms(wires.r_column))
+
+
+def _ohms(value: float) -> str:
+    """Text of a resistance with all its digits."""
+    return repr(float(value))
+
+
+def _inverse(siemens: float) -> str:
+    """Text of the resistance of a conductance; none is open."""
+    return _ohms(1.0 / siemens) if siemens > 0.0 else "inf"
+
+
+def _linear_cells(g: FloatArray) -> Callable[[_Names], Iterator[_Part]]:
+    """Cells that are resistors."""
+
+    def parts(names: _Names) -> Iterator[_Part]:
+        for (i, j), siemens in np.ndenumerate(g):
+            yield _Part(f"Rcell_{i}_{j}", names.row(i, j), names.column(i, j), _inverse(float(siemens)))
+
+    return parts
+
+
+def _law_cells(cells: Array, gain: FloatArray) -> Callable[[_Names], Iterator[_Part]]:
+    """Cells of an array by their law; gain (m, n).  Raises ParameterError if the law has no netlist."""
+    law = cells.cell.law
+    small = gain * cells.g_filament  # small-signal conductance of the barriers [S]
+    if isinstance(law, OhmicLaw):
+        return _linear_cells(small + law.g_leak)
+    if not isinstance(law, AdaptiveLaw):
+        raise ParameterError(f"cells must follow OhmicLaw or AdaptiveLaw to have a netlist, got {type(law).__name__}")
+
+    def parts(names: _Names) -> Iterator[_Part]:
+        for (i, j), siemens in np.ndenumerate(small):
+            row, column = names.row(i, j), names.column(i, j)
+            inner = f"x_{i}_{j}" if law.r_series > 0.0 else column
+            if siemens > 0.0:
+                if law.v_0 == np.inf:
+                    yield _Part(f"Rcell_{i}_{j}", row, inner, _inverse(float(siemens)))
+                else:  # docs/equations/cells.md eq. 7-8, the series resistance as a node of its own
+                    current = f"I={float(siemens) * law.v_0!r}*sinh(V({row},{inner})/{law.v_0!r})"
+                    yield _Part(f"Bcell_{i}_{j}", row, inner, current)
+                yield _Part(f"Rseries_{i}_{j}", inner, column, _ohms(law.r_series))
+            yield _Part(f"Rleak_{i}_{j}", row, column, _inverse(law.g_leak))
+
+    return parts
+
+
+def _floating(m: int, n: int, parts: list[_Part]) -> Iterator[str]:
+    """One node of each island that no element joins to a source or to 0 V, where ngspice finds no solution."""
+    held = [f"s_{i}" for i in range(m)] + [f"t_{j}" for j in range(n)]
+    names = list(dict.fromkeys(held + [node for part in parts for node in (part.a, part.b)]))
+    number = {name: k for k, name in enumerate(names)}
+    ends = np.array([(number[part.a], number[part.b]) for part in parts], dtype=np.int64).reshape(-1, 2)
+    joined = sparse.coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
+    _, island = connected_components(joined, directed=False)
+    anchored = set(island[: len(held)].tolist())
+    for name, mine in zip(names, island.tolist(), strict=True):
+        if mine not in anchored:
+            anchored.add(mine)
+            yield name

@@ -1,0 +1,5 @@
+"""Tiles: arrays with driven rows and converters, codes in and codes out, and counts of what they did."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

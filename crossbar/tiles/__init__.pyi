@@ -1,0 +1,9 @@
+from .activity import Activity as Activity
+from .converters import Adc as Adc
+from .converters import Dac as Dac
+from .converters import GateDac as GateDac
+from .row_drive import Drive as Drive
+from .row_drive import drive_rows as drive_rows
+from .tile import Tile as Tile
+from .written_arrays import WrittenArray as WrittenArray
+from .written_arrays import build_tiles as build_tiles

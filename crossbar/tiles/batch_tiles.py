@@ -1,0 +1,262 @@
+"""Tiles whose transfer differs from one batch entry to the next.
+
+Bands on common columns, pairs with gates of their own, and cells written anew make an EntryTile for a batch; it
+converts and counts as a Tile does, which holds one matrix for each entry.
+b = batch, p = reads one after another, k = bands or arrays, m = rows of each, c = differential
+pairs
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from crossbar.arrays.wires import Wires
+from crossbar.tiles.activity import Activity
+from crossbar.tiles.converters import Adc, Dac
+from crossbar.tiles.row_drive import Drive
+from crossbar.tiles.tile import Tile, cross_factors
+from crossbar.tiles.written_arrays import WrittenArray, build_tiles, cell_noise, joined
+from crossbar.transfer.gate_nodes import Nodes
+from crossbar.transfer.reduction import reduce_arrays
+from crossbar.transfer.stacked_bands import StackedFamily, stacked_family
+from devices import checks
+from devices.aliases import FloatArray
+from devices.cells.interface import Cell
+from devices.errors import ParameterError
+from devices.noise.read_noise import ReadNoise
+
+FAMILIES = 2**30  # bytes that the couplings of a matrix's stacked bands may take at all gate nodes, ours
+CHUNK = 8  # entries whose cells are looked at together, ours: bounds memory
+SLACK = 1e-9  # of a gain beyond the gate window that rounding explains
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Nodes of a Tile that holds one matrix for each batch entry: entry number i takes the i-th alone."""
+
+    count: int  #: b
+
+    @property
+    def gains(self) -> FloatArray:
+        """Numbers of the entries."""
+        return np.arange(float(self.count))
+
+    @property
+    def tail(self) -> FloatArray:
+        """Nothing is interpolated."""
+        return np.zeros((2, self.count))
+
+    def mix(self, gain: FloatArray) -> FloatArray:
+        """Return 1 for the entry of each number, 0 for all others: (…, count) from (…)."""
+        out: FloatArray = (gain[..., None] == self.gains).astype(np.float64)
+        return out
+
+    def grown(self) -> "Entries":
+        """Return the same: there is nothing between entries."""
+        return self
+
+
+@dataclass(frozen=True)
+class EntryTile:
+    """A tile made for one batch; each of its rows of codes drives `bands` rows of the array."""
+
+    tile: Tile  #: with one stored matrix for each entry
+    bands: int = 1
+
+    @property
+    def full_scale(self) -> float:
+        """Range of the converters [A]."""
+        return self.tile.full_scale
+
+    def add_read(
+        self,
+        drive: Drive,
+        gains: FloatArray | None,
+        keys: np.ndarray,
+        out: FloatArray,
+        *,
+        factor: float | FloatArray = 1.0,
+        first: int = 0,
+    ) -> Activity:
+        """Read as Tile.add_read does; gains were taken when the tile was made and are not looked at.
+
+        Raises ParameterError for shapes that do not fit, or another number of entries.
+        """
+        nodes = self.tile.nodes
+        if not isinstance(nodes, Entries) or len(drive) != nodes.count:
+            raise ParameterError(f"the tile was made for another batch, got {len(drive)} entries")
+        numbers = np.repeat(nodes.gains[:, None], self.tile.gates, axis=1)
+        done = self.tile.add_read(drive, numbers, keys, out, factor=factor, first=first)
+        return replace(
+            done,
+            row_pulses=self.bands * done.row_pulses,
+            row_codes=self.bands * done.row_codes,
+            cell_reads=self.bands * done.cell_reads,
+        )
+
+    def single(self) -> "EntryTile":
+        """Return the same tile with matrices of float32, for reads of that precision."""
+        return replace(self, tile=self.tile.single())
+
+
+@dataclass(frozen=True, eq=False)
+class RemadeTile:
+    """Cells as written, and what stands around them: of tiles that are made anew for each batch."""
+
+    cell: Cell
+    written: WrittenArray  #: (k, m, 2c)
+    wires: Wires
+    dac: Dac
+    adc: Adc
+    noise: ReadNoise
+    temperature: float  #: [K]
+
+    @property
+    def full_scale(self) -> float:
+        """Range of the converters [A]."""
+        return self.written.full_scale
+
+    def _seen(self, v_gate: FloatArray) -> FloatArray:
+        """Secant conductances (b, k, m, 2c) [S] of the cells at gate voltages that spread over them [V]."""
+        gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
+        return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
+
+    def _noise(self, g: FloatArray, transfers: FloatArray, bands: int = 1) -> FloatArray:
+        """White and 1/f variances (…, 2 s, c) of pairs, of cells seen as g with their transfers (…, k m, 2c) [S].
+
+        bands: k, of as many rows each that are driven alike.
+        """
+        of_cells = cell_noise(g, transfers, self.wires, self.dac, self.noise, self.temperature)
+        white, proportional = (each.reshape(*g.shape[:-2], bands, -1, g.shape[-1]).sum(-3) for each in of_cells)
+        return joined(white, proportional, self.written.strips)
+
+    def _tile(self, signal: FloatArray, spent: FloatArray, taken: FloatArray, blur: FloatArray) -> Tile:
+        """Tile of a batch from (k, b, m, c), (k, b, m) and (k, b, 2 s, c), one matrix for each entry."""
+        entries = Entries(signal.shape[1])
+        return Tile(
+            entries, signal, spent, taken, entries, blur, self.dac, self.adc, self.full_scale,
+            self.written.offsets, self.noise, self.temperature, self.written.strips,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class StackedTile(RemadeTile):
+    """k row bands with gates of their own on common columns; bands are driven alike and add up at the sense ends.
+
+    The first band lies at the far end.
+    """
+
+    family: StackedFamily | None  #: of its bands; None: the array is reduced for each set of gates
+
+    def at(self, gains: FloatArray) -> EntryTile:
+        """Return the tile of a batch with gains (b, k) of its bands.
+
+        Raises what StackedFamily.reduce or reduce_arrays raises.
+        Source: docs/equations/stacked.md eq. 3-6 and 8; noise at the very gains, docs/equations/sensitivity.md eq. 9.
+        """
+        k, m, n = self.written.g_filament.shape
+        b = len(gains)
+        signal, blur = np.empty((b, m, n // 2)), []
+        spent, taken = np.empty((b, m)), np.empty((b, m))
+        for first in range(0, b, CHUNK):
+            some = slice(first, min(first + CHUNK, b))
+            g = self._seen(self.cell.gate_voltage(gains[some])[:, :, None, None]).reshape(-1, k * m, n)
+            family = self.family
+            w, exchanged = reduce_arrays(g, self.wires) if family is None else family.reduce(gains[some])
+            factors = cross_factors(exchanged).reshape(-1, k, m).sum(1)
+            taken[some] = factors * (factors.sum(-1, keepdims=True) - factors)
+            spent[some] = w.sum(-1).reshape(-1, k, m).sum(1)
+            signal[some] = (w[..., 0::2] - w[..., 1::2]).reshape(-1, k, m, n // 2).sum(1)
+            blur.append(self._noise(g, w, bands=k))
+        return EntryTile(self._tile(signal[None], spent[None], taken[None], np.concatenate(blur)[None]), k)
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnTile(RemadeTile):
+    """k arrays joined at their sense nodes; in each of them every pair of columns has a gate of its own."""
+
+    def conductances(self, gains: FloatArray) -> FloatArray:
+        """Return what the solver sees of each cell at gains (b, k, c): secant conductances (b, k, m, 2c) [S].
+
+        Raises ParameterError for gains of another shape, or outside the gate window.
+        Source: docs/equations/columns.md eq. 1.
+        """
+        k, _, n = self.written.g_filament.shape
+        gains = checks.array("gains", gains, shape=(None, k, n // 2))
+        low, high = self.cell.gain_low, self.cell.gain_high
+        if gains.size and (gains.min() < low * (1.0 - SLACK) or gains.max() > high * (1.0 + SLACK)):
+            raise ParameterError(
+                f"gains must lie between {low:.6g} and {high:.6g}, got {gains.min():.6g} to {gains.max():.6g}"
+            )
+        return self._seen(np.repeat(self.cell.gate_voltage(np.clip(gains, low, high)), 2, axis=2)[:, :, None, :])
+
+    def at(self, gains: FloatArray) -> EntryTile:
+        """Reduce the arrays for gains (b, k, c), entry by entry, and return the tile of that batch.
+
+        Nothing is interpolated: columns feel each other's gates through the wires of their rows.
+        Raises what `conductances` and reduce_arrays raise.
+        Source: docs/equations/columns.md eq. 2; noise at the very gains, docs/equations/sensitivity.md eq. 9.
+        """
+        k, m, n = self.written.g_filament.shape
+        b = len(gains)
+        signal, blurs = np.empty((k, b, m, n // 2)), []
+        spent, taken = np.empty((2, k, b, m))
+        for first in range(0, b, CHUNK):
+            some = slice(first, min(first + CHUNK, b))
+            g = self.conductances(gains[some])
+            w, exchanged = reduce_arrays(g.reshape(-1, m, n), self.wires)
+            w = w.reshape(g.shape)
+            parts = (w[..., 0::2] - w[..., 1::2], w.sum(-1), exchanged.reshape(-1, k, m))
+            for out, part in zip((signal, spent, taken), parts, strict=True):
+                out[:, some] = part.swapaxes(0, 1)
+            blurs.append(self._noise(g, w).swapaxes(0, 1))
+        return EntryTile(self._tile(signal, spent, taken, np.concatenate(blurs, axis=1)))
+
+
+def build_stacked(
+    cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
+) -> list[StackedTile]:
+    """Reduce the bands of written arrays at every gate node, unless that would take more than FAMILIES of memory.
+
+    Raises ParameterError for an array without gate nodes, and what stacked_family raises.
+    """
+    tiles = []
+    small = sum(_family_bytes(each) for each in written) <= FAMILIES
+    for each in written:
+        if each.nodes is None:
+            raise ParameterError("stacked bands are told apart by their gates, but the array's gates are held")
+        nodes: Nodes = each.nodes
+        bands = [
+            partial(_band, cell, g, offset, dac.v_read)
+            for g, offset in zip(each.g_filament, each.gate_offset, strict=True)
+        ]
+        family = stacked_family(bands, nodes, wires) if small else None
+        tiles.append(StackedTile(cell, each, wires, dac, adc, noise, temperature, family))
+    return tiles
+
+
+def _family_bytes(written: WrittenArray) -> int:
+    """Size of the couplings that stacked_family stores for an array's bands."""
+    k, m, n = written.g_filament.shape
+    return 0 if written.nodes is None else 8 * k * len(written.nodes.gains) * (3 * n**2 + 2 * n * m + m)
+
+
+def _band(cell: Cell, g_filament: FloatArray, gate_offset: FloatArray, v_read: float, gain: float) -> FloatArray:
+    """Conductances (m, 2c) [S] of one band at a gain."""
+    seen = cell.gain_with_offset(cell.gate_voltage(np.array(gain)), gate_offset)
+    return cell.terminal_conductance(g_filament, seen, v_read)
+
+
+def rewritten_tile(
+    cell: Cell, written: WrittenArray, wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
+) -> EntryTile:
+    """Reduce cells (b, m, 2c) that were written once for each batch entry, gates held open, to the tile of that batch.
+
+    Raises what build_tiles raises.
+    """
+    b = len(written.g_filament)
+    (tile,) = build_tiles(cell, [replace(written, nodes=None)], wires, dac, adc, noise, temperature)
+    one = {name: getattr(tile, name)[:, 0][None] for name in ("signal", "spent", "taken", "blur")}
+    return EntryTile(replace(tile, nodes=Entries(b), noise_nodes=Entries(b), **one))

@@ -1,0 +1,258 @@
+"""Converters at the edges of an array: what turns codes into voltages, gate voltages and currents into codes.
+
+b = batch, p = reads one after another (positions), m = rows, c = converted columns, k = gate groups
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from devices import checks
+from devices.aliases import FloatArray
+from devices.cells.interface import Cell
+from devices.checks import quantity
+from devices.errors import ParameterError
+from devices.noise.read_noise import ReadNoise
+from devices.numerics.jit import kernel
+from devices.numerics.random_streams import normals, padded
+
+CODINGS = ("pulse-width", "bit-serial", "amplitude")
+
+
+def _bits(name: str, bits: int | None, least: int, most: int) -> None:
+    if bits is not None:
+        checks.whole(name, bits, minimum=least, maximum=most)
+
+
+@dataclass(frozen=True)
+class Dac:
+    """Row drivers: how a code becomes voltage on a row.
+
+    pulse-width: v_read during `code` slots, the current integrated over all slots, one conversion.
+    bit-serial: one slot of 0 or v_read per bit, one conversion per bit, summed digitally.
+    amplitude: one slot at code / full code of v_read.
+    Source: docs/equations/periphery.md, section 1.
+    """
+
+    bits: int | None = 8  #: resolution of a code; None: continuous, without saturation
+    coding: str = "pulse-width"  #: one of CODINGS
+    v_read: float = quantity(0.1, "V", above=0.0)  #: row voltage of a full code [V], default of Sandia's CrossSim
+    t_slot: float = quantity(1e-9, "s", above=0.0)  #: length of a slot [s], ours
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        _bits("dac.bits", self.bits, 1, 16)
+        if self.coding not in CODINGS:
+            raise ParameterError(f"dac.coding must be one of {', '.join(CODINGS)}, got {self.coding!r}")
+        if self.coding == "bit-serial" and self.bits is None:
+            raise ParameterError("dac.bits must be a number for dac.coding = 'bit-serial', got 'ideal'")
+
+    @property
+    def full_code(self) -> float:
+        """Code of a full row voltage; 1 for a continuous driver."""
+        return 1.0 if self.bits is None else float(2**self.bits - 1)
+
+    @property
+    def conversions(self) -> int:
+        """Conversions per word: one per bit when bit-serial, else one."""
+        return self.bits if self.coding == "bit-serial" and self.bits is not None else 1
+
+    @property
+    def slots(self) -> int:
+        """Slots of one conversion's read; a continuous pulse is given the slots of 8 bits."""
+        return (2 ** (self.bits or 8) - 1) if self.coding == "pulse-width" else 1
+
+    @property
+    def t_read(self) -> float:
+        """Length of one conversion's read [s]."""
+        return self.slots * self.t_slot
+
+    def codes(self, x: FloatArray) -> FloatArray:
+        """Quantise x to codes 0 … full_code, saturating; a continuous driver keeps x ≥ 0, beyond 1 as well."""
+        if self.bits is None:
+            kept: FloatArray = np.maximum(x, 0.0)
+            return kept
+        return np.rint(np.clip(x, 0.0, 1.0) * self.full_code)
+
+    def split(self, codes: FloatArray) -> list[tuple[float, FloatArray, float]]:
+        """Split codes into reads: (value of its result, what rows are driven with, share of one of that) each.
+
+        The shares are of v_read or of the slots, in [0, 1]; the arrays keep the shape and the type of the codes.
+        """
+        if self.coding != "bit-serial":
+            return [(1.0, codes, 1.0 / self.full_code)]
+        whole = codes.astype(np.int32)
+        return [
+            (2.0**bit / self.full_code, ((whole >> bit) & 1).astype(codes.dtype), 1.0)
+            for bit in range(self.conversions)
+        ]
+
+    def instants(self, codes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Take the read of codes (m,) apart into moments: their parts (u,), and the shares of v_read on rows (u, m).
+
+        The result is the sum of parts times what each moment gives; a circuit whose currents go with its voltages
+        does not need them, as the same sum of the shares drives it to the same.
+        """
+        if self.coding == "bit-serial":
+            parts = self.split(codes)
+            return np.array([value for value, _, _ in parts]), np.array([driven for _, driven, _ in parts])
+        shares = codes / self.full_code
+        if self.coding == "amplitude":
+            return np.ones(1), shares[None]
+        ends = np.unique(np.append(0.0, shares))
+        return np.diff(ends), (shares >= ends[1:, None]).astype(np.float64)
+
+    def white(self, share: FloatArray, noise: ReadNoise, temperature: float) -> FloatArray:
+        """Variance per siemens [A²/S] that thermal and shot noise leave in one read of cells at `share`.
+
+        A pulse of share x is on for x of the read and at rest, where 4kT remains, for the others.
+        Source: docs/equations/periphery.md, section 3.
+        """
+        if self.coding == "amplitude":
+            return noise.white_per_siemens(share * self.v_read, self.t_read, temperature)
+        rest, driven = _white(noise, self.v_read, self.t_read, temperature)
+        return rest + share * (driven - rest)
+
+
+@lru_cache
+def _white(noise: ReadNoise, v_read: float, t_read: float, temperature: float) -> tuple[float, float]:
+    """Variances per siemens [A²/S] at rest and at v_read."""
+    rest, driven = (float(noise.white_per_siemens(v, t_read, temperature)) for v in (0.0, v_read))
+    return rest, driven
+
+
+@dataclass(frozen=True)
+class Adc:
+    """Converters of column currents: signed, uniform, saturating, with a range that calibration fixes once."""
+
+    bits: int | None = 8  #: resolution including the sign; None: continuous, without saturation
+    columns: int = 8  #: converted columns that share one converter in turn, as in NeuroSim
+    sample_rate: float = quantity(100e6, "1/s", above=0.0)  #: conversions per second of one converter, ours
+    margin: float = quantity(1.1, minimum=1.0)  #: range over the largest current met in calibration, ours
+    offset: float = quantity(0.25, minimum=0.0)  #: standard deviation of each converter's offset [LSB], ours
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        _bits("adc.bits", self.bits, 2, 16)
+        checks.whole("adc.columns", self.columns, minimum=1)
+
+    def lsb(self, full_scale: float) -> float:
+        """Current of one code [A] for a range of ± full_scale [A]; 0 for a continuous converter."""
+        return 0.0 if self.bits is None else full_scale / (2 ** (self.bits - 1) - 1)
+
+    @property
+    def largest(self) -> float:
+        """Largest code."""
+        return math.inf if self.bits is None else float(2 ** (self.bits - 1) - 1)
+
+
+@dataclass(frozen=True)
+class GateDac:
+    """Gate drivers: attention in [0, 1] → gate voltage through the inverse gate law, quantised in voltage."""
+
+    bits: int | None = 8  #: resolution over the gate window; None: continuous
+    t_settle: float = quantity(10e-9, "s", minimum=0.0)  #: time until the gate lines have settled [s], ours
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        _bits("gate_dac.bits", self.bits, 1, 16)
+
+    def gains(self, attention: FloatArray, cell: Cell) -> FloatArray:
+        """Return the nominal read gains that attentions in [0, 1] arrive at, (…) from (…).
+
+        0 is the gain at the low end of the gate window, 1 at its high end. Source: docs/equations/periphery.md.
+        """
+        gain = cell.gain_low + np.clip(attention, 0.0, 1.0) * (cell.gain_high - cell.gain_low)
+        if self.bits is None:
+            return gain
+        span = cell.v_gate_max - cell.v_gate_min
+        step = span / (2**self.bits - 1)
+        v_gate = cell.v_gate_min + np.rint((cell.gate_voltage(gain) - cell.v_gate_min) / step) * step
+        settled: FloatArray = np.clip(cell.gate_gain(v_gate), cell.gain_low, cell.gain_high)
+        return settled
+
+    def voltages(self, gains: FloatArray, cell: Cell) -> FloatArray:
+        """Return the gate voltages [V] of gains that this driver arrives at."""
+        return np.clip(cell.gate_voltage(gains), cell.v_gate_min, cell.v_gate_max)
+
+
+TOGETHER = 8  # neighbouring reads whose noise variances are computed together, ours: as many as a vector register takes
+BINS = 32  # steps of a pulse's length in `overlaps`, ours: its result is right to about 1 / BINS²
+
+
+@kernel
+def overlaps(ends: npt.NDArray[np.uint8], worth: FloatArray) -> FloatArray:
+    """Average over reads the mean square of what is on: (b,), in the units of worth squared.
+
+    Pulses end at `ends` (b, m, p) of BINS, are worth (b or 1, m) each, and those of a read begin together.
+    """
+    b, m, p = ends.shape
+    ending, on, squares, out = np.empty((BINS + 1, p)), np.empty(p), np.empty(p), np.zeros(b)
+    for entry in range(b if p else 0):
+        ending[:] = 0.0
+        for row in range(m):
+            each = worth[entry % len(worth), row]
+            for i in range(p):
+                ending[ends[entry, row, i], i] += each
+        on[:], squares[:] = 0.0, 0.0
+        for end in range(BINS, 0, -1):
+            for i in range(p):
+                on[i] += ending[end, i]
+                squares[i] += on[i] * on[i]
+        out[entry] = squares.sum() / (BINS * p)
+    return out
+
+
+@kernel
+def convert(
+    currents: FloatArray, variance: FloatArray, group: int, kinds: FloatArray, profile: FloatArray,
+    keys: npt.NDArray[np.uint64], offsets: FloatArray, top: float, worth: FloatArray, first: int, out: FloatArray,
+) -> None:  # fmt: skip
+    """Add noise to currents (b, c, p) [LSB], convert them, and add what they count to out[:, first : first + c].
+
+    variance: (b, c, s) [LSB²], each the mean of `group` neighbouring reads; these stand to each other as kinds
+    (b or 1, 2) times profile (2, b, p), summed; of size 0: there is no noise.  keys: (b,) one noise stream per entry;
+    offsets: (c,) [codes]; top: the largest code, inf for continuous converters, which do not round; worth: (c,) what a
+    code counts. All floats are of one type.
+    Source: docs/equations/periphery.md eq. 4a and 5.
+    """
+    b, c, p = currents.shape
+    noisy = variance.size > 0
+    zero, one = currents.dtype.type(0), currents.dtype.type(1)
+    noise = np.zeros(padded(c * p) if noisy else p, dtype=np.float32)
+    deviation, share = np.zeros(p, dtype=currents.dtype), np.zeros(p, dtype=currents.dtype)
+    roots, full = np.zeros(variance.shape[2], dtype=currents.dtype), p // TOGETHER if group == TOGETHER else 0
+    for entry in range(b):
+        if noisy:
+            normals(keys[entry], noise)
+            white, proportional = kinds[entry % len(kinds), 0], kinds[entry % len(kinds), 1]
+            for i in range(p):
+                share[i] = white * profile[0, entry, i] + proportional * profile[1, entry, i]
+            for s in range(variance.shape[2]):
+                begin, end = s * group, min((s + 1) * group, p)
+                mean = share[begin:end].sum() / (end - begin)
+                for i in range(begin, end):
+                    share[i] = np.sqrt(share[i] / mean) if mean > zero else one
+        for j in range(c):
+            line, target = currents[entry, j], out[entry, first + j]
+            drawn = noise[j * p : (j + 1) * p] if noisy else noise[:p]
+            shift, factor = offsets[j], worth[j]
+            if noisy:
+                for s in range(len(roots)):
+                    roots[s] = np.sqrt(max(variance[entry, j, s], zero))
+                for s in range(full):
+                    for i in range(s * TOGETHER, (s + 1) * TOGETHER):
+                        deviation[i] = roots[s] * share[i]
+                for s in range(full, len(roots)):
+                    for i in range(s * group, min((s + 1) * group, p)):
+                        deviation[i] = roots[s] * share[i]
+            if top < np.inf:
+                for i in range(p):
+                    code = np.rint(line[i] + deviation[i] * drawn[i] + shift)
+                    target[i] += factor * min(max(code, -top), top)
+            else:
+                for i in range(p):
+                    target[i] += factor * (line[i] + deviation[i] * drawn[i])

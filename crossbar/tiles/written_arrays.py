@@ -1,0 +1,115 @@
+"""Arrays as writing left them, and the tiles that are built from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossbar.arrays.wires import Wires
+from crossbar.tiles.column_lines import column_reach
+from crossbar.tiles.converters import Adc, Dac
+from crossbar.tiles.tile import Tile
+from crossbar.transfer.gate_nodes import GainNodes, Nodes
+from crossbar.transfer.reduction import reduce_arrays
+from devices.aliases import FloatArray
+from devices.cells.interface import Cell
+from devices.noise.read_noise import ReadNoise
+
+#: Variances are nearly quadratic (white) and linear (1/f) in √gain: three nodes keep a column's to 4 % of an open
+#: gate's, but give an almost closed gate alone up to twice its 1/f noise, ours
+NOISE_NODES = 3
+
+
+@dataclass(frozen=True)
+class WrittenArray:
+    """The cells of one tile after writing."""
+
+    g_filament: FloatArray  #: (k, m, 2c) [S]
+    gate_offset: FloatArray  #: (k, m, 2c) shift of each cell's Dirac point [V]
+    nodes: Nodes | None  #: gate nodes; None: the gate is held at the top of its window
+    full_scale: float  #: [A]
+    offsets: FloatArray  #: (c,) [codes]
+    #: first rows of strips of neighbours whose noise is computed together, from 0 on; None: each row by itself
+    strips: tuple[int, ...] | None = None
+
+
+def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float, nodes: Nodes | None) -> FloatArray:
+    """Return what the solver sees of each cell at each gate node: secant conductances (k, q, m, 2c) [S] at v_read."""
+    gains = np.array([cell.gain_high]) if nodes is None else nodes.gains
+    g, offset = written.g_filament[:, None], written.gate_offset[:, None]
+    if not cell.gated:
+        return cell.terminal_conductance(np.broadcast_to(g, (len(g), len(gains), *g.shape[2:])), 1.0, v_read)
+    gain = cell.gain_with_offset(cell.gate_voltage(gains)[None, :, None, None], offset)
+    return cell.terminal_conductance(g, gain, v_read)
+
+
+def build_tiles(
+    cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
+) -> list[Tile]:
+    """Reduce written arrays, all of equal shape in one call, and fold their pairs."""
+    seen = [terminal_conductances(cell, each, dac.v_read, each.nodes) for each in written]
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, g in enumerate(seen):
+        by_shape.setdefault(g.shape[2:], []).append(index)
+    transfers: list[FloatArray] = [np.empty(0)] * len(seen)
+    taken: list[FloatArray] = [np.empty(0)] * len(seen)
+    for shape, members in by_shape.items():
+        stacked = np.concatenate([seen[index].reshape(-1, *shape) for index in members])
+        reduced, exchanged = reduce_arrays(stacked, wires)
+        first = 0
+        for index in members:
+            count = seen[index].shape[0] * seen[index].shape[1]
+            transfers[index] = reduced[first : first + count].reshape(seen[index].shape)
+            taken[index] = exchanged[first : first + count].reshape(seen[index].shape[:3])
+            first += count
+    tiles = []
+    for each, w, exchange in zip(written, transfers, taken, strict=True):
+        nodes = None if each.nodes is None else GainNodes(each.nodes.gains[0], each.nodes.gains[-1], NOISE_NODES)
+        white, proportional = _noise(cell, each, nodes, w, wires, dac, noise, temperature)
+        tiles.append(
+            Tile(
+                each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1), exchange,
+                nodes, joined(white, proportional, each.strips), dac, adc, each.full_scale, each.offsets, noise,
+                temperature, each.strips,
+            )
+        )  # fmt: skip
+    return tiles
+
+
+def _noise(
+    cell: Cell, written: WrittenArray, nodes: Nodes | None, transfers: FloatArray, wires: Wires, dac: Dac,
+    noise: ReadNoise, temperature: float,
+) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+    """What each cell adds to the variance of its column's current at the noise nodes (k, q, m, 2c).
+
+    The first for white noise, over that of 1 S at the row's voltage [S]; the second for noise that goes with the
+    current, over the row's voltage squared [S²].  Cells see what the wires leave of that voltage, and the sense end
+    gets what the column leaves of the noise.  transfers: (k, all nodes, m, 2c) [S].
+    Source: docs/equations/sensitivity.md eq. 9.
+    """
+    if nodes is not None and written.nodes is not None:
+        transfers = np.einsum("pq,kqmc->kpmc", written.nodes.mix(nodes.gains), transfers)
+    g = terminal_conductances(cell, written, dac.v_read, nodes)
+    return cell_noise(g, transfers, wires, dac, noise, temperature)
+
+
+def joined(white: FloatArray, proportional: FloatArray, strips: tuple[int, ...] | None) -> FloatArray:
+    """Return what a Tile blurs with, (…, 2 s, c), from variances (…, m, 2c) of cells: sums over strips of rows."""
+    parts = [part[..., 0::2] + part[..., 1::2] for part in (white, proportional)]
+    if strips is not None:
+        parts = [np.add.reduceat(part, strips, axis=-2) for part in parts]
+    return np.concatenate(parts, axis=-2)
+
+
+def cell_noise(
+    g: FloatArray, transfers: FloatArray, wires: Wires, dac: Dac, noise: ReadNoise, temperature: float
+) -> tuple[FloatArray, FloatArray]:
+    """Variances as `_noise` returns them (…, m, 2c), of cells seen as g (…, m, 2c) [S] with their transfers.
+
+    Source: docs/equations/sensitivity.md eq. 9.
+    """
+    seen = np.clip(np.divide(transfers, g, out=np.ones_like(g), where=g > 0.0), 0.0, 1.0)
+    reach = column_reach(g, wires) ** 2
+    full = noise.white_per_siemens(dac.v_read, dac.t_read, temperature)
+    white = noise.white_per_siemens(dac.v_read * seen, dac.t_read, temperature) / full if full > 0.0 else 1.0
+    return reach * g * white, reach * seen**2 * noise.proportional_squared(g, dac.t_read)

@@ -1,0 +1,5 @@
+"""All inputs at once: transfer matrices by multiport reduction, gate families, stacked bands, interior voltages."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,11 @@
+from .family import Family as Family
+from .family import transfer_family as transfer_family
+from .gate_nodes import GainNodes as GainNodes
+from .gate_nodes import GateNodes as GateNodes
+from .interior import Interior as Interior
+from .reduction import Multiport as Multiport
+from .reduction import reduce_array as reduce_array
+from .reduction import transfer_matrices as transfer_matrices
+from .reduction import transfer_matrix as transfer_matrix
+from .stacked_bands import StackedFamily as StackedFamily
+from .stacked_bands import stacked_family as stacked_family

@@ -1,0 +1,75 @@
+"""Transfer matrices as smooth functions of one gate: a few nodes of the read gain, and what to mix between them.
+
+The transfer matrix of an array whose cells share a gate is a smooth function of the gain. GainNodes know nothing of the
+cell: Chebyshev nodes in √gain. GateNodes are fitted to a cell's gate law and to the shifts of its Dirac points, which
+bend the gains of the cells against each other (docs/equations/reduction.md, section 5).
+q = nodes, b = batch, m = rows, n = columns.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossbar.arrays.wires import Wires
+from crossbar.transfer.gate_nodes import MOST_NODES, Nodes
+from crossbar.transfer.reduction import transfer_matrices
+from devices import checks
+from devices.aliases import FloatArray
+from devices.errors import ConvergenceError
+
+
+@dataclass(frozen=True)
+class Family:
+    """The transfer matrix of an array at every gain between two ends."""
+
+    nodes: Nodes
+    transfers: FloatArray  #: (q, m, n) [S]
+
+    def at(self, gain: FloatArray) -> FloatArray:
+        """Return transfer matrices (…, m, n) [S] at gains (…)."""
+        return np.tensordot(self.nodes.mix(gain), self.transfers, axes=1)
+
+    @property
+    def error(self) -> float:
+        """Estimate of the interpolation error relative to the largest entry: the size of its last two terms.
+
+        Source: docs/equations/reduction.md eq. 13.
+        """
+        return float(np.abs(np.tensordot(self.nodes.tail, self.transfers, axes=1)).max() / np.abs(self.transfers).max())
+
+
+def transfer_family(
+    conductances: Callable[[float], FloatArray], nodes: Nodes, wires: Wires, *,
+    tolerance: float | None = None, most_nodes: int = MOST_NODES,
+) -> Family:  # fmt: skip
+    """Reduce an array at every node of the gate coordinate; with a tolerance, at as many nodes as it asks for.
+
+    conductances: gain -> cell conductances (m, n) [S].  tolerance: largest estimate `Family.error`, relative to the
+    largest entry; nodes grow from those given, to at most `most_nodes`, and none is reduced twice.
+    Raises what transfer_matrices raises, ParameterError for a tolerance that is not between 0 and 1, ConvergenceError
+    if the estimate is still above the tolerance with the most nodes.
+    Source: docs/equations/reduction.md, section 5.
+    """
+    if tolerance is not None:
+        checks.number("tolerance", tolerance, above=0.0, below=1.0)
+    most_nodes = checks.whole("most_nodes", most_nodes, minimum=nodes.count)
+    family = Family(nodes, _reduced(conductances, nodes.gains, wires))
+    while tolerance is not None and family.error > tolerance:
+        larger = family.nodes.grown()
+        if not family.nodes.count < larger.count <= most_nodes:
+            raise ConvergenceError(
+                f"{family.nodes.count} nodes leave an estimated error of {family.error:.1e} > {tolerance:g}, and the "
+                f"next larger set has more than {most_nodes}; allow more nodes or a larger tolerance"
+            )
+        old = np.abs(larger.gains[:, None] - family.nodes.gains).argmin(0)
+        new = np.setdiff1d(np.arange(larger.count), old)
+        transfers = np.empty((larger.count, *family.transfers.shape[1:]))
+        transfers[old], transfers[new] = family.transfers, _reduced(conductances, larger.gains[new], wires)
+        family = Family(larger, transfers)
+    return family
+
+
+def _reduced(conductances: Callable[[float], FloatArray], gains: FloatArray, wires: Wires) -> FloatArray:
+    """Return the transfer matrices (len, m, n) [S] at gains."""
+    return transfer_matrices(np.stack([conductances(float(gain)) for gain in gains]), wires)

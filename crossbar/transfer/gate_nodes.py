@@ -1,0 +1,275 @@
+"""Gate voltages at which a family of transfer matrices is reduced, and the factors that interpolate between them."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import comb
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from scipy.linalg import qr, solve_triangular
+
+from devices import checks
+from devices.aliases import FloatArray, IntArray
+from devices.cells.interface import Cell
+from devices.errors import ParameterError
+from devices.numerics.blas import one_blas_thread
+
+SHIFTS = 12  # Dirac points between -reach and reach that gate nodes are fitted to, ours
+RARITY = 2.0  # shifts s count exp(-2 (s / reach)²), as large ones are in few cells, ours
+BENDS = (0.0, *np.geomspace(0.01, 3.0, 8).tolist())  # series resistance over cell resistance, as lines show it, ours
+FILL = 1e-10  # size of the polynomials that take over when fewer functions than nodes are left to fit, ours
+FADING = 0.5  # of the size of each polynomial against that of one degree less, ours
+GRIDS = (256, 512, 1024, 2048)  # Chebyshev intervals over the gate window; the first that holds the functions, ours
+HELD = 1e-12  # largest miss between the points of a grid that holds them, ours
+DENSER = 4  # times as many even points of a table that is read by a polynomial through STENCIL of them, ours
+STENCIL = 8  # ours: with the two above, a miss of 1e-14 on a grid that holds the functions
+EVEN = np.array([(-1.0) ** k * comb(STENCIL - 1, k) for k in range(STENCIL)])  # barycentric factors, even points
+MOST_NODES = 65  # ours; 27 gate nodes reach 1e-9 with Dirac points 50 mV apart on wires of 2.8 ohm
+
+
+class Nodes(Protocol):
+    """Gains at which an array is reduced, and how its transfer matrices mix between them."""
+
+    @property
+    def count(self) -> int:
+        """Number of nodes q."""
+
+    @property
+    def gains(self) -> FloatArray:
+        """Gains (q,) at the nodes, rising."""
+
+    @property
+    def tail(self) -> FloatArray:
+        """Weakest two terms of the interpolation (2, q), as large as they get between the nodes."""
+
+    def mix(self, gain: FloatArray) -> FloatArray:
+        """Return what each node contributes at given gains: (…, q) from (…), rows of sum 1."""
+
+    def grown(self) -> "Nodes":
+        """Return the next larger set of nodes, which holds all of these."""
+
+
+@dataclass(frozen=True)
+class GainNodes:
+    """Chebyshev nodes (second kind) of the gate coordinate √gain between two gains."""
+
+    low: float  #: smallest gain
+    high: float  #: largest gain
+    count: int  #: q, at least 2
+
+    def __post_init__(self) -> None:
+        checks.number("low", self.low, minimum=0.0)
+        checks.number("high", self.high, above=self.low)
+        checks.whole("count", self.count, minimum=2)
+
+    @property
+    def gains(self) -> FloatArray:
+        """Gains (q,) at the nodes, rising; the ends are `low` and `high`."""
+        angles = np.pi * np.arange(self.count)[::-1] / (self.count - 1)
+        middle, half = (np.sqrt(self.high) + np.sqrt(self.low)) / 2, (np.sqrt(self.high) - np.sqrt(self.low)) / 2
+        gains: FloatArray = (middle + half * np.cos(angles)) ** 2
+        gains[0], gains[-1] = self.low, self.high
+        return gains
+
+    @property
+    def tail(self) -> FloatArray:
+        """Last two Chebyshev coefficients (2, q) of what is given at the nodes."""
+        q = self.count
+        k = np.arange(q)
+        basis = np.cos(np.pi * np.outer(k, k[::-1]) / (q - 1))
+        basis[:, [0, -1]] /= 2
+        out: FloatArray = 2.0 / (q - 1) * basis[max(q - 2, 1) :]
+        return out
+
+    def mix(self, gain: FloatArray) -> FloatArray:
+        """Return what each node contributes at given gains: (…, q) from (…), rows of sum 1.
+
+        Raises ParameterError for a gain outside the nodes, where the interpolation would extrapolate.
+        Source: barycentric formula, Berrut and Trefethen, SIAM Review 46 (2004) 501, eq. 5.4.
+        """
+        gain = _inside(gain, self.low, self.high)
+        return _barycentric(np.sqrt(self.gains), np.sqrt(gain))
+
+    def grown(self) -> "GainNodes":
+        """Return 2 q - 1 nodes: these and one between every two of them."""
+        return replace(self, count=2 * self.count - 1)
+
+
+@dataclass(frozen=True)
+class GateNodes:
+    """Nodes over the gate window of a cell, fitted to the gains of cells whose Dirac points are shifted.
+
+    The nodes of one count are among those of every larger one.
+    Source: docs/equations/reduction.md, section 5; an interpolative decomposition (H. Cheng et al., SIAM J. Sci.
+    Comput. 26 (2005) 1389) of the functions that occur.
+    """
+
+    cell: Cell
+    count: int  #: q, from 2 to MOST_NODES
+    reach: float = 0.2  #: largest shift of a Dirac point that is fitted [V]; four standard deviations are a good choice
+
+    def __post_init__(self) -> None:
+        checks.whole("count", self.count, minimum=2, maximum=MOST_NODES)
+        checks.number("reach", self.reach, unit="V", minimum=0.0)
+        if not self.cell.gated:
+            raise ParameterError(f"cell must be gated, as nodes are gains of its gate, got {self.cell}")
+
+    @property
+    def gains(self) -> FloatArray:
+        """Gains (q,) at the nodes, rising; the ends are those of the gate window."""
+        return self._fit.gains.copy()
+
+    @property
+    def tail(self) -> FloatArray:
+        """What q - 2 and q - 1 nodes miss at the node that was added next: (2, q)."""
+        return self._fit.tail
+
+    def mix(self, gain: FloatArray) -> FloatArray:
+        """Return what each node contributes at given gains: (…, q) from (…), rows of sum 1.
+
+        Raises ParameterError for a gain outside the gate window, where the interpolation would extrapolate.
+        Source: docs/equations/reduction.md eq. 12.
+        """
+        fit = self._fit
+        gain = _inside(gain, fit.gains[0], fit.gains[-1])
+        return _read(fit, self.cell.fermi_energy(self.cell.gate_voltage(gain)))
+
+    def grown(self) -> "GateNodes":
+        """Return two more nodes, those where these miss most."""
+        return replace(self, count=min(self.count + 2, MOST_NODES))
+
+    @property
+    def _fit(self) -> "_Fit":
+        frozen: Any = self.cell  # cells are frozen dataclasses, which have a hash
+        return _fitted(frozen, self.count, self.reach)
+
+
+class _Grid(NamedTuple):
+    """Functions on Chebyshev points of the Fermi level, and the order in which these points become nodes."""
+
+    levels: FloatArray  #: (grid,) [eV], rising
+    gains: FloatArray  #: (grid,)
+    rise: FloatArray  #: (grid,) the gain's way from one end of the window, 0, to the other, 1
+    order: IntArray  #: (grid,) points between the ends, the next node first
+    factor: FloatArray  #: (MOST_NODES, grid) triangular in that order
+
+
+class _Fit(NamedTuple):
+    low: float  #: Fermi level where the table begins [eV]
+    step: float  #: between its rows [eV]
+    gains: FloatArray  #: (q,)
+    table: FloatArray  #: (levels, q) what each node contributes
+    tail: FloatArray  #: (2, q)
+
+
+@lru_cache(maxsize=64)
+def _fitted(cell: Cell, count: int, reach: float) -> _Fit:
+    """Sort the two ends and the first count - 2 other nodes, with what they contribute."""
+    frozen: Any = cell
+    grid = _grid(frozen, reach)
+    place = np.concatenate([[0, len(grid.gains) - 1], grid.order[: count - 2]])
+    tail = np.zeros((2, count))
+    for row, known in enumerate((max(count - 2, 1), count - 1)):
+        tail[row, :known] = -_table(grid, known)[place[known]]
+        tail[row, known] = 1.0
+    rank = np.argsort(place)
+    even = np.linspace(grid.levels[0], grid.levels[-1], DENSER * (len(grid.levels) - 1) + 1)
+    with one_blas_thread():
+        table = _barycentric(grid.levels, even) @ _table(grid, count)[:, rank]
+    return _Fit(float(even[0]), float(even[1] - even[0]), grid.gains[place[rank]], table, tail[:, rank])
+
+
+def _read(fit: _Fit, levels: FloatArray) -> FloatArray:
+    """Return what each node contributes at Fermi levels [eV]: (…, q) from (…)."""
+    position = np.clip((levels - fit.low) / fit.step, 0.0, len(fit.table) - 1.0)
+    first = np.clip(position.astype(np.int64) - STENCIL // 2 + 1, 0, len(fit.table) - STENCIL)
+    parts = _barycentric(np.arange(float(STENCIL)), position - first, EVEN)
+    out: FloatArray = (parts[..., None, :] @ fit.table[first[..., None] + np.arange(STENCIL)])[..., 0, :]
+    return out
+
+
+def _table(grid: _Grid, count: int) -> FloatArray:
+    """Return what the two ends and the first count - 2 other nodes contribute on the grid: (grid, count).
+
+    Least squares over the functions, with 1 and the gain itself exact; docs/equations/reduction.md eq. 12.
+    """
+    if count == 1:
+        return np.ones((len(grid.gains), 1))
+    inner = grid.order[: count - 2]
+    parts = np.zeros((len(inner), len(grid.gains)))
+    if len(inner):
+        parts[:, grid.order] = solve_triangular(grid.factor[: len(inner), : len(inner)], grid.factor[: len(inner)])
+    high = grid.rise - grid.rise[inner] @ parts
+    return np.column_stack([1.0 - high - parts.sum(0), high, parts.T])
+
+
+@lru_cache(maxsize=64)
+def _grid(cell: Cell, reach: float) -> _Grid:
+    """Choose the first grid that holds the functions, and order its points by pivoted QR."""
+    fine = np.linspace(cell.v_gate_min, cell.v_gate_max, 10 * GRIDS[-1] + 1)
+    known = cell.fermi_energy(fine)
+    for intervals in GRIDS:
+        angles = np.pi * np.arange(2 * intervals + 1) / (2 * intervals)
+        x = -np.cos(angles)
+        targets = 0.5 * (known[0] + known[-1] + (known[-1] - known[0]) * x)
+        v_gate = np.interp(targets, known, fine)
+        for _ in range(3):  # from a straight line between fine points to rounding
+            v_gate += (targets - cell.fermi_energy(v_gate)) * np.gradient(v_gate, targets)
+        v_gate[[0, -1]] = cell.v_gate_min, cell.v_gate_max
+        functions = _functions(cell, v_gate, x, reach)
+        with one_blas_thread():
+            between = _barycentric(targets[::2], targets[1::2]) @ functions[::2]
+        if np.abs(between - functions[1::2]).max() <= HELD:
+            break
+    levels, gains, functions = targets[::2], cell.gate_gain(v_gate[::2]), functions[::2]
+    rise = (gains - gains[0]) / (gains[-1] - gains[0])
+    left = functions - functions[0] - np.outer(rise, functions[-1] - functions[0])
+    shifts = np.exp(-RARITY * _shifts() ** 2)
+    left *= np.concatenate([np.tile(shifts, len(BENDS)), np.ones(MOST_NODES - 1)])
+    with one_blas_thread():
+        factor, order = qr(left[1:-1].T, mode="r", pivoting=True)
+    return _Grid(levels, gains, rise, order + 1, factor[: MOST_NODES - 2])
+
+
+def _functions(cell: Cell, v_gate: FloatArray, x: FloatArray, reach: float) -> FloatArray:
+    """Return shifted and bent gains, and small polynomials in x, at gate voltages: (len, functions)."""
+    shifted = cell.gate_gain(v_gate[:, None] - reach * _shifts())
+    degrees = np.arange(1, MOST_NODES)
+    return np.column_stack([
+        *(shifted / (1.0 + bend * shifted) for bend in BENDS),
+        FILL * FADING**degrees * np.cos(np.arccos(x)[:, None] * degrees),
+    ])  # fmt: skip
+
+
+def _shifts() -> FloatArray:
+    """Shifts (SHIFTS,) over the reach, dense at its ends."""
+    out: FloatArray = np.cos(np.pi * (np.arange(SHIFTS) + 0.5) / SHIFTS)
+    return out
+
+
+def _barycentric(points: FloatArray, x: FloatArray, factors: FloatArray | None = None) -> FloatArray:
+    """Return what points contribute at x: (…, points) from (…), rows of sum 1.
+
+    factors: barycentric ones of the points; None: those of Chebyshev points (second kind) of an interval.
+    Source: Berrut and Trefethen, SIAM Review 46 (2004) 501, eq. 4.2 and 5.4.
+    """
+    given = 1.0 - 2.0 * (np.arange(len(points)) % 2.0) if factors is None else factors
+    if factors is None:
+        given[[0, -1]] /= 2
+    with np.errstate(divide="ignore"):
+        terms = given / (x[..., None] - points)
+    hit = np.isinf(terms)
+    terms = np.where(hit.any(-1, keepdims=True), hit.astype(np.float64), terms)
+    out: FloatArray = terms / terms.sum(-1, keepdims=True)
+    return out
+
+
+def _inside(gain: FloatArray, low: float, high: float) -> FloatArray:
+    """Return gains clipped to the nodes; raise ParameterError if rounding does not explain what lies outside."""
+    gain = checks.array("gain", gain)
+    slack = 1e-9 * high
+    if gain.size and (gain.min() < low - slack or gain.max() > high + slack):
+        raise ParameterError(
+            f"gain must lie between {low:.6g} and {high:.6g}, got {gain.min():.6g} to {gain.max():.6g}"
+        )
+    return np.clip(gain, low, high)

@@ -1,0 +1,201 @@
+"""Voltages inside a linear array for many inputs at once: up the tree of merges once, down it for every batch.
+
+What each merge eliminated is kept; its nodes' voltages follow from those of the ports that stayed (docs/equations/
+reduction.md, section 4). Inside a leaf, the cells' nodes follow from its ports by one small matrix.
+
+m = rows, n = columns, b = batch, p = ports
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import solve_triangular
+
+from crossbar.arrays.solution import Solution
+from crossbar.arrays.wires import Wires
+from crossbar.nodal.linear import Terminals, solution, solve
+from crossbar.transfer.merge_blas import join
+from crossbar.transfer.merge_plan import BOTTOM, LEFT, RIGHT, SIDES, TOP, Plan, plan
+from crossbar.transfer.merge_table import (
+    FIRST_SEGMENT,
+    PORTS,
+    PORTS_A,
+    PORTS_B,
+    SEGMENT,
+    SEGMENTS,
+    SHARED,
+    START,
+    START_A,
+    START_B,
+)
+from crossbar.transfer.reduction import Border, border, check_merges, fill_leaves
+from devices import checks
+from devices.aliases import FloatArray, IntArray
+from devices.errors import ParameterError
+from devices.numerics.blas import one_blas_thread
+
+AT_ONCE = 256  # inputs that walk down together, ours: bounds the memory
+
+
+@dataclass(frozen=True, eq=False)
+class Interior:
+    """A linear array reduced once, from whose terminals all node voltages follow by matrix products.
+
+    g: (m, n) [S], at least 0.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
+    Source: docs/equations/reduction.md eq. 6a.
+    """
+
+    g: FloatArray
+    wires: Wires
+
+    def __post_init__(self) -> None:
+        g = checks.array("g", self.g, ndim=2, minimum=0.0)
+        m, n = g.shape
+        if not m * n:
+            raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
+        object.__setattr__(self, "g", g)
+        at = border(self.wires, m, n)
+        if at.ends.joined_row or at.ends.joined_column:
+            return
+        steps = plan(m, n, at.ends)
+        with one_blas_thread():
+            merges = _merges(steps, g, self.wires, at)
+            leaves = _leaves(steps, g, self.wires, at)
+        object.__setattr__(self, "_tree", _Tree(steps, merges, leaves))
+
+    def solve(self, v: FloatArray, *, v_sense: npt.ArrayLike = 0.0) -> Solution:
+        """Return currents, all node voltages and power for a batch of inputs.
+
+        v: (b, m) [V].  v_sense: voltages of the columns' ends [V], one value or two axes that spread over (b, n).
+        Raises ParameterError for a wrong shape or value.  Lines of 0 ohm are left to crossbar.solve.
+        """
+        tree: _Tree | None = getattr(self, "_tree", None)
+        if tree is None:
+            return solve(self.g, v, self.wires, v_sense=v_sense)
+        m, n = self.g.shape
+        v = checks.array("v", v, shape=(None, m))
+        senses = checks.spread("v_sense", v_sense, (len(v), n), "(b, n)")
+        v_rows, v_columns = np.empty((len(v), m, n)), np.empty((len(v), m, n))
+        for first in range(0, len(v), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            tree.walk(v[some], senses[some], v_rows[some], v_columns[some])
+        currents = self.g * (v_rows - v_columns)
+        return solution(currents, self.g.sum(0), Terminals(v, senses, self.wires), v_rows, v_columns)
+
+
+class _Leaves(NamedTuple):
+    """Leaves of one class."""
+
+    at: IntArray  #: (k, 2) first row and column of each
+    shape: tuple[int, int]  #: cells
+    starts: list[int]  #: place of each in the buffer of the reduction
+    ports: IntArray  #: (k, p) place of each port in the block, in the order left, right, top, bottom
+    inner: FloatArray  #: (k, 2 a b, p) voltages of row and column nodes from those of the ports
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """What is kept of the way up."""
+
+    steps: Plan
+    merges: list[FloatArray]  # (s, p): voltages of the shared nodes from those of the ports that stay
+    leaves: list[_Leaves]
+
+    def walk(self, v: FloatArray, senses: FloatArray, v_rows: FloatArray, v_columns: FloatArray) -> None:
+        """Fill in the voltages (b, m, n) of all nodes (reduction.md eq. 6a)."""
+        root = self.steps.root
+        held = {LEFT: v, RIGHT: v, TOP: senses, BOTTOM: senses}
+        ports = {root.start: np.concatenate([held[side].T for side in SIDES if root.counts[side]])}
+        for op, inner in zip(self.steps.ops[::-1], self.merges[::-1], strict=True):
+            kept = ports.pop(int(op[START]))
+            shared = inner @ kept
+            for source, start, count in ((0, START_A, PORTS_A), (1, START_B, PORTS_B)):
+                block = np.empty((int(op[count]), len(v)))
+                block[len(block) - len(shared) :] = shared
+                for head in range(FIRST_SEGMENT, FIRST_SEGMENT + SEGMENT * int(op[SEGMENTS]), SEGMENT):
+                    from_source, from_, run, to = op[head : head + SEGMENT]
+                    if from_source == source:
+                        block[from_ : from_ + run] = kept[to : to + run]
+                ports[int(op[start])] = block
+        for leaves in self.leaves:
+            a, b = leaves.shape
+            at_ports = np.stack([ports[start][order] for start, order in zip(leaves.starts, leaves.ports, strict=True)])
+            nodes = (leaves.inner @ at_ports).transpose(0, 2, 1).reshape(-1, len(v), 2, a, b)
+            for (row, column), block in zip(leaves.at, nodes, strict=True):
+                v_rows[:, row : row + a, column : column + b] = block[:, 0]
+                v_columns[:, row : row + a, column : column + b] = block[:, 1]
+
+
+def _merges(steps: Plan, g: FloatArray, wires: Wires, at: Border) -> list[FloatArray]:
+    """Reduce the array and keep of every merge how the nodes that it eliminates follow from the ports that stay."""
+    buffer = np.empty(steps.buffer)
+    fill_leaves(steps, steps.groups, g, at, buffer)
+    kept, failed = [], 0
+    for op in steps.ops:
+        size, p = int(op[SHARED]), int(op[PORTS])
+        x, factor = np.empty((size, p)), np.empty((size + 1, size))
+        failed += join(op, buffer, x.reshape(-1), factor.reshape(-1))
+        kept.append(solve_triangular(factor[:size], x, lower=True, trans="T", check_finite=False))
+    check_merges(failed, g, wires)
+    return kept
+
+
+def _leaves(steps: Plan, g: FloatArray, wires: Wires, at: Border) -> list[_Leaves]:
+    """Eliminate the cells of all leaves of each class at once."""
+    out = []
+    for kind, (*_, left, right, top, bottom) in enumerate(steps.classes):
+        members = np.unique(steps.groups[steps.groups[:, 0] == kind, 1:])
+        table, counts = steps.leaves[members], (int(left), int(right), int(top), int(bottom))
+        ports = np.concatenate([table[:, 3 + side, None] + np.arange(counts[side]) for side in SIDES], axis=1)
+        inner = _inner(g, table[:, 0], table[:, 1], counts, wires, at)
+        out.append(_Leaves(table[:, :2], (counts[LEFT], counts[BOTTOM]), table[:, 2].tolist(), ports, inner))
+    return out
+
+
+def _inner(
+    g: FloatArray, first_rows: IntArray, first_columns: IntArray, counts: tuple[int, ...], wires: Wires, at: Border
+) -> FloatArray:
+    """Voltages (k, 2 a b, p) of all nodes of k leaves from those of their ports, by their nodal matrices."""
+    a, b, k = counts[LEFT], counts[BOTTOM], len(first_rows)
+    rows, columns = first_rows[:, None] + np.arange(a), first_columns[:, None] + np.arange(b)
+    cells = g[rows[:, :, None], columns[:, None, :]]
+    node = np.arange(2 * a * b).reshape(2, a, b)
+    y = np.zeros((k, 2 * a * b, 2 * a * b))
+
+    def couple(one: IntArray, other: IntArray, value: FloatArray | float) -> None:
+        y[:, one, other] = y[:, other, one] = -np.broadcast_to(value, (k, *one.shape))
+
+    couple(node[0], node[1], cells)
+    if b > 1:
+        couple(node[0, :, 1:], node[0, :, :-1], 1.0 / wires.r_row)
+    if a > 1:
+        couple(node[1, 1:], node[1, :-1], 1.0 / wires.r_column)
+    to_ports = np.zeros((k, 2 * a * b, sum(counts)))
+    m, n = g.shape
+    arms = (
+        (node[0, :, 0], np.where(columns[:, :1] == 0, at.left[rows], at.half_row)),
+        (node[0, :, -1], np.where(columns[:, -1:] == n - 1, at.right[rows], at.half_row)),
+        (node[1, 0], np.where(rows[:, :1] == 0, at.top[columns], at.half_column)),
+        (node[1, -1], np.where(rows[:, -1:] == m - 1, at.bottom[columns], at.half_column)),
+    )
+    port, fixed = 0, []  # fixed: leaf, node and port of nodes that are ports themselves
+    for (nodes, resistances), count in zip(arms, counts, strict=True):
+        if count:
+            held = resistances == 0.0
+            with np.errstate(divide="ignore"):
+                to_ports[:, nodes, np.arange(port, port + count)] = np.where(held, 0.0, 1.0 / resistances)
+            leaf, line = np.nonzero(held)
+            fixed.append((leaf, nodes[line], port + line))
+        port += count
+    total = to_ports.sum(2) - y.sum(2)
+    diagonal = np.arange(2 * a * b)
+    y[:, diagonal, diagonal] = np.where(total > 0.0, total, 1.0)  # 1: a node without any coupling
+    for leaf, at_node, _ in fixed:
+        y[leaf, at_node], to_ports[leaf, at_node] = 0.0, 0.0
+        y[leaf, at_node, at_node] = 1.0
+    for leaf, at_node, at_port in fixed:
+        to_ports[leaf, at_node, at_port] = 1.0
+    return np.asarray(np.linalg.solve(y, to_ports), dtype=np.float64)

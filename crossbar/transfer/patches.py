@@ -1,0 +1,90 @@
+"""The smallest blocks: a few cells whose nodes are eliminated one after another, as a table for one kernel.
+
+Row by row: the row nodes from left to right, each with its cell as a coupling to the column node below it, then the
+column nodes of that row, whose onward arms lead to those of the next row. A node's neighbours and the places of all
+couplings that its elimination changes are worked out here, once per shape (docs/equations/reduction.md, section 2).
+"""
+
+from collections.abc import Sequence
+
+from crossbar.transfer.merge_table import TALL, WIDE
+
+PATCH = 4  # most cells on the side of a patch (benchmarks/solver.py --patch compares), ours
+
+
+def padded(ports: int) -> tuple[int, int]:
+    """Rows and columns of a block's matrix, padded to whole tiles."""
+    return -(-ports // TALL) * TALL, -(-ports // WIDE) * WIDE
+
+
+class _Nodes:
+    """Records eliminations while it keeps track of who is coupled to whom."""
+
+    def __init__(self, ports: int, inner: int) -> None:
+        self.ports, self.all = ports, ports + inner
+        rows, self.step = padded(ports)
+        self.block = rows * self.step
+        self.space = self.block + inner * self.all
+        self.neighbours: list[set[int]] = [set() for _ in range(self.all)]
+        self.program: list[int] = []
+
+    def place(self, u: int, w: int) -> int:
+        """Where the coupling of two nodes is kept: of ports in the block itself, of others behind it."""
+        high, low = max(u, w), min(u, w)
+        return high * self.step + low if high < self.ports else self.block + (high - self.ports) * self.all + low
+
+    def couple(self, u: int, w: int) -> None:
+        self.neighbours[u].add(w)
+        self.neighbours[w].add(u)
+
+    def eliminate(self, u: int, arms: tuple[int, int], ends: tuple[int, int], cell: tuple[int, int]) -> None:
+        """Eliminate u with two arms to their far ends (-1: open); cell: its number and other node, or -1 twice."""
+        if cell[0] >= 0:
+            self.couple(u, cell[1])
+        around = sorted(self.neighbours[u])
+        far = [end for end in ends if end >= 0]
+        self.program += [
+            cell[0], self.place(u, cell[1]) if cell[0] >= 0 else -1, *arms, *(int(end >= 0) for end in ends),
+            self.place(*far) if len(far) == 2 else -1, len(around),
+        ]  # fmt: skip
+        self.program += [self.place(u, w) for w in around]
+        for end in far:
+            self.program += [self.place(end, w) for w in around]
+        self.program += [self.place(w, x) for k, w in enumerate(around) for x in around[:k]]
+        for k, w in enumerate(around):
+            self.neighbours[w].discard(u)
+            for x in (*around[:k], *far):
+                self.couple(w, x)
+        if len(far) == 2:
+            self.couple(*far)
+        self.neighbours[u] = set()
+
+
+def program(a: int, b: int, first: Sequence[int], ports: int) -> tuple[list[int], int]:
+    """Return the table of a patch with a × b cells, and the floats that it takes in each lane.
+
+    first: places of the first port on the left, right (-1: none), top (-1: none) and bottom.
+    """
+    left, right, top, bottom = first
+    nodes = _Nodes(ports, 2 + 2 * b)  # two row nodes and two rows of column nodes live at the same time
+    arm_right, arm_top, arm_bottom = a, 2 * a, 2 * a + b
+    arm_row, arm_column, none = 2 * a + 2 * b, 2 * a + 2 * b + 1, 2 * a + 2 * b + 2
+
+    def row_node(j: int) -> int:
+        return ports + j % 2
+
+    def column_node(i: int, j: int) -> int:
+        return ports + 2 + i % 2 * b + j
+
+    for i in range(a):
+        for j in range(b):
+            before = (i, left + i) if j == 0 else (none, -1)
+            after = (arm_row, row_node(j + 1))
+            if j == b - 1:
+                after = (arm_right + i, right + i) if right >= 0 else (none, -1)
+            nodes.eliminate(row_node(j), (before[0], after[0]), (before[1], after[1]), (i * b + j, column_node(i, j)))
+        for j in range(b):
+            above = (arm_top + j, top + j) if i == 0 and top >= 0 else (none, -1)
+            below = (arm_column, column_node(i + 1, j)) if i < a - 1 else (arm_bottom + j, bottom + j)
+            nodes.eliminate(column_node(i, j), (above[0], below[0]), (above[1], below[1]), (-1, -1))
+    return nodes.program, nodes.space

@@ -1,0 +1,152 @@
+"""Kernels of the reduction: leaves of an array in vector lanes, then merge after merge up to the whole array."""
+
+import numpy as np
+
+from crossbar.transfer.merge_blas import join
+from crossbar.transfer.merge_lanes import join_lanes, join_last, patch
+from crossbar.transfer.merge_table import PATCH_COLUMN, PATCH_COLUMNS, PATCH_ROW, PATCH_ROWS, SHARED, TALL, stride
+from crossbar.transfer.patches import PATCH
+from devices.aliases import FloatArray, IntArray
+from devices.numerics.jit import kernel
+from devices.numerics.simd import LANES
+
+
+@kernel(inline=True)
+def _arm(r: float) -> tuple[float, float]:
+    """Write a resistance as a / b with neither above 1: 0 is (0, 1), open is (1, 0)."""
+    return (r, 1.0) if r <= 1.0 else (1.0, 1.0 / r)
+
+
+@kernel
+def _lay_arms(
+    arms: FloatArray, a: int, b: int, row: int, column: int, m: int, n: int, half_row: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+) -> None:  # fmt: skip
+    """Lay the border's resistances into the arms (arms, 2) of a patch of a × b cells in an m × n array."""
+    for i in range(a):
+        arms[i, 0], arms[i, 1] = _arm(left[row + i] if column == 0 else half_row)
+        arms[a + i, 0], arms[a + i, 1] = _arm(right[row + i] if column + b == n else half_row)
+    for j in range(b):
+        arms[2 * a + j, 0], arms[2 * a + j, 1] = _arm(top[column + j] if row == 0 else half_column)
+        to = bottom[column + j] if row + a == m else half_column
+        arms[2 * a + b + j, 0], arms[2 * a + b + j, 1] = _arm(to)
+
+
+@kernel
+def _reduce_lanes(
+    ops: IntArray, nodes: IntArray, g: FloatArray, arrays: IntArray, rows: IntArray, columns: IntArray,
+    half_row: float, between: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+    buffer: FloatArray, x: FloatArray, total: FloatArray,
+) -> None:  # fmt: skip
+    """Run patches and merges, in each lane on the cells of its array that start at its row and column."""
+    _, m, n = g.shape
+    cells, y = np.empty(PATCH * PATCH * LANES), np.empty(8 * PATCH * LANES)
+    arms = np.empty((4 * PATCH + 3) * 2 * LANES)
+    laid_a = laid_b = 0  # shape of the patch whose inner arms are laid
+    for op in ops:
+        if op[SHARED] >= 0:
+            join_lanes(op, buffer, x, total)
+            continue
+        a, b, border = op[PATCH_ROWS], op[PATCH_COLUMNS], False
+        for lane in range(LANES):
+            row, column = rows[lane] + op[PATCH_ROW], columns[lane] + op[PATCH_COLUMN]
+            border = border or row == 0 or column == 0 or row + a == m or column + b == n
+            for i in range(a):
+                for j in range(b):
+                    cells[(i * b + j) * LANES + lane] = g[arrays[lane], row + i, column + j]
+        if border or a != laid_a or b != laid_b:
+            grid = arms[: (2 * a + 2 * b + 3) * 2 * LANES].reshape(-1, 2, LANES)
+            for lane in range(LANES):
+                row, column = rows[lane] + op[PATCH_ROW], columns[lane] + op[PATCH_COLUMN]
+                _lay_arms(grid[:, :, lane], a, b, row, column, m, n, half_row, half_column, left, right, top, bottom)
+            grid[-3, 0], grid[-3, 1] = _arm(2.0 * half_row)
+            grid[-2, 0], grid[-2, 1] = _arm(between)
+            grid[-1, 0], grid[-1, 1] = 1.0, 0.0
+            laid_a, laid_b = (0, 0) if border else (a, b)
+        patch(op, nodes, cells, arms, buffer, y)
+
+
+@kernel
+def reduce_leaves(
+    groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
+    sizes: tuple[int, ...],
+    half_row: float, between: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
+) -> None:  # fmt: skip
+    """Reduce groups of leaves of one class side by side and put each leaf into the buffer, its ports in their order."""
+    v = LANES
+    lanes, x, total = np.empty(sizes[0] * v), np.empty(sizes[1] * v), np.empty(sizes[2] * v)
+    arrays = np.zeros(v, dtype=np.int64)
+    for group in groups:
+        kind = classes[group[0]]
+        root, counts = kind[2], kind[3:7]
+        _reduce_lanes(
+            leaf_ops[kind[0] : kind[0] + kind[1]], nodes, g, arrays, leaves[group[1:], 0], leaves[group[1:], 1],
+            half_row, between, half_column, left, right, top, bottom, lanes, x, total,
+        )  # fmt: skip
+        p = counts.sum()
+        step = stride(p)
+        block = lanes[root * v : (root + p * step) * v].reshape(p, step, v)
+        place = np.empty(p, dtype=np.int64)
+        for lane in range(v):
+            leaf = leaves[group[1 + lane]]
+            port = 0
+            for side in range(4):
+                for k in range(counts[side]):
+                    place[port] = leaf[3 + side] + k
+                    port += 1
+            out = buffer[leaf[2] : leaf[2] + p * step].reshape(p, step)
+            for i in range(p):
+                for j in range(i):
+                    out[max(place[i], place[j]), min(place[i], place[j])] = block[i, j, lane]
+
+
+@kernel
+def reduce_together(
+    ops: IntArray, nodes: IntArray, sides: IntArray, g: FloatArray, arrays: IntArray,
+    half_row: float, between: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+    buffer: FloatArray, x: FloatArray, total: FloatArray, transfers: FloatArray, taken: FloatArray,
+) -> None:  # fmt: skip
+    """Reduce arrays of equal shape, one in each lane, to their transfer matrices and sums of couplings between rows."""
+    _, m, n = g.shape
+    first = np.zeros(LANES, dtype=np.int64)
+    _reduce_lanes(
+        ops[:-1],
+        nodes,
+        g,
+        arrays,
+        first,
+        first,
+        half_row,
+        between,
+        half_column,
+        left,
+        right,
+        top,
+        bottom,
+        buffer,
+        x,
+        total,
+    )
+    out, exchanged = np.empty(-(-n // TALL) * TALL * stride(m) * LANES), np.empty(m * LANES)
+    join_last(ops[-1], buffer, x, total, sides, out, exchanged)
+    grid, sums = out.reshape(-1, stride(m), LANES), exchanged.reshape(m, LANES)
+    for lane in range(LANES):
+        transfer = transfers[arrays[lane]]
+        for i in range(m):
+            taken[arrays[lane], i] = sums[i, lane]
+        for first_column in range(0, n, 8):  # a cache line of the result at a time
+            for i in range(m):
+                for j in range(first_column, min(first_column + 8, n)):
+                    transfer[i, j] = grid[j, i, lane]
+
+
+@kernel
+def join_all(ops: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray) -> int:
+    """Run merges one after another; returns how many failed."""
+    failed = 0
+    for op in ops:
+        failed += join(op, buffer, x, s)
+    return failed

@@ -1,0 +1,301 @@
+"""Row bands with gates of their own, one above the other on shared column lines: transfer for any set of gates.
+
+Each band is reduced at every gate node to the couplings between its rows and the cuts through its columns; these
+are mixed between nodes, and the bands of one set of gates joined from the far end of the columns to the sense end
+(docs/equations/stacked.md).
+
+b = batch of gate sets, k = bands, m = rows (all bands together), n = columns, q = gate nodes, p = inputs
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from crossbar.arrays.wires import Wires
+from crossbar.transfer.gate_nodes import Nodes
+from crossbar.transfer.reduction import terminal_couplings
+from devices import checks
+from devices.aliases import FloatArray, IntArray
+from devices.errors import ConvergenceError, ParameterError
+from devices.numerics.blas import factorise, one_blas_thread, solve_lower
+from devices.numerics.jit import kernel
+from devices.numerics.worker_threads import threads
+
+CHUNK = 8  # gate sets whose couplings are mixed by one product, ours
+
+
+@dataclass(frozen=True, eq=False)
+class StackedFamily:
+    """K row bands on common columns, at every set of gains between the two ends of the nodes."""
+
+    nodes: Nodes
+    #: for each band (q, …) [S]: couplings top-top, top-bottom, bottom-bottom (n, n each), top-rows, bottom-rows
+    #: (n, m_k each) and, of each row, to the other rows of its band (m_k)
+    bands: tuple[FloatArray, ...]
+    rows: tuple[int, ...]  #: m_k
+    columns: int  #: n
+    wires: Wires
+
+    def at(self, gains: FloatArray) -> FloatArray:
+        """Return the transfer matrices (b, m, n) [S] of gate sets with gains (b, k): ``currents = v @ w[b]``.
+
+        Raises ParameterError for a wrong shape or a gain outside the nodes, ConvergenceError if a factorisation fails.
+        Source: docs/equations/stacked.md eq. 3-6.
+        """
+        return self.reduce(gains)[0]
+
+    def reduce(self, gains: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return what `at` returns, and what each row at 1 V sends into all others at 0 V: (b, m) [S].
+
+        Raises what `at` raises.
+        """
+        return self._joined(gains, None)
+
+    def currents(self, gains: FloatArray, v: FloatArray) -> FloatArray:
+        """Return the column currents (b, p, n) [A] of inputs v (b, p, m) [V] at gains (b, k).
+
+        Fewer inputs than rows go through the cuts themselves, without transfer matrices.
+        Raises what `at` raises.
+        """
+        v = checks.array("v", v, shape=(None, None, sum(self.rows)))
+        if len(v) != len(gains):
+            raise ParameterError(f"v and gains must hold as many gate sets, got {len(v)} and {len(gains)}")
+        if v.shape[1] < v.shape[2]:
+            return self._joined(gains, v)[0]
+        out: FloatArray = np.matmul(v, self.at(gains))
+        return out
+
+    @property
+    def error(self) -> float:
+        """Estimate of the interpolation error of the couplings to the rows, relative to the largest of each band.
+
+        Source: docs/equations/reduction.md eq. 13.
+        """
+        worst = 0.0
+        for band, m in zip(self.bands, self.rows, strict=True):
+            part = band[:, 3 * self.columns**2 : 3 * self.columns**2 + 2 * m * self.columns]
+            worst = max(worst, float(np.abs(self.nodes.tail @ part).max() / np.abs(part).max()))
+        return worst
+
+    def _joined(self, gains: FloatArray, v: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+        """Join the bands for every gate set: what rows (b, m, n) or inputs (b, p, n) send to columns, and `taken`."""
+        gains = checks.array("gains", gains, shape=(None, len(self.rows)))
+        mixes = self.nodes.mix(gains)
+        b, m, n = len(gains), sum(self.rows), self.columns
+        inputs = np.empty((b, 0, m)) if v is None else v
+        out, taken = np.empty((b, m if v is None else v.shape[1], n)), np.zeros((b, m))
+        starts = np.cumsum([0, *(band.shape[1] for band in self.bands)])
+        rows = np.cumsum([0, *self.rows])
+        single = self.wires.r_column == 0.0  # each column is one node of all bands
+        with np.errstate(divide="ignore"):
+            ends = 1.0 / self.wires.sense(n) + 1.0 / self.wires.sense_far(n)
+        far = not single and bool(np.isfinite(self.wires.sense_far(n)).any())
+
+        def some(first: int) -> int:
+            chunk = slice(first, min(first + CHUNK, b))
+            flat = np.empty((chunk.stop - first, starts[-1]))
+            for k, (start, stop) in enumerate(pairwise(starts.tolist())):
+                np.matmul(mixes[chunk, k], self.bands[k], out=flat[:, start:stop])
+            np.maximum(flat, 0.0, out=flat)  # an error of the mix must not make a coupling negative
+            return int(
+                _join_sets(flat, starts, rows, n, far, single, ends, inputs[chunk], v is None, out[chunk], taken[chunk])
+            )
+
+        with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
+            failed = sum(pool.map(some, range(0, b, CHUNK)))
+        if failed:
+            raise ConvergenceError(f"{failed} joins of {b} sets of {len(self.rows)} bands with {n} columns failed")
+        return out, taken
+
+
+def stacked_family(conductances: Sequence[Callable[[float], FloatArray]], nodes: Nodes, wires: Wires) -> StackedFamily:
+    """Reduce every row band at every gate node.
+
+    conductances: for each band from the far to the sense end of the columns, gain -> cell conductances (m_k, n) [S].
+    wires: those of the whole array; ends given per line count the rows of all bands.
+    Raises ParameterError for no band, shapes that do not fit or a bad conductance, ConvergenceError if a factorisation
+    fails.
+    Source: docs/equations/stacked.md eq. 1-3.
+    """
+    if not conductances:
+        raise ParameterError("conductances must hold at least one band, got none")
+    cells: list[list[FloatArray]] = []
+    for k, band in enumerate(conductances):
+        seen = [checks.array("conductances", band(float(gain)), ndim=2, minimum=0.0) for gain in nodes.gains]
+        if not seen[0].size or any(one.shape[1] != seen[0].shape[1] for one in (*seen, *(each[0] for each in cells))):
+            raise ParameterError(
+                f"conductances of band {k} must hold cells, as many per row as all, got {seen[0].shape}"
+            )
+        cells.append(seen)
+    rows, n = [len(seen[0]) for seen in cells], cells[0][0].shape[1]
+    m = sum(rows)
+    driver, driver_far = wires.driver(m), wires.driver_far(m)
+    cut = np.full(n, wires.r_column / 2)
+    stored = []
+    for k, (seen, first) in enumerate(zip(cells, np.cumsum([0, *rows]).tolist(), strict=False)):
+        mine = slice(first, first + rows[k])
+        if wires.r_column == 0.0:
+            bottom, top = np.zeros(n), np.full(n, np.inf)
+        else:
+            bottom = wires.sense(n) if k == len(rows) - 1 else cut
+            top = wires.sense_far(n) if k == 0 else cut
+        own = Wires(wires.r_row, wires.r_column, driver[mine], bottom, driver_far[mine], top)
+        with one_blas_thread():
+            stored.append(np.stack([_laid_out(terminal_couplings(g, own), rows[k], n) for g in seen]))
+    return StackedFamily(nodes, tuple(stored), tuple(rows), n, wires)
+
+
+def _laid_out(ports: FloatArray, m: int, n: int) -> FloatArray:
+    """One band's couplings in the order of StackedFamily.bands."""
+    rows, tops, bottoms = slice(0, m), slice(m, m + n), slice(m + n, m + 2 * n)
+    parts = (ports[tops, tops], ports[tops, bottoms], ports[bottoms, bottoms], ports[tops, rows], ports[bottoms, rows],
+             ports[rows, rows].sum(1))  # fmt: skip
+    return np.concatenate([part.reshape(-1) for part in parts])
+
+
+@kernel
+def _join_sets(
+    flat: FloatArray, starts: IntArray, rows: IntArray, n: int, far: bool, single: bool, ends: FloatArray,
+    inputs: FloatArray, each_row: bool, out: FloatArray, taken: FloatArray,
+) -> int:  # fmt: skip
+    """Join the bands of several gate sets; returns how many factorisations failed."""
+    failed = 0
+    for s in range(len(flat)):
+        if single:
+            failed += _join_nodes(flat[s], starts, rows, n, ends, inputs[s], each_row, out[s], taken[s])
+        else:
+            failed += _join_cuts(flat[s], starts, rows, n, far, inputs[s], each_row, out[s], taken[s])
+    return failed
+
+
+@kernel
+def _load(
+    couplings: FloatArray, first: int, inputs: FloatArray, each_row: bool, begin: int, onward: FloatArray
+) -> None:  # fmt: skip
+    """Add what nodes are coupled to rows (n, m_k): all rows to column 0, each row or input to its own from `begin`."""
+    n, m = couplings.shape
+    for u in range(n):
+        onward[u, 0] += couplings[u].sum()
+    if each_row:
+        onward[:, begin + first : begin + first + m] += couplings
+    else:
+        onward[:, begin:] += np.dot(couplings, np.ascontiguousarray(inputs[:, first : first + m]).T)
+
+
+@kernel
+def _join_cuts(
+    flat: FloatArray, starts: IntArray, rows: IntArray, n: int, far: bool, inputs: FloatArray, each_row: bool,
+    out: FloatArray, taken: FloatArray,
+) -> int:  # fmt: skip
+    """Eliminate the cuts between bands from the far end on; docs/equations/stacked.md eq. 4-6.
+
+    What a cut is coupled to further up is in `onward`: column 0 all rows together, then the far terminals, then the
+    rows or the inputs themselves.
+    """
+    square, begin = n * n, 1 + (n if far else 0)
+    width = begin + (rows[-1] if each_row else len(inputs))
+    onward, cut, beyond = np.zeros((n, width)), np.zeros((n, n)), np.zeros((n, width))
+    matrix = np.empty((n, n))
+    failed = 0
+    for k in range(len(rows) - 1):
+        m, band = rows[k + 1] - rows[k], flat[starts[k] : starts[k + 1]]
+        top, through = band[:square].reshape(n, n), band[square : 2 * square].reshape(n, n)
+        bottom, at = band[2 * square : 3 * square].reshape(n, n), 3 * square
+        top_rows, bottom_rows = band[at : at + n * m].reshape(n, m), band[at + n * m : at + 2 * n * m].reshape(n, m)
+        taken[rows[k] : rows[k + 1]] += band[at + 2 * n * m :]
+        if k == 0:
+            cut[:] = bottom
+            if far:
+                onward[:, 1:begin] = through.T
+                _load(top_rows, rows[k], inputs, each_row, begin, beyond)
+            _load(bottom_rows, rows[k], inputs, each_row, begin, onward)
+            continue
+        _load(top_rows, rows[k], inputs, each_row, begin, onward)
+        active = begin + rows[k + 1] if each_row else width
+        for u in range(n):
+            total = onward[u, :begin].sum() + through[u].sum()
+            for v in range(n):
+                if v != u:
+                    total += cut[u, v] + top[u, v]
+                    matrix[u, v] = -(cut[u, v] + top[u, v])
+            matrix[u, u] = total if total > 0.0 else 1.0
+        x = np.empty((n, n + active))
+        x[:, :n], x[:, n:] = through, onward[:, :active]
+        failed += factorise(matrix.reshape(-1), n) != 0
+        solve_lower(matrix.reshape(-1), x.reshape(-1), n, n + active)
+        down, rest = x[:, :n].copy(), x[:, n:].copy()
+        onward[:, :active] = np.dot(down.T, rest)
+        if k < len(rows) - 2:
+            cut[:] = np.dot(down.T, down)
+            cut += bottom
+        if far:
+            beyond[:, :active] += np.dot(np.ascontiguousarray(rest[:, 1:begin]).T, rest)
+        if each_row:
+            _meet(rest[:, begin:], taken)
+        _load(bottom_rows, rows[k], inputs, each_row, begin, onward)
+    out[:] = (onward[:, begin:] + beyond[:, begin:]).T
+    return failed
+
+
+@kernel
+def _join_nodes(
+    flat: FloatArray, starts: IntArray, rows: IntArray, n: int, ends: FloatArray, inputs: FloatArray, each_row: bool,
+    out: FloatArray, taken: FloatArray,
+) -> int:  # fmt: skip
+    """Join bands whose columns are one node each, with ends [S] (inf: the node is at 0 V) to 0 V."""
+    square = n * n
+    width = 1 + (rows[-1] if each_row else len(inputs))
+    onward, cut = np.zeros((n, width)), np.zeros((n, n))
+    for k in range(len(rows) - 1):
+        m, band = rows[k + 1] - rows[k], flat[starts[k] : starts[k + 1]]
+        cut += band[2 * square : 3 * square].reshape(n, n)
+        at = 3 * square + n * m
+        _load(band[at : at + n * m].reshape(n, m), rows[k], inputs, each_row, 1, onward)
+        taken[rows[k] : rows[k + 1]] += band[at + n * m :]
+    soft = np.flatnonzero(np.isfinite(ends))
+    size = len(soft)
+    matrix, x = np.zeros((size, size)), np.zeros((size, n + width))
+    for a in range(size):
+        u = soft[a]
+        total = onward[u, 0] + ends[u]
+        for v in range(n):
+            if v != u:
+                total += cut[u, v]
+                x[a, v] = cut[u, v]
+        for c in range(size):
+            matrix[a, c] = -cut[u, soft[c]]
+            x[a, soft[c]] = 0.0
+        x[a, u] = ends[u]
+        matrix[a, a] = total if total > 0.0 else 1.0
+        x[a, n:] = onward[u]
+    failed = 0
+    if size:
+        failed = int(factorise(matrix.reshape(-1), size) != 0)
+        solve_lower(matrix.reshape(-1), x.reshape(-1), size, n + width)
+    down, rest = x[:, :n].copy(), x[:, n:].copy()
+    for a in range(size):
+        onward[soft[a]] = 0.0
+    onward += np.dot(down.T, rest)
+    if each_row:
+        _meet(rest[:, 1:], taken)
+    out[:] = onward[:, 1:].T
+    return failed
+
+
+@kernel
+def _meet(kept: FloatArray, taken: FloatArray) -> None:
+    """Add to each row what it is coupled to all others by nodes just eliminated, kept (nodes, rows so far)."""
+    count = kept.shape[1]
+    before = np.empty(count)
+    for u in range(len(kept)):  # sums over all others from both sides, as a row may meet itself far more
+        total = 0.0
+        for i in range(count):
+            before[i] = total
+            total += kept[u, i]
+        total = 0.0
+        for i in range(count - 1, -1, -1):
+            taken[i] += kept[u, i] * (before[i] + total)
+            total += kept[u, i]

@@ -1,0 +1,5 @@
+"""The interface of a cell, every cell, and presets with their sources."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,17 @@
+from .adaptive import AdaptiveMemristor as AdaptiveMemristor
+from .interface import Cell as Cell
+from .ohmic import Resistor as Resistor
+from .presets import PRESETS as PRESETS
+from .presets import adaptive_2d as adaptive_2d
+from .presets import adaptive_2d_volatile as adaptive_2d_volatile
+from .presets import ideal_adaptive as ideal_adaptive
+from .presets import resistor as resistor
+from .presets import selected_2d as selected_2d
+from .presets import stanford_asu as stanford_asu
+from .presets import stanford_pku as stanford_pku
+from .presets import two_terminal as two_terminal
+from .presets import vteam as vteam
+from .published import StanfordPku as StanfordPku
+from .published import Vteam as Vteam
+from .selected import SelectedCell as SelectedCell
+from .tabulated import Tabulated as Tabulated

@@ -1,0 +1,185 @@
+"""Cells: a law, a window of filament conductance and a gate, with units checked where they are born.
+
+Every array argument broadcasts with the others; scalars give numpy scalars.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from devices.aliases import FloatArray
+from devices.cells.interface import (
+    BarrierCell,
+    checked_states,
+    flat,
+    geometric,
+    geometric_state,
+    rising,
+)
+from devices.checks import array, check_fields, number, quantity
+from devices.constants import BOLTZMANN_EV, ELEMENTARY_CHARGE, PLANCK
+from devices.errors import ConvergenceError, ParameterError
+from devices.laws import gate
+from devices.laws.adaptive import AdaptiveLaw
+from devices.states.filament import MOST_STEPS, Growth, evolve
+
+HBAR_EV = PLANCK / (2.0 * math.pi * ELEMENTARY_CHARGE)  # [eV s]
+
+
+@dataclass(frozen=True)
+class AdaptiveMemristor(BarrierCell):
+    """A silver filament cell whose graphene electrode is gated; docs/equations/cells.md defines every symbol.
+
+    The default set is ours, anchored to published relatives of the device (docs/equations/cells.md, last section); no
+    number of it is a measurement of the Ag/CrPS4/graphene cell.
+    """
+
+    g_min: float = quantity(0.5e-6, "S", above=0.0)  #: filament conductance at w = 0 [S]
+    g_max: float = quantity(50e-6, "S", above=0.0)  #: filament conductance at w = 1 [S], below the quantum of 77.5 uS
+    v_0: float = quantity(0.25, "V", above=0.0, allow_inf=True)  #: curvature of the barrier [V], inf: straight line
+    r_series: float = quantity(1e3, "Ω", minimum=0.0)  #: in series with the barrier [ohm]
+    g_leak: float = quantity(1e-9, "S", minimum=0.0)  #: beside barrier and series resistance [S]
+    v_dirac: float = quantity(0.0, "V")  #: gate voltage of the Dirac point [V]
+    c_gate: float = quantity(1.55e-3, "F/m²", above=0.0)  #: gate capacitance [F/m2], 20 nm of h-BN
+    n_0: float = quantity(2e15, "1/m²", above=0.0)  #: residual carrier density [1/m2], charge puddles
+    v_fermi: float = quantity(1e6, "m/s", above=0.0)  #: Fermi velocity of graphene [m/s], hbar v_F = 0.658 eV nm
+    gain_min: float = quantity(0.01, minimum=0.0, maximum=1.0)  #: gain of the closed gate; 1: the gate does nothing
+    e_half: float = quantity(0.13, "eV")  #: Fermi level of half opening [eV]
+    ideality: float = quantity(1.5, above=0.0)  #: width of the opening in kT; above 1: an uneven barrier
+    v_gate_min: float = quantity(-2.0, "V")  #: lower end of the gate window [V]
+    v_gate_max: float = quantity(4.0, "V")  #: upper end of the gate window [V]
+    g_gate_leak: float = quantity(1e-12, "S", minimum=0.0)  #: from the gate to the column, per gate line [S]
+    k_set: float = quantity(7.4e-5, "1/s", minimum=0.0)  #: growth rate at 300 K [1/s]
+    k_reset: float = quantity(2e-3, "1/s", minimum=0.0)  #: field-driven shrinking rate at 300 K [1/s]
+    v_set: float = quantity(0.035, "V", above=0.0)  #: exponential slope of growth [V]
+    v_reset: float = quantity(0.035, "V", above=0.0)  #: exponential slope of shrinking [V]
+    beta: float = quantity(0.5)  #: part of the Fermi level that helps growth
+    e_activation: float = quantity(0.6, "eV", minimum=0.0)  #: of k_set and k_reset [eV]
+    lifetime: float = quantity(3e8, "s", above=0.0, allow_inf=True)  #: of a full filament at rest [s], inf: for ever
+    w_critical: float = quantity(0.02, above=0.0)  #: state below which a filament at rest decays exponentially
+    temperature: float = quantity(300.0, "K", above=0.0)  #: [K]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        rising(self, "g_min", "g_max", "S")
+        rising(self, "v_gate_min", "v_gate_max", "V")
+
+    @property
+    def gated(self) -> bool:
+        """Whether the gate changes the read conductance."""
+        return self.gain_min < 1.0
+
+    @property
+    def law(self) -> AdaptiveLaw:
+        """Parameters of the current-voltage law, for kernels."""
+        root = HBAR_EV * self.v_fermi * math.sqrt(math.pi)  # [eV m]
+        return AdaptiveLaw(
+            v_0=self.v_0,
+            r_series=self.r_series,
+            g_leak=self.g_leak,
+            v_dirac=self.v_dirac,
+            e_residual=root * math.sqrt(self.n_0),
+            e_quantum=root**2 * self.c_gate / ELEMENTARY_CHARGE,
+            gain_min=self.gain_min,
+            e_half=self.e_half,
+            e_slope=self.ideality * BOLTZMANN_EV * self.temperature,
+        )
+
+    @property
+    def gain_low(self) -> float:
+        """Read gain at v_gate_min."""
+        return float(gate.read_gain(self.law, self.v_gate_min))
+
+    @property
+    def gain_high(self) -> float:
+        """Read gain at v_gate_max."""
+        return float(gate.read_gain(self.law, self.v_gate_max))
+
+    def filament(self, w: npt.ArrayLike) -> FloatArray:
+        """Return the filament conductance [S] of states w in [0, 1]: g_min (g_max / g_min)^w.
+
+        Raises ParameterError if a state lies outside [0, 1].
+        """
+        return geometric(w, self.g_min, self.g_max)
+
+    def state(self, g_filament: npt.ArrayLike) -> FloatArray:
+        """Return the state w in [0, 1] of filament conductances [S]; outside the nominal window w is 0 or 1."""
+        return geometric_state(g_filament, self.g_min, self.g_max)
+
+    def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return the Fermi level [eV] of the graphene at gate voltages [V]."""
+        (volts,), shape = flat(v_gate=array("v_gate", v_gate))
+        return gate.fermi_energies(self.law, volts).reshape(shape)[()]
+
+    def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return the read gain, between gain_min and 1, at gate voltages [V]; no window applies."""
+        (volts,), shape = flat(v_gate=array("v_gate", v_gate))
+        return gate.read_gains(self.law, volts).reshape(shape)[()]
+
+    def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
+        """Return the gate voltages [V] of read gains, the exact inverse of gate_gain; no window applies.
+
+        Raises ParameterError if a gain lies outside (gain_min, 1) or the cell is not gated.
+        """
+        gains = array("gain", gain)
+        bad = ~((gains > self.gain_min) & (gains < 1.0))
+        if bad.any():
+            first = gains[bad].flat[0]
+            raise ParameterError(
+                f"gain must lie inside ({self.gain_min:g}, 1), got {first:g} ({np.count_nonzero(bad)} of {gains.size})"
+            )
+        return gate.gate_voltages(self.law, gains.reshape(-1)).reshape(gains.shape)[()]
+
+    def growth(self) -> Growth:
+        """Return the parameters of the state equation at this cell's temperature, for kernels."""
+        arrhenius = math.exp(-self.e_activation / BOLTZMANN_EV * (1.0 / self.temperature - 1.0 / 300.0))
+        return Growth(
+            g_min=self.g_min,
+            ln_window=math.log(self.g_max / self.g_min),
+            k_set=self.k_set * arrhenius,
+            k_reset=self.k_reset * arrhenius,
+            v_set=self.v_set,
+            v_reset=self.v_reset,
+            gate_per_ev=self.beta / (BOLTZMANN_EV * self.temperature),
+            lifetime=self.lifetime,
+            w_critical=self.w_critical,
+        )
+
+    def evolve(
+        self,
+        w: npt.ArrayLike,
+        v: npt.ArrayLike,
+        v_gate: npt.ArrayLike,
+        dt: npt.ArrayLike,
+        temperature: float | None = None,
+        *,
+        largest_step: float = 0.005,
+    ) -> FloatArray:
+        """Return the states after a time dt [s] at constant cell voltage v [V] and gate voltage v_gate [V].
+
+        The exponential-Euler step is divided so that a sub-step moves w by about largest_step.  temperature [K]
+        replaces the cell's: it acts on SET, RESET and the gate; the lifetime of a filament at rest stays (ours).
+        Raises ParameterError if a state lies outside [0, 1] or a time is negative, ConvergenceError if the sub-steps
+        run out.
+        Source: docs/equations/cells.md eq. 12-15.
+        """
+        if temperature is not None:
+            warm = dataclasses.replace(self, temperature=temperature)
+            return warm.evolve(w, v, v_gate, dt, largest_step=largest_step)
+        largest = number("largest_step", largest_step, above=0.0, maximum=0.5)
+        (states, volts, gates, times), shape = flat(
+            w=checked_states(w), v=array("v", v), v_gate=array("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
+        )
+        law = self.law
+        energies = gate.fermi_energies(law, gates)
+        gains = gate.read_gains(law, gates)
+        result, missed = evolve(law, self.growth(), states, volts, gains, energies, times, largest)
+        if missed:
+            raise ConvergenceError(
+                f"{missed} of {states.size} states not reached after {MOST_STEPS} sub-steps; raise largest_step "
+                f"(now {largest:g}) or divide dt"
+            )
+        return result.reshape(shape)[()]

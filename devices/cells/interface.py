@@ -1,0 +1,264 @@
+"""What every cell has: the questions it answers, what follows from its law, and checks of its arguments."""
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from devices.aliases import FloatArray
+from devices.checks import array
+from devices.errors import ParameterError
+from devices.laws import dispatch
+from devices.laws.adaptive import adaptive_filaments, adaptive_secants
+
+
+class Cell(Protocol):
+    """What an array, a writer or a mapper may ask of a cell."""
+
+    @property
+    def g_min(self) -> float:
+        """Lowest filament conductance of the nominal window [S]."""
+
+    @property
+    def g_max(self) -> float:
+        """Highest filament conductance of the nominal window [S]."""
+
+    @property
+    def v_gate_min(self) -> float:
+        """Lower end of the gate window [V]."""
+
+    @property
+    def v_gate_max(self) -> float:
+        """Upper end of the gate window [V]."""
+
+    @property
+    def gated(self) -> bool:
+        """Whether the gate changes the read conductance."""
+
+    @property
+    def law(self) -> Any:  # noqa: ANN401 - any registered law
+        """Parameters of the current-voltage law, for kernels."""
+
+    @property
+    def gain_low(self) -> float:
+        """Read gain at v_gate_min."""
+
+    @property
+    def gain_high(self) -> float:
+        """Read gain at v_gate_max."""
+
+    def filament(self, w: npt.ArrayLike) -> FloatArray:
+        """Return the filament conductance [S] of states w in [0, 1]."""
+
+    def state(self, g_filament: npt.ArrayLike) -> FloatArray:
+        """Return the state w in [0, 1] of filament conductances [S]; outside the nominal window w is 0 or 1."""
+
+    def conductance(self, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike = 0.0) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V], at v = 0 the slope."""
+
+    def current(self, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return current [A] and slope dI/dv [S]."""
+
+    def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return the read gain at gate voltages [V]."""
+
+    def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
+        """Return the gate voltages [V] of read gains, the exact inverse of gate_gain."""
+
+    def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return the Fermi level [eV] of the gated electrode."""
+
+    def terminal_conductance(self, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V] of filaments [S] at a read gain."""
+
+    def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
+        """Return the filament conductance [S] that shows g_terminal [S]: the inverse of terminal_conductance."""
+
+    def gain_with_offset(self, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
+        """Return the read gain of cells whose Dirac points are shifted by offset [V]."""
+
+
+class LawCell:
+    """What a cell derives from its law, its filament and its gain."""
+
+    def conductance(self: Cell, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike = 0.0) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V], at v = 0 the slope, of states w at v_gate [V].
+
+        Raises ParameterError if a state lies outside [0, 1] or the shapes do not broadcast.
+        """
+        return self.terminal_conductance(self.filament(w), self.gate_gain(v_gate), v)
+
+    def current(self: Cell, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return current [A] and slope dI/dv [S] of states w at gate voltage v_gate [V] and cell voltage v [V].
+
+        Raises ParameterError if a state lies outside [0, 1] or the shapes do not broadcast.
+        """
+        (g, gain, volts), shape = flat(g_filament=self.filament(w), gain=self.gate_gain(v_gate), v=array("v", v))
+        current, slope = dispatch.currents(self.law, g, gain, volts)
+        return current.reshape(shape)[()], slope.reshape(shape)[()]
+
+    def terminal_conductance(
+        self: Cell, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike
+    ) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V] of filaments g_filament [S] at a read gain.
+
+        At v = 0 it is the slope.  Raises ParameterError if a conductance or gain is negative.
+        """
+        (g, gains, volts), shape = flat(
+            g_filament=array("g_filament", g_filament, minimum=0.0),
+            gain=array("gain", gain, minimum=0.0),
+            v=array("v", v),
+        )
+        current, slope = dispatch.currents(self.law, g, gains, volts)
+        return np.divide(current, volts, out=slope, where=volts != 0.0).reshape(shape)[()]
+
+    def gain_with_offset(self: Cell, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
+        """Return the read gain at v_gate [V] of cells whose Dirac points are shifted by offset [V]."""
+        (volts, shifts), _ = broadcast(v_gate=array("v_gate", v_gate), offset=array("offset", offset))
+        return self.gate_gain(volts - shifts)
+
+
+class BarrierCell(LawCell):
+    """A cell whose law is an AdaptiveLaw: secants and their inverse in closed form."""
+
+    def terminal_conductance(
+        self: Cell, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike
+    ) -> FloatArray:
+        """Return the secant conductance I/v [S] at read voltage v [V] of filaments g_filament [S] at a read gain.
+
+        At v = 0 it is the slope.  Raises ParameterError if a conductance or gain is negative.
+        """
+        (g, gains, volts), shape = flat(
+            g_filament=array("g_filament", g_filament, minimum=0.0),
+            gain=array("gain", gain, minimum=0.0),
+            v=array("v", v),
+        )
+        return adaptive_secants(self.law, g, gains, volts).reshape(shape)[()]
+
+    def filament_for(self: Cell, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
+        """Return the filament conductance [S] whose secant at read voltage v [V] and read gain is g_terminal [S].
+
+        The window does not apply.  Raises ParameterError if a gain is not positive or no filament shows g_terminal,
+        which must lie from g_leak to below g_leak + 1 / r_series.
+        """
+        (g, gains, volts), shape = flat(
+            g_terminal=array("g_terminal", g_terminal), gain=array("gain", gain), v=array("v", v)
+        )
+        if gains.size and gains.min() <= 0.0:
+            raise ParameterError(f"gain must be > 0 everywhere, got {gains.min():g}")
+        law = self.law
+        bad = (g < law.g_leak) | (law.r_series * (g - law.g_leak) >= 1.0)
+        if bad.any():
+            top = law.g_leak + 1.0 / law.r_series if law.r_series else math.inf
+            raise ParameterError(
+                f"g_terminal must be ≥ g_leak = {law.g_leak:g} S and < {top:g} S, got {g[bad][0]:g} S "
+                f"({np.count_nonzero(bad)} of {g.size})"
+            )
+        return adaptive_filaments(law, g, gains, volts).reshape(shape)[()]
+
+
+class GatelessCell(LawCell):
+    """What a cell without a gate answers to questions about its gate: gain 1 at any voltage."""
+
+    @property
+    def gated(self) -> bool:
+        """False: there is no gate."""
+        return False
+
+    @property
+    def gain_low(self) -> float:
+        """Read gain at v_gate_min: 1."""
+        return 1.0
+
+    @property
+    def gain_high(self) -> float:
+        """Read gain at v_gate_max: 1."""
+        return 1.0
+
+    @property
+    def v_gate_min(self) -> float:
+        """Lower end of the gate window [V]: 0, there is no gate."""
+        return 0.0
+
+    @property
+    def v_gate_max(self) -> float:
+        """Upper end of the gate window [V]: 0, there is no gate."""
+        return 0.0
+
+    def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Return 1 for every gate voltage."""
+        return np.ones_like(array("v_gate", v_gate))[()]
+
+    def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
+        """Raise ParameterError: no gate voltage sets the gain."""
+        raise ParameterError(f"gain must be left alone for a cell without a gate, got {gain!r} for {self}")
+
+    def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
+        """Raise ParameterError: no Fermi level follows a gate."""
+        raise ParameterError(f"v_gate must be left alone for a cell without a gate, got {v_gate!r} for {self}")
+
+
+class OhmicCell(GatelessCell):
+    """A cell whose law is a bare OhmicLaw: its filament is what its terminals show."""
+
+    def terminal_conductance(
+        self, g_filament: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0
+    ) -> FloatArray:
+        """Return g_filament [S] in the common shape: neither gain nor voltage changes a resistor."""
+        g = array("g_filament", g_filament, minimum=0.0)
+        (result, _, _), _ = broadcast(g_filament=g, gain=array("gain", gain), v=array("v", v))
+        return result.copy()[()]
+
+    def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0) -> FloatArray:
+        """Return g_terminal [S] in the common shape: the inverse of terminal_conductance."""
+        g = array("g_terminal", g_terminal, minimum=0.0)
+        (result, _, _), _ = broadcast(g_terminal=g, gain=array("gain", gain), v=array("v", v))
+        return result.copy()[()]
+
+
+def checked_states(w: npt.ArrayLike) -> FloatArray:
+    """Return states as an array; raise ParameterError outside [0, 1]."""
+    states = array("w", w, minimum=0.0)
+    if states.size and states.max() > 1.0:
+        raise ParameterError(f"w must lie in [0, 1], got {states.max():g}")
+    return states
+
+
+def geometric(w: npt.ArrayLike, low: float, high: float) -> FloatArray:
+    """Return conductances [S] of states w in [0, 1] in a window low (high / low)^w.
+
+    Raises ParameterError if a state lies outside [0, 1].
+    """
+    result: FloatArray = low * (high / low) ** checked_states(w)
+    return result[()]
+
+
+def geometric_state(g: npt.ArrayLike, low: float, high: float) -> FloatArray:
+    """Return the state of conductances [S], the inverse of geometric; outside the window it is 0 or 1."""
+    inside = np.clip(array("g_filament", g, minimum=0.0), low, high)
+    result: FloatArray = np.log(inside / low) / math.log(high / low)
+    return np.clip(result, 0.0, 1.0)[()]
+
+
+def rising(cell: object, low: str, high: str, unit: str) -> None:
+    """Raise ParameterError unless field `low` is below field `high`."""
+    bottom, top = getattr(cell, low), getattr(cell, high)
+    if not bottom < top:
+        raise ParameterError(f"{low} must be < {high} = {top:g} {unit}, got {bottom:g} {unit}")
+
+
+def broadcast(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
+    """Return views of one shape, and the shape; raise ParameterError that shows the shapes if there is none."""
+    try:
+        shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except ValueError:
+        shown = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
+        raise ParameterError(f"{' and '.join(arrays)} must have shapes that broadcast, got {shown}") from None
+    return [np.broadcast_to(a, shape) for a in arrays.values()], shape
+
+
+def flat(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
+    """Return flat arrays of one length for kernels, and the shape to give the result."""
+    views, shape = broadcast(**arrays)
+    return [np.ascontiguousarray(a).reshape(-1) for a in views], shape

@@ -1,0 +1,96 @@
+"""Ready cells, each a function that returns a fresh value and says where its numbers come from."""
+
+import math
+from collections.abc import Callable
+
+from devices.cells.adaptive import AdaptiveMemristor
+from devices.cells.interface import Cell
+from devices.cells.ohmic import Resistor
+from devices.cells.published import StanfordPku, Vteam
+from devices.cells.selected import SelectedCell
+
+
+def adaptive_2d() -> AdaptiveMemristor:
+    """Return the gated silver-filament cell that keeps its state for years.
+
+    Source: ours, anchored to published relatives (docs/equations/cells.md, section 6).
+    """
+    return AdaptiveMemristor()
+
+
+def adaptive_2d_volatile() -> AdaptiveMemristor:
+    """Return the same cell with thin filaments that dissolve within a second.
+
+    Source: ours; silver in h-BN and a-Si shows both kinds, ACS Nano 2024, doi 10.1021/acsnano.3c10068.
+    """
+    return AdaptiveMemristor(lifetime=1.0)
+
+
+def ideal_adaptive() -> AdaptiveMemristor:
+    """Return an exact multiplier: current = gain x filament conductance x voltage; no curvature, series part, leak."""
+    return AdaptiveMemristor(v_0=math.inf, r_series=0.0, g_leak=0.0)
+
+
+def two_terminal() -> AdaptiveMemristor:
+    """Return the same filament cell without a gate: gain 1 at every gate voltage, no gate action on growth."""
+    return AdaptiveMemristor(gain_min=1.0, beta=0.0)
+
+
+def resistor() -> Resistor:
+    """Return a programmable resistor with the same window and nothing else."""
+    return Resistor()
+
+
+def vteam() -> Vteam:
+    """Return VTEAM with the parameters that public implementations of it carry: 50 ohm to 1 kohm.
+
+    Source: defaults of MemTorch (coreylammie/MemTorch, VTEAM.py), after the authors' published code; not compared with
+    the tables of the article.
+    """
+    return Vteam()
+
+
+def stanford_pku() -> StanfordPku:
+    """Return the Stanford-PKU cell with the defaults of its published code, version 1.0.0: 0.56 to 225 kohm.
+
+    Source: doi 10.4231/D37H1DN48 (nanoHUB), read in a public transcription; r_series ours, none.
+    """
+    return StanfordPku()
+
+
+def stanford_asu() -> StanfordPku:
+    """Return the same model with the parameters of the Stanford-ASU code for a 5 nm oxide: 10 kohm to 3.4 Mohm.
+
+    Source: the Verilog-A code of Chen and Yu, IEEE Trans. Electron Devices 62, 4022 (2015), read in a public
+    transcription; r_thermal is its 0.23 ns / 0.31825 fJ/K.  That code has two activation energies, 1.501 and 1.5 eV,
+    and exp - exp where this one has sinh: here 1.5 eV and twice the velocity; it has no least field.
+    """
+    return StanfordPku(
+        i_0=6.14e-5, g_0=2.7505e-10, v_0=0.43, gap_min=0.1e-9, gap_max=1.7e-9, velocity=300.0, e_activation=1.5,
+        gamma_0=16.5, beta=1.25, thickness=5e-9, field_min=0.0, r_thermal=2.3e-10 / 3.1825e-16,
+    )  # fmt: skip
+
+
+def selected_2d() -> SelectedCell:
+    """Return the gated silver-filament cell behind a silver threshold switch; read it above 0.2 V.
+
+    Source: SelectedCell; its voltages and the pairing are ours.
+    """
+    return SelectedCell(adaptive_2d())
+
+
+def selected_two_terminal() -> SelectedCell:
+    """Return the cell without a gate behind the same threshold switch: one selector, one resistor.
+
+    Source: as selected_2d.
+    """
+    return SelectedCell(two_terminal())
+
+
+PRESETS: dict[str, Callable[[], Cell]] = {
+    function.__name__: function
+    for function in (
+        adaptive_2d, adaptive_2d_volatile, ideal_adaptive, two_terminal, resistor,
+        vteam, stanford_pku, stanford_asu, selected_2d, selected_two_terminal,
+    )
+}  # fmt: skip

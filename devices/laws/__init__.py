@@ -1,0 +1,5 @@
+"""Current–voltage laws with their slopes, the gate law, and their dispatch by parameter type."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,13 @@
+from .curves import Curves as Curves
+from .curves import read_curves as read_curves
+from .curves import simulate_curves as simulate_curves
+from .fitting import Estimate as Estimate
+from .fitting import Fit as Fit
+from .fitting import fit_cell as fit_cell
+from .summary import Summary as Summary
+from .summary import summarise as summarise
+from .waveforms import Trace as Trace
+from .waveforms import Waveform as Waveform
+from .waveforms import pulses as pulses
+from .waveforms import simulate as simulate
+from .waveforms import sweep as sweep

@@ -1,0 +1,2 @@
+from .read_noise import ReadNoise as ReadNoise
+from .traps import Traps as Traps

@@ -1,0 +1,330 @@
+"""Noise of one cell's current: as spectra, as variance in a band, and as traces in time.
+
+Thermal and shot noise as one, 1/f noise of silver filaments, random telegraph noise of single traps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from devices.aliases import FloatArray
+from devices.checks import array, check_fields, number, quantity, whole
+from devices.constants import BOLTZMANN, ELEMENTARY_CHARGE
+from devices.errors import ParameterError
+from devices.noise.traps import Traps, mean_share, telegraph_states
+
+FLICKER_AT_CORNER = 5e-4  # sigma_I / I at the corner resistance, ours; measured filaments lie at 1e-4 .. 1e-2
+FLICKER_CORNER = 500.0  # [ohm] from diffusive to ballistic, ours
+FLICKER_DIFFUSIVE = 1.5  # power of the resistance below the corner, arXiv 0809.4841
+FLICKER_BALLISTIC = 0.75  # and above it, same source
+FLICKER_CAP = 0.1  # ours
+
+
+def thermal_shot_density(current: npt.ArrayLike, v: npt.ArrayLike, temperature: float) -> FloatArray:
+    """Return the noise density 2 q I coth(q v / 2kT) [A2/Hz] of a current [A] at a voltage v [V] and temperature [K].
+
+    It tends to 4kT I/v for small v and to 2 q |I| for large.  Raises ParameterError at v = 0, where the current does
+    not tell the conductance; cell_variance covers that case.  Source: docs/equations/noise.md eq. 1.
+    """
+    amps, volts = array("current", current), array("v", v)
+    if volts.size and not volts.all():
+        raise ParameterError("v must not be 0 V, where the density 4kTG needs the conductance: use cell_variance")
+    result: FloatArray = amps / volts * _density_per_siemens(volts, temperature)
+    return result[()]
+
+
+def flicker_ratio(g: npt.ArrayLike) -> FloatArray:
+    """Return sigma_I / I of silver filaments of conductance g [S] over the reference band; at g = 0 the cap.
+
+    Source: docs/equations/noise.md eq. 2.
+    """
+    conductance = array("g", g, minimum=0.0)
+    # in conductance, so that 0 needs no care: (R / corner)^p = (corner g)^-p
+    x = np.maximum(conductance * FLICKER_CORNER, 1e-12)
+    power = np.where(x > 1.0, FLICKER_DIFFUSIVE, FLICKER_BALLISTIC)
+    result: FloatArray = np.minimum(FLICKER_AT_CORNER * x**-power, FLICKER_CAP)
+    return result[()]
+
+
+@dataclass(frozen=True)
+class ReadNoise:
+    """Which noises a cell's current carries, and how much of each; docs/equations/noise.md.
+
+    Random telegraph noise is off by default: few cells have it, and its strength in this device is not known; while it
+    is off nothing else changes.
+    """
+
+    thermal_shot: bool = True  #: thermal and shot noise
+    flicker: bool = True  #: 1/f noise of the filament
+    observation_time: float = quantity(
+        1.0, "s", above=0.0
+    )  #: since the last calibration [s]; slower drift is not noise
+    reference_low: float = quantity(1.0, "Hz", above=0.0)  #: band of flicker_ratio [Hz], ours
+    reference_high: float = quantity(1e5, "Hz", above=0.0)  #: band of flicker_ratio [Hz], ours
+    telegraph: bool = False  #: random telegraph noise of traps beside the filament
+    traps: float = quantity(0.1, minimum=0.0)  #: mean number of traps of a cell, Poisson, ours
+    trap_ratio: float = quantity(2.0, minimum=0.0)  #: median step of a trap over flicker_ratio, ours
+    trap_ln_sigma: float = quantity(0.8, minimum=0.0)  #: of the logarithm of a trap's step, ours
+    dwell_median: float = quantity(1e-3, "s", above=0.0)  #: median of both dwell times of a trap [s], ours
+    dwell_ln_sigma: float = quantity(3.5, minimum=0.0)  #: of their logarithms, ours: 95 % from 1 us to 1 s
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.reference_high <= self.reference_low:
+            raise ParameterError(
+                f"reference_high must be > reference_low = {self.reference_low:g} Hz, got {self.reference_high:g} Hz"
+            )
+
+    @classmethod
+    def none(cls) -> ReadNoise:
+        """Return silent reads."""
+        return cls(thermal_shot=False, flicker=False)
+
+    @property
+    def silent(self) -> bool:
+        """Whether a read carries no noise at all."""
+        return not (self.thermal_shot or self.flicker or self.telegraph)
+
+    # one read: what inference adds to the currents of a tile
+
+    def cell_variance(
+        self, g: npt.ArrayLike, v: npt.ArrayLike, t_read: float, temperature: float = 300.0
+    ) -> FloatArray:
+        """Return the variance [A2] of the current of cells, secant conductance g [S] at v [V], in a read of t_read [s].
+
+        Arrays broadcast.  It is g white_per_siemens(v) + proportional_squared(g) v^2, so the sum over the cells of a
+        column is two matrix products.  Traps enter by the mean over cells.  Source: docs/equations/noise.md eq. 10.
+        """
+        conductance, volts = array("g", g, minimum=0.0), array("v", v)
+        result: FloatArray = (
+            conductance * self.white_per_siemens(volts, t_read, temperature)
+            + self.proportional_squared(conductance, t_read) * volts**2
+        )
+        return result[()]
+
+    def white_per_siemens(self, v: npt.ArrayLike, t_read: float, temperature: float = 300.0) -> FloatArray:
+        """Return the thermal and shot part of the variance over the conductance [A2/S] at voltages v [V]."""
+        volts = array("v", v)
+        bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
+        scale = bandwidth if self.thermal_shot else 0.0
+        return (scale * _density_per_siemens(volts, temperature))[()]
+
+    def flicker_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
+        """Return the 1/f part of the variance over v^2 [S2] for secant conductances g [S].
+
+        It is 0 where the observation is shorter than two reads.
+        """
+        bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
+        return self._flicker_in(array("g", g, minimum=0.0), 1.0 / self.observation_time, bandwidth)
+
+    def telegraph_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
+        """Return the telegraph part of the variance over v^2 [S2] for secant conductances g [S], mean over cells.
+
+        It is 0 where the observation is shorter than two reads.
+        """
+        bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
+        return self._telegraph_in(array("g", g, minimum=0.0), 1.0 / self.observation_time, bandwidth)
+
+    def proportional_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
+        """Return the part of the variance that goes with v^2, over v^2 [S2]: 1/f and telegraph noise."""
+        flicker = self.flicker_squared(g, t_read)
+        return flicker + self.telegraph_squared(g, t_read) if self.telegraph else flicker
+
+    # the three descriptions
+
+    def spectrum(
+        self,
+        f: npt.ArrayLike,
+        g: npt.ArrayLike,
+        v: npt.ArrayLike,
+        temperature: float = 300.0,
+        traps: Traps | None = None,
+    ) -> FloatArray:
+        """Return the one-sided density [A2/Hz] at frequencies f [Hz] of cells of secant conductance g [S] at v [V].
+
+        f, g and v broadcast.  traps: those of the very cells, drawn for the shape of g; None takes the mean over cells.
+        1/f noise is given down to 1 / observation_time, below which it counts as calibrated away.
+        Source: docs/equations/noise.md eq. 1, 3, 5 and 8.
+        """
+        frequency, conductance, volts = array("f", f, minimum=0.0), array("g", g, minimum=0.0), array("v", v)
+        density = np.zeros(np.broadcast_shapes(frequency.shape, conductance.shape, volts.shape))
+        if self.thermal_shot:
+            density = density + conductance * _density_per_siemens(volts, temperature)
+        if self.flicker:
+            shown = frequency >= 1.0 / self.observation_time
+            per_f = np.divide(1.0, frequency, out=np.zeros_like(frequency), where=shown & (frequency > 0.0))
+            density = density + (flicker_ratio(conductance) * conductance * volts) ** 2 / self._ln_band * per_f
+        if self.telegraph:
+            if traps is None:
+                shares = np.array([mean_share(each, each, *self._dwells) for each in frequency.ravel().tolist()])
+                mean = shares.reshape(frequency.shape) * self._mean_steps_squared(conductance)
+                density = density + mean * (conductance * volts) ** 2
+            else:
+                density = density + traps.spectrum(frequency, self._typical_step(conductance), conductance * volts)
+        return density[()]
+
+    def variance(
+        self,
+        g: npt.ArrayLike,
+        v: npt.ArrayLike,
+        low: float,
+        high: float,
+        temperature: float = 300.0,
+        traps: Traps | None = None,
+    ) -> FloatArray:
+        """Return the variance [A2] between the frequencies low and high [Hz]: the integral of the spectrum.
+
+        Arguments as for spectrum; low may be 0.  Source: docs/equations/noise.md eq. 4, 6 and 9.
+        """
+        f_low, f_high = self._band(low, high)
+        conductance, volts = array("g", g, minimum=0.0), array("v", v)
+        total = np.zeros(np.broadcast_shapes(conductance.shape, volts.shape))
+        if self.thermal_shot:
+            total = total + conductance * _density_per_siemens(volts, temperature) * (f_high - f_low)
+        if self.flicker:
+            total = total + self._flicker_in(conductance, max(f_low, 1.0 / self.observation_time), f_high) * volts**2
+        if self.telegraph:
+            if traps is None:
+                total = total + self._telegraph_in(conductance, f_low, f_high) * volts**2
+            else:
+                total = total + traps.variance(f_low, f_high, self._typical_step(conductance), conductance * volts)
+        return total[()]
+
+    def sigma(
+        self,
+        g: npt.ArrayLike,
+        v: npt.ArrayLike,
+        low: float,
+        high: float,
+        temperature: float = 300.0,
+        traps: Traps | None = None,
+    ) -> FloatArray:
+        """Return the standard deviation [A] between the frequencies low and high [Hz]; arguments as for variance."""
+        result: FloatArray = np.sqrt(self.variance(g, v, low, high, temperature, traps))
+        return result[()]
+
+    def trace(
+        self,
+        g: npt.ArrayLike,
+        v: npt.ArrayLike,
+        dt: float,
+        steps: int,
+        rng: np.random.Generator,
+        temperature: float = 300.0,
+        traps: Traps | None = None,
+    ) -> FloatArray:
+        """Return deviations (..., steps) [A] of the current from its mean, dt [s] apart, for g [S] and v [V] (...).
+
+        White noise has the bandwidth 1 / 2dt.  1/f noise holds from 1 / (4 steps dt), or 1 / observation_time if that
+        is higher, to 1 / 2dt.  Traps switch by the exact two-state chain, seen at the instants.  traps: as for
+        spectrum; None draws them.  Each noise draws from its own child of rng, so switching one off changes no other.
+        Source: docs/equations/noise.md section 4.
+        """
+        step, count = number("dt", dt, unit="s", above=0.0), whole("steps", steps, minimum=1)
+        if not isinstance(rng, np.random.Generator):
+            raise ParameterError(f"rng must be a numpy.random.Generator, got {rng!r}")
+        conductance, volts = array("g", g, minimum=0.0), array("v", v)
+        shape = np.broadcast_shapes(conductance.shape, volts.shape)
+        streams = rng.spawn(4)
+        current = np.zeros((*shape, count))
+        if self.thermal_shot:
+            sigma = np.sqrt(conductance * _density_per_siemens(volts, temperature) * (0.5 / step))
+            current += np.broadcast_to(sigma, shape)[..., None] * streams[0].standard_normal((*shape, count))
+        if self.flicker:
+            size = np.broadcast_to(flicker_ratio(conductance) * conductance * volts, shape)
+            size = size / math.sqrt(self._ln_band)
+            current += size[..., None] * _pink(shape, count, step, 1.0 / self.observation_time, streams[1])
+        if self.telegraph:
+            mine = self.draw_traps(shape, streams[2]) if traps is None else traps
+            typical = np.broadcast_to(self._typical_step(conductance), shape)
+            current += telegraph_states(mine, typical, count, step, streams[3]) * np.broadcast_to(
+                conductance * volts, shape
+            )[..., None]  # fmt: skip
+        return current
+
+    def draw_traps(self, shape: tuple[int, ...], rng: np.random.Generator) -> Traps:
+        """Return the traps of cells in an array of this shape: once per chip, whatever is written later.
+
+        Source: docs/equations/noise.md section 3.
+        """
+        return Traps.draw(shape, self.traps, self.trap_ln_sigma, self.dwell_median, self.dwell_ln_sigma, rng)
+
+    @property
+    def _ln_band(self) -> float:
+        """Logarithm of the width of the reference band."""
+        return math.log(self.reference_high / self.reference_low)
+
+    @property
+    def _dwells(self) -> tuple[float, float]:
+        return self.dwell_median, self.dwell_ln_sigma
+
+    def _band(self, low: float, high: float) -> tuple[float, float]:
+        f_low = number("low", low, unit="Hz", minimum=0.0)
+        f_high = number("high", high, unit="Hz", above=0.0)
+        if f_high < f_low:
+            raise ParameterError(f"high must be ≥ low = {f_low:g} Hz, got {f_high:g} Hz")
+        return f_low, f_high
+
+    def _flicker_in(self, g: FloatArray, low: float, high: float) -> FloatArray:
+        """1/f variance over v² [S²] in a band [Hz]; 0 if the band is empty."""
+        span = max(math.log(high / low), 0.0) if self.flicker else 0.0
+        result: FloatArray = span / self._ln_band * (flicker_ratio(g) * g) ** 2
+        return result[()]
+
+    def _telegraph_in(self, g: FloatArray, low: float, high: float) -> FloatArray:
+        """Mean telegraph variance over v² [S²] in a band [Hz]; 0 if the band is empty."""
+        if not self.telegraph or high <= low:
+            return np.zeros_like(g)[()]
+        result: FloatArray = mean_share(low, high, *self._dwells) * self._mean_steps_squared(g) * g**2
+        return result[()]
+
+    def _typical_step(self, g: FloatArray) -> FloatArray:
+        """Median relative step of a trap in a cell of conductance g [S]."""
+        result: FloatArray = self.trap_ratio * np.asarray(flicker_ratio(g))
+        return result
+
+    def _mean_steps_squared(self, g: FloatArray) -> FloatArray:
+        """Mean over cells of the sum of their traps' squared relative steps, none above 1.
+
+        Source: docs/equations/noise.md eq. 7.
+        """
+        from scipy.special import ndtr
+
+        m, s = np.maximum(self._typical_step(g), 1e-300), self.trap_ln_sigma
+        if s == 0.0:
+            mean: FloatArray = np.minimum(m, 1.0) ** 2
+        else:
+            mean = m**2 * math.exp(2.0 * s * s) * ndtr(-np.log(m) / s - 2.0 * s) + ndtr(np.log(m) / s)
+        return self.traps * mean
+
+
+def _pink(shape: tuple[int, ...], steps: int, dt: float, lowest: float, rng: np.random.Generator) -> FloatArray:
+    """Return traces (..., steps) of density 1/f from 1 / (4 steps dt), or `lowest` [Hz], to 1 / 2dt.
+
+    One half of a periodic trace of twice the length, whose lines carry what the density holds about each of them.
+    Source: docs/equations/noise.md eq. 11.
+    """
+    n = 2 * steps
+    lines = np.arange(1, steps + 1, dtype=np.float64)
+    low, high = np.maximum((lines - 0.5) / (n * dt), lowest), np.minimum(lines + 0.5, steps) / (n * dt)
+    variance = np.log(np.maximum(high / low, 1.0))
+    parts = rng.standard_normal((*shape, steps, 2))
+    # a line of variance s² is s (a cos + b sin); the last one, at 1 / 2dt, has no sine
+    coefficients = (parts[..., 0] - 1j * parts[..., 1]) * (0.5 * n * np.sqrt(variance))
+    coefficients[..., -1] = parts[..., -1, 0] * (n * math.sqrt(variance[-1]))
+    full = np.concatenate([np.zeros((*shape, 1)), coefficients], axis=-1)
+    result: FloatArray = np.fft.irfft(full, n, axis=-1)[..., :steps]
+    return result
+
+
+def _density_per_siemens(v: FloatArray, temperature: float) -> FloatArray:
+    """Return 4kT x coth(x) [A2/Hz/S] with x = q v / 2kT."""
+    energy = BOLTZMANN * number("temperature", temperature, unit="K", above=0.0)
+    x = np.abs(v) * (0.5 * ELEMENTARY_CHARGE / energy)
+    safe = np.maximum(x, 1e-8)  # x coth(x) = 1 there to rounding
+    result: FloatArray = 4.0 * energy * safe / np.tanh(safe)
+    return result

@@ -1,0 +1,11 @@
+from .conductance_levels import levels as levels
+from .conductance_levels import quantise as quantise
+from .published_errors import neurram_error as neurram_error
+from .published_errors import published_error as published_error
+from .retention import retain as retain
+from .spread import DrawnCells as DrawnCells
+from .spread import Spread as Spread
+from .spread import Written as Written
+from .write_pulses import Programmed as Programmed
+from .write_pulses import WriteVerify as WriteVerify
+from .write_pulses import write_verify as write_verify

@@ -1,0 +1,41 @@
+"""What is left of written conductances after a time."""
+
+import numpy as np
+import numpy.typing as npt
+
+from devices import checks
+from devices.aliases import FloatArray
+from devices.cells.adaptive import AdaptiveMemristor
+from devices.writing.published_errors import DAY, neurram_error
+
+
+def retain(
+    cell: AdaptiveMemristor,
+    g_filament: npt.ArrayLike,
+    ages: npt.ArrayLike,
+    rng: np.random.Generator | None = None,
+    *,
+    temperature: float | None = None,
+) -> FloatArray:
+    """Return filament conductances (t, ...) [S] at ages (t,) [s] after they were written, without voltage between.
+
+    Filaments dissolve by the state equation of the nominal cell, and, with rng, relax: each cell departs by one normal
+    number times a deviation that grows with the logarithm of time to that of NeuRRAM after a day, and no further.
+    Raises ParameterError for a wrong shape or value.
+    Source: docs/equations/programming.md eq. 7-8.
+    """
+    g = checks.array("g_filament", g_filament, minimum=0.0)
+    times = checks.array("ages", ages, ndim=1, minimum=0.0)
+    state = cell.state(g)
+    rest = g / cell.filament(state)  # a cell outside the nominal window keeps its ratio to it
+    column = times.reshape(-1, *(1,) * g.ndim)
+    kept: FloatArray = rest * cell.filament(cell.evolve(state, 0.0, 0.0, column, temperature=temperature))
+    if rng is None:
+        return kept
+    inside = np.minimum(g, cell.g_max)
+    grown = neurram_error(inside, DAY, cell.g_max) ** 2 - neurram_error(inside, 1.0, cell.g_max) ** 2
+    share = np.minimum(np.log1p(column) / np.log1p(DAY), 1.0)
+    departure = np.sqrt(share * np.maximum(grown, 0.0)) * rng.standard_normal(g.shape)
+    moved = kept * (1.0 + np.divide(departure, g, out=np.zeros_like(departure), where=g > 0.0))
+    held: FloatArray = np.maximum(moved, cell.g_min * np.minimum(rest, 1.0))
+    return held

@@ -1,0 +1,5 @@
+"""A program in cells: written tiles, stuck cells, the chip."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

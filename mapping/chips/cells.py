@@ -1,0 +1,72 @@
+"""The cells of one tile: drawn, written around stuck cells, aged."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from crossbar.tiles.written_arrays import WrittenArray
+from crossbar.transfer.gate_nodes import GateNodes
+from devices.aliases import BoolArray, FloatArray
+from devices.writing.spread import Written
+from mapping.chips.stuck_cells import made_up, pair_differences, trimmed
+from mapping.hardware.description import Hardware
+from mapping.placement.encoding import filaments, shown
+from mapping.placement.matrix import Matrix, Placement
+from mapping.placement.program import Program
+
+REACH = 4.0  # standard deviations of the Dirac points that gate nodes are fitted to, ours
+
+
+def converter_offsets(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> FloatArray:
+    drawn: FloatArray = np.random.default_rng([*stream, 1]).standard_normal(placement.shape[1])
+    return hardware.adc.offset * drawn
+
+
+def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...]) -> WrittenArray:
+    """Write the cells of one tile; a static kernel's gate is held open, so that its offset hardly matters.
+
+    stream: whole numbers that name the tile's random stream.
+    """
+    hardware = program.hardware
+    columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
+    wanted = matrix.conductances[:, placement.rows, columns]
+
+    pairs = np.arange(wanted.shape[2]) // 2
+    lines = np.tile(pairs, (wanted.shape[1], 1)) if matrix.column_gates else 1
+    cells = hardware.spread.draw(hardware.cell, wanted.shape, np.random.default_rng([*stream, 0]), lines)
+
+    def once(targets: FloatArray) -> Written:  # the same stream again: the same luck
+        return cells.write(targets, np.random.default_rng([*stream, 2]))
+
+    written = written_to(wanted, once, hardware, cells.stuck, matrix.moments[placement.rows.start])
+    written = hardware.retention.aged(hardware.cell, written, cells.stuck, np.random.default_rng([*stream, 3]))
+    reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
+    nodes = (
+        GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated and not matrix.column_gates else None
+    )
+    offsets = converter_offsets(placement, hardware, stream)
+    strips = matrix.strips(placement.rows)
+    return WrittenArray(written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets, strips)
+
+
+def written_to(
+    wanted: FloatArray, once: Callable[[FloatArray], Written], hardware: Hardware, stuck: BoolArray, moments: FloatArray
+) -> Written:
+    """Write terminal conductances (k, m, 2 c) [S], around stuck cells where the chip answers them.
+
+    once: writes filaments [S]; called again with other targets it meets the same cells with the same luck; stuck: the
+    cells that take no write, as a test of the array finds them; moments: (m, m) mean products of the rows' inputs.
+    """
+    cell, v_read, tile = hardware.cell, hardware.dac.v_read, hardware.tile
+    written = once(filaments(wanted, cell, v_read))
+    if not hardware.spread.verified or not stuck.any() or not (tile.trim_pairs or tile.compensate_stuck):
+        return written
+    low, high = shown(np.array([cell.g_min, cell.g_max]), hardware)
+    found, answered = shown(written.g_filament, hardware), wanted
+    if tile.trim_pairs:
+        answered = np.clip(trimmed(answered, found, stuck), low, high)
+    if tile.compensate_stuck:
+        missed = pair_differences(np.where(stuck, found, answered)) - pair_differences(wanted)
+        answered = np.clip(made_up(answered, missed, stuck, moments), low, high)
+    return once(filaments(answered, cell, v_read))

@@ -1,0 +1,259 @@
+"""The commands about single cells: `crossgate fit` and `crossgate device`."""
+
+import dataclasses
+import difflib
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from devices.errors import ParameterError
+from mapping.files.whole_files import check_folder, write_whole
+from mapping.presentation.quantities import si
+
+if TYPE_CHECKING:
+    from devices.measurements.fitting import Estimate, Fit
+    from devices.measurements.summary import Summary
+    from mapping.hardware.description import Hardware
+
+
+FITTED = "fitted.toml"  #: what `crossgate run --chip` takes
+
+
+def fit(
+    curves: Annotated[
+        Path, typer.Argument(help="A table with columns voltage, current and gate voltage (docs/fitting.md).")
+    ],
+    hold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A parameter that is known, such as c_gate=1.55e-3; may be repeated."),
+    ] = None,
+    v_limit: Annotated[str | None, typer.Option(metavar="V", help="Leave out points at larger voltages.")] = None,
+    bound: Annotated[
+        str, typer.Option(metavar="PART", help="Half of an interval over its value that is still accepted.")
+    ] = "0.5",
+    base: Annotated[
+        str | None, typer.Option(metavar="CHIP", help="What the chip file starts from; adaptive2d or two_terminal.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for fitted.toml, fit.json and fit.png.")] = Path("crossgate-fit"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the text of fit.json and nothing else.")] = False,
+) -> None:
+    """Fit a gated cell to measured curves: parameters with intervals, residuals, and a file for --chip."""
+    from devices.measurements.curves import read_curves
+    from devices.measurements.fitting import fit_cell
+    from mapping.hardware.description_files import load_hardware
+
+    held = dict(_held(each) for each in hold or ())
+    limit = None if v_limit is None else _number("--v-limit", v_limit)
+    part = _number("--bound", bound)
+    start = base or ("two_terminal" if held.get("gain_min") == 1.0 else "adaptive2d")
+    cell = load_hardware(start).cell
+    from devices.cells.adaptive import AdaptiveMemristor
+
+    if not isinstance(cell, AdaptiveMemristor):
+        raise ParameterError(f"--base must be a chip of gated filament cells, but the cells of {start!r} are {cell!r}")
+    check_folder(out)
+    found = fit_cell(read_curves(curves), held, v_limit=limit, bound=part, start=cell)
+    text = json.dumps(_as_json(found), indent=2)
+    writers = {
+        FITTED: lambda to: to.write_text(_chip_file(found, start), encoding="utf-8"),
+        "fit.json": lambda to: to.write_text(text + "\n", encoding="utf-8"),
+        "fit.png": lambda to: _draw_fit(found, to),
+    }
+    paths = write_whole(out, writers)
+    if as_json:
+        sys.stdout.write(text + "\n")
+        return
+    console = Console()
+    _show_fit(found, console)
+    console.print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
+    console.print(f"[dim]use it:  crossgate run --chip {out / FITTED}[/dim]", soft_wrap=True)
+
+
+def device(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[PRESET|CHIP]", help="A preset, a bundled chip, or a .toml file.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the figure.")] = Path("crossgate-device"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON and nothing else.")] = False,
+) -> None:
+    """Draw a cell: curves, gate, switching, pulses, noise and retention; without a name, list the presets."""
+    from devices.measurements.summary import summarise
+
+    if name is None:
+        _show_presets(Console())
+        return
+    title, hardware = _cell_of(name)
+    check_folder(out)
+    numbers = summarise(hardware.cell, hardware.noise, hardware.dac.v_read, hardware.dac.t_read)
+    paths = write_whole(out, {f"{title}.png": lambda to: _draw_cell(title, hardware, to)})
+    if as_json:
+        shown = {key: value if math.isfinite(value) else None for key, value in dataclasses.asdict(numbers).items()}
+        sys.stdout.write(json.dumps({"cell": title, **shown}, indent=2) + "\n")
+        return
+    console = Console()
+    _show_cell(title, hardware, numbers, console)
+    console.print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
+
+
+def _number(option: str, text: str) -> float:
+    """Read a number; what is allowed is checked where it is used."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ParameterError(f"{option} must be a number, got {text!r}") from None
+
+
+def _held(text: str) -> tuple[str, float]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ParameterError(f"--hold takes KEY=VALUE such as c_gate=1.55e-3, got {text!r}")
+    return key.strip().removeprefix("cell."), _number(f"--hold {key.strip()}", value.strip())
+
+
+def _chip_file(found: "Fit", base: str) -> str:
+    """Return the chip description of a fit; what no curve tells stays as in its base."""
+    from mapping.hardware.description_files import cell_file, hardware_names
+
+    values = {each.name: each.value for each in found.estimates}
+    comments = {
+        each.name: "held" if each.held else f"{each.unit and each.unit + ', '}95 %: {each.low:.4g} ... {each.high:.4g}"
+        for each in found.estimates
+    }
+    for end in ("v_gate_min", "v_gate_max"):
+        if found.curves.gates.size > 1:
+            values.setdefault(end, getattr(found.cell, end))
+            comments.setdefault(end, "V, end of the measured gate voltages")
+    source = Path(found.curves.source).name
+    curves = found.curves
+    head = (
+        f"Fitted to {source}: {curves.v.size} points, {curves.states} filaments, {curves.gates.size} gate voltages.",
+        f"Noise of the measurement: {found.noise_relative:.3g} of the current and {found.noise_floor:.3g} A.",
+        "The curves say nothing about writing, spread, read noise, wires and converters: these are the base's.",
+        *(f"Note: {note}." for note in found.notes),
+    )
+    start = base if base in hardware_names() else str(Path(base).resolve())
+    return cell_file(values, start, f"cell fitted to {source}", comments, head)
+
+
+def _as_json(found: "Fit") -> dict[str, Any]:
+    def shown(each: "Estimate") -> dict[str, Any]:
+        return {"value": _plain(each.value), "low": _plain(each.low), "high": _plain(each.high), "unit": each.unit,
+                "held": each.held}  # fmt: skip
+
+    return {
+        "source": found.curves.source,
+        "points": found.curves.v.size,
+        "confidence": 0.95,
+        "parameters": {each.name: shown(each) for each in found.estimates},
+        "filaments": [shown(each) for each in found.filaments],
+        "noise_relative": found.noise_relative,
+        "noise_floor_A": found.noise_floor,
+        "residual_correlation": found.pattern,
+        "notes": list(found.notes),
+    }
+
+
+def _plain(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _draw_fit(found: "Fit", path: Path) -> None:
+    from devices.plots import fit_figure
+
+    fit_figure(found).savefig(path, dpi=150)
+
+
+def _draw_cell(title: str, hardware: "Hardware", path: Path) -> None:
+    from devices.plots import cell_figure
+
+    cell_figure(hardware.cell, title, noise=hardware.noise, v_read=hardware.dac.v_read).savefig(path, dpi=150)
+
+
+def _show_fit(found: "Fit", console: Console) -> None:
+    table = Table(title=f"cell fitted to {found.curves.source}", title_style="bold")
+    table.add_column("parameter")
+    for heading in ("value", "95 % interval"):
+        table.add_column(heading, justify="right")
+    table.add_column("unit")
+    for each in (*found.estimates, *found.filaments):
+        interval = "held" if each.held else f"{each.low:.4g} … {each.high:.4g}"
+        table.add_row(each.name, f"{each.value:.4g}", interval, each.unit)
+    console.print(table)
+    console.print(
+        f"{found.curves.v.size} points, noise {100 * found.noise_relative:.2g} % of the current and "
+        f"{si(found.noise_floor, 'A')}"
+    )
+    for note in found.notes:
+        console.print(f"[yellow]note: {note}[/yellow]")
+
+
+def _cell_of(name: str) -> tuple[str, "Hardware"]:
+    """Return a title and the chip whose cell, noise and read are to be shown; a preset sits in the default chip."""
+    from devices.cells.presets import PRESETS
+    from mapping.hardware.description import Hardware
+    from mapping.hardware.description_files import hardware_names, load_hardware
+
+    if name in PRESETS:
+        return name, dataclasses.replace(Hardware(), cell=PRESETS[name]())
+    if name in hardware_names() or name.endswith(".toml"):
+        hardware = load_hardware(name)
+        return Path(hardware.name).name or "cell", hardware
+    known = [*PRESETS, *hardware_names()]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+    raise ParameterError(f"there is no cell {name!r}; {hint}; a path must end in .toml")
+
+
+def _show_cell(title: str, hardware: "Hardware", numbers: "Summary", console: Console) -> None:
+    table = Table(title=title, title_style="bold", show_header=False)
+    volts = f"{hardware.dac.v_read:g} V"
+    table.add_row(
+        "window", f"{si(numbers.g_min, 'S')} … {si(numbers.g_max, 'S')}, {numbers.g_max / numbers.g_min:.3g} : 1"
+    )
+    if hardware.cell.gated:
+        low, high = hardware.cell.v_gate_min, hardware.cell.v_gate_max
+        gains = f"{numbers.gain_low:.3g} at {low:g} V … {numbers.gain_high:.3g} at {high:g} V"
+        table.add_row("read gain", f"{gains}, {numbers.gain_high / numbers.gain_low:.3g} : 1")
+        closed = f", {_volts(numbers.v_set_closed)} at the closed one"
+    else:
+        table.add_row("read gain", "no gate")
+        closed = ""
+    at = " at the open gate" if hardware.cell.gated else ""
+    if math.isnan(numbers.v_set) and math.isnan(numbers.v_reset):
+        table.add_row("switching", "none below 10 V at 1 V/s")
+    else:
+        table.add_row("SET, ramp of 1 V/s", f"{_volts(numbers.v_set)}{at}{closed}")
+        table.add_row("RESET", f"{_volts(numbers.v_reset)}{at}")
+    table.add_row(f"read noise at {volts}", f"{numbers.read_noise:.2%} of w = 0.5 in {si(hardware.dac.t_read, 's')}")
+    kept = "over 300 years" if math.isinf(numbers.retention) else _duration(numbers.retention)
+    table.add_row("retention", f"{kept} until w = 1 has lost 10 % of its conductance")
+    console.print(table)
+
+
+def _volts(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.3g} V"
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400 * 365.25, "years"), (86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return si(seconds, "s")
+
+
+def _show_presets(console: Console) -> None:
+    from devices.cells.presets import PRESETS
+
+    table = Table("preset", "window", "gate", "about", title="cells", box=None)
+    for name, make in PRESETS.items():
+        cell = make()
+        window = f"{si(float(cell.g_min), 'S')} … {si(float(cell.g_max), 'S')}"
+        about = (make.__doc__ or "").strip().splitlines()[0].removeprefix("Return ").rstrip(".")
+        table.add_row(name, window, "yes" if cell.gated else "no", about)
+    console.print(table)

@@ -1,0 +1,86 @@
+"""The commands `crossgate chips`, a list, and `crossgate chips show NAME`, one chip with the origin of each value."""
+
+import json
+import math
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+app = typer.Typer(help="List the bundled chip descriptions, or show one with the origin of each value.")
+
+
+@app.callback(invoke_without_command=True)
+def chips(context: typer.Context) -> None:
+    """List the bundled chip descriptions; `chips show NAME` shows all values of one and where they come from."""
+    if context.invoked_subcommand is not None:
+        return
+    from mapping.hardware.description_files import hardware_names, load_hardware
+
+    table = Table("chip", "tile", "wires [Ω]", "converters [bit]", "about", title="chip descriptions", box=None)
+    for name in hardware_names():
+        each = load_hardware(name)
+        bits = " / ".join(str(part.bits or "ideal") for part in (each.dac, each.adc, each.gate_dac))
+        table.add_row(
+            name, f"{each.tile.rows} × {each.tile.columns}", f"{each.wires.r_row:g} / {each.wires.r_column:g}", bits,
+            each.about,
+        )  # fmt: skip
+    Console().print(table)
+    Console().print("[dim]converters: row driver / column / gate; all values of one: crossgate chips show NAME[/dim]")
+
+
+@app.command()
+def show(
+    chip: Annotated[str, typer.Argument(help="A bundled chip description, or a .toml file.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as wires.r_row=2.8; may be repeated."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print key, value, unit and origin as JSON.")] = False,
+) -> None:
+    """Show every value of a chip, its unit, and whether a default, a preset, a file or --set gave it."""
+    from mapping.hardware.value_origins import DEFAULT, origins
+
+    hardware, entries = origins(chip, settings or ())
+    if as_json:
+        rows = [
+            {"key": f"{each.section}.{each.key}", "value": _plain(each.value), "unit": each.unit, "origin": each.origin}
+            for each in entries
+        ]
+        sys.stdout.write(json.dumps({"name": hardware.name, "about": hardware.about, "values": rows}, indent=2) + "\n")
+        return
+    table = Table(title=f"{hardware.name}: {hardware.about}" if hardware.about else hardware.name, title_style="bold")
+    table.add_column("key")
+    table.add_column("value", justify="right")
+    table.add_column("unit")
+    table.add_column("from")
+    section = entries[0].section
+    for each in entries:
+        if each.section != section:
+            table.add_section()
+        section = each.section
+        style = "dim" if each.origin == DEFAULT else None
+        key = f"{each.section}.{each.key}"
+        table.add_row(key, escape(_word(each.value)), each.unit, escape(each.origin), style=style)
+    console = Console()
+    console.print(table)
+    console.print("[dim]meaning and source of every key: docs/chips.md[/dim]")
+
+
+def _word(value: object) -> str:
+    """Write a value as a chip file does."""
+    if value is None:
+        return "ideal"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: object) -> object:
+    """Return a value in JSON's words."""
+    if value is None:
+        return "ideal"
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

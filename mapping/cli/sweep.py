@@ -1,0 +1,125 @@
+"""The command `crossgate sweep`: a study's points with progress, its effects as a table."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from devices.errors import ParameterError
+from mapping.presentation.quantities import si
+
+if TYPE_CHECKING:
+    from mapping.studies.results import Effect, Results
+
+
+SHOWN = {"accuracy": "accuracy_chip", "energy": "energy_J_per_image", "latency": "latency_s_per_image"}
+
+
+def sweep(
+    study: Annotated[Path, typer.Argument(help="A study file (docs/studies.md).")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results.csv and the rest; without it crossgate-sweep/NAME.")
+    ] = None,
+    workers: Annotated[str, typer.Option(metavar="N", help="Processes on this machine.")] = "1",
+    threads: Annotated[
+        str | None, typer.Option(metavar="N", help="Threads of each; without it the processors are shared out.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler whose workers compute instead.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the effects as JSON and nothing else.")] = False,
+) -> None:
+    """Run a study; what was stopped goes on where it was, with the same command."""
+    from mapping.studies.results import effects
+    from mapping.studies.study_files import load_study
+    from mapping.studies.sweeping import sweep as run_sweep
+
+    processes = _whole("--workers", workers)
+    each = None if threads is None else _whole("--threads", threads)
+    described = load_study(study)
+    folder = Path("crossgate-sweep") / study.stem if out is None else out
+    console = Console(stderr=True, quiet=as_json)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    reached = (0, 0)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(described.name, total=None)
+
+        def show(done: int, total: int) -> None:
+            nonlocal reached
+            reached = done, total
+            progress.update(task, completed=done, total=total)
+
+        try:
+            results = run_sweep(described, folder, workers=processes, threads=each, dask=dask, progress=show)
+        except KeyboardInterrupt:
+            progress.stop()
+            console.print(f"stopped: {reached[0]} of {reached[1]} points are kept; the same command goes on")
+            raise typer.Abort from None
+    found = {name: effects(results, metric) for name, metric in SHOWN.items()}
+    if as_json:
+        sys.stdout.write(json.dumps({name: [_plain(effect) for effect in each] for name, each in found.items()}) + "\n")
+        return
+    _show(described.name, results, found, Console())
+    Console().print(f"[dim]written: {folder}/results.csv, summary.csv, study.png[/dim]", soft_wrap=True)
+
+
+def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]", console: Console) -> None:
+    """Print which parameter hurts most, and what each does to accuracy, energy and latency."""
+    units = {"energy": "J", "latency": "s"}
+    table = Table(title=f"{escape(name)}: largest harm of each parameter, the worst first", title_style="bold")
+    table.add_column("parameter")
+    for each in found:
+        reference = f"{found[each][0].reference:.2%}" if each == "accuracy" and found[each] else ""
+        if each in units and found[each]:
+            reference = si(found[each][0].reference, units[each])
+        table.add_column(f"{each}, from {reference}" if reference else each, justify="right")
+        table.add_column("at", justify="right")
+    order = [effect.parameter for effect in found["accuracy"]]
+    for parameter in order:
+        cells = []
+        for each, all_effects in found.items():
+            effect = next(one for one in all_effects if one.parameter == parameter)
+            worst = effect.worst
+            if effect.hurt == 0.0:
+                cells += ["no harm", ""]
+            elif each == "accuracy":
+                width = "" if worst.half_width is None else f" ± {100 * worst.half_width:.2g}"
+                cells += [f"{100 * worst.change:+.2f}{width} points", worst.label]
+            else:
+                cells += [f"{worst.change / effect.reference:+.1%}", worst.label]
+        table.add_row(*map(escape, (parameter, *cells)))
+    console.print(table)
+    versions = {row["versions"] for row in results.rows if row["versions"] is not None}
+    if len(versions) > 1:
+        console.print(f"[yellow]the rows come from {len(versions)} sets of versions: see their last column[/yellow]")
+    if results.failures:
+        failed, first = f"{len(results.failures)} of {len(results.rows)} points failed", results.failures[0]["failure"]
+        console.print(f"[yellow]{failed}, the first: {first}[/yellow]")
+
+
+def _plain(effect: "Effect") -> dict[str, object]:
+    return {
+        "parameter": effect.parameter,
+        "metric": effect.metric,
+        "reference": effect.reference,
+        "levels": [vars(level) for level in effect.levels],
+    }
+
+
+def _whole(option: str, text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ParameterError(f"{option} must be a whole number ≥ 1, got {text!r}")
+    return number

@@ -1,0 +1,192 @@
+"""Images with labels: the bundled digits, a folder of arrays, and CIFAR-10 in its official layouts.
+
+Values are pixels in [0, 1], float64, (n, channel, height, width). The same split of the same data is the same images in
+the same order, always.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from devices.aliases import FloatArray, IntArray
+from devices.checks import array, whole
+from devices.errors import ParameterError
+from mapping.data import cifar10
+from mapping.files.downloads import Progress
+
+SPLITS = ("train", "validation", "test")
+BUNDLED = ("digits",)  #: data sets that need no folder
+NAMES = ("digits", "cifar10")  #: data sets known by name
+
+DIGITS = Path(__file__).with_name("digits.npz")  #: the bundled data set
+
+CIFAR10_CLASSES = cifar10.CLASSES
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One split of a data set.
+
+    Raises ParameterError if images, labels and classes do not belong together or a pixel is outside [0, 1].
+    """
+
+    images: FloatArray  #: (n, c, h, w), pixels in [0, 1]
+    labels: IntArray  #: (n,), index into `classes`
+    classes: tuple[str, ...]  #: what the labels stand for
+    name: str  #: of the data set
+    split: str  #: "train", "validation" or "test"
+    source: str  #: where it came from, for reports
+
+    def __post_init__(self) -> None:
+        images = array("images", self.images, shape=(None, None, None, None), minimum=0.0)
+        if images.size == 0:
+            raise ParameterError(f"{self.name} has no images in {self.source}")
+        if images.max() > 1.0:
+            raise ParameterError(f"pixels of {self.name} must be at most 1, got {images.max():g} in {self.source}")
+        labels = np.asarray(self.labels)
+        if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+            raise ParameterError(
+                f"{self.name} needs one whole number per image as label, "
+                f"got {labels.dtype} of shape {labels.shape} for {len(images)} images in {self.source}"
+            )
+        if labels.min() < 0 or labels.max() >= len(self.classes):
+            raise ParameterError(
+                f"labels of {self.name} must be from 0 to {len(self.classes) - 1}, "
+                f"got {labels.min()} to {labels.max()} in {self.source}"
+            )
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "labels", labels.astype(np.int64))
+        object.__setattr__(self, "classes", tuple(self.classes))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {self.split!r}, images <{self.images.shape}>, source={self.source!r})"
+
+
+def load_dataset(
+    name: str,
+    split: str = "test",
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Load a split of a data set, or its first `limit` images.
+
+    Without data_dir: the bundled "digits", or "cifar10" from the cache, downloaded if it is not there; progress is
+    then called with the bytes that have come and those there are. With data_dir: a folder with images.npy and
+    labels.npy, (n, c, h, w) uint8 or float in [0, 1], all of them the split asked for; or, for "cifar10", the official
+    files, binary or Python version, in the folder itself or in cifar-10-batches-bin or cifar-10-batches-py below it.
+    CIFAR-10's validation images are, of each class's training images, the tenth whose pixels have the smallest CRC-32:
+    the same images whatever order a copy keeps them in.
+    Raises ParameterError if there is no such data, the files are not what they should be, or limit exceeds the split.
+    """
+    if split not in SPLITS:
+        raise ParameterError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if limit is not None:
+        limit = whole("limit", limit, minimum=1)
+    if data_dir is not None:
+        data = _from_folder(name, split, Path(data_dir), limit)
+    elif name == "digits":
+        data = _digits(split, limit)
+    elif name == "cifar10":
+        data = _from_folder(name, split, cifar10.obtain(progress), limit)
+    else:
+        raise ParameterError(f"there is no data set {name!r} without a data folder; known: {', '.join(NAMES)}")
+    if limit is not None and len(data) < limit:
+        raise ParameterError(f"the {split} split of {name} has {len(data)} images, {limit} were asked for")
+    return data
+
+
+def _digits(split: str, limit: int | None) -> Dataset:
+    """Return a part of the bundled digits, in the order that the file keeps."""
+    path = DIGITS
+    with np.load(path, allow_pickle=False) as held:
+        ends = np.cumsum(held["sizes"], dtype=np.int64)
+        part = SPLITS.index(split)
+        chosen = held["order"][ends[part] - held["sizes"][part] : ends[part]][:limit]
+        images, labels = held["images"][chosen, None], held["labels"][chosen]
+    return Dataset(
+        images=images / 16.0,  # the files count ink in 4 × 4 squares: 0 to 16
+        labels=labels.astype(np.int64),
+        classes=tuple("0123456789"),
+        name="digits",
+        split=split,
+        source="UCI optical digits, bundled",
+    )
+
+
+def _from_folder(name: str, split: str, folder: Path, limit: int | None) -> Dataset:
+    """Load what the folder holds: CIFAR-10's files if that is asked for and there, else images.npy and labels.npy."""
+    arrays = "images.npy with (n, channels, height, width) pixels and labels.npy with n whole numbers"
+    official = "the files data_batch_1 to test_batch of CIFAR-10's binary or Python version"
+    expected = f"{arrays}, or {official}" if name == "cifar10" else arrays
+    if not folder.is_dir():
+        raise ParameterError(f"there is no folder {folder}; expected one with {expected}")
+    if name == "cifar10":
+        paths = cifar10.find(folder, "test" if split == "test" else "train")
+        if paths is not None:
+            return _cifar10(split, paths, limit)
+    missing = [file for file in ("images.npy", "labels.npy") if not (folder / file).is_file()]
+    if missing:
+        raise ParameterError(f"{folder} has no {' and no '.join(missing)}; expected {expected}")
+    images, labels = _pixels(folder / "images.npy"), _read(folder / "labels.npy")
+    if labels.dtype.kind not in "iu" or labels.ndim != 1 or len(labels) != len(images) or len(labels) == 0:
+        raise ParameterError(
+            f"{folder / 'labels.npy'} must hold one whole number for each of the {len(images)} images, "
+            f"got {labels.dtype} of shape {labels.shape}"
+        )
+    known: dict[str, Sequence[str]] = {"digits": "0123456789", "cifar10": CIFAR10_CLASSES}
+    classes = tuple(known.get(name, [str(i) for i in range(int(labels.max()) + 1)]))
+    return Dataset(images[:limit], labels[:limit].astype(np.int64), classes, name, split, str(folder))
+
+
+def _pixels(path: Path) -> FloatArray:
+    """Read images as float64 in [0, 1]."""
+    held = _read(path)
+    if held.ndim != 4 or held.size == 0 or (held.dtype != np.uint8 and held.dtype.kind != "f"):
+        raise ParameterError(
+            f"{path} must hold (n, channels, height, width) pixels, uint8 or float, "
+            f"got {held.dtype} of shape {held.shape}"
+        )
+    if held.dtype == np.uint8:
+        return held / 255.0
+    pixels = held.astype(np.float64)
+    if not np.all((pixels >= 0.0) & (pixels <= 1.0)):
+        raise ParameterError(f"{path} must hold float pixels from 0 to 1, got {pixels.min():g} to {pixels.max():g}")
+    return pixels
+
+
+def _read(path: Path) -> npt.NDArray[Any]:
+    """Read a .npy file that holds no objects."""
+    try:
+        held: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ParameterError(f"{path} is not a sound .npy array: {' '.join(str(error).split())}") from None
+    if not isinstance(held, np.ndarray):  # np.load opens a zip archive as well
+        raise ParameterError(f"{path} is not a sound .npy array: it is an archive")
+    return held
+
+
+def _cifar10(split: str, paths: list[Path], limit: int | None) -> Dataset:
+    """Read official files of the training or the test images."""
+    records = cifar10.read(paths)
+    if split != "test":
+        held_out = cifar10.held_out(records)
+        records = records[held_out if split == "validation" else ~held_out]
+    records = records[:limit]
+    return Dataset(
+        images=records[:, 1:].reshape(-1, 3, 32, 32) / 255.0,
+        labels=records[:, 0].astype(np.int64),
+        classes=cifar10.CLASSES,
+        name="cifar10",
+        split=split,
+        source=str(paths[0].parent),
+    )

@@ -1,0 +1,5 @@
+"""Chip descriptions: the value, its files, its settings, where each value comes from, retention."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,11 @@
+from .description import AUTO as AUTO
+from .description import CHANNEL_ATTENTION as CHANNEL_ATTENTION
+from .description import LAYOUTS as LAYOUTS
+from .description import Choices as Choices
+from .description import Hardware as Hardware
+from .description import TileShape as TileShape
+from .description_files import cell_file as cell_file
+from .description_files import hardware_names as hardware_names
+from .description_files import load_hardware as load_hardware
+from .retention import Retention as Retention
+from .value_origins import origins as origins

@@ -1,0 +1,230 @@
+"""Chip descriptions: every choice of a virtual chip as one frozen value, read from TOML and checked key by key."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from crossbar.arrays.wires import Wires
+from crossbar.prices.costs import Costs
+from crossbar.tiles.converters import Adc, Dac, GateDac
+from devices import checks
+from devices.cells.adaptive import AdaptiveMemristor
+from devices.cells.interface import Cell
+from devices.cells.ohmic import Resistor
+from devices.cells.selected import SelectedCell
+from devices.checks import quantity
+from devices.errors import MappingError, ParameterError
+from devices.noise.read_noise import ReadNoise
+from devices.writing.spread import Spread
+from mapping.hardware.retention import Retention
+from mapping.hardware.settings import parsed_value, updated, with_hint
+
+
+@dataclass(frozen=True)
+class TileShape:
+    """Cells of one physical array, and how many nodes describe its gate."""
+
+    rows: int = 128  #: word lines, ours; 128 × 128 is the commonest published array
+    columns: int = 128  #: bit lines; two make a differential pair
+    column_scales: bool = True  #: each output's weights fill the window; the sums are scaled back digitally
+    trim_pairs: bool = True  #: the partner of a cell that took no write is set to restore the pair's difference
+    compensate_stuck: bool = True  #: other cells of a column make up for stuck ones, as far as their inputs go together
+    adjust_outputs: bool = True  #: a digital scale and shift of each output are fitted on the chip as written
+    compensate_wires: bool = True  #: targets are set so that the nominal wires' losses cancel
+    gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 keep 3e-6 of a column's full current
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        checks.whole("tile.rows", self.rows, minimum=1, maximum=4096)
+        checks.whole("tile.columns", self.columns, minimum=2, maximum=4096)
+        checks.whole("tile.gate_nodes", self.gate_nodes, minimum=2, maximum=64)
+        if self.columns % 2:
+            raise ParameterError(f"tile.columns must be even, as two columns make a pair, got {self.columns}")
+
+    @property
+    def pairs(self) -> int:
+        """Differential pairs of one array."""
+        return self.columns // 2
+
+
+LAYOUTS = ("parallel", "stacked", "digital", "reprogram")  #: ways to build a dynamic layer
+AUTO = "auto"  #: the compiler chooses one of them
+CHANNEL_ATTENTION = ("digital", "gates")  #: what scales the outputs of a convolution by attention
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How layers are built from arrays, chosen by the user or left to the compiler; docs/layouts.md."""
+
+    layout: str = "parallel"  #: of dynamic layers, one of LAYOUTS or AUTO
+    layouts: dict[str, str] = field(default_factory=dict)  #: by name of the layer, where another one is wanted
+    copies: dict[str, int] = field(default_factory=dict)  #: by name: arrays of a layer built several times over
+    double_gates: bool = True  #: two gate lines of every cell group: one settles while the other is read
+    channel_attention: str = "digital"  #: what scales a convolution's outputs, one of CHANNEL_ATTENTION
+    pipelined: bool = True  #: a static layer begins when the rows that it needs are there
+    weight_energy: float = quantity(1.0, minimum=0.0)  #: of the logarithm of a layer's energy in AUTO
+    weight_latency: float = quantity(1.0, minimum=0.0)  #: of that of its latency
+    weight_area: float = quantity(1.0, minimum=0.0)  #: of that of its area
+    weight_error: float = quantity(1.0, minimum=0.0)  #: of that of its error on calibration images
+
+    def __post_init__(self) -> None:
+        checks.check_fields(self)
+        for key, value in (("layout", self.layout), *((f"layouts.{k}", v) for k, v in _table("layouts", self.layouts))):
+            if value not in (*LAYOUTS, AUTO):
+                raise ParameterError(f"mapping.{key} must be one of {', '.join((*LAYOUTS, AUTO))}, got {value!r}")
+        if self.channel_attention not in CHANNEL_ATTENTION:
+            raise ParameterError(
+                f"mapping.channel_attention must be one of {', '.join(CHANNEL_ATTENTION)}, "
+                f"got {self.channel_attention!r}"
+            )
+        for name, count in _table("copies", self.copies):
+            checks.whole(f"mapping.copies.{name}", count, minimum=1, maximum=4096)
+
+    def of(self, layer: str) -> str:
+        """Return the layout that was asked for a dynamic layer."""
+        return self.layouts.get(layer, self.layout)
+
+    def copies_of(self, layer: str) -> int:
+        """Return how many times the arrays of a layer are built."""
+        return self.copies.get(layer, 1)
+
+    def check_names(self, layers: Iterable[str], dynamic: Iterable[str]) -> None:
+        """Raise ParameterError for a name that is no layer with a matrix, or a layout for one that is not dynamic."""
+        for key, table, known in (("layouts", self.layouts, set(dynamic)), ("copies", self.copies, set(layers))):
+            for name in table:
+                if name not in known:
+                    raise ParameterError(f"mapping.{key}: unknown layer {with_hint(name, known)}")
+
+
+def _table(key: str, value: object) -> Iterable[tuple[str, Any]]:
+    """Return the entries of a table of layers."""
+    if not isinstance(value, dict):
+        raise ParameterError(f"mapping.{key} must be a table with one entry for each layer, got {value!r}")
+    return value.items()
+
+
+def _default_wires() -> Wires:
+    return Wires(r_row=1.06, r_column=1.06, r_driver=100.0, r_sense=10.0)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A chip description; `load_hardware` reads one, docs/chips.md documents every key."""
+
+    name: str = "adaptive2d"
+    about: str = ""  #: one sentence for lists
+    cell: Cell = field(default_factory=AdaptiveMemristor)
+    spread: Spread = field(default_factory=Spread)
+    noise: ReadNoise = field(default_factory=ReadNoise)
+    retention: Retention = field(default_factory=Retention)
+    #: a 22 nm crosspoint at twice the half pitch (NeuroSim V1.3 wires), drivers and sense inputs ours
+    wires: Wires = field(default_factory=_default_wires)
+    tile: TileShape = field(default_factory=TileShape)
+    dac: Dac = field(default_factory=Dac)
+    adc: Adc = field(default_factory=Adc)
+    gate_dac: GateDac = field(default_factory=GateDac)
+    mapping: Choices = field(default_factory=Choices)
+    costs: Costs = field(default_factory=Costs)
+
+    @property
+    def temperature(self) -> float:
+        """Temperature of the cells [K]."""
+        return float(getattr(self.cell, "temperature", 300.0))
+
+    @property
+    def wires_in_use(self) -> Wires:
+        """The wires at the temperature of the cells; `wires` are those at 300 K."""
+        return self.wires.at_temperature(self.temperature, self.spread.wire_temperature_coefficient)
+
+    def idealised(self) -> "Hardware":
+        """Return the same tiles and window with perfect cells, wires and converters, without spread and noise."""
+        return replace(
+            self,
+            tile=replace(self.tile, adjust_outputs=False),
+            cell=_idealised(self.cell),
+            spread=Spread.none(),
+            noise=ReadNoise.none(),
+            retention=Retention(),
+            wires=Wires(0.0, 0.0, 0.0, 0.0),
+            dac=replace(self.dac, bits=None, coding="pulse-width"),
+            adc=replace(self.adc, bits=None, offset=0.0),
+            gate_dac=replace(self.gate_dac, bits=None),
+        )
+
+    def to_compile(self) -> "Hardware":
+        """Return the description with defaults in place of what compiling does not look at.
+
+        Descriptions that are equal in this compile to the same placement. A compiler that chooses layouts writes and
+        prices trial chips, so it looks at everything.
+        """
+        if AUTO in (self.mapping.layout, *self.mapping.layouts.values()):
+            return self
+        coefficient = self.spread.wire_temperature_coefficient  # part of the wires in use
+        return replace(
+            self,
+            name="",
+            about="",
+            spread=replace(Spread(), wire_temperature_coefficient=coefficient),
+            noise=ReadNoise(),
+            retention=Retention(),
+            dac=replace(self.dac, t_slot=Dac().t_slot),
+            adc=replace(Adc(), margin=self.adc.margin),
+            gate_dac=GateDac(),
+            costs=Costs(),
+        )
+
+    def validate(self, name: str, gated: bool) -> None:
+        """Raise MappingError if a layer cannot be placed on this chip, saying why."""
+        if gated and not self.cell.gated:
+            raise MappingError(
+                f"{name} is a dynamic layer, whose kernels are mixed by gates, but the cells of chip {self.name!r} "
+                "have no gate: choose a chip with gated cells, a static network, or mapping.layout = 'digital' or "
+                "'reprogram'"
+            )
+        if isinstance(self.cell, SelectedCell) and self.cell.v_threshold >= self.dac.v_read:
+            raise MappingError(
+                f"{name} would be read at dac.v_read = {self.dac.v_read:g} V, where the selectors of chip "
+                f"{self.name!r} are off: they switch at cell.v_threshold = {self.cell.v_threshold:g} V"
+            )
+
+    def validate_columns(self, name: str) -> None:
+        """Raise MappingError if the outputs of a layer cannot be scaled by gates of its columns, saying why."""
+        if not self.cell.gated:
+            raise MappingError(
+                f"{name} would have its outputs scaled by gates of its columns, but the cells of chip {self.name!r} "
+                "have no gate: choose a chip with gated cells, or mapping.channel_attention = 'digital'"
+            )
+
+    def with_values(self, settings: Iterable[str]) -> "Hardware":
+        """Return the description with KEY=VALUE settings applied, such as wires.r_row=2.8.
+
+        Raises ParameterError for an unknown key, naming the nearest valid one, or a value out of bounds.
+        """
+        changes: dict[str, Any] = {}
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            section, dot, name = key.strip().partition(".")
+            if not equals or not dot or not name:
+                raise ParameterError(f"--set takes SECTION.KEY=VALUE such as wires.r_row=2.8, got {setting!r}")
+            table, dot, entry = name.partition(".")
+            held = changes.setdefault(section, {})
+            if dot:
+                within = held.setdefault(table, {})
+                if isinstance(within, dict):
+                    within[entry] = parsed_value(text.strip())
+            else:
+                held[name] = parsed_value(text.strip())
+        return updated(self, changes, "--set")
+
+
+def _idealised(cell: Cell) -> Cell:
+    """The exact multiplier, or without a gate the resistor, of a cell's window."""
+    if isinstance(cell, SelectedCell):
+        return _idealised(cell.cell)
+    if isinstance(cell, AdaptiveMemristor):
+        return replace(cell, v_0=math.inf, r_series=0.0, g_leak=0.0)
+    if not cell.gated:
+        return Resistor(cell.g_min, cell.g_max)
+    bottom = max(cell.g_min, 1e-6 * cell.g_max)  # a table of one level goes down to 0
+    return AdaptiveMemristor(bottom, cell.g_max, v_0=math.inf, r_series=0.0, g_leak=0.0)

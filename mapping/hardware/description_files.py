@@ -1,0 +1,105 @@
+"""Chip descriptions in files: found by name or path, read from TOML, resolved through their bases."""
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from devices.errors import ParameterError
+from mapping.hardware.description import Hardware
+from mapping.hardware.settings import TOP_KEYS, updated
+
+CHIPS = Path(__file__).parent / "chips"  #: where the bundled descriptions lie
+LARGEST_FILE = 2**20  #: bytes of a description, ours; the longest bundled one has some thousand
+
+
+def hardware_names() -> tuple[str, ...]:
+    """Names of the bundled chip descriptions."""
+    return tuple(sorted(path.stem for path in CHIPS.glob("*.toml")))
+
+
+def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
+    """Load a bundled chip description by name, or a .toml file by path; `base` names the description it starts from.
+
+    Raises ParameterError for an unknown name, a file that is no TOML, an unknown key or a value out of bounds.
+    """
+    hardware = Hardware()
+    for path, content in chip_files(name_or_path):
+        plain: dict[str, Any] = {key: _text(path, key, content[key]) for key in ("name", "about") if key in content}
+        sections = {key: value for key, value in content.items() if key not in TOP_KEYS}
+        hardware = updated(replace(hardware, **{"name": path.stem, **plain}), sections, str(path))
+    return hardware
+
+
+def cell_file(
+    values: Mapping[str, float], base: str, about: str, comments: Mapping[str, str], head: Iterable[str] = ()
+) -> str:
+    """Return the text of a chip description that starts from `base` and sets fields of its cell.
+
+    values: by field.  comments: what stands behind a field's value.  head: lines of comment at the top.
+    """
+    lines = [f"# {' '.join(line.split())}" for line in head]
+    lines += [f"base = {json.dumps(base)}", f"about = {json.dumps(about)}", "", "[cell]"]
+    for name, value in values.items():
+        comment = f" # {' '.join(comments[name].split())}" if name in comments else ""
+        lines.append(f"{name} = {value!r}{comment}")
+    return "\n".join(lines) + "\n"
+
+
+def chip_files(name_or_path: str | os.PathLike[str]) -> tuple[tuple[Path, dict[str, Any]], ...]:
+    """Return the files that a description is read from and what each says, the one at the bottom of all bases first.
+
+    Raises ParameterError for an unknown name, a file that is no TOML, or bases that go round in a circle.
+    """
+    found: list[tuple[Path, dict[str, Any]]] = []
+    following: str | Path | None = _found(name_or_path)
+    while following is not None:
+        path = _found(following)
+        if any(path.resolve() == each.resolve() for each, _ in found):
+            raise ParameterError(f"chip description {path} is its own base")
+        found.append((path, _content(path)))
+        base = found[-1][1].get("base")
+        following = None if base is None else _beside(path, _text(path, "base", base))
+    return tuple(reversed(found))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Read one file."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ParameterError(f"the chip description {path} is longer than {LARGEST_FILE:,} bytes")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"there is no chip description {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(f"the chip description {path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ParameterError(f"the chip description {path} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise ParameterError(f"the chip description {path} is not sound TOML: it nests too deeply") from None
+
+
+def _text(path: Path, key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ParameterError(f"{path}: {key} must be a text, got {value!r}")
+    return value
+
+
+def _beside(path: Path, base: str) -> str | Path:
+    """Return a base's name as it is, and its path as seen from the file that names it."""
+    return path.parent / base if base.endswith(".toml") or os.sep in base else base
+
+
+def _found(name_or_path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(name_or_path)
+    if text.endswith(".toml") or isinstance(name_or_path, os.PathLike) or os.sep in text:
+        return Path(text)
+    if text in hardware_names():
+        return CHIPS / f"{text}.toml"
+    near = difflib.get_close_matches(text, hardware_names(), n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"bundled are {', '.join(hardware_names())}"
+    raise ParameterError(f"there is no chip {text!r}; {hint}; a path must end in .toml")

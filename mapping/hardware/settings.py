@@ -1,0 +1,89 @@
+"""Keys of a description changed by name: values are parsed, checked against their types, and unknown names get a hint."""
+
+import dataclasses
+import difflib
+import tomllib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+
+from devices.cells.presets import PRESETS
+from devices.errors import ParameterError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Described = TypeVar("Described", bound="DataclassInstance")
+
+TOP_KEYS = {"base", "name", "about"}  #: keys of a file that stand before its sections
+IDEAL = "ideal"  #: how TOML says that a converter has no finite resolution
+
+
+def parsed_value(text: str) -> object:
+    """Read a value as TOML does; a bare word is a text."""
+    try:
+        value: object = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return value
+
+
+def updated(value: Described, content: Mapping[str, Any], where: str) -> Described:
+    """Apply sections of keys to a description, a frozen dataclass whose fields are the sections.
+
+    where: what an error names as the place of a key.  Raises ParameterError for an unknown section or key, naming the
+    nearest valid ones, or a value out of bounds.
+    """
+    sections = {each.name for each in dataclasses.fields(value)} - TOP_KEYS
+    top = set() if where == "--set" else TOP_KEYS  # a file may have mistyped one of these
+    changes = {}
+    for section, keys in content.items():
+        if section not in sections:
+            raise ParameterError(f"{where}: unknown section {with_hint(section, sections | top)}")
+        if not isinstance(keys, Mapping):
+            raise ParameterError(f"{where}: {section} must be a section with keys, got {keys!r}")
+        changes[section] = _section(getattr(value, section), section, dict(keys), where)
+    return replace(value, **changes)
+
+
+def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:  # noqa: ANN401  (one of ten parts)
+    """Return one part of a description with its keys changed."""
+    if section == "cell" and "preset" in keys:
+        preset = str(keys.pop("preset"))
+        if preset not in PRESETS:
+            raise ParameterError(f"{where}: unknown cell.preset {with_hint(preset, PRESETS)}")
+        value = PRESETS[preset]()
+    hints = get_type_hints(type(value))
+    known = {each.name for each in dataclasses.fields(value) if each.init}
+    for key, given in keys.items():
+        if key not in known:
+            shown = known | {"preset"} if section == "cell" else known
+            raise ParameterError(f"{where}: unknown key {with_hint(key, shown, f'{section}.')}")
+        keys[key] = _typed(given, hints[key], f"{section}.{key}", where)
+        if isinstance(given, Mapping) and isinstance(getattr(value, key), dict):
+            keys[key] = {**getattr(value, key), **given}  # a table adds to that of its base
+    try:
+        return replace(value, **keys)
+    except ParameterError as error:
+        raise ParameterError(f"{where}: [{section}] {error}") from None
+
+
+def _typed(given: object, hint: object, key: str, where: str) -> object:
+    """Bring a TOML value to the type of its field; `number` and `whole` check the rest where the value is born."""
+    options = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(None) in options and given == IDEAL:
+        return None
+    if hint is str or (int in options and float not in options):
+        kind, wanted = (str, "a text") if hint is str else (int, "a whole number")
+        if not isinstance(given, kind) or isinstance(given, bool):
+            also = f" or {IDEAL!r}" if type(None) in options else ""
+            raise ParameterError(f"{where}: {key} must be {wanted}{also}, got {given!r}")
+    return given
+
+
+def with_hint(given: str, known: Iterable[str], prefix: str = "") -> str:
+    """`given`, with the nearest valid names; the prefix is common to all and says nothing about nearness."""
+    near = difflib.get_close_matches(given, sorted(known), n=2, cutoff=0.5)
+    names = ", ".join(prefix + each for each in near or sorted(known))
+    return f"{prefix + given!r}; {'nearest valid: ' if near else 'valid are '}{names}"

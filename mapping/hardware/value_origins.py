@@ -1,0 +1,65 @@
+"""Where each value of a resolved chip description comes from: the code's defaults, a preset, a file, a setting."""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import CHIPS, chip_files, load_hardware
+from mapping.hardware.settings import TOP_KEYS
+
+DEFAULT = "default"  #: origin of what no file mentions
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One value of a chip description."""
+
+    section: str
+    key: str
+    value: object
+    unit: str
+    origin: str  #: DEFAULT, "preset NAME", the name of a bundled chip, the path of a file, or "--set"
+
+
+def origins(name_or_path: str | os.PathLike[str], settings: Iterable[str] = ()) -> tuple[Hardware, tuple[Entry, ...]]:
+    """Load a chip description with KEY=VALUE settings; returns it and every value with its origin, section by section.
+
+    Raises ParameterError as `load_hardware` and `Hardware.with_values` do.
+    """
+    settings = tuple(settings)
+    hardware = load_hardware(name_or_path).with_values(settings)
+    said = [
+        (path.stem if path.resolve().parent == CHIPS.resolve() else str(path), content)
+        for path, content in chip_files(name_or_path)
+    ]
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        section, _, name = key.strip().partition(".")
+        said.append(("--set", {section: {name.partition(".")[0]: value.strip().strip("\"'")}}))
+    entries: list[Entry] = []
+    for field in dataclasses.fields(hardware):
+        if field.name not in TOP_KEYS:
+            entries += _section(field.name, getattr(hardware, field.name), said)
+    return hardware, tuple(entries)
+
+
+def _section(name: str, part: object, said: Iterable[tuple[str, Mapping[str, object]]]) -> list[Entry]:
+    """Entries of one section: the last of what was said of a key holds, and a preset says something of all."""
+    fields = [each for each in dataclasses.fields(part) if each.init]  # type: ignore[arg-type]  # a dataclass
+    found = dict.fromkeys((each.name for each in fields), DEFAULT)
+    for origin, content in said:
+        keys = content.get(name)
+        if not isinstance(keys, Mapping):
+            continue
+        if name == "cell" and "preset" in keys:
+            found = dict.fromkeys(found, f"preset {keys['preset']}")
+        found |= {key: origin for key in keys if key in found}
+    ohms = name == "wires"  # one value or one for each line: no field of a plain number
+    return [
+        Entry(
+            name, each.name, getattr(part, each.name), "Ω" if ohms else each.metadata.get("unit", ""), found[each.name]
+        )
+        for each in fields
+    ]

@@ -1,0 +1,92 @@
+"""Tiles whose arrays differ from image to image: stacked bands, gates of columns, and cells written anew.
+
+b = batch, k = kernels, m = rows and c = pairs of one tile
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from crossbar.tiles.activity import Activity
+from crossbar.tiles.batch_tiles import ColumnTile, EntryTile, StackedTile, rewritten_tile
+from crossbar.tiles.written_arrays import WrittenArray
+from devices.aliases import FloatArray
+from devices.writing.spread import Written
+from mapping.chips.cells import written_to
+from mapping.chips.chip import Bank, Chip
+from mapping.inference.batch import Lot
+from mapping.placement.counts import rewriting
+from mapping.placement.matrix import Matrix, Placement
+
+
+def made_for(
+    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray | None, lot: Lot
+) -> tuple[Chip, Activity]:
+    """Return the chip with the tiles that a matrix has for a batch of images, and what making them took.
+
+    gains: (b, k) where its kernels have gates, (b, k, n) where its columns have; shares: (b, k); the lot's seed draws
+    what repeats of writing leave.
+    """
+    banks = chip.banks.get(matrix.name)
+    if banks is None:
+        return chip, Activity()
+    tiles: list[EntryTile] = []
+    done = Activity()
+    for placement, bank in zip(matrix.tiles, banks, strict=True):
+        if isinstance(bank, StackedTile):
+            tiles.append(bank.at(_given("gains", gains)))
+        elif isinstance(bank, ColumnTile):
+            tiles.append(bank.at(_given("gains", gains)[:, :, placement.columns]))
+        else:
+            mixed = _given("shares", shares)
+            tiles.append(_rewritten(chip, matrix, placement, bank, mixed, lot))
+    if any(isinstance(bank, Bank) for bank in banks):
+        done = rewriting(matrix, len(lot.indices))
+    ready = tuple(tile.single() if lot.kind == np.float32 else tile for tile in tiles)
+    return replace(chip, tiles={**chip.tiles, matrix.name: ready}), done
+
+
+def _given(what: str, value: FloatArray | None) -> FloatArray:
+    if value is None:
+        raise TypeError(f"the tiles of a batch need {what}")
+    return value
+
+
+def _rewritten(chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, shares: FloatArray, lot: Lot) -> EntryTile:
+    """Write the kernels mixed for each image into the cells of a tile, one image after the other."""
+    hardware = chip.program.hardware
+    wanted = mixed_targets(chip, matrix, placement, shares)
+    cells, moments = np.empty(wanted.shape), matrix.moments[placement.rows.start]
+    for entry, index in enumerate(lot.indices):
+        once = partial(_written, bank, (*bank.stream, 2, lot.seed, int(index)))
+        cells[entry] = written_to(wanted[entry : entry + 1], once, hardware, bank.cells.stuck, moments).g_filament[0]
+    offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
+    strips = matrix.strips(placement.rows)
+    written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets, strips)
+    return rewritten_tile(
+        hardware.cell, written, hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
+    )
+
+
+def _written(bank: Bank, stream: tuple[int, ...], targets: FloatArray) -> Written:
+    """Write filaments [S] with the luck of a stream."""
+    return bank.cells.write(targets, np.random.default_rng(list(stream)))
+
+
+def mixed_targets(chip: Chip, matrix: Matrix, placement: Placement, shares: FloatArray) -> FloatArray:
+    """Terminal conductances (b, m, 2 c) [S] to be written for each image: kernels mixed, losses of wires made up for.
+
+    Source: docs/equations/encoding.md eq. 11.
+    """
+    cell, v_read = chip.program.hardware.cell, chip.program.hardware.dac.v_read
+    low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, v_read))
+    columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
+    kernels = matrix.conductances[:, placement.rows, columns]
+    difference = np.tensordot(shares, kernels[..., 0::2] - kernels[..., 1::2], axes=1)
+    if matrix.through is not None:
+        difference = difference * (matrix.through.min() / matrix.through[placement.rows, placement.columns])
+    out = np.empty((*difference.shape[:2], 2 * difference.shape[2]))
+    out[..., 0::2] = low + np.maximum(difference, 0.0)
+    out[..., 1::2] = low + np.maximum(-difference, 0.0)
+    return out

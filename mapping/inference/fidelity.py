@@ -1,0 +1,189 @@
+"""Reads of a run looked at again: single reads of single tiles, recomputed from their cells by the slow twin.
+
+What the run's fast arithmetic makes of the circuit, what wires change, and what the bent current-voltage law of cells
+changes that the run takes as straight between zero and the read voltage.
+m = rows, c = pairs of one tile, k = kernels
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from crossbar.arrays.array import Array
+from crossbar.nodal.newton import solve_array
+from crossbar.reference.nodal_analysis import reference_solve
+from crossbar.tiles.batch_tiles import EntryTile
+from crossbar.tiles.tile import Tile
+from devices import checks
+from devices.aliases import FloatArray
+from mapping.chips.chip import Chip
+from mapping.inference.batch import Lot
+from mapping.inference.running import PRECISIONS, walk
+from mapping.inference.traces import RunResult
+from mapping.placement.matrix import Matrix
+
+IMAGES = 16  # of a run that samples are taken from, at most, ours: they run once more
+EACH = 3  # samples of each matrix, ours
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One read of one tile: currents of its pairs without noise, (c,) [A] each, for one plane of a signed input."""
+
+    layer: str
+    matrix: str
+    image: int  #: its number in the run
+    tile: int
+    position: int
+    full_scale: float  #: range of the tile's converters [A]
+    run: FloatArray  #: as the run's own arithmetic has them
+    linear: FloatArray  #: of the same cells and wires by the slow twin, straight current-voltage laws
+    wireless: FloatArray  #: of the same cells without wires
+    nonlinear: FloatArray  #: of the same cells and wires by Newton, bent laws
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """What lies between the levels of fidelity in one layer, over its samples."""
+
+    layer: str
+    samples: int
+    arithmetic: float  #: largest |run - linear| over the range of the converters
+    wires: float  #: root mean square of (linear - wireless) over that of linear
+    nonlinear: float  #: root mean square of (nonlinear - linear) over that of linear
+
+
+class _Read(NamedTuple):
+    """What a tile was read with."""
+
+    chip: Chip
+    matrix: Matrix
+    entry: int
+    tile: int
+    position: int
+    codes: FloatArray  #: (m,)
+    gains: FloatArray | None  #: (k,), or (k, c) where columns have gates; None: held
+
+
+def sample(
+    result: RunResult,
+    images: FloatArray,
+    *,
+    each: int = EACH,
+    seed: int = 0,
+    precision: str = "single",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """Draw reads of a run, `each` of every matrix, and recompute them.
+
+    images: (b, c, h, w) those of the run.  seed: draws images, tiles and positions.  precision: of the run.
+    progress: called with the number of samples done and of all.
+    Images that are drawn run once more, to the same bits.  Kernels that are written anew for each image have no cells
+    that last; they are left out.
+    Raises ParameterError unless there is one image for each of the run's.
+    """
+    images = checks.array("images", images, shape=(len(result.logits), None, None, None))
+    each = checks.whole("each", each, minimum=1)
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(len(images), min(IMAGES, len(images)), replace=False))
+    kind = np.dtype(PRECISIONS[precision])
+    ready = result.chip if precision == "double" else result.chip.single()
+    reads: list[_Read] = []
+
+    def seen(chip: Chip, matrix: Matrix, codes: FloatArray, gains: FloatArray | None) -> None:
+        if matrix.layout == "reprogram" and matrix.kind == "dynamic conv":
+            return
+        _, b, p = codes.shape
+        for entry, tile, position in zip(
+            rng.integers(b, size=each), rng.integers(len(matrix.tiles), size=each), rng.integers(p, size=each),
+            strict=True,
+        ):  # fmt: skip
+            driven = codes[matrix.tiles[tile].rows, entry, position].astype(np.float64)
+            reads.append(_Read(chip, matrix, entry, tile, position, driven, None if gains is None else gains[entry]))
+
+    for _ in walk(ready, images[chosen], Lot(result.seed, chosen, kind, seen)):
+        pass
+    layers = {matrix.name: name for name, group in result.chip.program.matrices.items() for matrix in group}
+    samples = []
+    for done, read in enumerate(reads, start=1):
+        samples.append(_recomputed(layers[read.matrix.name], int(chosen[read.entry]), read, result.chip))
+        if progress is not None:
+            progress(done, len(reads))
+    return samples
+
+
+def levels(samples: list[Sample]) -> tuple[Fidelity, ...]:
+    """Sum samples up, layer by layer."""
+    by_layer: dict[str, list[Sample]] = {}
+    for one in samples:
+        by_layer.setdefault(one.layer, []).append(one)
+    found = []
+    for layer, held in by_layer.items():
+        run, linear, wireless, nonlinear = (
+            np.concatenate([getattr(one, name) / one.full_scale for one in held])
+            for name in ("run", "linear", "wireless", "nonlinear")
+        )
+        size = float(np.sqrt(np.mean(linear**2))) or 1.0
+        found.append(
+            Fidelity(
+                layer,
+                len(held),
+                float(np.abs(run - linear).max()),
+                float(np.sqrt(np.mean((linear - wireless) ** 2))) / size,
+                float(np.sqrt(np.mean((nonlinear - linear) ** 2))) / size,
+            )
+        )
+    return tuple(found)
+
+
+def _recomputed(layer: str, image: int, read: _Read, chip: Chip) -> Sample:
+    hardware, matrix = chip.program.hardware, read.matrix
+    dac, wires = hardware.dac, hardware.wires_in_use
+    tile = read.chip.tiles[matrix.name][read.tile]
+    shares = read.codes / dac.full_code
+    linear, wireless, nonlinear = np.zeros((3, 1))
+    for array, v_gate, bands in _arrays(chip, matrix, read):
+        rows = np.tile(shares, bands)
+        g = hardware.cell.terminal_conductance(array.g_filament, array.gain(v_gate)[0], dac.v_read)
+        v = dac.v_read * rows[None]
+        linear = linear + reference_solve(g, v, wires).currents[0]
+        wireless = wireless + v[0] @ g
+        weights, patterns = dac.instants(np.tile(read.codes, bands))
+        nonlinear = nonlinear + weights @ solve_array(array, dac.v_read * patterns, wires, v_gate=v_gate).currents
+    run = _by_tile(tile, shares, read)
+    pairs = (each[0::2] - each[1::2] for each in (linear, wireless, nonlinear))
+    return Sample(layer, matrix.name, image, read.tile, read.position, tile.full_scale, run, *pairs)
+
+
+def _by_tile(tile: Tile | EntryTile, shares: FloatArray, read: _Read) -> FloatArray:
+    """Currents (c,) [A] by the tile's own matrices, in their precision."""
+    if isinstance(tile, EntryTile):
+        own, gains = tile.tile, np.full((1, tile.tile.gates), float(read.entry))
+    else:
+        own, gains = tile, np.array([read.gains])
+    kind = own.signal.dtype
+    mix = own.mix(None if own.nodes is None else gains, 1).astype(kind)
+    currents: FloatArray = own.currents(shares[None, None].astype(kind), mix)[0, 0].astype(np.float64)
+    return currents
+
+
+def _arrays(chip: Chip, matrix: Matrix, read: _Read) -> list[tuple[Array, FloatArray | float | None, int]]:
+    """The circuits of a tile as written: cells, gate voltages that spread over them, and bands that share rows."""
+    cell, written = chip.program.hardware.cell, chip.written(matrix, read.tile)
+    k, m, n = written.g_filament.shape
+    if not cell.gated:
+        return [(Array(cell, g), None, 1) for g in written.g_filament]
+    gains = np.full(k, cell.gain_high) if read.gains is None else read.gains
+    if matrix.column_gates:
+        volts = np.repeat(cell.gate_voltage(gains[:, matrix.tiles[read.tile].columns]), 2, axis=1)[:, None, :]
+    else:
+        volts = cell.gate_voltage(gains)[:, None, None]
+    if matrix.gated and matrix.layout == "stacked" and not matrix.column_gates:
+        joined = (each.reshape(k * m, n) for each in (written.g_filament, written.gate_offset))
+        return [(Array(cell, *joined), np.repeat(volts[:, 0], m, axis=0), k)]
+    return [
+        (Array(cell, g, offset), volt, 1)
+        for g, offset, volt in zip(written.g_filament, written.gate_offset, volts, strict=True)
+    ]

@@ -1,0 +1,125 @@
+"""A closer look at the array that loses most to its wires: solved node by node for the mean input of a run.
+
+m = rows, n = columns of one array, k = kernels
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossbar.arrays.array import Array
+from crossbar.nodal.newton import solve
+from crossbar.tiles.tile import Tile
+from devices.aliases import FloatArray
+from mapping.inference.traces import LayerTrace, RunResult
+from mapping.networks.layers import Conv, DynamicConv, Linear
+from mapping.placement.matrix import Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class CloseUp:
+    """One array of a chip under the mean row voltages that the first images of a run put on it."""
+
+    layer: str
+    matrix: str
+    tile: int  #: number of the tile in its matrix
+    kernel: int  #: number of the array in its tile
+    lost: float  #: what wires take from the array's current with every row driven alike and its gate open
+    v_rows: FloatArray  #: (m,) [V] mean voltages of the row drivers
+    drop: FloatArray  #: (m, n) what each cell's voltage lacks of its driver's, over the largest of v_rows
+    current_error: float  #: of the array's whole current under v_rows, relative
+    gain: float | None  #: read gain that the mean attention asks for; None where the gate is held open or there is none
+    array: Array  #: the cells as written
+    v_gate: float | None  #: gate voltage of that gain [V]
+
+
+def close_up(result: RunResult) -> CloseUp | None:
+    """Find and solve the array that loses most; None if nothing lies on arrays or no image was run.
+
+    An array is judged by what wires take from its current at the open gate, times what the mean attention leaves of its
+    gain. The circuit is linear at a fixed gate, so mean row voltages give the mean voltages of every cell.
+    """
+    program = result.chip.program
+    found: tuple[float, float, LayerTrace, int, int, int] | None = None
+    for trace in result.layers:
+        for group, matrix in enumerate(program.matrices.get(trace.name, ())):
+            at_work = _gains(trace, result, matrix)
+            if matrix.name not in result.chip.tiles:
+                continue  # made anew for each batch
+            for tile in range(len(matrix.tiles)):
+                for kernel, lost in enumerate(_lost(result, matrix, tile)):
+                    share = 1.0 if at_work is None else float(at_work[kernel]) / program.hardware.cell.gain_high
+                    if found is None or lost * share > found[0]:
+                        found = lost * share, lost, trace, group, tile, kernel
+    if found is None or not len(result.sample):
+        return None
+    _, lost, trace, group, tile, kernel = found
+    return _solved(result, trace, group, tile, kernel, lost)
+
+
+def _lost(result: RunResult, matrix: Matrix, at: int) -> list[float]:
+    """Part of the current of each kernel's array that its wires take: (k,)."""
+    placement, tile = matrix.tiles[at], result.chip.tiles[matrix.name][at]
+    columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
+    bare = matrix.conductances[:, placement.rows, columns].sum((1, 2))
+    if not isinstance(tile, Tile):
+        raise TypeError(f"{matrix.name} has no tiles that last longer than a batch")
+    reached = tile.spent[:, -1].sum(-1)  # the last node is the open gate
+    return [float(each) for each in 1.0 - reached / bare]
+
+
+def _gains(trace: LayerTrace, result: RunResult, matrix: Matrix) -> FloatArray | None:
+    """Read gains (k,) of the mean attention; None where gates are held."""
+    if trace.attention is None or not len(trace.attention) or not matrix.gated:
+        return None
+    hardware = result.chip.program.hardware
+    gains: FloatArray = hardware.gate_dac.gains(trace.attention.mean(0), hardware.cell)
+    return gains
+
+
+def _solved(result: RunResult, trace: LayerTrace, group: int, at: int, kernel: int, lost: float) -> CloseUp:
+    program = result.chip.program
+    hardware, matrix = program.hardware, program.matrices[trace.name][group]
+    cell, v_read = hardware.cell, hardware.dac.v_read
+    written = result.chip.written(matrix, at)
+    array = Array(cell, written.g_filament[kernel], written.gate_offset[kernel])
+    gains = _gains(trace, result, matrix)
+    gain = None if gains is None else float(gains[kernel])
+    v_gate = float(cell.gate_voltage(np.array(cell.gain_high if gain is None else gain))) if cell.gated else None
+    g = cell.terminal_conductance(array.g_filament, array.gain(v_gate)[0], v_read)
+    v_rows = v_read * _shares(result, trace.name, group, at)
+    solution = solve(g, v_rows[None], hardware.wires_in_use)
+    largest, whole = float(v_rows.max()), float(v_rows @ g.sum(1))
+    drop = v_rows[:, None] - (solution.v_rows[0] - solution.v_columns[0])
+    return CloseUp(
+        trace.name,
+        matrix.name,
+        at,
+        kernel,
+        lost,
+        v_rows,
+        drop / largest if largest > 0.0 else np.zeros_like(drop),
+        float(solution.currents.sum()) / whole - 1.0 if whole > 0.0 else 0.0,
+        gain,
+        array,
+        v_gate,
+    )
+
+
+def _shares(result: RunResult, name: str, group: int, at: int) -> FloatArray:
+    """Mean share of the read voltage (m,) on a tile's rows over images and positions, of positive inputs."""
+    program = result.chip.program
+    matrix = program.matrices[name][group]
+    layer = next(each for each in program.folded.layers if each.name == name)
+    values = program.folded.activations(result.sample)
+    inputs = [values[source] for source in layer.inputs]
+    if isinstance(layer, (Conv, DynamicConv)):
+        r = matrix.conductances.shape[1]
+        x = layer.unroll(inputs)[:, :, matrix.group * r : (matrix.group + 1) * r]
+    elif isinstance(layer, Linear):
+        x = inputs[0][:, None, :]
+    else:
+        raise TypeError(f"{layer!r} has matrices but no way to run them")
+    dac = program.hardware.dac
+    shares: FloatArray = (dac.codes(x[:, :, matrix.tiles[at].rows] / matrix.x_scale) / dac.full_code).mean((0, 1))
+    return shares

@@ -1,0 +1,5 @@
+"""A trained network as a value: layers, graph, exact arithmetic, file format, zoo, importers."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,57 @@
+"""The zoo: networks that come with the program, found by name, and networks in files, found by path."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any
+
+from devices.errors import ParameterError
+from mapping.networks.file_format import load_network, read_card
+from mapping.networks.graph import Network
+from mapping.networks.importers.importing import import_onnx
+
+ZOO = Path(__file__).parent / "zoo"  #: where the bundled networks lie
+
+#: data sets by the shape of their images, for networks that name none
+DATA_OF = {(1, 8, 8): "digits", (3, 32, 32): "cifar10"}
+
+
+def model_names() -> tuple[str, ...]:
+    """Names that `load_model` knows, in alphabetical order."""
+    return tuple(sorted(path.stem for path in ZOO.glob("*.npz")))
+
+
+def load_model(name_or_path: str | os.PathLike[str]) -> Network:
+    """Load a network of the zoo by its name, or any other by the path of its .npz or .onnx file.
+
+    The card of an ONNX file names the data set that has images of that shape, if one is known.
+    Raises ParameterError if there is no such network or file, or the file is damaged or holds what cannot be imported.
+    """
+    path = _found(name_or_path)
+    if path.suffix != ".onnx":
+        return load_network(path)
+    network = import_onnx(path)
+    card = {**network.card, "dataset": DATA_OF.get(network.input_shape, "images")}
+    return Network(network.name, network.input_shape, network.classes, network.layers, card)
+
+
+def model_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Card of a network (data, accuracies, seed, command, licence, ...), of an .npz without loading its arrays.
+
+    Raises ParameterError if there is no such network or file, or the file is damaged.
+    """
+    path = _found(name_or_path)
+    return load_model(path).card if path.suffix == ".onnx" else read_card(path)
+
+
+def _found(name_or_path: str | os.PathLike[str]) -> Path:
+    """Return the file of a model: a path if it looks like one, else a name."""
+    text = os.fspath(name_or_path)
+    if isinstance(name_or_path, os.PathLike) or text.endswith((".npz", ".onnx")) or os.sep in text:
+        return Path(text)
+    names = model_names()
+    if text in names:
+        return ZOO / f"{text}.npz"
+    near = difflib.get_close_matches(text, names, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the zoo has {', '.join(names)}"
+    raise ParameterError(f"there is no model {text!r} in the zoo; {hint}; a path must end in .npz or .onnx")

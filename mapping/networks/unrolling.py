@@ -1,0 +1,150 @@
+"""Convolution as a matrix product: the one place that says which weight meets which pixel.
+
+Row order, everywhere: row = (channel * kernel_height + i) * kernel_width + j, the order of a kernel's own memory, so
+group g of a grouped convolution owns the contiguous rows [g, g + 1) * rows / groups.
+Position order: position = y * output_width + x.
+"""
+
+# b = batch, c = channels, h, w = height, width of a map, n = columns, p = positions, r = rows
+
+import math
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from devices.aliases import FloatArray
+from devices.checks import whole
+from devices.errors import ParameterError
+from devices.numerics.blas import one_blas_thread
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Pair = tuple[int, int]
+
+
+def pair(name: str, value: object, *, minimum: int) -> Pair:
+    """Return `value` as two whole numbers (vertical, horizontal).
+
+    Raises ParameterError if value is not a pair, or an entry is below minimum.
+    """
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ParameterError(f"{name} must be a pair (vertical, horizontal), got {value!r}")
+    return whole(f"{name}[0]", value[0], minimum=minimum), whole(f"{name}[1]", value[1], minimum=minimum)
+
+
+def output_size(
+    size: Pair, kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)
+) -> Pair:
+    """Height and width of the map that a window of `kernel` pixels makes of a map of `size` pixels.
+
+    A last window that does not fit entirely is left out.
+    Raises ParameterError if not even one window fits, or an argument is no such pair.
+    """
+    size, kernel = pair("size", size, minimum=1), pair("kernel", kernel, minimum=1)
+    stride, dilation = pair("stride", stride, minimum=1), pair("dilation", dilation, minimum=1)
+    padding = pair("padding", padding, minimum=0)
+    free = [n + 2 * p - d * (k - 1) - 1 for n, k, p, d in zip(size, kernel, padding, dilation, strict=True)]
+    if min(free) < 0:
+        raise ParameterError(
+            f"a window of {kernel} pixels with dilation {dilation} does not fit into a map of {size}, padding {padding}"
+        )
+    return free[0] // stride[0] + 1, free[1] // stride[1] + 1
+
+
+def windows(
+    images: npt.NDArray[Scalar], kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)
+) -> npt.NDArray[Scalar]:
+    """View every window of (b, c, h, w) maps, zeros around them: (b, c, out_h, out_w, kernel_h, kernel_w), not copied.
+
+    Raises ParameterError if images has not four axes or no window fits.
+    """
+    if images.ndim != 4:
+        raise ParameterError(f"images must have 4 axes (batch, channel, height, width), got shape {images.shape}")
+    height, width = output_size((images.shape[2], images.shape[3]), kernel, stride, padding, dilation)
+    if padding != (0, 0):
+        images = np.pad(images, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
+    extent = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
+    view = np.lib.stride_tricks.sliding_window_view(images, extent, axis=(2, 3))
+    strided: npt.NDArray[Scalar] = view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    return strided[:, :, :height, :width]
+
+
+def unroll(
+    images: npt.NDArray[Scalar],
+    kernel: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    *,
+    room: npt.NDArray[Scalar] | None = None,
+) -> npt.NDArray[Scalar]:
+    """Lay out (b, c, h, w) maps as (b, p, r): position after position, what the rows of a crossbar see.
+
+    Keeps the type of the values, so it serves numbers and codes. In memory the rows come first (a transposed view of an
+    (r, b, p) array): copying follows the map's own lines, a block of rows is one piece, and reshape(b * p, r) is free.
+    room: a flat array that takes the rows, if it is large enough; fresh memory costs ten times the copying.
+    Raises ParameterError if images has not four axes or no window fits.
+    """
+    view = windows(images, kernel, stride, padding, dilation).transpose(1, 4, 5, 0, 2, 3)
+    r, (b, height, width) = math.prod(view.shape[:3]), view.shape[3:]
+    if room is None or room.size < view.size:
+        copied = np.ascontiguousarray(view)
+    else:
+        copied = room[: view.size].reshape(view.shape)
+        np.copyto(copied, view)
+    return copied.reshape(r, b, height * width).transpose(1, 2, 0)
+
+
+def kernel_matrix(weight: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """Lay out (c_out, c, kernel_h, kernel_w) weights as (r, c_out), the rows in the order of `unroll`.
+
+    Raises ParameterError if weight has not four axes.
+    """
+    if weight.ndim != 4:
+        raise ParameterError(f"weight must have 4 axes (c_out, c_in, height, width), got shape {weight.shape}")
+    return np.ascontiguousarray(weight.reshape(weight.shape[0], -1).T)
+
+
+def convolve(
+    images: FloatArray,
+    weight: FloatArray,
+    bias: FloatArray | None = None,
+    *,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> FloatArray:
+    """Convolve (b, c, h, w) maps with one kernel, or with one kernel per image; no kernel flip, as networks count it.
+
+    weight: (c_out, c / groups, kernel_h, kernel_w), or (b, ...) of the same.  bias: (c_out) or (b, c_out).
+    Returns (b, c_out, out_h, out_w).
+    Raises ParameterError if the shapes do not fit.
+    """
+    c_out, kernel = weight.shape[-4], (weight.shape[-2], weight.shape[-1])
+    if images.ndim != 4 or images.shape[1] != weight.shape[-3] * groups or c_out % groups:
+        raise ParameterError(f"weight {weight.shape} in {groups} groups does not fit images {images.shape}")
+    height, width = output_size((images.shape[2], images.shape[3]), kernel, stride, padding, dilation)
+    rows = unroll(images, kernel, stride, padding, dilation)
+    r = math.prod(weight.shape[-3:])
+    matrix = weight.reshape(*weight.shape[:-3], r).swapaxes(-1, -2)  # (r, c_out), or one per image
+    out = c_out // groups
+    product = _product if weight.ndim == 4 else _products
+    parts = [product(rows[:, :, g * r : (g + 1) * r], matrix[..., g * out : (g + 1) * out]) for g in range(groups)]
+    result = parts[0] if groups == 1 else np.concatenate(parts, axis=2)
+    if bias is not None:
+        result = result + bias[..., None, :]
+    return np.ascontiguousarray(result.swapaxes(1, 2)).reshape(images.shape[0], c_out, height, width)
+
+
+def _product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
+    """(b, p, r) @ (r, n) as one product of two matrices."""
+    b, p, r = rows.shape
+    result: FloatArray = (rows.reshape(b * p, r) @ matrix).reshape(b, p, matrix.shape[1])
+    return result
+
+
+def _products(rows: FloatArray, matrices: FloatArray) -> FloatArray:
+    """(b, p, r) @ (b, r, n), on one thread: waking threads for many small products costs more than it brings."""
+    with one_blas_thread():
+        return rows @ matrices

@@ -1,0 +1,5 @@
+"""A network on tiles: folding, encoding, placing, wire compensation, gates, counts, floor plan."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,69 @@
+"""Numbers of a network ↔ quantities of an array; the only place where a weight becomes siemens.
+
+k = kernels, r = matrix rows, n = outputs, c = differential pairs
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from devices.aliases import FloatArray
+from devices.cells.interface import Cell
+from mapping.hardware.description import Hardware
+
+
+def shown(g_filament: FloatArray, hardware: Hardware) -> FloatArray:
+    """Return the terminal conductances [S] of filaments [S] at the top of the gate window."""
+    return hardware.cell.terminal_conductance(g_filament, hardware.cell.gain_high, hardware.dac.v_read)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Linear map of one layer's weights to pairs of terminal conductances at the top of the gate window."""
+
+    siemens: FloatArray  #: (n,) conductance difference of a weight of 1 [S]
+    low: float  #: terminal conductance of a cell that carries nothing [S]
+
+    @classmethod
+    def of(cls, weights: FloatArray, cell: Cell, v_read: float, *, by_output: bool) -> "Encoding":
+        """Stretch the largest magnitude of weights (…, n), of each output or of all, over the window at v_read [V].
+
+        Source: docs/equations/encoding.md eq. 2.
+        """
+        low, high = cell.terminal_conductance(np.array([cell.g_min, cell.g_max]), cell.gain_high, v_read)
+        largest = np.abs(weights).reshape(-1, weights.shape[-1]).max(axis=0)
+        if not by_output:
+            largest[:] = largest.max()
+        return cls(float(high - low) / np.where(largest > 0.0, largest, 1.0), float(low))
+
+    def pairs(self, weights: FloatArray) -> FloatArray:
+        """Return terminal conductances (k, r, 2 n) [S] of weights (k, r, n): positive parts at even columns."""
+        k, r, n = weights.shape
+        conductances = np.full((k, r, 2 * n), self.low)
+        conductances[..., 0::2] += self.siemens * np.maximum(weights, 0.0)
+        conductances[..., 1::2] += self.siemens * np.maximum(-weights, 0.0)
+        return conductances
+
+
+def filaments(conductances: FloatArray, cell: Cell, v_read: float) -> FloatArray:
+    """Return the filament conductances [S] that show given terminal conductances at the top of the gate window."""
+    return np.clip(cell.filament_for(conductances, cell.gain_high, v_read), cell.g_min, cell.g_max)
+
+
+def gate_floor(cell: Cell) -> float:
+    """Return what a kernel still contributes at attention 0, as a part of its full contribution."""
+    return cell.gain_low / cell.gain_high if cell.gated else 0.0
+
+
+def cancel_floor(weights: FloatArray, floor: float, sums_to_one: bool) -> tuple[FloatArray, float]:
+    """Return the kernels to store so that gates which never close still mix exactly, and the scale of the mixture.
+
+    weights: (k, …).  With gains floor + pi (1 - floor) and pi of sum 1, storing W_k - a Σ W_j with
+    a = e / (1 + k e), e = floor / (1 - floor), gives (1 - floor) Σ pi_k W_k. Attention that does not sum to 1 leaves
+    nothing to cancel against; its floor stays an error. Source: docs/equations/encoding.md eq. 4.
+    """
+    scale = 1.0 - floor
+    if not sums_to_one:
+        return weights, scale
+    e = floor / scale
+    return weights - e / (1.0 + len(weights) * e) * weights.sum(0), scale

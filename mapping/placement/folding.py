@@ -1,0 +1,56 @@
+"""A network prepared for tiles: batch norms folded into matrices, scales moved onto gates."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from mapping.hardware.description import Hardware
+from mapping.networks.graph import Network
+from mapping.networks.layers import BatchNorm, Conv, DynamicConv, Layer, Linear
+from mapping.placement.column_gates import gate_columns
+
+
+def prepare(network: Network, hardware: Hardware) -> tuple[Network, dict[str, str]]:
+    """Return the network as it is placed: batch norms folded, and channel attention on gates where the chip wants that.
+
+    With it comes why scales that were wanted on gates stay digital, by name.
+    """
+    folded = fold(network)
+    return gate_columns(folded, hardware.mapping) if hardware.mapping.channel_attention == "gates" else (folded, {})
+
+
+def fold(network: Network) -> Network:
+    """Fold each batch norm that alone follows a matrix into it, where that is exact.
+
+    Attention that does not sum to 1 would scale the shift as well; the batch norm after such a layer stays.
+    """
+    layers: dict[str, Layer] = {layer.name: layer for layer in network.layers}
+    used = [source for layer in network.layers for source in layer.inputs]
+    renamed: dict[str, str] = {}
+    for norm in network.layers:
+        if not isinstance(norm, BatchNorm):
+            continue
+        before = layers.get(renamed.get(norm.inputs[0], norm.inputs[0]))
+        if before is None or used.count(norm.inputs[0]) > 1 or not isinstance(before, (Conv, DynamicConv, Linear)):
+            continue
+        if isinstance(before, DynamicConv) and before.attention.kind != "softmax":
+            continue
+        layers[before.name] = _folded(before, norm)
+        del layers[norm.name]
+        renamed[norm.name] = before.name
+    kept = [
+        replace(layer, inputs=tuple(renamed.get(source, source) for source in layer.inputs))
+        for layer in layers.values()
+    ]
+    return Network(network.name, network.input_shape, network.classes, tuple(kept), network.card)
+
+
+def _folded(layer: Conv | DynamicConv | Linear, norm: BatchNorm) -> Layer:
+    gain = norm.gamma / np.sqrt(norm.variance + norm.epsilon)
+    shift = norm.beta - gain * norm.mean
+    if isinstance(layer, DynamicConv):  # shares of sum 1 pass a shift that all kernels have in common
+        bias = np.zeros(layer.weight.shape[:2]) if layer.bias is None else layer.bias
+        return replace(layer, weight=layer.weight * gain[:, None, None, None], bias=gain * bias + shift)
+    bias = np.zeros_like(gain) if layer.bias is None else layer.bias
+    weight = layer.weight * gain.reshape(-1, *[1] * (layer.weight.ndim - 1))
+    return replace(layer, weight=weight, bias=gain * bias + shift)

@@ -1,0 +1,198 @@
+"""The compiler: one pass per function, and `compile_network` that chains them.
+
+b = batch, p = positions, k = kernels, r = matrix rows, n = outputs
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from devices.aliases import FloatArray
+from devices.errors import MappingError
+from mapping.hardware.description import Hardware
+from mapping.networks import digital
+from mapping.networks.layers import Conv, DynamicConv, Linear, linear
+from mapping.networks.unrolling import kernel_matrix
+from mapping.placement.encoding import Encoding, cancel_floor, gate_floor
+from mapping.placement.gated_layers import split_scales
+from mapping.placement.gating import kernel_floor, relative_of_images
+from mapping.placement.matrix import Matrix, Placement
+from mapping.placement.wire_compensation import compensate, let_through, typical_gains
+
+
+def place_layer(
+    layer: Conv | DynamicConv | Linear, values: Mapping[str, FloatArray], hardware: Hardware, layout: str
+) -> dict[str, tuple[Matrix, ...]]:
+    """Place the matrices of one layer, a dynamic one in one of LAYOUTS: by its name, and by that of its attention.
+
+    values: what every layer, and every attention, gives on the calibration images.
+    Raises MappingError if it cannot be placed.
+    """
+    dynamic = isinstance(layer, DynamicConv)
+    hardware.validate(layer.name, dynamic and layout in ("parallel", "stacked"))
+    x, scales = split_scales(layer, [values[source] for source in layer.inputs])
+    if scales is not None:
+        hardware.validate_columns(layer.name)
+    shares = values.get(f"{layer.name}.attention")
+    copies = hardware.mapping.copies_of(layer.name)
+    sources = _sources(layer, x, scales, layout)
+    placed = {layer.name: tuple(place(source, shares, hardware, copies) for source in sources)}
+    if isinstance(layer, DynamicConv):
+        parts = _attention_sources(layer, layer.pooled(x))
+        placed[f"{layer.name}.attention"] = tuple(place(part, None, hardware) for part in parts)
+    return placed
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A matrix before it is placed, with the inputs that calibration sends through it."""
+
+    name: str
+    kind: str
+    weights: FloatArray  #: (k, r, n)
+    bias: FloatArray | None  #: (n,) or (k, n)
+    x: FloatArray  #: (b, p, r)
+    sums_to_one: bool  #: the shares of the kernels
+    layout: str = "parallel"  #: of several kernels
+    group: int = 0
+    scales: FloatArray | None = None  #: (b, n) in [0, 1] that multiply the outputs, on gates of their columns
+    shift: FloatArray | None = None  #: (n,) added afterwards
+    useful: bool = True  #: False for all but one of the kernels that are read apart to be mixed afterwards
+    window: int = 1  #: rows of each channel
+
+
+def _sources(
+    layer: Conv | DynamicConv | Linear, x: Sequence[FloatArray], scales: FloatArray | None, layout: str
+) -> list[Source]:
+    """Lay a layer out as matrices: one per group, in the digital layout one per group and kernel."""
+    if isinstance(layer, Linear):
+        return [Source(layer.name, "linear", layer.weight.T[None], layer.bias, x[0][:, None, :], True)]
+    dynamic = isinstance(layer, DynamicConv)
+    kernels: FloatArray = layer.weight if dynamic else layer.weight[None]
+    matrices = np.stack([kernel_matrix(kernel) for kernel in kernels])
+    unrolled = layer.unroll(x)
+    r, n = matrices.shape[1], matrices.shape[2] // layer.groups
+    window = math.prod(layer.kernel)
+    sources = []
+    for g in range(layer.groups):
+        name = layer.name if layer.groups == 1 else f"{layer.name}.group{g}"
+        part = matrices[..., g * n : (g + 1) * n]
+        bias = None if layer.bias is None else layer.bias[..., g * n : (g + 1) * n]
+        rows = unrolled[..., g * r : (g + 1) * r]
+        if dynamic and layout == "digital":
+            sources += [
+                Source(f"{name}.kernel{k}", "kernel", part[k : k + 1], None if bias is None else bias[k], rows, True,
+                       layout, g, useful=k == 0, window=window)
+                for k in range(len(part))
+            ]  # fmt: skip
+            continue
+        alone = not isinstance(layer, DynamicConv) or layer.attention.kind == "softmax"
+        kind = "dynamic conv" if dynamic else "conv"
+        shift = getattr(layer, "shift", None)
+        shift, gates = (None if one is None else one[..., g * n : (g + 1) * n] for one in (shift, scales))
+        sources.append(Source(name, kind, part, bias, rows, alone, layout, g, gates, shift, window=window))
+    return sources
+
+
+def _attention_sources(layer: DynamicConv, pooled: FloatArray) -> list[Source]:
+    """The two FC layers of a dynamic layer's attention."""
+    attention = layer.attention
+    hidden = digital.relu(linear(pooled, attention.weight_1, attention.bias_1))
+    parts = ((attention.weight_1, attention.bias_1, pooled), (attention.weight_2, attention.bias_2, hidden))
+    return [
+        Source(f"{layer.name}.attention{index}", "attention", weight.T[None], bias, x[:, None, :], True)
+        for index, (weight, bias, x) in enumerate(parts, 1)
+    ]
+
+
+def cut(length: int, most: int) -> list[slice]:
+    """Cut a length into the fewest nearly equal pieces of at most `most`."""
+    parts = -(-length // most)
+    return [slice(length * k // parts, length * (k + 1) // parts) for k in range(parts)]
+
+
+def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies: int = 1) -> Matrix:
+    """Encode a matrix, cut it into tiles and fix the range of each tile's converters over the calibration inputs.
+
+    shares: (b, k) attention of each calibration image; looked at where the matrix has several kernels.
+    Raises MappingError if a tile has fewer rows than bands, or the wires let nothing through.
+    """
+    cell, dac = hardware.cell, hardware.dac
+    mixes = source.kind == "dynamic conv" and shares is not None
+    columns_gated = source.scales is not None
+    gated = mixes and source.layout != "reprogram"
+    floor, relative = gate_floor(cell) if gated else 0.0, None
+    if source.scales is not None:
+        floor = kernel_floor(cell, source.scales) if mixes and source.sums_to_one else 0.0
+        relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
+    stored, mixed = cancel_floor(source.weights, floor, source.sums_to_one)
+    k, r, n = stored.shape
+    bands = k if source.layout == "stacked" else 1
+    if bands > hardware.tile.rows:
+        raise MappingError(f"{source.name} has {k} kernels, too many for bands of a tile of {hardware.tile.rows} rows")
+    widest = stored if source.sums_to_one or gated else np.abs(stored).sum(0)  # what a mixture of cells can reach
+    encoding = Encoding.of(widest, cell, dac.v_read, by_output=hardware.tile.column_scales)
+    largest = float(np.abs(source.x).max(initial=0.0))
+    x_scale = largest if largest > 0.0 else 1.0
+    signed = bool(source.x.min(initial=0.0) < 0.0)
+    mixture = np.ones((1, 1))
+    if mixes and shares is not None:
+        mixture = floor + (1.0 - floor) * shares
+    cuts = [(rows, columns) for rows in cut(r, hardware.tile.rows // bands) for columns in cut(n, hardware.tile.pairs)]
+    conductances = encoding.pairs(stored)
+    kept, through = 1.0, None
+    if hardware.tile.compensate_wires and not hardware.wires.ideal:
+        if mixes and not gated:
+            mean = np.tensordot(mixture.mean(0), stored, axes=1)
+            through = let_through(encoding.pairs(mean[None]), cuts, hardware)
+            kept = float(through.min())
+        else:
+            gains = typical_gains(shares if gated else None, hardware)
+            if relative is not None:
+                gains = (relative**2).sum(0) / relative.sum(0) * cell.gain_high
+            conductances, kept = compensate(conductances, cuts, gains, hardware, stacked=bands > 1)
+    kernel = np.tensordot(mixture, stored, axes=1) if relative is None else np.einsum("bkn,krn->brn", relative, stored)
+    kernel = kernel * (encoding.siemens * dac.v_read * kept)
+    positions = source.x.shape[1]
+    return Matrix(
+        source.name,
+        source.kind,
+        conductances,
+        x_scale / (dac.v_read * encoding.siemens * mixed * kept),
+        x_scale,
+        signed,
+        source.bias,
+        positions,
+        math.prod(source.weights.shape[1:]) * positions if source.useful else 0,
+        tuple(
+            Placement(rows, columns, _range(source.x[:, :, rows] / x_scale, signed, kernel[:, rows, columns], hardware))
+            for rows, columns in cuts
+        ),
+        source.layout,
+        source.group,
+        copies,
+        {rows.start: moments_of(source.x[:, :, rows]) for rows, _ in cuts},
+        through,
+        columns_gated,
+        source.shift,
+        source.window,
+        floor,
+    )
+
+
+def _range(x: FloatArray, signed: bool, kernel: FloatArray, hardware: Hardware) -> float:
+    """Range of a tile's converters [A] for inputs x (b, p, m) in ±1 and kernels (b or 1, m, c) [A]."""
+    dac, peak = hardware.dac, 0.0
+    for sign in (1.0, -1.0) if signed else (1.0,):
+        for _, driven, unit in dac.split(dac.codes(sign * x)):
+            peak = max(peak, unit * float(np.abs(np.matmul(driven, kernel)).max(initial=0.0)))
+    return hardware.adc.margin * peak if peak > 0.0 else dac.v_read * hardware.cell.g_max
+
+
+def moments_of(x: FloatArray) -> FloatArray:
+    """Return the mean products (m, m) of inputs (b, p, m)."""
+    flat = x.reshape(-1, x.shape[-1])
+    products: FloatArray = flat.T @ flat / len(flat)
+    return products

@@ -1,0 +1,75 @@
+"""What the rows of a layer's matrices are driven with: maps become codes first, then positions and rows.
+
+b = batch, c = channels, p = positions, r = rows
+"""
+
+import math
+import threading
+from typing import Protocol
+
+import numpy as np
+
+from crossbar.tiles.converters import Dac
+from devices.aliases import FloatArray
+from mapping.networks.layers import Conv, DynamicConv
+from mapping.networks.unrolling import unroll
+
+
+class Rows(Protocol):
+    """Inputs of the matrices of one group of a layer."""
+
+    shape: tuple[int, int, int]  #: (b, p, r)
+
+    def codes(self, dac: Dac, factor: float, kind: np.dtype) -> FloatArray:
+        """Return what the drivers make of `factor` times the inputs: codes (r, b, p) of type `kind`.
+
+        They last until the same thread asks for others.
+        """
+
+
+_held = threading.local()
+
+
+def _room(size: int, kind: np.dtype) -> FloatArray:
+    """Return memory of this thread, used again and again: each layer of each batch unrolls its maps into it."""
+    room: FloatArray | None = getattr(_held, kind.name, None)
+    if room is None or room.size < size:
+        room = np.empty(size, dtype=kind)
+        setattr(_held, kind.name, room)
+    return room
+
+
+class Vectors:
+    """Inputs (b, r) that are rows as they are."""
+
+    def __init__(self, x: FloatArray) -> None:
+        self.x = x
+        self.shape = (len(x), 1, x.shape[1])
+
+    def codes(self, dac: Dac, factor: float, kind: np.dtype) -> FloatArray:
+        """Return codes (r, b, 1)."""
+        return np.ascontiguousarray(dac.codes((factor * self.x).astype(kind, copy=False)).T)[:, :, None]
+
+
+class Windows:
+    """Windows of maps, of the channels of one group of a convolution."""
+
+    def __init__(self, layer: Conv | DynamicConv, inputs: list[FloatArray], group: int) -> None:
+        channels = layer.channels // layer.groups
+        self.maps = inputs[0][:, group * channels : (group + 1) * channels]
+        self.geometry = (layer.kernel, layer.stride, layer.padding, layer.dilation)
+        #: (b, kernel height × width) that multiply the rows of every channel; None: ones
+        self.factors = inputs[2] if len(inputs) > 2 else None
+        _, height, width = layer.output_shape(*(x.shape[1:] for x in inputs))
+        self.shape = (len(self.maps), height * width, channels * layer.kernel[0] * layer.kernel[1])
+
+    def codes(self, dac: Dac, factor: float, kind: np.dtype) -> FloatArray:
+        """Return codes (r, b, p); pixels become codes before windows repeat them, where nothing tells these apart."""
+        scaled = self.maps * kind.type(factor)
+        if self.factors is None:
+            codes = dac.codes(scaled.astype(kind, copy=False))
+            return unroll(codes, *self.geometry, room=_room(math.prod(self.shape), kind)).transpose(2, 0, 1)
+        rows = unroll(scaled, *self.geometry)
+        r = self.factors.shape[1]
+        each = rows.reshape(*rows.shape[:2], -1, r) * self.factors[:, None, None, :]
+        return np.ascontiguousarray(dac.codes(each.reshape(rows.shape).astype(kind, copy=False)).transpose(2, 0, 1))

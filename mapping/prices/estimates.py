@@ -1,0 +1,300 @@
+"""Energy and time of a program from histograms of its inputs, without writing or running it: a fast first answer.
+
+What shapes alone decide is exact; array and drivers follow the histograms (docs/equations/costs.md eq. 19).
+b = batch, k = kernels
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import ndtr
+
+from crossbar.tiles.activity import Activity
+from devices import checks
+from devices.aliases import FloatArray, IntArray
+from devices.errors import ParameterError
+from mapping.hardware.description import Hardware
+from mapping.networks import digital
+from mapping.networks.layers import Conv, DynamicConv, linear
+from mapping.placement.counts import gate_activity
+from mapping.placement.encoding import filaments, shown
+from mapping.placement.gated_layers import split_scales
+from mapping.placement.gating import column_gains, relative_gains
+from mapping.placement.matrix import Matrix
+from mapping.placement.program import Program
+from mapping.placement.row_codes import Rows, Vectors, Windows
+
+MOMENTS = 16  # of a read at which pulses of different width are looked at, ours
+GAINS = 16  # images at whose gains arrays are looked at, ours
+LEVELS = 256  # codes of a continuous driver's histogram, ours
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """What each row of a matrix sees: how often each code occurs, for inputs of each sign, and the attention."""
+
+    positive: FloatArray  #: (r, levels) parts of a row's inputs, by code
+    negative: FloatArray | None  #: likewise of the inputs with their sign turned; None where inputs have one sign
+    shares: FloatArray | None  #: (b, k) attention of each image; None for one kernel
+    scales: FloatArray | None = None  #: (b, n) what gates of columns are asked for; None where there are none
+
+    def __post_init__(self) -> None:
+        for name in ("positive", "negative"):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            sums = checks.array(name, given, ndim=2, minimum=0.0).sum(1)
+            if not np.all(np.abs(sums - 1.0) < 1e-6):
+                raise ParameterError(f"{name} must add up to 1 in each row, got {sums.min():g} to {sums.max():g}")
+
+
+def histograms(program: Program, images: FloatArray) -> dict[str, Histogram]:
+    """Return the histogram of each matrix, by name, that images (b, c, h, w) give in the exact network.
+
+    Raises ParameterError for images of another shape, or none.
+    """
+    images = checks.array("images", images, shape=(None, *program.network.input_shape))
+    if not len(images):
+        raise ParameterError("images must hold at least one image, got none")
+    values = program.folded.activations(images)
+    found: dict[str, Histogram] = {}
+    for layer in program.folded.layers:
+        matrices = program.matrices.get(layer.name, ())
+        inputs, scales = split_scales(layer, [values[source] for source in layer.inputs])
+        shares = values.get(f"{layer.name}.attention")
+        for matrix in matrices:
+            if isinstance(layer, (Conv, DynamicConv)):
+                n = matrix.conductances.shape[2] // 2
+                mine = None if scales is None else scales[:, matrix.group * n : (matrix.group + 1) * n]
+                seen = _histogram(Windows(layer, inputs, matrix.group), matrix, program, shares)
+                found[matrix.name] = replace(seen, scales=mine)
+            else:
+                found[matrix.name] = _histogram(Vectors(inputs[0]), matrix, program, None)
+        if isinstance(layer, DynamicConv):
+            first, second = program.matrices[f"{layer.name}.attention"]
+            attention, pooled = layer.attention, layer.pooled(inputs)
+            hidden = digital.relu(linear(pooled, attention.weight_1, attention.bias_1))
+            found[first.name] = _histogram(Vectors(pooled), first, program, None)
+            found[second.name] = _histogram(Vectors(hidden), second, program, None)
+    return found
+
+
+def _histogram(rows: Rows, matrix: Matrix, program: Program, shares: FloatArray | None) -> Histogram:
+    dac = program.hardware.dac
+    levels = LEVELS if dac.bits is None else int(dac.full_code) + 1
+
+    def parts(sign: float) -> FloatArray:
+        codes = rows.codes(dac, sign / matrix.x_scale, np.dtype(np.float64)) / dac.full_code
+        places = np.minimum(np.rint(codes * (levels - 1)), levels - 1).astype(np.int64)
+        r = len(places)
+        flat = places.reshape(r, -1) + levels * np.arange(r)[:, None]
+        counts: FloatArray = np.bincount(flat.ravel(), minlength=r * levels).reshape(r, levels) / flat.shape[1]
+        return counts
+
+    return Histogram(parts(1.0), parts(-1.0) if matrix.signed else None, shares)
+
+
+def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Activity]:
+    """Return what one image is expected to do in each layer on arrays, by name, from the histogram of each matrix.
+
+    Raises ParameterError for a matrix without a histogram.
+    """
+    out: dict[str, Activity] = {}
+    for layer in program.folded.layers:
+        done = Activity()
+        for matrix in program.of(layer.name):
+            if matrix.name not in found:
+                raise ParameterError(f"found must hold a histogram of {matrix.name}")
+            done = done + expected(program, matrix, found[matrix.name])
+        matrices = program.matrices.get(layer.name, ())
+        if not matrices:
+            continue
+        if isinstance(layer, DynamicConv):
+            shapes = program.folded.shapes()
+            sources, _ = split_scales(layer, layer.inputs)
+            maps = shapes[sources[min(1, len(sources) - 1)]]
+            pooled = layer.attention.weight_1.shape[1]
+            done = done + Activity(
+                additions=float(np.prod(maps)), multiplications=float(pooled + 2 * layer.kernels)
+            )  # fmt: skip
+        apart = [matrix for matrix in matrices if matrix.kind == "kernel"]
+        if apart:
+            kernels = len(apart) // len({matrix.group for matrix in apart})
+            results = sum(matrix.positions * matrix.conductances.shape[2] / 2 for matrix in apart)
+            codes = sum(matrix.positions * matrix.conductances.shape[1] for matrix in apart) * (kernels - 1) / kernels
+            done = done + Activity(
+                multiplications=results, additions=results * (kernels - 1) / kernels, buffer_bits=-8.0 * codes
+            )  # fmt: skip
+        out[layer.name] = done
+    return out
+
+
+def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
+    """Return what one matrix is expected to do for one image.  Source: docs/equations/costs.md eq. 19."""
+    hardware = program.hardware
+    dac = hardware.dac
+    p, n, k = float(matrix.positions), dac.conversions, matrix.kernels
+    r, outputs = matrix.conductances.shape[1], matrix.conductances.shape[2] // 2
+    signs = [found.positive] if found.negative is None else [found.positive, found.negative]
+    driven = np.zeros(r)  # of each row's reads: the part with a pulse
+    moments: list[tuple[float, FloatArray]] = []  # (reads, their part in which each row is driven), and how hard
+    for parts in signs:
+        levels = parts.shape[1]
+        codes: FloatArray = np.arange(float(levels)) * (dac.full_code / (levels - 1))
+        for _, values, unit in dac.split(codes):
+            share = values * unit
+            driven += parts @ (share > 0.0)
+            if dac.coding == "amplitude":  # all rows for the whole read, each at its mean square root
+                moments.append((1.0, np.sqrt(parts @ share**2)))
+            elif dac.coding == "bit-serial":
+                moments.append((1.0, parts @ share))
+            else:  # pulses begin together: those longer than a moment are on
+                ends = (np.arange(MOMENTS) + 0.5) / MOMENTS
+                moments += [(1.0 / MOMENTS, parts @ on) for on in (share[:, None] > ends).T]
+    arrays, reads = matrix.stored, p * n * len(signs)
+    done = Activity()
+    for tile in matrix.tiles:
+        m, c = tile.shape
+        columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
+        pulses = float(driven[tile.rows].sum())
+        done = done + Activity(
+            reads=reads * matrix.arrays,
+            row_pulses=p * pulses * arrays,
+            row_codes=p * len(signs) * m * arrays,
+            conversions=reads * c,
+            cell_reads=p * pulses * arrays * 2 * c,
+            additions=p * len(signs) * (n - 1) * c,
+            joules_array=_conductance(program, matrix, tile.rows, columns, found, moments)
+            * p * dac.v_read**2 * dac.t_read,
+        )  # fmt: skip
+    results = p * outputs
+    terms = len({tile.rows.start for tile in matrix.tiles}) * len(signs)
+    mixed = found.shares is not None and matrix.kind == "dynamic conv"
+    done = done + Activity(
+        additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)),
+        multiplications=results,
+        buffer_bits=8.0 * (results + p * r),
+    )
+    if mixed and matrix.bias is not None:
+        done = done + Activity(additions=outputs * (k - 1.0), multiplications=outputs * float(k))
+    gains = _gains(program, matrix, found)
+    if gains is not None:
+        done = done + gate_activity(matrix, gains, hardware).scaled(1.0 / max(len(gains), 1))
+    if matrix.shift is not None and matrix.bias is not None:
+        done = done + Activity(additions=float(outputs))
+    if matrix.column_gates and matrix.bias is not None:
+        done = done + Activity(multiplications=float(outputs))
+    if matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
+        weights = float(r * outputs)
+        done = done + Activity(
+            additions=(k - 1) * weights, multiplications=k * weights, buffer_bits=8.0 * k * weights,
+            cell_writes=2.0 * weights * matrix.copies,
+        )  # fmt: skip
+    return done
+
+
+def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | None:
+    """Read gains that the gates of a matrix arrive at for each image, (b, k), or (b, k, n) of columns; None: held."""
+    hardware = program.hardware
+    if matrix.column_gates and found.scales is not None:
+        relative = relative_gains(found.shares, found.scales, matrix.floor)
+        return column_gains(relative, hardware.gate_dac, hardware.cell)
+    if matrix.gated and found.shares is not None:
+        return hardware.gate_dac.gains(found.shares, hardware.cell)
+    return None
+
+
+def _conductance(
+    program: Program,
+    matrix: Matrix,
+    rows: slice,
+    columns: slice,
+    found: Histogram,
+    moments: Sequence[tuple[float, FloatArray]],
+) -> float:
+    """Conductance [S] that the sources of a tile see, over all its arrays and all moments of its reads.
+
+    Cells as they are written on the average, at the gains of up to GAINS of the images, behind the row's driver and a
+    third of its wire; columns rise by what flows through the sense resistor and a third of theirs, which rows at 0 V
+    draw down again.
+    moments: (part of a read, (r,) part of the inputs that drive each row).  Source: docs/equations/costs.md eq. 19.
+    """
+    wires = program.hardware.wires_in_use
+    m, n = rows.stop - rows.start, columns.stop - columns.start
+    before = wires.driver(m)[:, None] + n * wires.r_row / 3.0
+    line, sense = m * wires.r_column / 3.0, wires.sense(n)
+    parts, driven = np.array([part for part, _ in moments]), np.array([on[rows] for _, on in moments])
+    seen = []
+    for cells in _cells(program, matrix, rows, columns, found):
+        each = cells / (1.0 + cells.sum(2, keepdims=True) * before)
+        held = each.sum(1)  # (k, 2 c) of each column
+        drawn = np.einsum("kmc,tm->tkc", each, driven)
+        together = drawn.sum(1, keepdims=True)
+        risen = drawn * line / (1.0 + held * line) + together * sense / (1.0 + held.sum(0) * sense)
+        seen.append(float(parts @ np.sum(drawn * (1.0 - risen), axis=(1, 2))))
+    return float(np.mean(seen))
+
+
+def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found: Histogram) -> Iterator[FloatArray]:
+    """Mean conductances (k, m, 2 c) [S] of a tile's cells as written, for each of up to GAINS images if they differ."""
+    hardware = program.hardware
+    cell, v_read = hardware.cell, hardware.dac.v_read
+    targets = matrix.conductances[:, rows, columns]
+    shares, gains = found.shares, _gains(program, matrix, found)
+    if gains is not None:
+        filament = mean_written(filaments(targets, cell, v_read), hardware)
+        for at in gains[_some(len(gains))]:
+            lines = np.repeat(at, 2, axis=-1)[:, None, columns] if matrix.column_gates else at[:, None, None]
+            yield cell.terminal_conductance(filament, lines, v_read)
+        return
+    if shares is not None and matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
+        low = float(shown(np.array(cell.g_min), hardware))
+        signed = targets[..., 0::2] - targets[..., 1::2]
+        each = np.tensordot(shares[_some(len(shares))], signed, axes=1)[:, None]
+        pairs = np.stack([np.maximum(each, 0.0), np.maximum(-each, 0.0)], -1)
+        written: Iterable[FloatArray] = low + pairs.reshape(len(each), 1, *targets.shape[1:])
+    else:
+        written = (targets,)
+    for wanted in written:
+        yield shown(mean_written(filaments(wanted, cell, v_read), hardware), hardware)
+
+
+def mean_written(wanted: FloatArray, hardware: Hardware) -> FloatArray:
+    """Return what cells of pairs (..., m, 2 c) [S] hold on the average after writing filaments of these sizes.
+
+    Errors are cut off at the ends of the window, some cells are stuck, and partners of those restore the pair's
+    difference where the chip trims pairs.  Source: docs/equations/costs.md eq. 27.
+    """
+    cell, spread = hardware.cell, hardware.spread
+    low, top = cell.g_min * np.exp(spread.window_low_ln_sigma**2 / 2.0), cell.g_max
+    sigma = np.hypot(spread.write_error * cell.g_max, spread.window_low_ln_sigma * cell.g_min)
+
+    def met(target: FloatArray) -> FloatArray:
+        if not spread.verified or sigma == 0.0:
+            return target
+        below, above = (low - target) / sigma, (target - top) / sigma
+        inside: FloatArray = target + sigma * (_excess(below) - _excess(above))
+        return inside
+
+    on, off = spread.stuck_on, spread.stuck_off
+    held = met(wanted)
+    if spread.verified and hardware.tile.trim_pairs:
+        beside = wanted - wanted.reshape(*wanted.shape[:-1], -1, 2)[..., ::-1].reshape(wanted.shape)
+        held = (1.0 - on - off) * held + sum(
+            part * met(np.clip(end + beside, low, top)) for part, end in ((on, top), (off, low))
+        )
+    mean: FloatArray = on * top + off * low + (1.0 - on - off) * held
+    return mean
+
+
+def _excess(u: FloatArray) -> FloatArray:
+    """Mean of max(x + u, 0) for a standard normal x."""
+    excess: FloatArray = np.exp(-(u**2) / 2.0) / np.sqrt(2.0 * np.pi) + u * ndtr(u)
+    return excess
+
+
+def _some(count: int) -> IntArray:
+    """Numbers of up to GAINS of so many images, evenly spread."""
+    chosen: IntArray = np.linspace(0, count - 1, min(count, GAINS)).astype(np.int64)
+    return chosen

@@ -1,0 +1,247 @@
+"""When each layer works: phases of an image, what images one after another can overlap, settling from the solver.
+
+Images enter at even intervals, so the schedule of each is that of the first, moved
+(docs/equations/costs.md, section 4).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossbar.arrays.capacitances import Capacitances
+from crossbar.arrays.gate_lines import GateLines
+from crossbar.nodal.settling_times import gate_settling, settling
+from crossbar.prices.costs import Costs
+from devices.aliases import FloatArray, IntArray
+from mapping.hardware.description import Hardware
+from mapping.networks.layers import (
+    INPUT,
+    Activation,
+    Add,
+    AveragePool,
+    BatchNorm,
+    Conv,
+    DynamicConv,
+    Layer,
+    MaxPool,
+    Relu,
+    Scale,
+)
+from mapping.placement.matrix import Matrix
+from mapping.placement.program import Program
+
+SAFE = 20.0  #: time constants after which any line has settled, ours: half a code of 16 bits takes 11.1
+PHASES = ("attention", "gates", "write", "read")  #: of a layer, one after another
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One image on its way through the layers, and the least time until the next may follow."""
+
+    starts: dict[str, float]  #: when each layer can begin [s], by name
+    ends: dict[str, float]  #: [s]
+    intervals: dict[str, float]  #: how long each layer on tiles keeps the next image from its arrays [s]
+    latency: float  #: of a single image [s]
+
+    @property
+    def interval(self) -> float:
+        """Time from one image to the next [s] where the slowest layer sets the pace."""
+        return max(self.intervals.values(), default=0.0)
+
+    @property
+    def bottleneck(self) -> str | None:
+        """The layer that sets the pace; None where nothing lies on tiles."""
+        return max(self.intervals, key=lambda name: self.intervals[name], default=None)
+
+
+def schedule(
+    program: Program,
+    costs: Costs,
+    times: Mapping[str, Mapping[str, float]],
+    digital: Mapping[str, float] | None = None,
+    *,
+    pipelined: bool | None = None,
+) -> Schedule:
+    """Return when layers work.
+
+    A static layer begins when the rows of its input maps that it needs are there, so early that it can read without a
+    break; one with attention, gates or cells to write needs its inputs whole.  times: `phases` of each layer on tiles.
+    digital [s]: what a layer without matrices takes beside one digital step, by name.  pipelined: whether layers begin
+    before their inputs are whole, without it as `mapping.pipelined` says.
+    Source: docs/equations/costs.md eq. 16, 26.
+    """
+    streams = program.hardware.mapping.pipelined if pipelined is None else pipelined
+    shapes = program.folded.shapes()
+    ready: dict[str, FloatArray] = {INPUT: np.zeros(1)}  # when each row of a map is there [s]
+    starts: dict[str, float] = {}
+    ends: dict[str, float] = {}
+    intervals: dict[str, float] = {}
+    for layer in program.folded.layers:
+        parts = times.get(layer.name)
+        before, behind = 0.0, costs.t_digital
+        reading = (digital or {}).get(layer.name, 0.0)
+        if parts is not None:
+            before = parts["attention"] + parts["gates"] + parts["write"]
+            behind = min(_behind(program, layer.name, costs), parts["read"])
+            reading = parts["read"] - behind
+            intervals[layer.name] = interval(parts, program.hardware.mapping.double_gates)
+        rows = shapes[layer.name][1] if len(shapes[layer.name]) == 3 else 1
+        whole = not streams or isinstance(layer, DynamicConv) or before > 0.0
+        there = np.zeros(rows)
+        for at, source in enumerate(layer.inputs):
+            needed = None if whole else rows_needed(layer, at, rows)
+            held = ready[source]
+            last = len(held) - 1
+            there = np.maximum(there, held[last if needed is None else np.clip(needed, 0, last)])
+        pace, steps = reading / rows, np.arange(rows)
+        begins = np.maximum.accumulate(there - pace * steps)  # of each row, were it not for the ones before it
+        if parts is not None:  # without a break: the first row begins as late as the most hurried one asks
+            begins = np.full(rows, begins[-1])
+        ready[layer.name] = before + begins + pace * (steps + 1) + behind
+        starts[layer.name] = float(begins[0])
+        ends[layer.name] = float(ready[layer.name][-1])
+    last_layer = program.folded.layers[-1].name if program.folded.layers else None
+    return Schedule(starts, ends, intervals, ends[last_layer] if last_layer is not None else 0.0)
+
+
+def rows_needed(layer: Layer, at: int, rows: int) -> IntArray | None:
+    """Return the last row of input number `at` that each of a layer's output rows needs; None: the whole input.
+
+    Rows beyond the input's last one are padding.
+    """
+    y: IntArray = np.arange(rows)
+    if isinstance(layer, (Relu, Activation, BatchNorm, Add)) or (isinstance(layer, Scale) and at == 0):
+        return y
+    if isinstance(layer, Conv) and at == 0:
+        reach: int = (layer.weight.shape[2] - 1) * layer.dilation[0]
+        return y * layer.stride[0] - layer.padding[0] + reach
+    if isinstance(layer, (MaxPool, AveragePool)):
+        return y * layer.stride[0] - layer.padding[0] + layer.size[0] - 1
+    return None
+
+
+def _behind(program: Program, layer: str, costs: Costs) -> float:
+    """Time [s] from the last read of a layer, or its last conversion, to its last result."""
+    found = [_time(matrix, program, costs) - _steady(matrix, program, costs) for matrix in program.matrices[layer]]
+    return max(found, default=0.0)
+
+
+def interval(parts: Mapping[str, float], double_gates: bool) -> float:
+    """Return the least time [s] between two images in a layer: that of the part of it which is busy longest.
+
+    Attention and reads have arrays of their own.  With two gate lines to a group the next gates settle during a read,
+    else after it; cells are written only while they are not read.
+    Source: docs/equations/costs.md eq. 16.
+    """
+    reads = parts["write"] + parts["read"]
+    return max(parts["attention"], parts["gates"], reads) if double_gates else max(
+        parts["attention"], parts["gates"] + reads
+    )  # fmt: skip
+
+
+def latency(program: Program, layer: str, costs: Costs) -> float:
+    """Return the time [s] that one image spends in a layer: that of its phases."""
+    return sum(phases(program, layer, costs).values())
+
+
+def phases(program: Program, layer: str, costs: Costs) -> dict[str, float]:
+    """Return the time [s] that one image spends in each phase of a layer, in their order.
+
+    Positions follow one another; while one is converted the next is read. A gated layer first waits for its whole
+    attention: two FC reads, a digital softmax, and the settling of its gates; one that is rewritten, for its rows to be
+    written.  Kernels that are mixed digitally are read meanwhile.  Source: docs/equations/costs.md eq. 9-10.
+    """
+    matrices = program.matrices.get(layer, ())
+    attention = program.matrices.get(f"{layer}.attention", ())
+    softmax = 4.0 * costs.t_digital if attention else 0.0  # exponent, sum, division, inverse law
+    attends = sum((_time(matrix, program, costs) for matrix in attention), softmax)
+    read = max((_time(matrix, program, costs) for matrix in matrices), default=0.0)
+    gates = max((t_gates(matrix, program.hardware, costs) for matrix in matrices if matrix.gated), default=0.0)
+    rewritten = [matrix for matrix in matrices if matrix.kind == "dynamic conv" and matrix.layout == "reprogram"]
+    rows = max((tile.shape[0] for matrix in rewritten for tile in matrix.tiles), default=0)
+    apart = [matrix for matrix in matrices if matrix.kind == "kernel"]
+    if apart:
+        attends = max(attends - read, 0.0)
+        kernels = len(apart) // len({matrix.group for matrix in apart})
+        read += (math.ceil(math.log2(kernels)) + 1) * costs.t_digital if kernels > 1 else 0.0
+    return {"attention": attends, "gates": gates, "write": rows * costs.t_write, "read": read}
+
+
+def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
+    """Time [s] of all reads of a matrix for one image.  Source: docs/equations/costs.md eq. 9."""
+    read, convert = _read_convert(matrix, program, costs)
+    sums = math.ceil(math.log2(len({tile.rows.start for tile in matrix.tiles}) + 1)) * costs.t_digital
+    return _steady(matrix, program, costs) + min(read, convert) + sums
+
+
+def _steady(matrix: Matrix, program: Program, costs: Costs) -> float:
+    """Time [s] of all reads or all conversions of a matrix for one image, whichever takes longer."""
+    steps = math.ceil(matrix.positions / matrix.copies) * program.hardware.dac.conversions * (2 if matrix.signed else 1)
+    return steps * max(_read_convert(matrix, program, costs))
+
+
+def _read_convert(matrix: Matrix, program: Program, costs: Costs) -> tuple[float, float]:
+    """Time [s] of a read, and of the conversions of what it gave."""
+    dac, adc = program.hardware.dac, program.hardware.adc
+    pairs = max(tile.shape[1] for tile in matrix.tiles)
+    read = dac.t_read - dac.t_slot + max(dac.t_slot, t_column(matrix, program.hardware, costs))
+    return read, min(adc.columns, pairs) / adc.sample_rate
+
+
+def _finite(ohms: FloatArray) -> float:
+    """Largest of the resistances that connect anything."""
+    connected = ohms[np.isfinite(ohms)]
+    return float(connected.max(initial=0.0))
+
+
+def capacitances(costs: Costs) -> Capacitances:
+    """Capacitances of one cell's piece of the lines and of its gate."""
+    wire = costs.c_wire * costs.pitch
+    return Capacitances(wire, wire, 0.0, 0.0, 0.0, costs.c_gate * costs.pitch**2, wire)
+
+
+def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
+    """Return the time [s] in which the columns of a matrix' largest tile come within half a code of their currents.
+
+    Of its nominal cells at open gates, for all rows together and for the one farthest from the sense ends.  Where
+    SAFE time constants of the slower line alone pass within a slot they stand for it, and nothing is solved.
+    Source: docs/equations/settling.md eq. 7-10; costs.md eq. 20.
+    """
+    if hardware.wires.ideal:
+        return 0.0
+    tile = max(matrix.tiles, key=lambda each: each.shape[0] * each.shape[1])
+    columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
+    m, n = tile.shape[0] * matrix.bands, 2 * tile.shape[1]
+    wires, farads = hardware.wires_in_use, capacitances(costs)
+    row = (_finite(wires.driver(m)) + n * wires.r_row) * n * farads.c_row
+    column = (_finite(wires.sense(n)) + m * wires.r_column) * m * farads.c_column
+    if SAFE * max(row, column) <= hardware.dac.t_slot:
+        return SAFE * max(row, column)
+    cells: FloatArray = matrix.conductances[: matrix.bands, tile.rows, columns].reshape(-1, 2 * tile.shape[1])
+    v = np.ones((2, len(cells)))
+    v[1, 1:] = 0.0
+    found = settling(cells, v, wires, farads)
+    return found.tile(0.5 / (2 ** ((hardware.adc.bits or 8) - 1) - 1))
+
+
+def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
+    """Return the time [s] in which the gates of a matrix settle to half a step of their drivers.
+
+    The larger of `gate_dac.t_settle` and what the comb of gate lines over its largest tile takes, with the resistances
+    of row wires and row drivers (ours); not solved where SAFE time constants of the whole comb pass before that.
+    Source: docs/equations/settling.md eq. 3-10; costs.md eq. 20.
+    """
+    rows, pairs = max((tile.shape for tile in matrix.tiles), key=lambda each: each[0] * each[1])
+    wires = hardware.wires_in_use
+    driver, farads = _finite(wires.driver(rows)), capacitances(costs)
+    whole = (driver + (rows + 2 * pairs) * wires.r_row) * rows * 2 * pairs * farads.at_gate
+    if SAFE * whole <= hardware.gate_dac.t_settle:
+        return hardware.gate_dac.t_settle
+    if matrix.column_gates:  # one line down each pair, its two columns side by side
+        lines = GateLines("column", wires.r_column, driver)
+    else:
+        lines = GateLines("tile", wires.r_row, driver, r_spine=wires.r_row)
+    found = gate_settling(lines, (rows, 2 * pairs), farads)
+    return max(hardware.gate_dac.t_settle, found.tile(0.5 / 2 ** (hardware.gate_dac.bits or 8)))

@@ -1,0 +1,5 @@
+"""A run or an estimate priced: values, page, figures, files."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,16 @@
+from .html_page import page as page
+from .html_page import show_report as show_report
+from .html_page import wilson as wilson
+from .plots import plot_attention as plot_attention
+from .plots import plot_drop as plot_drop
+from .plots import plot_energy as plot_energy
+from .plots import plot_error as plot_error
+from .plots import plot_gates as plot_gates
+from .plots import plot_latency as plot_latency
+from .plots import report_figure as report_figure
+from .pricing import price as price
+from .pricing import price_estimate as price_estimate
+from .report import Report as Report
+from .values import COMPONENTS as COMPONENTS
+from .values import LayerReport as LayerReport
+from .values import ReportValues as ReportValues

@@ -1,0 +1,249 @@
+"""The report as a page of its own, and what notebooks show of a report, a program and a chip.
+
+Numbers are made ready here, as words and as places in drawings; how they look is the templates' business. A page needs
+no other file and no network.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from mapping.inference.traces import RunResult
+from mapping.inference.worst_array import CloseUp, close_up
+from mapping.presentation.colours import ALONE, COLOURS, PHASE_COLOURS, TOGETHER
+from mapping.report.plots import plot_drop, plot_gates
+from mapping.report.values import COMPONENTS, LayerReport, ReportValues
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+from mapping.presentation.html_templates import WIDTH, environment
+from mapping.presentation.quantities import ratio
+
+FOLLOWING = 2  # images that the schedule shows behind the first, ours
+TICKS = 6  # of a time axis at most, ours
+CHARACTER, NAME = 7.0, 40  # [px] of a letter beside the schedule, letters of a name at most, ours
+Z_95 = 1.959963984540054  # normal quantile of 97.5 %
+
+
+def page(report: ReportValues, result: RunResult | None = None) -> str:
+    """Return a report as HTML text; with the run that was priced also its floor plan, worst array and attention."""
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            _report(report),
+            plan=None if result is None else result.chip.program.floor_plan.drawing(),
+            worst=None if result is None else _worst(close_up(result)),
+            attention=None if result is None else _attention(result),
+            channels=[layer for layer in report.layers if layer.column_gain is not None],
+            dynamic=[layer for layer in report.layers if layer.attention_entropy is not None],
+            configuration=_configuration(report.configuration),
+            complete=result is not None,
+        )
+    )
+
+
+def show_report(report: ReportValues) -> str:
+    """Return the totals and layers of a report as a piece of HTML."""
+    return environment().get_template("show_report.html").render(_report(report))
+
+
+def _report(report: ReportValues) -> dict[str, Any]:
+    """Everything of a page that the report alone tells."""
+    layers = report.layers
+    error = _whole_ticks(max((max(layer.error, layer.own_error) for layer in layers), default=0.0))
+    energy = max((layer.energy_J for layer in layers), default=0.0)
+    latency = max((layer.latency_s for layer in layers), default=0.0)
+    totals = {name: sum(layer.energy_by_component_J[name] for layer in layers) for name in COMPONENTS}
+    return {
+        "report": report,
+        "colours": COLOURS,
+        "phase_colours": PHASE_COLOURS,
+        "alone": ALONE,
+        "together": TOGETHER,
+        "rows": [_layer(layer, error, energy, latency) for layer in layers],
+        "components": [
+            {"name": name, "colour": COLOURS[name], "energy": value, "share": ratio(value, sum(totals.values()))}
+            for name, value in totals.items()
+        ],
+        "interval": None if report.accuracy_chip is None else wilson(report.accuracy_chip, report.images),
+        "dearest": max(layers, key=lambda layer: layer.energy_J, default=None),
+        "slowest": max(layers, key=lambda layer: layer.latency_s, default=None),
+        "schedule": _schedule(report),
+        "areas": [
+            {"name": name, "area": value, "share": ratio(value, report.area_m2)}
+            for name, value in report.area_by_component_m2.items()
+        ],
+    }
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share that was seen in `count` independent trials.
+
+    Source: Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
+    """
+    if count <= 0:
+        return 0.0, 1.0
+    z = Z_95**2 / count
+    middle, half = share + z / 2.0, math.sqrt(z * (share * (1.0 - share) + z / 4.0))
+    return max((middle - half) / (1.0 + z), 0.0), min((middle + half) / (1.0 + z), 1.0)
+
+
+def _layer(layer: LayerReport, error: float, energy: float, latency: float) -> dict[str, Any]:
+    """One row of the layers: bars in % of the widest."""
+    return {
+        "layer": layer,
+        "own": 100.0 * ratio(layer.own_error, error),
+        "all": 100.0 * ratio(layer.error, error),
+        "energy": _stack(layer.energy_by_component_J, COLOURS, energy),
+        "latency": _stack(layer.latency_by_phase_s, PHASE_COLOURS, latency),
+    }
+
+
+def _stack(parts: Mapping[str, float], colours: Mapping[str, str], whole: float) -> list[dict[str, Any]]:
+    """Pieces of a bar side by side, in % of its width."""
+    pieces, at = [], 0.0
+    for name, colour in colours.items():
+        width = 100.0 * ratio(parts[name], whole)
+        if width > 0.0:
+            pieces.append({"name": name, "x": at, "width": width, "colour": colour, "value": parts[name]})
+        at += width
+    return pieces
+
+
+def _whole_ticks(value: float) -> float:
+    """Return the next larger 1, 2 or 5 times a power of ten; 1 for nothing."""
+    if not value > 0.0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(power * step for step in (1.0, 2.0, 5.0, 10.0) if power * step >= value * (1.0 - 1e-12))
+
+
+def _schedule(report: ReportValues) -> dict[str, Any]:
+    """A drawing in px: a line for each layer, its phases from when it begins, of an image and those behind it."""
+    longest = max((len(_short(layer.name)) for layer in report.layers), default=0)
+    left, right, line = max(110.0, 20.0 + CHARACTER * longest), 78.0, 26.0
+    pace = 1.0 / report.images_per_s if report.images_per_s else 0.0
+    following = FOLLOWING if pace else 0
+    total = max((layer.start_s + layer.latency_s for layer in report.layers), default=0.0) + following * pace
+    width = WIDTH - left - right
+    scale = ratio(width, total)
+    lines = []
+    for at, layer in enumerate(report.layers):
+        blocks = []
+        for image in range(following + 1):
+            now = layer.start_s + image * pace
+            for phase, colour in PHASE_COLOURS.items():
+                length = layer.latency_by_phase_s[phase]
+                if length > 0.0:
+                    blocks.append({
+                        "name": phase, "x": left + now * scale, "width": max(length * scale, 1.0), "colour": colour,
+                        "start": now, "length": length, "image": image, "opacity": 1.0 if image == 0 else 0.35,
+                    })  # fmt: skip
+                now += length
+        end = layer.start_s + following * pace + layer.latency_s
+        lines.append({
+            "name": _short(layer.name), "y": at * line, "blocks": blocks, "end": left + end * scale,
+            "start": layer.start_s, "length": layer.latency_s,
+        })  # fmt: skip
+    step = _whole_ticks(total / TICKS)
+    ticks = [{"x": left + k * step * scale, "time": k * step} for k in range(int(total / step + 1e-9) + 1)]
+    return {
+        "lines": lines, "ticks": ticks if total > 0.0 else [], "left": left, "line": line, "width": WIDTH,
+        "height": len(lines) * line, "total": total,
+        "attends": any(layer.latency_by_phase_s["attention"] > 0.0 for layer in report.layers), "pace": pace,
+    }  # fmt: skip
+
+
+def _short(name: str) -> str:
+    """Return a name that fits beside a drawing; of a long one the end tells more."""
+    return name if len(name) <= NAME else f"…{name[-NAME + 1 :]}"
+
+
+def _worst(found: CloseUp | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "close_up": found,
+        "largest": float(found.drop.max()),
+        "mean": float(found.drop.mean()),
+        "v_largest": float(found.v_rows.max()),
+        "shape": found.array.shape,
+        "drop": _picture(lambda ax: plot_drop(found, ax)),
+        "gates": None if found.gain is None else _picture(lambda ax: plot_gates(found, ax)),
+    }
+
+
+def _picture(draw: "Callable[[Axes], Axes]") -> Markup:
+    """Draw on axes of their own and return the address of an SVG image that holds itself."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none", "svg.hashsalt": "crossgate", "font.family": "sans-serif", "font.size": 9.0,
+        "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
+    }  # fmt: skip
+    file = io.BytesIO()
+    with rc_context(style):
+        figure = Figure(figsize=(4.9, 3.5))
+        draw(figure.add_axes((0.11, 0.14, 0.66, 0.8)))
+        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+    return Markup("data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode("ascii"))  # noqa: S704
+
+
+def _attention(result: RunResult) -> list[dict[str, Any]]:
+    """Of each dynamic layer and kernel: mean, spread and the middle 90 % of the attention over the images."""
+    found = []
+    for trace in result.layers:
+        shares = trace.attention
+        if shares is None or not len(shares):
+            continue
+        low, high = np.quantile(shares, (0.05, 0.95), axis=0)
+        first = np.bincount(shares.argmax(1), minlength=shares.shape[1]) / len(shares)
+        found.append({
+            "name": trace.name,
+            "kernels": [
+                {"mean": float(m), "deviation": float(s), "low": float(a), "high": float(b), "first": float(c)}
+                for m, s, a, b, c in zip(
+                    shares.mean(0), shares.std(0), low, high, first, strict=True
+                )
+            ],
+        })  # fmt: skip
+    return found
+
+
+def _configuration(configuration: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Sections of keys and values; the keys without a section come first."""
+    plain = [(key, _word(value)) for key, value in configuration.items() if not isinstance(value, Mapping)]
+    sections = [("chip", plain)]
+    for key, value in configuration.items():
+        if isinstance(value, Mapping):
+            sections.append((key, [(name, _word(held)) for name, held in _flat(value)]))
+    return sections
+
+
+def _flat(section: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in section.items():
+        rows += _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else [(f"{before}{key}", value)]
+    return rows
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return "ideal"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, np.ndarray) and value.size > 4:
+        return f"{value.size} values, {value.min():.4g} … {value.max():.4g}"
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return ", ".join(_word(each) for each in value)
+    return str(value)

@@ -1,0 +1,132 @@
+"""Figures of a report, of a layer's attention and of a closer look at an array.
+
+Those of one plot take and return axes, and own a figure only if they made it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossbar.plots import plot_gate_voltage, plot_map
+from devices.errors import ParameterError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+from mapping.inference.traces import LayerTrace
+from mapping.inference.worst_array import CloseUp
+from mapping.presentation.colours import ALONE, COLOURS, PHASE_COLOURS, TOGETHER
+from mapping.report.values import ReportValues
+
+
+def plot_energy(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
+    """Draw each layer's energy per image as a stack of components."""
+    ax = _axes(ax)
+    names = [layer.name for layer in report.layers]
+    base = np.zeros(len(names))
+    for component, colour in COLOURS.items():
+        values = np.array([layer.energy_by_component_J[component] for layer in report.layers]) * 1e9
+        ax.bar(names, values, bottom=base, color=colour, label=component)
+        base += values
+    ax.set_ylabel("energy per image [nJ]")
+    ax.legend(frameon=False, ncols=2, fontsize="small")
+    return _tidy(ax)
+
+
+def plot_error(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
+    """Draw each layer's error: its own, and with those of the layers before it."""
+    ax = _axes(ax)
+    names = [layer.name for layer in report.layers]
+    at = np.arange(len(names))
+    ax.bar(at - 0.2, [100 * layer.own_error for layer in report.layers], 0.4, color=ALONE, label="this layer alone")
+    ax.bar(at + 0.2, [100 * layer.error for layer in report.layers], 0.4, color=TOGETHER, label="all layers up to it")
+    ax.set_xticks(at, names)
+    ax.set_ylabel("error of the outputs [%]")
+    ax.legend(frameon=False, fontsize="small")
+    return _tidy(ax)
+
+
+def plot_latency(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
+    """Draw the time that one image spends in each layer."""
+    ax = _axes(ax)
+    ax.bar([layer.name for layer in report.layers], [layer.latency_s * 1e6 for layer in report.layers], color=ALONE)
+    ax.set_ylabel("latency per image [µs]")
+    return _tidy(ax)
+
+
+def plot_schedule(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
+    """Draw when each layer works on one image: its attention, the settling of its gates, its writes, its reads."""
+    ax = _axes(ax)
+    starts = np.array([layer.start_s for layer in report.layers])
+    for phase, colour in PHASE_COLOURS.items():
+        lengths = np.array([layer.latency_by_phase_s[phase] for layer in report.layers])
+        if lengths.any():
+            names = [layer.name for layer in report.layers]
+            ax.barh(names, lengths * 1e6, left=starts * 1e6, color=colour, label=phase)
+        starts += lengths
+    ax.invert_yaxis()
+    ax.set_xlabel("time since the image arrived [µs]")
+    if report.layers:
+        ax.legend(frameon=False, fontsize="small")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_attention(trace: LayerTrace, ax: "Axes | None" = None) -> "Axes":
+    """Draw how the attention of a dynamic layer is spread over the images, a box for each kernel.
+
+    Raises ParameterError for a layer without attention.
+    """
+    if trace.attention is None or not len(trace.attention):
+        raise ParameterError(f"{trace.name} has no attention to draw: it is no dynamic layer, or saw no image")
+    ax = _axes(ax)
+    ax.boxplot(trace.attention, whis=(5, 95), showfliers=False, medianprops={"color": ALONE})
+    ax.set(xlabel="kernel", ylabel="attention", ylim=(0.0, 1.02))
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_drop(close_up: CloseUp, ax: "Axes | None" = None) -> "Axes":
+    """Draw what each cell's voltage lacks of its driver's, in % of the largest row voltage."""
+    return plot_map(100.0 * close_up.drop, "voltage lost", "% of the largest row voltage", ax)
+
+
+def plot_gates(close_up: CloseUp, ax: "Axes | None" = None) -> "Axes":
+    """Draw the gate voltage that acts on each cell, its Dirac point's shift included.
+
+    Raises ParameterError if the array's gates are not in use.
+    """
+    if close_up.gain is None or close_up.v_gate is None:
+        raise ParameterError(f"{close_up.matrix} has no gates in use")
+    return plot_gate_voltage(close_up.array, close_up.v_gate, ax)
+
+
+def report_figure(report: ReportValues) -> "Figure":
+    """Draw error, energy and latency of every layer side by side, as a figure of its own."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    axes: Any = figure.subplots(1, 3)
+    plot_error(report, axes[0])
+    plot_energy(report, axes[1])
+    plot_latency(report, axes[2])
+    accuracy = ""
+    if report.accuracy_chip is not None and report.accuracy_exact is not None:
+        accuracy = f": {report.accuracy_chip:.2%} on the chip, {report.accuracy_exact:.2%} exact"
+    figure.suptitle(f"{report.model} on {report.chip}{accuracy}, {report.images} images, seed {report.seed}")
+    return figure
+
+
+def _axes(ax: "Axes | None") -> "Axes":
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    return Figure(layout="constrained").subplots()
+
+
+def _tidy(ax: "Axes") -> "Axes":
+    ax.tick_params(axis="x", rotation=60)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

@@ -1,0 +1,209 @@
+"""A run or an estimate priced: activity counts and component costs become a report."""
+
+import importlib.metadata
+import math
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from crossbar.prices.costs import Costs
+from crossbar.tiles.activity import Activity
+from devices.aliases import FloatArray, IntArray
+from mapping.inference.traces import LayerTrace, RunResult
+from mapping.networks.layers import Scale
+from mapping.placement.gated_layers import kind_of
+from mapping.placement.program import Program
+from mapping.prices.area import AREAS, arrays, layer_area
+from mapping.prices.digital_counts import work_of
+from mapping.prices.estimates import estimate, histograms
+from mapping.prices.overhead import overheads
+from mapping.prices.own_parts import fitted, part_reports
+from mapping.prices.timing import Schedule, phases, schedule
+from mapping.prices.yardsticks import compare, measurements
+from mapping.report.report import Report
+from mapping.report.values import COMPONENTS, LayerReport
+
+DAY = 86_400.0  # [s]
+
+
+def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None = None) -> Report:
+    """Price a run.
+
+    labels: (b,) classes of the images, for the accuracies.  costs: other prices than the chip description's.
+    """
+    held = result.chip.program if costs is None else result.chip.program.priced(costs)
+    accuracies = (None, None) if labels is None else result.accuracy(labels)
+    return _report(held, result.layers, len(result.logits), result.chip.seed, result.seed, *accuracies)
+
+
+def price_estimate(program: Program, images: FloatArray, costs: Costs | None = None) -> Report:
+    """Price what images (b, c, h, w) would take on a chip that is neither written nor run: from histograms of inputs.
+
+    Errors are nan, seeds and accuracies None; energies lie within 5 % of a run's (docs/equations/costs.md eq. 19).
+    costs: other prices than the chip description's.
+    Raises ParameterError for images of another shape, or none.
+    """
+    found = histograms(program, images)
+    done = estimate(program, found)
+    traces = []
+    for layer in program.folded.layers:
+        first = next((found[matrix.name] for matrix in program.matrices.get(layer.name, ())), None)
+        shares, scales = (None, None) if first is None else (first.shares, first.scales)
+        activity = done.get(layer.name, Activity())
+        traces.append(LayerTrace(layer.name, kind_of(layer), math.nan, math.nan, activity, shares, scales))
+    held = program if costs is None else program.priced(costs)
+    return _report(held, traces, len(images))
+
+
+def _report(
+    program: Program,
+    traces: Sequence[LayerTrace],
+    images: int,
+    seed: int | None = None,
+    seed_noise: int | None = None,
+    accuracy_chip: float | None = None,
+    accuracy_exact: float | None = None,
+) -> Report:
+    """Price what layers did."""
+    hardware, costs = program.hardware, program.hardware.costs
+    placed = [trace for trace in traces if program.of(trace.name)]
+    times = {trace.name: phases(program, trace.name, costs) for trace in placed}
+    work = work_of(program.folded)
+    parts = {trace.name: fitted(program, costs, trace.name, work[trace.name] + trace.activity) for trace in traces}
+    for name, held in times.items():
+        held["read"] = max(held["read"], parts[name].time) + parts[name].behind
+    digital = {name: each.time + each.behind for name, each in parts.items()}
+    plan = schedule(program, costs, times, digital)
+    unhurried = schedule(program, costs, times, digital, pipelined=False)
+    area_of = {
+        trace.name: layer_area(program, trace.name, costs) | {"parts": parts[trace.name].area} for trace in placed
+    }
+    whole = {name: sum(parts.values()) for name, parts in area_of.items()}
+    beside = overheads(program, costs, {trace.name: trace.activity for trace in placed}, times, whole, plan.interval)
+    done = {trace.name: trace.activity + beside[trace.name] for trace in placed}
+    leaking = {name: each.leakage * plan.interval for name, each in parts.items()}
+    layers = tuple(
+        _layer(
+            trace, program, costs, done[trace.name], times[trace.name], plan, area_of[trace.name], leaking[trace.name]
+        )
+        for trace in placed
+    )
+    rest = [trace for trace in traces if not program.of(trace.name)]
+    totals = {name: sum(layer.energy_by_component_J[name] for layer in layers) for name in COMPONENTS}
+    between = sum(
+        (sum(costs.energies(work[trace.name], hardware.adc).values()) + leaking[trace.name] for trace in rest), 0.0
+    )
+    energy = sum(totals.values()) + between
+    low, high = costs.bounds(sum(done.values(), Activity()), hardware.adc)
+    others = sum((work[trace.name] for trace in rest), Activity())
+    least, most = costs.bounds(others, hardware.adc)
+    leaked = sum(leaking.values())
+    band = (least + low + leaked, most + high + leaked)
+    executed = sum(
+        2 * matrix.positions * matrix.stored * matrix.conductances[0].size // 2 * (2 if matrix.signed else 1)
+        for matrix in program.all_matrices
+    )
+    areas = {name: sum(layer.area_by_component_m2[name] for layer in layers) for name in AREAS}
+    areas["parts"] += sum(parts[trace.name].area for trace in rest)
+    shares = {name: (value + (between if name == "digital" else 0.0)) / energy if energy else 0.0
+              for name, value in totals.items()}  # fmt: skip
+    rewritten = any(layer.writes_per_day for layer in layers)
+
+    def tera(operations: float, joules: float) -> float:
+        return operations / joules * 1e-12 if joules else 0.0
+
+    return Report(
+        model=program.network.name,
+        chip=hardware.name,
+        seed=seed,
+        seed_noise=seed_noise,
+        images=images,
+        accuracy_chip=accuracy_chip,
+        accuracy_exact=accuracy_exact,
+        energy_J_per_image=energy,
+        energy_band_J_per_image=band,
+        energy_between_J_per_image=between,
+        energy_shares=shares,
+        latency_s_per_image=plan.latency,
+        latency_whole_s_per_image=unhurried.latency,
+        images_per_s=1.0 / plan.interval if plan.interval else 0.0,
+        bottleneck=plan.bottleneck,
+        area_m2=sum(areas.values()),
+        area_by_component_m2=areas,
+        leakage_J_per_image=totals["leakage"],
+        lifetime_s=costs.endurance * plan.interval if rewritten else None,
+        operations_per_image=program.operations,
+        operations_executed_per_image=executed,
+        tops_per_watt=tera(program.operations, energy),
+        tops_per_watt_band=(tera(program.operations, band[1]), tera(program.operations, band[0])),
+        tops_per_watt_executed=tera(executed, energy),
+        tops_per_watt_array=tera(program.operations, totals["array"]),
+        tops_per_watt_array_executed=tera(executed, totals["array"]),
+        parts=part_reports(
+            program, costs, {trace.name: work[trace.name] + trace.activity for trace in traces}, plan.interval
+        ),
+        comparison=(*measurements(program.network.name, energy), *compare(program.operations, energy)),
+        tiles=sum(layer.tiles for layer in layers),
+        layers=layers,
+        arrays=arrays(program, costs),
+        configuration=asdict(hardware),
+        versions={
+            "crossgate": importlib.metadata.version("crossgate"),
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("numpy", "numba", "scipy")},
+        },
+        digital_scales={
+            layer.name: program.digital_scales.get(layer.name, "as the chip description says")
+            for layer in program.folded.layers
+            if isinstance(layer, Scale)
+        },
+    )
+
+
+def _layer(
+    trace: LayerTrace,
+    program: Program,
+    costs: Costs,
+    done: Activity,
+    times: dict[str, float],
+    plan: Schedule,
+    areas: dict[str, float],
+    leaking: float,
+) -> LayerReport:
+    energies = costs.energies(done, program.hardware.adc)
+    energies["parts"] += leaking
+    matrices = program.matrices.get(trace.name, ())
+    dynamic = [matrix for matrix in matrices if matrix.kind in ("dynamic conv", "kernel")]
+    layout = dynamic[0].layout if dynamic else None
+    entropy = deviation = gain = varying = None
+    if trace.attention is not None and len(trace.attention):
+        shares = np.clip(trace.attention, 1e-12, 1.0)
+        entropy = float(np.mean(-np.sum(shares * np.log(shares), 1)) / math.log(shares.shape[1]))
+        deviation = float(trace.attention.std(0).mean())
+    if trace.scales is not None and len(trace.scales):
+        gain, varying = float(trace.scales.mean()), float(trace.scales.std(0).mean())
+    return LayerReport(
+        trace.name,
+        trace.kind,
+        program.tiles(trace.name),
+        program.utilisation(trace.name),
+        trace.error,
+        trace.own_error,
+        sum(energies.values()),
+        energies,
+        sum(times.values()),
+        times,
+        layout,
+        plan.starts[trace.name],
+        plan.intervals[trace.name],
+        sum(areas.values()),
+        areas,
+        DAY / plan.interval if layout == "reprogram" and plan.interval else 0.0,
+        2 * sum(matrix.multiplications for matrix in program.of(trace.name)),
+        entropy,
+        deviation,
+        gain,
+        varying,
+    )

@@ -1,0 +1,11 @@
+from .description import Parameter as Parameter
+from .description import Point as Point
+from .description import Study as Study
+from .plots import study_figure as study_figure
+from .results import Effect as Effect
+from .results import Results as Results
+from .results import effects as effects
+from .results import read_results as read_results
+from .study_files import load_study as load_study
+from .sweeping import sweep as sweep
+from .table import summary as summary

@@ -1,0 +1,287 @@
+"""Descriptions of studies: which parameters of a chip vary, how, over which seeds; read from TOML, checked, expanded.
+
+A study is a list of points; a point is a set of changed keys and a seed. Nothing is simulated here.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from devices import checks
+from devices.errors import ParameterError
+from mapping.data.datasets import SPLITS
+from mapping.hardware.description import Hardware
+from mapping.hardware.description_files import load_hardware
+
+KINDS = ("grid", "one-at-a-time", "random")
+SCALES = ("linear", "log")
+WHOLE_INPUTS = ("model", "chip")  #: keys that stand for a whole network or chip description
+CALIBRATION_IMAGES = 128  #: from the training split, ours, as `crossgate run` takes
+
+Value = str | bool | int | float
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing that varies: keys that take the same value, and the values, listed or from a range.
+
+    keys: such as ("wires.r_row", "wires.r_column"), or "model" or "chip" alone.  values: listed, in their order; or
+    low, high and steps: levels evenly spaced on the scale, whole numbers if both ends are whole.  A random study draws
+    from the list, or anywhere between low and high.  name: heading of its column; without it the first key.
+    Raises ParameterError unless exactly one of list and range is given and makes sense.
+    """
+
+    keys: tuple[str, ...]
+    values: tuple[Value, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    steps: int | None = None
+    scale: str = "linear"
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        given: object = self.keys
+        keys = (given,) if isinstance(given, str) else tuple(self.keys)
+        object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "values", tuple(self.values))
+        if not keys or not all(_is_text(key) for key in keys) or len(set(keys)) < len(keys):
+            raise ParameterError(f"a parameter needs one or more different keys, got {self.keys!r}")
+        for key in keys:
+            if key not in WHOLE_INPUTS and "." not in key:
+                raise ParameterError(
+                    f"a parameter's key is SECTION.KEY of a chip description, {' or '.join(WHOLE_INPUTS)}, got {key!r}"
+                )
+            if key in WHOLE_INPUTS and len(keys) > 1:
+                raise ParameterError(f"parameter {key!r} cannot be tied to other keys, got {', '.join(keys)}")
+        one_line("a parameter's name", self.name)
+        object.__setattr__(self, "name", self.name or keys[0])
+        if bool(self.values) == (self.low is not None or self.high is not None or self.steps is not None):
+            raise ParameterError(f"parameter {self.name!r} needs either values, or low and high, not both")
+        if self.scale not in SCALES:
+            raise ParameterError(
+                f"parameter {self.name!r}: scale must be one of {', '.join(SCALES)}, got {self.scale!r}"
+            )
+        if self.values:
+            self._check_values()
+        else:
+            self._check_range()
+
+    def _check_values(self) -> None:
+        given: tuple[object, ...] = self.values
+        for value in given:
+            if not isinstance(value, (str, bool, int, float)) or (isinstance(value, float) and math.isnan(value)):
+                raise ParameterError(
+                    f"parameter {self.name!r}: a value is a number, a text or a boolean, got {value!r}"
+                )
+            if isinstance(value, str):
+                one_line(f"parameter {self.name!r}: a value", value)
+        if len({(type(value) is bool, value) for value in self.values}) < len(self.values):
+            raise ParameterError(f"parameter {self.name!r}: every value may stand once, got {list(self.values)}")
+
+    def _check_range(self) -> None:
+        if self.keys[0] in WHOLE_INPUTS:
+            raise ParameterError(f"parameter {self.name!r} has no range; list its values")
+        if self.low is None or self.high is None:
+            raise ParameterError(f"parameter {self.name!r} needs both low and high, got {self.low} and {self.high}")
+        for name, value in (("low", self.low), ("high", self.high)):
+            checks.number(f"parameter {self.name!r}: {name}", value)
+        if not self.low < self.high:
+            raise ParameterError(f"parameter {self.name!r}: low must be < high, got {self.low:g} and {self.high:g}")
+        if self.scale == "log" and self.low <= 0.0:
+            raise ParameterError(f"parameter {self.name!r}: low must be > 0 on a log scale, got {self.low:g}")
+        if self.steps is not None:
+            checks.whole(f"parameter {self.name!r}: steps", self.steps, minimum=2)
+
+    @property
+    def whole(self) -> bool:
+        """Whether a range holds whole numbers only: both its ends are."""
+        return all(type(end) is int for end in (self.low, self.high))
+
+    def levels(self) -> tuple[Value, ...]:
+        """Return the values that a grid or a one-at-a-time study visits, in their order.
+
+        Raises ParameterError for a range without steps.
+        """
+        if self.values:
+            return self.values
+        if self.low is None or self.high is None or self.steps is None:
+            raise ParameterError(f"parameter {self.name!r} needs steps beside low and high, or values, for this sweep")
+        space = np.geomspace if self.scale == "log" else np.linspace
+        numbers = space(float(self.low), float(self.high), self.steps).tolist()
+        numbers[0], numbers[-1] = float(self.low), float(self.high)  # the ends as they were written
+        return tuple(dict.fromkeys(round(each) for each in numbers)) if self.whole else tuple(numbers)
+
+    def draw(self, rng: np.random.Generator) -> Value:
+        """Draw one value: from the list, or evenly on the scale between low and high, both ends included if whole."""
+        if self.low is None or self.high is None:
+            return self.values[int(rng.integers(len(self.values)))]
+        share = float(rng.random())
+        low, high = float(self.low) - 0.5 * self.whole, float(self.high) + 0.5 * self.whole
+        if self.scale == "log":
+            value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        else:
+            value = low + share * (high - low)
+        return min(max(round(value), int(self.low)), int(self.high)) if self.whole else value
+
+
+@dataclass(frozen=True)
+class Point:
+    """One simulation of a study: what is changed on the chip, and the seed."""
+
+    index: int  #: of the setting in the study; its seeds share it
+    seed: int
+    varied: str  #: name of the parameter that differs from the base, in a one-at-a-time study; else ""
+    values: tuple[tuple[str, Value], ...]  #: by name of the parameter; only those that are set
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: a network on a chip, parameters, the kind of sweep and the seeds; docs/studies.md documents every key.
+
+    Raises ParameterError if the parts do not belong together.
+    """
+
+    parameters: tuple[Parameter, ...]
+    model: str = "dvgg-digits"  #: a name of the zoo, or a .npz or .onnx file
+    chip: str = "adaptive2d"  #: a bundled description, or a .toml file
+    settings: tuple[str, ...] = ()  #: KEY=VALUE for every point, such as "wires.r_row=2.8"
+    sweep: str = "grid"  #: one of KINDS
+    seeds: tuple[int, ...] = (0,)  #: each draws a chip and its read noise
+    points: int | None = None  #: how many settings a random study draws
+    draw: int = 0  #: seed of those settings
+    images: int | None = None  #: how many of the split; None: all
+    split: str = "test"  #: of the data set
+    data: str | None = None  #: folder of the images; None: the bundled, cached or downloaded ones
+    calibration: int = CALIBRATION_IMAGES  #: images of the training split that fix the ranges
+    name: str = "study"
+    about: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        for each in ("parameters", "settings", "seeds"):
+            object.__setattr__(self, each, tuple(getattr(self, each)))
+        if self.sweep not in KINDS:
+            raise ParameterError(f"sweep must be one of {', '.join(KINDS)}, got {self.sweep!r}")
+        if self.split not in SPLITS:
+            raise ParameterError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
+        if not self.parameters:
+            raise ParameterError("a study needs at least one parameter, got none")
+        if not self.seeds:
+            raise ParameterError("a study needs at least one seed, got none")
+        for seed in self.seeds:
+            checks.whole("a seed", seed, minimum=0)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ParameterError(f"every seed may stand once, got {list(self.seeds)}")
+        checks.whole("draw", self.draw, minimum=0)
+        checks.whole("calibration", self.calibration, minimum=1)
+        if self.images is not None:
+            checks.whole("images", self.images, minimum=1)
+        if (self.points is None) == (self.sweep == "random"):
+            wanted = "needs points" if self.sweep == "random" else "takes no points"
+            raise ParameterError(f"a {self.sweep} sweep {wanted}, got {self.points}")
+        if self.points is not None:
+            checks.whole("points", self.points, minimum=1)
+        names = [parameter.name for parameter in self.parameters]
+        keys = [key for parameter in self.parameters for key in parameter.keys]
+        for what, given in (("name", names), ("key", keys)):
+            twice = sorted({each for each in given if given.count(each) > 1})
+            if twice:
+                raise ParameterError(f"two parameters have the {what} {', '.join(twice)}")
+        if self.sweep != "random":
+            for parameter in self.parameters:
+                parameter.levels()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Networks that the study needs."""
+        return self._inputs("model")
+
+    @property
+    def chips(self) -> tuple[str, ...]:
+        """Chip descriptions that the study starts from."""
+        return self._inputs("chip")
+
+    def _inputs(self, key: str) -> tuple[str, ...]:
+        base: str = getattr(self, key)
+        listed = [str(each) for parameter in self.parameters if parameter.keys == (key,) for each in parameter.values]
+        if self.sweep == "one-at-a-time" or not listed:
+            listed = [base, *listed]
+        return tuple(dict.fromkeys(listed))
+
+    def all_points(self) -> tuple[Point, ...]:
+        """Return every point in its order: settings outside, seeds inside."""
+        found = []
+        for index, (varied, values) in enumerate(self._settings()):
+            found += [Point(index, seed, varied, values) for seed in self.seeds]
+        return tuple(found)
+
+    def _settings(self) -> list[tuple[str, tuple[tuple[str, Value], ...]]]:
+        names = [parameter.name for parameter in self.parameters]
+        if self.sweep == "grid":
+            levels = itertools.product(*(parameter.levels() for parameter in self.parameters))
+            return [("", tuple(zip(names, values, strict=True))) for values in levels]
+        if self.sweep == "random":  # a stream for each setting: a longer study begins with a shorter one
+            streams = [np.random.default_rng([self.draw, index]) for index in range(self.points or 0)]
+            return [
+                ("", tuple((parameter.name, parameter.draw(rng)) for parameter in self.parameters)) for rng in streams
+            ]
+        found: list[tuple[str, tuple[tuple[str, Value], ...]]] = [("", ())]
+        for parameter in self.parameters:
+            base = self.base_value(parameter)
+            found += [(parameter.name, ((parameter.name, each),)) for each in parameter.levels() if each != base]
+        return found
+
+    def base_value(self, parameter: Parameter) -> Value | None:
+        """Return what a parameter is where it is not varied; None if its keys differ there or have no value."""
+        if parameter.keys[0] in WHOLE_INPUTS:
+            whole: str = getattr(self, parameter.keys[0])
+            return whole
+        hardware = load_hardware(self.chip).with_values(self.settings)
+        found = {held_value(hardware, key) for key in parameter.keys}
+        return found.pop() if len(found) == 1 else None
+
+    def resolve(self, point: Point) -> tuple[str, Hardware]:
+        """Return the network's name or path and the chip description of a point.
+
+        Raises ParameterError if a key is unknown or a value is out of bounds.
+        """
+        by_name = {parameter.name: parameter for parameter in self.parameters}
+        model, chip, settings = self.model, self.chip, list(self.settings)
+        for name, value in point.values:
+            keys = by_name[name].keys
+            if keys == ("model",):
+                model = str(value)
+            elif keys == ("chip",):
+                chip = str(value)
+            else:
+                settings += [f"{key}={toml_value(value)}" for key in keys]
+        return model, load_hardware(chip).with_values(settings)
+
+
+def held_value(hardware: Hardware, key: str) -> Value | None:
+    """Return a key's value on a chip description, as a chip file writes it; None for what has none, as cell.preset."""
+    section, _, name = key.partition(".")
+    part = getattr(hardware, section, None)
+    if part is None or not hasattr(part, name):
+        return None
+    value = getattr(part, name)
+    if value is None:
+        return "ideal"
+    return value if isinstance(value, (str, bool, int, float)) else None
+
+
+def toml_value(value: object) -> str:
+    """Write a value as a chip file does."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, (int, float)) else str(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def one_line(what: str, text: object) -> None:
+    if not isinstance(text, str) or any(each in text for each in "\r\n"):
+        raise ParameterError(f"{what} must be a text on one line, got {text!r}")

@@ -1,0 +1,157 @@
+"""One point of a study: its network and images loaded once per process, compiled, written, run and priced."""
+
+import time
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numba import config
+
+from devices.aliases import FloatArray
+from devices.errors import ParameterError, SimulationError
+from devices.numerics import worker_threads
+from devices.numerics.blas import one_blas_thread
+from mapping.data.datasets import Dataset, load_dataset
+from mapping.hardware.description import Hardware
+from mapping.inference.running import exact_outputs, run
+from mapping.networks.graph import Network
+from mapping.networks.models import load_model
+from mapping.placement.program import Program
+from mapping.report.pricing import price
+from mapping.report.report import Report
+from mapping.studies.description import Point
+from mapping.studies.results import Cell
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.digests import digest
+from mapping.workflow.writing import write
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a worker loads once: a network, its calibration images, its test images."""
+
+    network: Network
+    calibration: Dataset
+    test: Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One point as it travels to a worker: small, the network and the images are found there."""
+
+    model: str
+    source: tuple[str | None, str, int | None, int]  #: folder, split, images, calibration images
+    hardware: Hardware
+    point: Point
+    cells: dict[str, Cell]  #: what the row says about the point
+    threads: int
+    inputs: str  #: digest of network and images, which the worker's must have
+
+
+def load_inputs(model: str, source: tuple[str | None, str, int | None, int]) -> Inputs:
+    """Load a network and its images.
+
+    Raises ParameterError if they do not fit.
+    """
+    folder, split, images, calibration = source
+    network = load_model(model)
+    name = str(network.card.get("dataset", "digits"))
+    test = load_dataset(name, split, folder, limit=images)
+    if test.images.shape[1:] != network.input_shape:
+        raise ParameterError(
+            f"the images of {test.source} have shape {test.images.shape[1:]}, but {network.name} takes "
+            f"{network.input_shape}"
+        )
+    try:
+        training = load_dataset(name, "train", folder, limit=calibration)
+    except ParameterError:  # fewer than that: all of them
+        training = load_dataset(name, "train", folder)
+    return Inputs(network, training, test)
+
+
+def simulate(task: Task) -> dict[str, Cell]:
+    """Compile, write, run and price one point; returns its row. What the chip cannot do is a row with a sentence.
+
+    Raises ParameterError if this machine's files are not those that the study was started with.
+    """
+    start = time.perf_counter()
+    loaded = _inputs(task.model, task.source, task.inputs)
+    before = worker_threads.threads()
+    worker_threads.set_threads(min(task.threads, int(config.NUMBA_NUM_THREADS)))
+    row = dict(task.cells)
+    try:
+        with one_blas_thread():  # a product's last digit may depend on the threads it had
+            program = _program(task)
+            chip = write(program, task.point.seed)
+            exact = _exact(program, loaded.test)
+            report = price(run(chip, loaded.test.images, seed=task.point.seed, exact=exact), loaded.test.labels)
+        row |= _measured(report)
+    except SimulationError as error:
+        row["failure"] = " ".join(str(error).split())
+    finally:
+        worker_threads.set_threads(before)
+    row["wall_s"] = round(time.perf_counter() - start, 4)
+    return row
+
+
+@lru_cache(maxsize=4)
+def _inputs(model: str, source: tuple[str | None, str, int | None, int], wanted: str) -> Inputs:
+    loaded = load_inputs(model, source)
+    found = "-".join((digest(loaded.network), digest(loaded.test, loaded.calibration)))
+    if found != wanted:
+        raise ParameterError(f"this worker finds another {model} or other images than the study was started with")
+    return loaded
+
+
+class _Last:
+    """The program compiled last: the seeds of a setting follow one another and share it."""
+
+    key = ""
+    program: Program | None = None
+
+
+def _program(task: Task) -> Program:
+    """Compile a point's network, or take over the last point's program if compiling would end in the same placement."""
+    key = digest(task.inputs, task.hardware.to_compile())
+    if _Last.program is None or _Last.key != key:
+        loaded = _inputs(task.model, task.source, task.inputs)
+        _Last.key, _Last.program = "", None
+        _Last.program = compile_network(loaded.network, task.hardware, loaded.calibration.images)
+        _Last.key = key
+    return replace(_Last.program, hardware=task.hardware)
+
+
+class _Outputs:
+    """Exact outputs computed last: the points of a study share them, unless the network's graph depends on the chip."""
+
+    key = ""
+    held: FloatArray = np.empty((0, 0))
+
+
+def _exact(program: Program, test: Dataset) -> FloatArray:
+    key = digest(program.folded, test.images)
+    if _Outputs.key != key:
+        _Outputs.held, _Outputs.key = exact_outputs(program, test.images), key
+    return _Outputs.held
+
+
+def _measured(report: Report) -> dict[str, Cell]:
+    low, high = report.energy_band_J_per_image
+    found: dict[str, Cell] = {
+        "images": report.images,
+        "accuracy_chip": report.accuracy_chip,
+        "accuracy_exact": report.accuracy_exact,
+        "energy_J_per_image": report.energy_J_per_image,
+        "energy_low_J_per_image": low,
+        "energy_high_J_per_image": high,
+        "latency_s_per_image": report.latency_s_per_image,
+        "tops_per_watt": report.tops_per_watt,
+        "tiles": report.tiles,
+        "images_per_s": report.images_per_s,
+        "area_m2": report.area_m2,
+        "versions": "; ".join(f"{name} {version}" for name, version in report.versions.items()),
+    }
+    for layer in report.layers:
+        found[f"error_{layer.name}"] = layer.error
+        found[f"own_error_{layer.name}"] = layer.own_error
+    return found

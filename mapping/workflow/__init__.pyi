@@ -1,0 +1,9 @@
+from .compiling import compile_network as compile_network
+from .digests import code_version as code_version
+from .digests import digest as digest
+from .kept_results import KeptRun as KeptRun
+from .kept_results import compiled as compiled
+from .kept_results import exact as exact
+from .kept_results import written as written
+from .layout_choice import best_layout as best_layout
+from .writing import write as write

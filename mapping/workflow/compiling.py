@@ -1,0 +1,45 @@
+"""Compiling: network × chip description × calibration images → program."""
+
+import os
+
+from devices import checks
+from devices.aliases import FloatArray
+from devices.errors import ParameterError
+from mapping.hardware.description import AUTO, Hardware
+from mapping.hardware.description_files import load_hardware
+from mapping.networks.graph import Network
+from mapping.networks.layers import Conv, DynamicConv, Linear
+from mapping.placement.folding import prepare
+from mapping.placement.matrix import Matrix
+from mapping.placement.placing import place_layer
+from mapping.placement.program import Program
+
+
+def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str], calibration: FloatArray) -> Program:
+    """Place a network on a chip description and fix every range on calibration images.
+
+    calibration: (b, c, h, w) images that stand for those to come, none of them from the test set.
+    Raises ParameterError for images of another shape, MappingError if a layer cannot be placed.
+    """
+    if not isinstance(hardware, Hardware):
+        hardware = load_hardware(hardware)
+    calibration = checks.array("calibration", calibration, shape=(None, *network.input_shape))
+    if not len(calibration):
+        raise ParameterError("calibration must hold at least one image, got none")
+    folded, digital_scales = prepare(network, hardware)
+    values = folded.activations(calibration)
+    matrices: dict[str, tuple[Matrix, ...]] = {}
+    placed = [layer for layer in folded.layers if isinstance(layer, (Conv, DynamicConv, Linear))]
+    hardware.mapping.check_names(
+        [each.name for each in placed], [each.name for each in placed if isinstance(each, DynamicConv)]
+    )
+    for layer in placed:
+        layout = hardware.mapping.of(layer.name) if isinstance(layer, DynamicConv) else "parallel"
+        if layout == AUTO:
+            from mapping.workflow.layout_choice import (
+                best_layout,  # which compiles, writes and runs layers to compare them
+            )
+
+            layout = best_layout(network, folded, layer.name, values, hardware)
+        matrices |= place_layer(layer, values, hardware, layout)
+    return Program(network, folded, hardware, matrices, calibration, digital_scales)

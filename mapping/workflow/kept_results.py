@@ -1,0 +1,163 @@
+"""Compile, write and run with what an earlier call left in the cache: the same bits, sooner.
+
+Names are hashes of everything that a result depends on, the code included; a result is never asked whether it is old.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from crossbar.arrays.wires import Wires
+from crossbar.tiles.activity import Activity
+from crossbar.tiles.batch_tiles import ColumnTile, EntryTile, RemadeTile, StackedTile
+from crossbar.tiles.converters import Adc, Dac
+from crossbar.tiles.tile import Tile
+from crossbar.tiles.written_arrays import WrittenArray
+from crossbar.transfer.family import Family
+from crossbar.transfer.gate_nodes import GainNodes, GateNodes
+from crossbar.transfer.stacked_bands import StackedFamily
+from devices.aliases import FloatArray
+from devices.noise.read_noise import ReadNoise
+from devices.writing.spread import DrawnCells, Spread, Written
+from mapping.chips.chip import Bank, Chip
+from mapping.files.cache import ENDING, Cache
+from mapping.hardware.description import Hardware
+from mapping.inference.running import exact_outputs
+from mapping.inference.traces import Done, Part
+from mapping.networks.graph import Network
+from mapping.networks.layers import Attention, Layer
+from mapping.placement.matrix import Matrix, Placement
+from mapping.placement.program import Program
+from mapping.workflow.compiling import compile_network
+from mapping.workflow.digests import code_version, digest
+from mapping.workflow.writing import write
+
+#: kinds of values that a written chip consists of
+CHIP = (
+    Tile, WrittenArray, Family, GateNodes, GainNodes, StackedFamily, EntryTile, RemadeTile, StackedTile, ColumnTile,
+    Bank, DrawnCells, Written, Spread, Wires, Adc, Dac, ReadNoise, Hardware,
+)  # fmt: skip
+RUN = {"Done": Done, "Part": Part, "Activity": Activity}
+
+
+def program_classes() -> dict[str, type]:
+    """Kinds of values that a program consists of, by name: layers of every kind, whoever defined them."""
+    kinds, fresh = [Program, Matrix, Placement, Network, Attention], [Layer]
+    while fresh:
+        kinds += fresh
+        fresh = [below for kind in fresh for below in kind.__subclasses__()]
+    return {kind.__name__: kind for kind in kinds}
+
+
+def chip_classes() -> dict[str, type]:
+    """Kinds of values that a written chip consists of, by name."""
+    return {kind.__name__: kind for kind in CHIP}
+
+
+def compiled(network: Network, hardware: Hardware, calibration: FloatArray, cache: Cache | None) -> Program:
+    """Return what compile_network returns, from the cache if it holds that.
+
+    Raises what compile_network raises.
+    """
+    if cache is None:
+        return compile_network(network, hardware, calibration)
+    name = f"program-{digest('program', code_version(), network, hardware.to_compile(), calibration)}"
+    classes, given = program_classes(), {"network": network, "hardware": hardware}
+    held = cache.get(name, classes, given)
+    if isinstance(held, Program):
+        return held
+    program = compile_network(network, hardware, calibration)
+    cache.put(name, program, classes, given, about=f"{network.name} compiled for {hardware.name}")
+    return program
+
+
+def written(program: Program, seed: int, cache: Cache | None, *, progress: Callable[[int], None] | None = None) -> Chip:
+    """Return what `write` returns, from the cache if it holds that; its large arrays then stay in the file.
+
+    progress: as for write.  Raises what write raises.
+    """
+    if cache is None:
+        return write(program, seed, progress=progress)
+    name = f"chip-{digest('chip', *_identity(program, seed))}"
+    classes, given = chip_classes(), _given(program.hardware)
+    held = cache.get(name, classes, given)
+    if isinstance(held, list):
+        if progress is not None:
+            progress(sum(len(matrix.tiles) for matrix in program.all_matrices))
+        return Chip(program, seed, *held)
+    chip = write(program, seed, progress=progress)
+    about = f"{program.network.name} on {program.hardware.name}, chip {seed}"
+    cache.put(name, [chip.tiles, chip.banks, chip.adjustments], classes, given, about)
+    return chip
+
+
+def exact(program: Program, images: FloatArray, precision: str, cache: Cache | None) -> FloatArray:
+    """Return what exact_outputs returns, from the cache if it holds that: every chip of a network is compared with it.
+
+    Raises what exact_outputs raises.
+    """
+    if cache is None:
+        return exact_outputs(program, images, precision=precision)
+    name = f"exact-{digest('exact', code_version(), program.folded, images, precision)}"
+    held = cache.get(name, {})
+    if isinstance(held, np.ndarray):
+        return held
+    outputs = exact_outputs(program, images, precision=precision)
+    cache.put(name, outputs, {}, about=f"{program.network.name} computed exactly: {len(images)} images")
+    return outputs
+
+
+class KeptRun:
+    """Batches of one run, each in a file of its own: what is there need not be run again.
+
+    Another network, chip, seed, precision or code, or other images, make another run.
+    """
+
+    def __init__(
+        self, cache: Cache, chip: Chip, images: FloatArray, *, seed: int = 0, precision: str = "single"
+    ) -> None:
+        """Name a run by everything that its batches depend on; the arguments are those of `mapping.inference.run`."""
+        self.cache = cache
+        self.name = f"run-{digest('run', *_identity(chip.program, chip.seed), images, seed, precision)}"
+        program = chip.program
+        self.about = (
+            f"{program.network.name} on {program.hardware.name}, chip {chip.seed}: a run of {len(images)} images"
+        )
+
+    def get(self, start: int, stop: int) -> Done | None:
+        """Return what images start … stop - 1 left, None if they are still to be run."""
+        held = self.cache.get(self._part(start, stop), RUN)
+        return held if isinstance(held, Done) and len(held.logits) == stop - start else None
+
+    def put(self, start: int, stop: int, done: Done) -> None:
+        """Keep what they left."""
+        self.cache.put(self._part(start, stop), done, RUN, about=self.about)
+
+    @property
+    def images(self) -> int:
+        """How many images are done."""
+        ends = [path.name.removesuffix(ENDING).split("-") for path in self._folder.glob(f"*{ENDING}")]
+        return sum(int(stop) - int(start) for start, stop in ends)
+
+    def remove(self) -> None:
+        """Forget the run, as its report has been written."""
+        self.cache.remove(self.name)
+
+    @property
+    def _folder(self) -> Path:
+        return self.cache.folder / self.name
+
+    def _part(self, start: int, stop: int) -> str:
+        return f"{self.name}/{start:08d}-{stop:08d}"
+
+
+def _identity(program: Program, seed: int) -> tuple[object, ...]:
+    """Everything that a chip depends on."""
+    return code_version(), program.network, program.hardware, program.matrices, program.calibration, seed
+
+
+def _given(hardware: Hardware) -> dict[str, object]:
+    """Parts of a chip that its description holds already."""
+    return {each.name: getattr(hardware, each.name) for each in fields(hardware) if each.name not in ("name", "about")}

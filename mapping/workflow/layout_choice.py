@@ -1,0 +1,88 @@
+"""The compiler's choice among the layouts of a dynamic layer: each is built, written and run on calibration images."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from devices.aliases import FloatArray
+from devices.errors import MappingError
+from mapping.chips.chip import write_arrays
+from mapping.hardware.description import LAYOUTS, Hardware
+from mapping.inference.batch import Lot
+from mapping.inference.layer_run import run_layer
+from mapping.networks.graph import Network
+from mapping.networks.layers import INPUT, DynamicConv
+from mapping.placement.placing import place_layer
+from mapping.placement.program import Program
+from mapping.prices.area import layer_area
+from mapping.prices.overhead import overheads
+from mapping.prices.timing import interval, phases
+
+IMAGES = 4  # of the calibration on which layouts are tried, ours
+LEAST = 1e-6  # error that counts as none, ours: a perfect chip must not decide by rounding
+
+
+def best_layout(
+    network: Network, folded: Network, name: str, values: Mapping[str, FloatArray], hardware: Hardware
+) -> str:
+    """Return the layout with the least weighted sum of logarithms of energy, latency, area and error of a layer.
+
+    values: what every layer, and every attention, gives on the calibration images.
+    Raises MappingError if the layer can be placed in no layout.
+    Source: docs/layouts.md.
+    """
+    found: dict[str, float] = {}
+    refused: list[str] = []
+    for layout in LAYOUTS:
+        try:
+            found[layout] = score(measured(network, folded, name, values, hardware, layout), hardware)
+        except MappingError as error:
+            refused.append(str(error))
+    if not found:
+        raise MappingError(f"{name} can be placed in no layout: {'; '.join(refused)}")
+    return min(found, key=lambda layout: found[layout])
+
+
+def measured(
+    network: Network, folded: Network, name: str, values: Mapping[str, FloatArray], hardware: Hardware, layout: str
+) -> dict[str, float]:
+    """Return energy [J], latency [s], area [m²] and error of one layer in a layout, on a chip of seed 0.
+
+    Error is root mean square of (chip - exact) over that of exact, on the first calibration images.
+    Raises MappingError if it cannot be placed.
+    """
+    layer = next(each for each in folded.layers if each.name == name)
+    if not isinstance(layer, DynamicConv):
+        raise TypeError(f"{layer!r} has no kernels to lay out")
+    matrices = place_layer(layer, values, hardware, layout)
+    program = Program(network, folded, hardware, matrices, values[INPUT])
+    inputs = [values[source][:IMAGES] for source in layer.inputs]
+    out, activity, _ = run_layer(
+        write_arrays(program), layer, inputs, Lot(0, np.arange(len(inputs[0])), np.dtype(np.float64))
+    )
+    exact = values[name][:IMAGES]
+    done, times = activity.scaled(1.0 / len(inputs[0])), phases(program, name, hardware.costs)
+    area = sum(layer_area(program, name, hardware.costs).values())
+    pace = interval(times, hardware.mapping.double_gates)
+    done = done + overheads(program, hardware.costs, {name: done}, {name: times}, {name: area}, pace)[name]
+    energy = sum(hardware.costs.energies(done, hardware.adc).values())
+    size = float(np.sum(exact**2))
+    return {
+        "energy": energy,
+        "latency": sum(times.values()),
+        "area": area,
+        "error": math.sqrt(float(np.sum((out - exact) ** 2)) / size) if size else 0.0,
+    }
+
+
+def score(measures: Mapping[str, float], hardware: Hardware) -> float:
+    """Return the weighted sum of logarithms that a choice makes least.  Source: docs/layouts.md eq. 1."""
+    choices = hardware.mapping
+    weights = {
+        "energy": choices.weight_energy, "latency": choices.weight_latency, "area": choices.weight_area,
+        "error": choices.weight_error,
+    }  # fmt: skip
+    return sum(
+        weight * math.log(max(measures[name], LEAST if name == "error" else 1e-300)) for name, weight in weights.items()
+    )

@@ -1,0 +1,114 @@
+"""Writing a chip: its arrays, then a digital scale and shift of each output, fitted while calibration images run.
+
+What writing errors, stuck cells, offsets of converters and gates stretch and shift alike for every image, the
+multiplication and the addition that each output takes anyway can undo.
+b = batch, n = outputs
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from devices.aliases import FloatArray
+from devices.numerics.blas import one_blas_thread
+from devices.numerics.worker_threads import threads
+from mapping.chips.chip import Adjustment, Chip, write_arrays
+from mapping.inference.batch import Lot
+from mapping.inference.layer_run import adjust, attention_part, run_layer
+from mapping.networks import digital
+from mapping.networks.layers import INPUT, DynamicConv, Layer, linear
+from mapping.placement.gated_layers import split_scales
+from mapping.placement.program import Program
+
+STREAM = 2**63  # added to the seed, ours: read noise of the adjustment is not that of a run
+PIECE = 16  # images at a time on each thread, ours
+REMADE = 32  # images where arrays are solved anew for each, ours
+LEAST = 32  # values of an output, ours; fewer tell too little of its mean and its deviation
+
+
+def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
+    """Write every tile of a program with the spread that `seed` draws, solve its wires, and adjust its outputs.
+
+    progress: called with the number of tiles done after each matrix.
+    Raises ParameterError if seed is no whole number ≥ 0.
+    """
+    chip = write_arrays(program, seed, progress=progress)
+    return adjusted(chip) if program.hardware.tile.adjust_outputs else chip
+
+
+def adjusted(chip: Chip) -> Chip:
+    """Return the chip with a scale and a shift for each output that give it the exact network's mean and deviation.
+
+    Layer after layer, on the program's calibration images as the chip's earlier layers, adjusted already, pass them.
+    Source: docs/equations/encoding.md eq. 13.
+    """
+    program = chip.program
+    images, folded = program.calibration[: REMADE if chip.banks else None], program.folded
+    exact = folded.activations(images)
+    kind = np.dtype(np.float32)
+    pieces = np.split(np.arange(len(images)), range(PIECE, len(images), PIECE))
+    lots = [Lot(STREAM + chip.seed, piece, kind) for piece in pieces]
+    values: dict[str, list[FloatArray]] = {INPUT: [images[piece].astype(kind) for piece in pieces]}
+    with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
+        ready = _Adjusting(replace(chip.single(), adjustments={}), lots, pool)
+        for layer, spent in zip(folded.layers, folded.spent, strict=True):
+            inputs = [list(each) for each in zip(*(values[source] for source in layer.inputs), strict=True)]
+            wanted = [exact[source] for source in layer.inputs]
+            values[layer.name] = ready.layer(layer, inputs, wanted, exact[layer.name])
+            for name in spent:
+                del values[name]
+    return replace(chip, adjustments=ready.chip.adjustments)
+
+
+@dataclass
+class _Adjusting:
+    """A chip whose outputs are being adjusted; maps come and go in pieces of PIECE images."""
+
+    chip: Chip
+    lots: list[Lot]
+    pool: ThreadPoolExecutor
+
+    def layer(
+        self, layer: Layer, inputs: list[list[FloatArray]], wanted_inputs: list[FloatArray], wanted: FloatArray
+    ) -> list[FloatArray]:
+        """Run a layer, fit adjustments if it lies on arrays, and return its outputs as adjusted."""
+        placed = layer.name in self.chip.program.matrices
+        if placed and isinstance(layer, DynamicConv):
+            self._attention(layer, [split_scales(layer, x)[0] for x in inputs], split_scales(layer, wanted_inputs)[0])
+        outputs = self._run(lambda x, lot: run_layer(self.chip, layer, x, lot)[0], inputs)
+        return self._adjust(layer.name, outputs, wanted) if placed else outputs
+
+    def _attention(self, layer: DynamicConv, inputs: list[list[FloatArray]], wanted: list[FloatArray]) -> None:
+        """Adjust the two FC layers of a dynamic layer's attention."""
+        attention, x, pooled = layer.attention, [layer.pooled(each) for each in inputs], layer.pooled(wanted)
+        parts = (linear(pooled, attention.weight_1, attention.bias_1), attention.scores(pooled))
+        matrices = self.chip.program.matrices[f"{layer.name}.attention"]
+        for at, (matrix, aim) in enumerate(zip(matrices, parts, strict=True)):
+            outputs = self._run(lambda each, lot, at=at: attention_part(self.chip, layer, at, each, lot)[0], x)
+            x = [digital.relu(each) for each in self._adjust(matrix.name, outputs, aim)]
+
+    def _run(self, work: Callable[..., FloatArray], inputs: Sequence[object]) -> list[FloatArray]:
+        """Run something on every piece, side by side; each has the same noise whenever it runs."""
+        return list(self.pool.map(work, inputs, self.lots))
+
+    def _adjust(self, name: str, outputs: list[FloatArray], wanted: FloatArray) -> list[FloatArray]:
+        by = fitted(np.concatenate(outputs), wanted)
+        self.chip = replace(self.chip, adjustments={**self.chip.adjustments, name: by})
+        return [adjust(each, by) for each in outputs]
+
+
+def fitted(found: FloatArray, wanted: FloatArray) -> Adjustment:
+    """Scale and shift (n,) that give outputs (b, n, …) the mean and the deviation of the wanted ones.
+
+    An output that never changes is shifted alone; of fewer than LEAST values none is touched.
+    """
+    n = found.shape[1]
+    x, y = (np.moveaxis(each, 1, 0).reshape(n, -1).astype(np.float64) for each in (found, wanted))
+    if x.shape[1] < LEAST:
+        return np.ones(n), np.zeros(n)
+    deviation = x.std(axis=1)
+    changes = deviation > 1e-6 * np.abs(x).max(axis=1)
+    scale = np.divide(y.std(axis=1), deviation, out=np.ones(n), where=changes)
+    return scale, y.mean(axis=1) - scale * x.mean(axis=1)
