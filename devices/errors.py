@@ -1,7 +1,6 @@
 """Errors of the three packages: a user can catch one family or one kind."""
 
 
-
 class SimulationError(Exception):
     """Any error that the simulator raises on purpose."""
 

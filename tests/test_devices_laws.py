@@ -240,7 +240,7 @@ def test_currents__of_arrays_are_those_of_single_cells(law, widest, rng):
     """Blocks of all kinds, a last one that is not full, cells without filament, inputs that overflow alone."""
     count = 3 * BLOCK + 5
     g, gain, v = 10.0 ** rng.uniform(-8.0, -3.0, count), rng.uniform(0.01, 1.0, count), rng.uniform(-1.0, 1.0, count)
-    v[BLOCK :] *= widest
+    v[BLOCK:] *= widest
     g[::7], v[::11] = 0.0, 0.0
     found, expected = dispatch.currents(law, g, gain, v), (np.empty(count), np.empty(count))
     with np.errstate(over="ignore", invalid="ignore"):

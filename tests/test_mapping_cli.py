@@ -391,7 +391,9 @@ def test_bad_input__damaged_model_files(damage, crossgate, tmp_path):
 
 def test_bad_input__cifar10_offline(crossgate, tmp_path, monkeypatch):
     monkeypatch.setenv("CROSSGATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mapping.data.cifar10.ADDRESS", "http://127.0.0.1:9/cifar-10-binary.tar.gz")  # nobody listens there
+    monkeypatch.setattr(
+        "mapping.data.cifar10.ADDRESS", "http://127.0.0.1:9/cifar-10-binary.tar.gz"
+    )  # nobody listens there
     layers = (GlobalAveragePool("pool", ("input",)), Linear("fc", ("pool",), np.eye(3)))
     path = tmp_path / "colours.npz"
     save_network(Network("colours", (3, 32, 32), ("r", "g", "b"), layers, {"dataset": "cifar10"}), path)

@@ -3,7 +3,7 @@
 Run from the repository's root; needs PyTorch (an extra), one thread, minutes each:
 
     python -m benchmarks.train.digits --choose             compare candidate recipes, on the validation images alone
-    python -m benchmarks.train.digits --model dvgg-digits  train, test once, write mapping/networks/zoo/dvgg-digits.npz and a log
+    python -m benchmarks.train.digits --model dvgg-digits  train, test once, write the zoo's file and a log
 
 Both networks have the same backbone, recipe and seed; in `dvgg-digits` every 3x3 convolution after the first has K
 kernels mixed by attention. Both are trained for analog hardware: in each step every weight matrix is disturbed as a

@@ -1,4 +1,4 @@
-"""Node voltages, input by input: line solver, Newton, injected currents, source lines, gate lines, sensitivities, settling."""
+"""Node voltages, input by input: Newton, injected currents, source lines, gate lines, sensitivities, settling."""
 
 import lazy_loader
 

@@ -29,11 +29,13 @@ def stride(p: int) -> int:
 
 @kernel(inline=True)
 def add_to(to: FloatArray, from_: FloatArray) -> None:
+    """Add one run of numbers to another of its length."""
     for k in range(len(to)):
         to[k] += from_[k]
 
 
 @kernel(inline=True)
 def copy_to(to: FloatArray, from_: FloatArray) -> None:
+    """Copy one run of numbers over another of its length."""
     for k in range(len(to)):
         to[k] = from_[k]

@@ -19,6 +19,7 @@ REACH = 4.0  # standard deviations of the Dirac points that gate nodes are fitte
 
 
 def converter_offsets(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> FloatArray:
+    """Return the offsets (c,) of a tile's converters [codes], drawn from the tile's stream."""
     drawn: FloatArray = np.random.default_rng([*stream, 1]).standard_normal(placement.shape[1])
     return hardware.adc.offset * drawn
 

@@ -1,4 +1,4 @@
-"""Keys of a description changed by name: values are parsed, checked against their types, and unknown names get a hint."""
+"""Keys of a description changed by name: values are parsed and checked, unknown names get a hint."""
 
 import dataclasses
 import difflib

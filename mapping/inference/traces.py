@@ -104,6 +104,7 @@ class LayerSums:
         self.scales: list[FloatArray] = []
 
     def add(self, part: Part) -> None:
+        """Add what one batch left."""
         self.off += part.off
         self.size += part.size
         self.own += part.own
@@ -115,6 +116,7 @@ class LayerSums:
             self.scales.append(part.scales.astype(np.float64))
 
     def trace(self, images: int) -> LayerTrace:
+        """Return the trace over so many images."""
         return LayerTrace(
             self.layer.name,
             kind_of(self.layer),

@@ -82,9 +82,7 @@ def _block(plan: FloorPlan, layer: PlannedLayer, size: float, *, named: bool) ->
         for kernel in range(matrix.arrays):
             put(matrix, tile, kernel, x, y + kernel * (height + gap))
         right, bottom = max(right, x + width), y + matrix.arrays * (height + gap) - gap
-    others = [
-        (matrix, tile) for matrix in layer.attention for tile in range(len(matrix.tiles))
-    ]
+    others = [(matrix, tile) for matrix in layer.attention for tile in range(len(matrix.tiles))]
     down = max(1, round((bottom + gap) / (height + gap)))
     x_0 = right + 2.0 * gap + 2.0
     for at, (matrix, tile) in enumerate(others):

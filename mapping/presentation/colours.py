@@ -1,8 +1,5 @@
 """Colours of components, phases and kinds of layers, the same in every figure and page."""
 
-
-
-
 # Hues of Paul Tol's bright scheme, safe for colour-blind readers; figures and the report's page share them.
 COLOURS = {
     "array": "#4477aa", "adc": "#ee6677", "drivers": "#228833", "gates": "#ccbb44", "writes": "#222255",

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-
 WIDTH = 960  # [px] of a drawing, ours
 
 

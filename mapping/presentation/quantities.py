@@ -1,8 +1,6 @@
 """How numbers look: SI prefixes, percentages and ratios."""
 
 
-
-
 def ratio(value: float, whole: float) -> float:
     """Return value / whole, and 0 where the whole is nothing."""
     return value / whole if whole > 0.0 else 0.0

@@ -16,14 +16,14 @@ from markupsafe import Markup
 from mapping.inference.traces import RunResult
 from mapping.inference.worst_array import CloseUp, close_up
 from mapping.presentation.colours import ALONE, COLOURS, PHASE_COLOURS, TOGETHER
+from mapping.presentation.html_templates import WIDTH, environment
+from mapping.presentation.quantities import ratio
 from mapping.report.plots import plot_drop, plot_gates
 from mapping.report.values import COMPONENTS, LayerReport, ReportValues
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-from mapping.presentation.html_templates import WIDTH, environment
-from mapping.presentation.quantities import ratio
 
 FOLLOWING = 2  # images that the schedule shows behind the first, ours
 TICKS = 6  # of a time axis at most, ours

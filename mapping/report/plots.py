@@ -9,15 +9,14 @@ import numpy as np
 
 from crossbar.plots import plot_gate_voltage, plot_map
 from devices.errors import ParameterError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 from mapping.inference.traces import LayerTrace
 from mapping.inference.worst_array import CloseUp
 from mapping.presentation.colours import ALONE, COLOURS, PHASE_COLOURS, TOGETHER
 from mapping.report.values import ReportValues
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def plot_energy(report: ReportValues, ax: "Axes | None" = None) -> "Axes":

@@ -19,12 +19,12 @@ from devices.aliases import IntArray
 from devices.errors import ParameterError
 from mapping.files.whole_files import write_whole
 from mapping.inference.traces import PREDICTIONS, RunResult
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 from mapping.report.html_page import page, show_report
 from mapping.report.plots import report_figure
 from mapping.report.values import COLUMNS, ReportValues
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)

@@ -283,5 +283,6 @@ def _is_text(value: object) -> bool:
 
 
 def one_line(what: str, text: object) -> None:
+    """Raise ParameterError unless a value is a text on one line."""
     if not isinstance(text, str) or any(each in text for each in "\r\n"):
         raise ParameterError(f"{what} must be a text on one line, got {text!r}")

@@ -24,7 +24,6 @@ CHECK_IMAGES = 2  # two, so that what mixes images up is seen
 SEED = 20250425  # of the images that both sides are run on
 
 
-
 def import_torch(
     module: Foreign,
     input_shape: Sequence[int],
