@@ -1,12 +1,14 @@
 """Validators at the door: each returns the clean value or raises one sentence with name, value and what is right."""
 
 import dataclasses
+import difflib
 import math
 import numbers
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from devices.aliases import BoolArray, FloatArray
 from devices.errors import ParameterError
@@ -172,3 +174,31 @@ def _shown(value: object) -> str:
     """Short repr for messages."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def known(
+    what: str, given: str, names: Iterable[str], *, where: str = "", prefix: str = "", otherwise: str = ""
+) -> None:
+    """Raise ParameterError unless `given` is one of the names; the sentence names the nearest of them, else all.
+
+    what: the kind of name.  where: what stands before the sentence.  prefix: common to all names.  otherwise: what
+    stands behind the sentence, such as another way to say it.
+    """
+    valid = sorted(set(names))
+    if given in valid:
+        return
+    near = difflib.get_close_matches(given, valid, n=2, cutoff=0.5)
+    hint = f"{'nearest valid: ' if near else 'valid are '}{', '.join(prefix + name for name in near or valid)}"
+    start, end = f"{where}: " if where else "", f"; {otherwise}" if otherwise else ""
+    raise ParameterError(f"{start}unknown {what} {prefix + given!r}; {hint}{end}")
+
+
+def conductances(name: str, value: npt.ArrayLike, *, ndim: int = 2) -> FloatArray:
+    """Return the conductances [S] of an array, or of several with ndim 3, as floats.
+
+    Raises ParameterError unless they are numbers ≥ 0, with at least one row and one column.
+    """
+    g = array(name, value, ndim=ndim, minimum=0.0)
+    if 0 in g.shape[-2:]:
+        raise ParameterError(f"{name} must have at least one row and one column, got shape {g.shape}")
+    return g

@@ -116,7 +116,7 @@ def test_build__together_is_one_by_one(rng):
     together = build_tiles(CELL, several, WIRES, Dac(), Adc(), ReadNoise(), 300.0)
     for written, tile in zip(several, together, strict=True):
         alone = tile_of(written, noise=ReadNoise())
-        for name in ("signal", "spent", "taken", "blur"):
+        for name in ("signal", "to_columns", "to_rows", "variances"):
             np.testing.assert_array_equal(getattr(tile, name), getattr(alone, name))
         assert (tile.gates, tile.rows, tile.pairs) == alone.signal.shape[0:1] + alone.signal.shape[2:]
 
@@ -225,7 +225,10 @@ def test_noise__behind_wires_is_what_the_adjoint_circuits_say(rng, r, driven, wi
     written = array(rng, rows=96, pairs=24)
     tile = tile_of(written, wires, dac, noise=ReadNoise())
     share = (np.arange(96) % 10 < 10 * driven).astype(float)
-    got = dac.white(share, ReadNoise(), 300.0) @ tile.blur[0, 0, :96] + (share * dac.v_read) ** 2 @ tile.blur[0, 0, 96:]
+    got = (
+        dac.white(share, ReadNoise(), 300.0) @ tile.variances[0, 0, :96]
+        + (share * dac.v_read) ** 2 @ tile.variances[0, 0, 96:]
+    )
     g = seen(written, CELL.gain_high, dac.v_read)
     exact = sensitivity(g, dac.v_read * share[None], wires)
     cells = exact.covariance(ReadNoise().cell_variance(g, exact.cell_voltages, dac.t_read))[0]
@@ -299,8 +302,10 @@ def test_noise__of_strips_of_rows_together(rng, coding):
     by_row, by_strip = (
         tile_of(dataclasses.replace(written, strips=each), dac=dac, noise=ReadNoise()) for each in (None, strips)
     )
-    assert by_strip.blur.shape == (2, 3, 6, C)
-    kinds = [tile.blur.reshape(2, 3, 2, -1).sum(3) for tile in (by_row, by_strip)]  # white and 1/f noise of all cells
+    assert by_strip.variances.shape == (2, 3, 6, C)
+    kinds = [
+        tile.variances.reshape(2, 3, 2, -1).sum(3) for tile in (by_row, by_strip)
+    ]  # white and 1/f noise of all cells
     np.testing.assert_allclose(kinds[1], kinds[0], rtol=1e-12)
     alike = np.repeat([9.0, 0.0, 15.0], [4, 9, 7])
     other = np.where(np.arange(rows) % 4 == 1, 13.0, 2.0)
@@ -329,7 +334,7 @@ def test_drive__sums_and_means_are_those_of_numpy(rng, coding, p):
         for kind in kinds
         for first, last in itertools.pairwise((*strips, 9))
     ]
-    np.testing.assert_allclose(plane.blur.transpose(0, 2, 1), expected, rtol=1e-12)
+    np.testing.assert_allclose(plane.noise_powers.transpose(0, 2, 1), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("p", [1, 7, 40])
@@ -480,7 +485,7 @@ def test_joules__without_rows_at_rest_they_were_too_few(rng):
     codes = np.repeat([[0.0, 1.0]], 32, axis=0).reshape(1, 1, 64)
     tile = tile_of(written, wires, dac)
     _, done = tile.read(codes, None, keys(1), noise=False)
-    columns = float(tile.spent[0, 0] @ codes[0, 0]) * dac.v_read**2 * dac.t_slot
+    columns = float(tile.to_columns[0, 0] @ codes[0, 0]) * dac.v_read**2 * dac.t_slot
     exact = twins_joules(written, codes, dac, wires)
     assert columns < 0.98 * exact
     assert done.joules_array == approx(exact, rel=5e-4)  # the far half off, the near half on: the worst order

@@ -216,7 +216,7 @@ def test_fit_cell__holding_what_is_known_determines_the_rest(rng):
 @pytest.mark.parametrize(
     ("hold", "options", "message"),
     [
-        ({"c_gat": 1.0}, {}, "there is no parameter 'c_gat' to hold; nearest: c_gate"),
+        ({"c_gat": 1.0}, {}, "unknown parameter to hold 'c_gat'; nearest valid: c_gate"),
         ({"c_gate": -1.0}, {}, "c_gate must be > 0 F/m², got -1 F/m²"),
         ({"v_0": "x"}, {}, "v_0 must be a real number"),
         ({"gain_min": 2.0}, {}, "gain_min must be ≥ 0 and ≤ 1, got 2"),

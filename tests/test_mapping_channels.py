@@ -130,7 +130,7 @@ def test_columns__are_the_array_of_cells_at_those_gate_voltages(rng, wires):
             power += float(slow.power[3])
         found = v @ ready.signal[:, entry].sum(0)
         np.testing.assert_allclose(found, wanted, rtol=0.0, atol=1e-10 * np.abs(wanted).max())
-        spent = float(ready.spent[:, entry].sum()) * hardware.dac.v_read**2
+        spent = float(ready.to_columns[:, entry].sum()) * hardware.dac.v_read**2
         assert spent == pytest.approx(power, rel=1e-9, abs=0.0)
 
 
@@ -140,7 +140,7 @@ def test_columns__feel_each_others_gates_through_the_rows(rng):
     tile, cell = column_tile(rng, hardware, 1, 64, 32), hardware.cell
     gains = np.full((2, 1, 32), 0.2 * cell.gain_high)
     gains[1, 0, 1:] = cell.gain_high
-    closed, opened = tile.at(gains).tile.spent[0], tile.at(gains).tile.signal[0, :, :, 0]
+    closed, opened = tile.at(gains).tile.to_columns[0], tile.at(gains).tile.signal[0, :, :, 0]
     moved = np.abs(opened[1] - opened[0]).sum() / np.abs(opened[0]).sum()
     assert 1e-3 < moved < 0.1
     assert closed[1].sum() > 2.0 * closed[0].sum()
@@ -157,7 +157,7 @@ def test_columns__equal_gates_are_one_gate(rng, images):
         hardware.dac.v_read,
     )
     slow = reference_solve(g, np.eye(24), hardware.wires).currents
-    np.testing.assert_allclose(both.spent[0, 0], slow.sum(1), rtol=1e-9)
+    np.testing.assert_allclose(both.to_columns[0, 0], slow.sum(1), rtol=1e-9)
 
 
 def test_columns__bad_gains_are_refused(rng):

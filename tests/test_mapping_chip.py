@@ -64,7 +64,8 @@ def numbered(placed):
 def same(one, two):
     """Bit for bit the same tile."""
     return all(
-        np.array_equal(getattr(one, name), getattr(two, name)) for name in ("signal", "spent", "blur", "offsets")
+        np.array_equal(getattr(one, name), getattr(two, name))
+        for name in ("signal", "to_columns", "variances", "offsets")
     )
 
 
@@ -392,7 +393,7 @@ def test_tiles__are_exact_at_their_gate_nodes(rng):
                 np.testing.assert_allclose(
                     v @ tile.signal[k, node], twin[:, 0::2] - twin[:, 1::2], rtol=0, atol=1e-12 * np.abs(twin).max()
                 )
-                np.testing.assert_allclose(v @ tile.spent[k, node], twin.sum(1), rtol=1e-12)
+                np.testing.assert_allclose(v @ tile.to_columns[k, node], twin.sum(1), rtol=1e-12)
 
 
 def test_tiles__without_a_gate_are_the_twins_too(rng):

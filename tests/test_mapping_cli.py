@@ -325,9 +325,9 @@ def test_si__writes_three_digits(value, text):
 # what it refuses
 
 BAD = {
-    "model unknown": (["run", "dvgg-digit"], "there is no model 'dvgg-digit'", "did you mean dvgg-digits"),
+    "model unknown": (["run", "dvgg-digit"], "unknown model 'dvgg-digit'", "nearest valid: dvgg-digits"),
     "model file missing": (["run", "none.npz"], "there is no network file none.npz"),
-    "chip unknown": (["run", "--chip", "adaptive2"], "there is no chip 'adaptive2'", "did you mean adaptive2d"),
+    "chip unknown": (["run", "--chip", "adaptive2"], "unknown chip 'adaptive2'", "nearest valid: adaptive2d"),
     "chip file missing": (["run", "--chip", "none.toml"], "there is no chip description none.toml"),
     "negative resistance": (["run", "--set", "wires.r_row=-1"], "r_row must be ≥ 0 Ω, got -1 Ω"),
     "unknown key": (["run", "--set", "wires.r_raw=1"], "'wires.r_raw'", "nearest valid: wires.r_row"),

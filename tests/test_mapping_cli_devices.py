@@ -128,14 +128,14 @@ def test_cell_file__is_read_back_exactly(tmp_path):
 BAD_FITS = {
     "no file": (["none.csv"], "there is no file none.csv"),
     "not determined": ([CURVES], "does not determine c_gate", "hold it: a capacitance measurement"),
-    "unknown parameter": ([CURVES, "--hold", "cgate=1"], "there is no parameter 'cgate' to hold; nearest: c_gate"),
+    "unknown parameter": ([CURVES, "--hold", "cgate=1"], "unknown parameter to hold 'cgate'; nearest valid: c_gate"),
     "no value": ([CURVES, "--hold", "c_gate"], "--hold takes KEY=VALUE such as c_gate=1.55e-3, got 'c_gate'"),
     "no number": ([CURVES, "--hold", "c_gate=big"], "--hold c_gate must be a number, got 'big'"),
     "out of bounds": ([CURVES, "--hold", "c_gate=0"], "c_gate must be > 0 F/m², got 0 F/m²"),
     "limit": ([CURVES, *HOLD, "--v-limit", "x"], "--v-limit must be a number, got 'x'"),
     "limit too low": ([CURVES, *HOLD, "--v-limit", "0.001"], "no point is left of 819"),
     "bound": ([CURVES, *HOLD, "--bound", "-1"], "bound must be > 0 and ≤ 2, got -1"),
-    "base unknown": ([CURVES, *HOLD, "--base", "adaptive2"], "there is no chip 'adaptive2'", "did you mean adaptive2d"),
+    "base unknown": ([CURVES, *HOLD, "--base", "adaptive2"], "unknown chip 'adaptive2'", "nearest valid: adaptive2d"),
     "no curves": ([], "Missing argument", "see crossgate --help"),
     "no such option": ([CURVES, "--hol", "x"], "--hol", "see crossgate --help"),
 }
@@ -218,8 +218,8 @@ def test_device__without_a_name_lists_all(crossgate):
 
 
 BAD_DEVICES = {
-    "unknown": (["adaptive_2"], "there is no cell 'adaptive_2'; did you mean adaptive_2d"),
-    "far from all": (["qqqqqqq"], "there is no cell 'qqqqqqq'; known are adaptive_2d"),
+    "unknown": (["adaptive_2"], "unknown cell 'adaptive_2'; nearest valid: adaptive_2d"),
+    "far from all": (["qqqqqqq"], "unknown cell 'qqqqqqq'; valid are adaptive2d"),
     "no file": (["none.toml"], "there is no chip description none.toml"),
     "two": (["resistor", "vteam"], "vteam", "see crossgate --help"),
 }

@@ -11,7 +11,7 @@ from mapping.data.datasets import load_dataset
 from mapping.hardware.description_files import load_hardware
 from mapping.inference.running import run
 from mapping.networks.models import load_model
-from mapping.placement.encoding import filaments, shown
+from mapping.placement.encoding import filaments, terminal_conductances
 from mapping.prices.estimates import Histogram, estimate, expected, histograms, mean_written
 from mapping.report.pricing import price, price_estimate
 from mapping.workflow.compiling import compile_network
@@ -152,7 +152,7 @@ def test_mean_written__is_what_written_cells_hold_on_the_average(settings):
     wanted[..., 1::2] = cell.g_min  # one side of a pair at its end, as the encoding has it
     rng = np.random.default_rng(5)
     cells = hardware.spread.draw(cell, wanted.shape, rng)
-    shown_wanted = shown(wanted, hardware)
+    shown_wanted = terminal_conductances(wanted, hardware)
     once = lambda targets: cells.write(targets, np.random.default_rng(6))  # noqa: E731  (the same luck each time)
     held = written_to(shown_wanted, once, hardware, cells.stuck, np.eye(4000)).g_filament
     found = mean_written(filaments(shown_wanted, cell, v_read), hardware)

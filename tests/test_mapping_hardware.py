@@ -209,7 +209,7 @@ def test_base__in_a_circle_is_refused(chip_file):
         ("wires = 3", "wires must be a section with keys, got 3"),
         ("name = 3", "name must be a text, got 3"),
         ("base = ['ideal']", r"base must be a text, got \['ideal'\]"),
-        ("base = 'idael'", "there is no chip 'idael'; did you mean ideal"),
+        ("base = 'idael'", "unknown chip 'idael'; nearest valid: ideal"),
         ("base = 'none.toml'", r"there is no chip description .*none\.toml"),
         ("[dac]\nbits = 8.0", r"dac\.bits must be a whole number or 'ideal', got 8\.0"),
         ("[dac]\nbits = true", r"dac\.bits must be a whole number or 'ideal', got True"),
@@ -264,7 +264,7 @@ def test_load__of_what_is_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("adaptive2", "there is no chip 'adaptive2'; did you mean adaptive2d"),
+        ("adaptive2", "unknown chip 'adaptive2'; nearest valid: adaptive2d"),
         ("xyz", "bundled are adaptive2d, ideal, .*, volatile2d; a path must end in .toml"),
         ("", "there is no chip ''"),
         (f"some{os.sep}where", "there is no chip description some.where"),

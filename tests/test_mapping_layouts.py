@@ -17,8 +17,8 @@ from devices.writing.write_pulses import WriteVerify, write_verify
 from mapping.chips.cells import write_tile
 from mapping.hardware.description import LAYOUTS, Hardware
 from mapping.hardware.description_files import load_hardware
-from mapping.inference.batch import Lot
-from mapping.inference.batch_tiles import made_for, mixed_targets
+from mapping.inference.batch import Batch
+from mapping.inference.batch_tiles import mixed_targets, tiles_for_batch
 from mapping.inference.running import run
 from mapping.networks import Attention, DynamicConv, GlobalAveragePool, Linear, Network
 from mapping.report.pricing import price
@@ -107,7 +107,7 @@ def test_stacked__is_the_array_of_its_bands(rng, images, monkeypatch, families):
     assert (len(matrix.tiles), matrix.arrays, matrix.bands) == (1, 1, K)
     gains = np.array([[0.02, 0.5, 0.9], [0.7, 0.3, 0.05]]) * hardware.cell.gain_high
     assert (written.banks["mixed"][0].family is not None) == families
-    ready, done = made_for(written, matrix, gains, np.ones((2, K)), Lot(0, np.arange(2), DOUBLE))
+    ready, done = tiles_for_batch(written, matrix, gains, np.ones((2, K)), Batch(0, np.arange(2), DOUBLE))
     assert done.cell_writes == 0.0
     tile = ready.tiles["mixed"][0].tile
     cells = write_tile(matrix, matrix.tiles[0], program, (1, 0, 0))
@@ -129,9 +129,9 @@ def test_stacked__is_the_array_of_its_bands(rng, images, monkeypatch, families):
         flat = reference_solve(
             np.vstack(bands), np.full((1, 18 * K), hardware.dac.v_read), Wires(3.0, 4.0, 100.0, 50.0)
         )  # rows at one voltage give each other nothing
-        spent, squared = tile.spent[0, entry], hardware.dac.v_read**2
+        spent, squared = tile.to_columns[0, entry], hardware.dac.v_read**2
         assert float(spent.sum()) * squared == pytest.approx(float(flat.power[0]), rel=1e-6, abs=0.0)
-        factors = cross_factors(tile.taken[0, entry])
+        factors = cross_factors(tile.to_rows[0, entry])
         drawn = share**2 @ (spent + factors * factors.sum()) - (share @ factors) ** 2
         assert drawn * squared == pytest.approx(float(slow.power[0]), rel=0.01, abs=0.0)
 
@@ -184,14 +184,14 @@ def test_reprogram__writes_anew_for_each_image_on_the_same_cells(images):
     program = compile_network(network(np.random.default_rng(9)), hardware, images)
     written, (matrix,) = write(program, 4), program.matrices["mixed"]
     shares = np.full((3, K), 1.0 / K)
-    ready, done = made_for(written, matrix, None, shares, Lot(0, np.arange(3), DOUBLE))
+    ready, done = tiles_for_batch(written, matrix, None, shares, Batch(0, np.arange(3), DOUBLE))
     assert done.cell_writes == 3 * 18 * 8
-    spent = np.stack([tile.tile.spent[0] for tile in ready.tiles["mixed"]])  # (tiles, b, m)
+    spent = np.stack([tile.tile.to_columns[0] for tile in ready.tiles["mixed"]])  # (tiles, b, m)
     assert 1e-4 < np.abs(spent[:, 1] / spent[:, 0] - 1.0).mean() < 0.2
-    again = made_for(written, matrix, None, shares[1:2], Lot(0, np.array([1]), DOUBLE))[0]
+    again = tiles_for_batch(written, matrix, None, shares[1:2], Batch(0, np.array([1]), DOUBLE))[0]
     for tile, alone in zip(ready.tiles["mixed"], again.tiles["mixed"], strict=True):
         np.testing.assert_allclose(alone.tile.signal[0, 0], tile.tile.signal[0, 1], rtol=1e-12)
-    other = made_for(written, matrix, None, shares[1:2], Lot(1, np.array([1]), DOUBLE))[
+    other = tiles_for_batch(written, matrix, None, shares[1:2], Batch(1, np.array([1]), DOUBLE))[
         0
     ]  # another run writes with other luck
     assert not np.array_equal(other.tiles["mixed"][0].tile.signal, again.tiles["mixed"][0].tile.signal)
@@ -221,13 +221,13 @@ def test_counts__by_hand(results):
     """18 rows on tiles of 12, 4 outputs on one column of tiles of 4 pairs, 30 positions, 3 kernels, unsigned inputs."""
     done = {layout: result.layers[0].activity for layout, result in results.items()}
     alone = results["parallel"].chip.program.matrices["mixed.attention"]
-    outside = sum(matrix.conductances.shape[2] // 2 * len(matrix.tiles) for matrix in alone)  # conversions of attention
+    outside = sum(matrix.outputs * len(matrix.tiles) for matrix in alone)  # conversions of attention
     conversions = {name: each.conversions - outside for name, each in done.items()}
     # rows: 2 pieces of 9; stacked: 4 rows of each band, 5 pieces
     assert conversions == {
         "parallel": 2 * 30 * 4, "stacked": 5 * 30 * 4, "digital": K * 2 * 30 * 4, "reprogram": 2 * 30 * 4
     }  # fmt: skip
-    inner = sum(matrix.conductances.shape[1] for matrix in alone)  # codes of attention
+    inner = sum(matrix.rows for matrix in alone)  # codes of attention
     codes = {name: each.row_codes - inner for name, each in done.items()}
     assert codes == {"parallel": K * 540, "stacked": K * 540, "digital": K * 540, "reprogram": 540}
     assert {name: each.cell_writes for name, each in done.items()} == {

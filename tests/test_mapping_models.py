@@ -154,10 +154,10 @@ def test_load_model__takes_a_path(networks, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("dvgg-digit", "there is no model 'dvgg-digit' in the zoo; did you mean dvgg-digits or vgg-digits"),
-        ("VGG_digits", "did you mean vgg-digits"),
-        ("", "the zoo has .*vgg-digits"),
-        ("???", "the zoo has .*vgg-digits"),
+        ("dvgg-digit", "unknown model 'dvgg-digit'; nearest valid: dvgg-digits, vgg-digits"),
+        ("VGG_digits", "nearest valid: vgg-digits"),
+        ("", "valid are .*vgg-digits"),
+        ("???", "valid are .*vgg-digits"),
         ("digits", "there is no model 'digits'"),
         ("missing.npz", r"there is no network file missing\.npz"),
         ("some/folder", r"there is no network file some/folder"),

@@ -66,7 +66,7 @@ def test_origins__of_every_value_that_is_no_default_are_named():
 
 def test_origins__refuse_what_loading_refuses(files):
     (files / "round.toml").write_text('base = "round.toml"\n')
-    for name, words in ((files / "round.toml", "its own base"), ("adaptive3d", "did you mean adaptive2d")):
+    for name, words in ((files / "round.toml", "its own base"), ("adaptive3d", "nearest valid: adaptive2d")):
         with pytest.raises(ParameterError, match=words):
             origins(name)
 

@@ -8,7 +8,7 @@ import pytest
 from crossbar.tiles.converters import CODINGS, Dac
 from devices.errors import ParameterError
 from mapping.hardware.description_files import load_hardware
-from mapping.inference.fidelity import levels, sample
+from mapping.inference.fidelity import by_layer, sample
 from mapping.inference.running import run
 from mapping.networks import INPUT, Attention, Conv, DynamicConv, Flatten, GlobalAveragePool, Linear, Network
 from mapping.workflow.compiling import compile_network
@@ -48,7 +48,7 @@ def test_sample__of_a_run_of_double_precision_is_the_twins(layout, rng):
 def test_sample__of_a_run_of_single_precision_is_within_1e_minus_4_of_full_scale(rng):
     result, images = ran(rng, "wires.r_row=2.8", "wires.r_column=2.8", precision="single")
     found = sample(result, images, each=4)
-    assert 0.0 < max(each.arithmetic for each in levels(found)) < 1e-4
+    assert 0.0 < max(each.arithmetic for each in by_layer(found)) < 1e-4
     assert len({(one.image, one.tile, one.position) for one in found}) > len(found) / 2
 
 
@@ -66,7 +66,7 @@ def test_levels__bent_laws_matter_more_at_a_higher_read_voltage(coding, rng):
     worst = {}
     for v_read in (0.1, 0.2):
         result, images = ran(rng, f"dac.v_read={v_read}", f"dac.coding={coding}")
-        worst[v_read] = max(each.nonlinear for each in levels(sample(result, images)))
+        worst[v_read] = max(each.nonlinear for each in by_layer(sample(result, images)))
     assert worst[0.2] > 2.0 * worst[0.1]
     limits = (1e-3, 0.2) if coding == "amplitude" else (1e-7, 5e-3)
     assert limits[0] < worst[0.1] < limits[1]
@@ -110,7 +110,7 @@ def test_levels__are_root_mean_squares_by_hand(rng):
         one, run=np.array([1.0, 2.0]), linear=np.array([1.0, 1.0]), wireless=np.array([1.0, 3.0]),
         nonlinear=np.array([1.5, 1.0]), full_scale=4.0,
     )  # fmt: skip
-    (level,) = levels([made])
+    (level,) = by_layer([made])
     assert (level.samples, level.arithmetic) == (1, 0.25)
     assert level.wires == pytest.approx(2**0.5)
     assert level.nonlinear == pytest.approx(0.125**0.5)

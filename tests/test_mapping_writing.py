@@ -12,7 +12,7 @@ from mapping.inference.running import run
 from mapping.networks import INPUT, Attention, Conv, DynamicConv, Flatten, GlobalAveragePool, Linear, Network, Relu
 from mapping.report.pricing import price
 from mapping.workflow.compiling import compile_network
-from mapping.workflow.writing import LEAST, adjusted, fitted, write
+from mapping.workflow.writing import LEAST, adjusted, scale_and_shift, write
 
 
 def network(rng):
@@ -40,28 +40,28 @@ def written():
     return bare, adjusted(bare), rng.random((96, 1, 8, 8))
 
 
-def test_fitted__restores_mean_and_deviation(rng):
+def test_scale_and_shift__restores_mean_and_deviation(rng):
     wanted = rng.normal(size=(8, 4, 5, 5)) * np.arange(1, 5)[:, None, None]
     found = 3.0 * wanted - 2.0
-    scale, shift = fitted(found, wanted)
+    scale, shift = scale_and_shift(found, wanted)
     np.testing.assert_allclose(scale, 1 / 3, rtol=1e-12)
     np.testing.assert_allclose(adjust(found, (scale, shift)), wanted, atol=1e-12)
     noisy = found + rng.normal(size=found.shape)
-    after = adjust(noisy, fitted(noisy, wanted))
+    after = adjust(noisy, scale_and_shift(noisy, wanted))
     np.testing.assert_allclose(after.mean((0, 2, 3)), wanted.mean((0, 2, 3)), atol=1e-12)
     np.testing.assert_allclose(after.std((0, 2, 3)), wanted.std((0, 2, 3)), rtol=1e-12)
 
 
-def test_fitted__of_an_output_that_never_changes_is_a_shift(rng):
+def test_scale_and_shift__of_an_output_that_never_changes_is_a_shift(rng):
     found, wanted = np.full((40, 2), 7.0), rng.normal(size=(40, 2))
-    scale, shift = fitted(found, wanted)
+    scale, shift = scale_and_shift(found, wanted)
     np.testing.assert_array_equal(scale, 1.0)
     np.testing.assert_allclose(shift, wanted.mean(0) - 7.0)
 
 
-def test_fitted__of_few_values_is_nothing(rng):
+def test_scale_and_shift__of_few_values_is_nothing(rng):
     found = rng.normal(size=(LEAST - 1, 2))
-    scale, shift = fitted(found, 2.0 * found)
+    scale, shift = scale_and_shift(found, 2.0 * found)
     np.testing.assert_array_equal(scale, 1.0)
     np.testing.assert_array_equal(shift, 0.0)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from devices.aliases import FloatArray
 from devices.cells.interface import Cell
-from devices.checks import array
+from devices.checks import array, conductances
 from devices.errors import ParameterError
 from devices.laws import dispatch
 
@@ -33,9 +33,7 @@ class Array:
         if not hasattr(self.cell, "law") or not hasattr(self.cell, "gain_with_offset"):
             raise ParameterError(f"cell must be a cell of devices, such as AdaptiveMemristor(), got {self.cell!r}")
         dispatch.law_gain(self.cell.law, 0.0)  # refuses a law that no kernel knows
-        g = array("g_filament", self.g_filament, ndim=2, minimum=0.0)
-        if g.size == 0:
-            raise ParameterError(f"g_filament must hold at least one cell, got shape {g.shape}")
+        g = conductances("g_filament", self.g_filament)
         offset = array("gate_offset", self.gate_offset)
         if offset.shape not in ((), g.shape):
             raise ParameterError(f"gate_offset must be one value or have shape {g.shape}, got {offset.shape}")

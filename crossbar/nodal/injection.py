@@ -3,8 +3,6 @@
 m = rows, n = columns, b = batch
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +20,9 @@ from crossbar.nodal.lines import (
 )
 from devices import checks
 from devices.aliases import FloatArray, IntArray
-from devices.errors import ConvergenceError, ParameterError
+from devices.errors import ConvergenceError
 from devices.numerics.jit import kernel
-from devices.numerics.worker_threads import threads
+from devices.numerics.worker_threads import in_shares
 
 RELATIVE = 1e-14  # last correction of a node over the first one, ours
 SWEEPS = 30  # most plain sweeps after the descent, ours; 3 to 8 are usual
@@ -82,7 +80,7 @@ def _solve(
     g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, into_rows: FloatArray, into_columns: FloatArray,
     v_rows: FloatArray, v_columns: FloatArray,
 ) -> IntArray:  # fmt: skip
-    """Share the inputs among plain threads, as kernels release the interpreter's lock; returns the steps (b,)."""
+    """Share the inputs among all threads; returns the steps (b,)."""
     steps = np.zeros(len(v), dtype=np.int64)
 
     def part(each: slice) -> None:
@@ -91,18 +89,14 @@ def _solve(
             v_columns[each], steps[each],
         )  # fmt: skip
 
-    bounds = np.linspace(0, len(v), min(len(v), threads()) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(max(len(bounds) - 1, 1)) as pool:
-        list(pool.map(part, [slice(*pair) for pair in pairwise(bounds)]))
+    in_shares(part, len(v))
     return steps
 
 
 def _lines(g: FloatArray, wires: Wires) -> tuple[FloatArray, Lines, Lines]:
     """Checked conductances and the factorised lines of both directions."""
-    g = checks.array("g", g, ndim=2, minimum=0.0)
+    g = checks.conductances("g", g)
     m, n = g.shape
-    if not m * n:
-        raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     rows = linear.factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
     return g, rows, linear.factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
 

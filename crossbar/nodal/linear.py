@@ -13,7 +13,7 @@ from crossbar.arrays.wires import Wires
 from crossbar.nodal.lines import Lines, factorise_lines, solve_inputs
 from devices import checks
 from devices.aliases import FloatArray, IntArray
-from devices.errors import ConvergenceError, ParameterError
+from devices.errors import ConvergenceError
 
 TOLERANCE = 1e-14  # last correction of a node voltage over the largest input, ours: a few units in the last place
 MOST_STEPS = 2000  # ours: two lines that float far apart need some hundreds
@@ -40,10 +40,8 @@ def solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike 
     Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
     Source: docs/equations/lines.md.
     """
-    g = checks.array("g", g, ndim=2, minimum=0.0)
+    g = checks.conductances("g", g)
     m, n = g.shape
-    if not m * n:
-        raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     v = checks.array("v", v, shape=(None, m))
     senses = checks.spread("v_sense", v_sense, (len(v), n), "(b, n)")
     rows = factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))

@@ -3,8 +3,6 @@
 b = batch, m = rows, n = columns
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +14,7 @@ from crossbar.nodal.newton_kernels import solve_cells
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ConvergenceError, ParameterError
-from devices.numerics.worker_threads import threads
+from devices.numerics.worker_threads import in_shares
 
 TOLERANCE = 1e-9  # relative residual, ours
 MOST_STEPS = 50  # ours; 1 to 6 are usual
@@ -68,22 +66,14 @@ def solve_array(
     slopes, history = np.zeros((len(v), n)), np.full((len(v), most_steps + 1), np.nan)
     steps, solved = np.zeros(len(v), dtype=np.int64), np.zeros(len(v), dtype=np.bool_)
 
-    def part(first: int, last: int) -> None:
-        inputs = slice(first, last)
+    def part(inputs: slice) -> None:
         solve_cells(
             array.cell.law, g, gain[inputs] if len(gain) > 1 else gain, rows, columns, v[inputs],
             senses[inputs], tolerance, most_steps, linear.MOST_STEPS, v_rows[inputs], v_columns[inputs], cells[inputs],
             slopes[inputs], history[inputs], steps[inputs], solved[inputs],
         )  # fmt: skip
 
-    # Plain threads, as kernels release the interpreter's lock: numba's own double the time to compile.
-    count = threads()
-    bounds = np.linspace(0, len(v), min(len(v), count * PARTS) + 1).astype(int).tolist()
-    if count == 1 or len(v) == 1:
-        part(0, len(v))
-    else:
-        with ThreadPoolExecutor(count) as pool:
-            list(pool.map(part, bounds[:-1], bounds[1:]))
+    in_shares(part, len(v), parts=PARTS)
     if not solved.all():
         first = int(np.argmin(solved))
         reached = np.nanmin(history[first])

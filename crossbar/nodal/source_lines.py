@@ -5,9 +5,6 @@ inputs is a network of its own, so there is no transfer matrix of all inputs.
 b = batch, m = rows, n = columns
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from math import inf
 from typing import NamedTuple
 
@@ -21,9 +18,8 @@ from crossbar.nodal.column_ladders import solve_ladders
 from crossbar.nodal.lines import Lines, solve_sources, with_cells
 from devices import checks
 from devices.aliases import BoolArray, FloatArray, IntArray
-from devices.errors import ParameterError
 from devices.numerics.jit import kernel
-from devices.numerics.worker_threads import threads
+from devices.numerics.worker_threads import in_shares
 
 
 def switched(g: FloatArray, on: npt.ArrayLike, *, r_on: float = 0.0, r_off: float = inf) -> FloatArray:
@@ -70,7 +66,7 @@ def solve_source_lines(
                 v_lines[part], v_columns[part], currents[part], power[part],
             )  # fmt: skip
 
-        _in_threads(ladders, b)
+        in_shares(ladders, b)
         carried = np.where(cells.on[:, :, None], cells.g_on, cells.g_off) * (v_lines - v_columns)
         return Solution(currents, v_lines, v_columns, power, linear.violation(carried, terminals, v_lines, v_columns))
     rows = linear.factorised(np.ascontiguousarray(cells.g_on.T), wires.r_row, wires.driver(m), wires.driver_far(m))
@@ -83,22 +79,10 @@ def solve_source_lines(
             linear.MOST_STEPS, v_lines[part], v_columns[part], taken[part], steps[part],
         )  # fmt: skip
 
-    _in_threads(networks, b)
+    in_shares(networks, b)
     linear.check_solved(steps)
     carried = np.where(cells.on[:, :, None], cells.g_on, cells.g_off) * (v_lines - v_columns)
     return linear.solution(carried, taken, terminals, v_lines, v_columns)
-
-
-def _in_threads(work: Callable[[slice], None], b: int) -> None:
-    """Call `work` with a part of the inputs in each thread; plain threads, as in crossbar/newton.py."""
-    count = max(min(threads(), b), 1)
-    bounds = np.linspace(0, b, count + 1).astype(int).tolist()
-    parts = [slice(first, last) for first, last in pairwise(bounds)]
-    if count == 1:
-        work(parts[0])
-        return
-    with ThreadPoolExecutor(count) as pool:
-        list(pool.map(work, parts))
 
 
 class _Cells(NamedTuple):
@@ -111,9 +95,7 @@ class _Cells(NamedTuple):
 
 def _check(g: FloatArray, on: npt.ArrayLike, r_on: float, r_off: float) -> _Cells:
     """Check the arguments that say what the cells conduct."""
-    g = checks.array("g", g, ndim=2, minimum=0.0)
-    if not g.size:
-        raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
+    g = checks.conductances("g", g)
     closed = checks.flags("on", on, (None, len(g)))
     r_on = checks.number("r_on", r_on, unit="Ω", minimum=0.0)
     r_off = checks.number("r_off", r_off, unit="Ω", minimum=r_on, allow_inf=True)

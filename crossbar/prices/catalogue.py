@@ -4,7 +4,6 @@ Published parts lie in components.toml; a part of your own is one `Component` or
 (docs/equations/costs.md, section 5).
 """
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -43,10 +42,7 @@ def component(name: str, node: float | None = None) -> Component:
     Raises ParameterError for an unknown name.
     """
     parts = published()
-    if name not in parts:
-        near = difflib.get_close_matches(name, parts, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"published are {', '.join(sorted(parts))}"
-        raise ParameterError(f"there is no component {name!r}; {hint}")
+    checks.known("component", name, parts)
     return parts[name] if node is None else parts[name].at(node)
 
 

@@ -10,7 +10,6 @@ from crossbar.arrays.wires import Wires
 from crossbar.reference.circuit import Branch, Circuit, line, wires_of
 from devices import checks
 from devices.aliases import FloatArray, IntArray
-from devices.errors import ParameterError
 
 
 def reference_gates(
@@ -22,10 +21,8 @@ def reference_gates(
     The Solution's power is what row drivers deliver.  Raises what reference_solve and gate_voltages raise.
     Source: docs/equations/gates.md eq. 9.
     """
-    g = checks.array("g", g, ndim=2, minimum=0.0)
+    g = checks.conductances("g", g)
     m, n = g.shape
-    if g.size == 0:
-        raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
     groups = lines.groups((m, n))
     v = checks.array("v", v, shape=(None, m))
     v_gate = checks.array("v_gate", v_gate, shape=(len(v), groups))

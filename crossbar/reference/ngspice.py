@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from crossbar.arrays.array import Array
 from crossbar.arrays.wires import Wires
 from devices.aliases import FloatArray
-from devices.checks import array, flags, number, spread
+from devices.checks import array, conductances, flags, number, spread
 from devices.errors import ParameterError, SimulationError
 from devices.laws.adaptive import AdaptiveLaw, OhmicLaw
 
@@ -60,7 +60,7 @@ def to_spice(
         m, n = circuit.shape
         cells = _law_cells(circuit, circuit.gain(v_gate)[0])
     else:
-        g = _conductances(circuit)
+        g = conductances("g", circuit)
         m, n = g.shape
         if v_gate is not None:
             raise ParameterError("v_gate must be left out for plain conductances: they have no gate")
@@ -84,7 +84,7 @@ def source_lines_to_spice(
     and Rdrv_j, Rdrvfar_j, Vdrv_j count columns. Rcell_i_j includes its transistor.
     Raises ParameterError for a bad shape or value.
     """
-    g = _conductances(g)
+    g = conductances("g", g)
     m, n = g.shape
     closed = flags("on", on, (1, m))[0]
     r_on = number("r_on", r_on, unit="Ω", minimum=0.0)
@@ -99,14 +99,6 @@ def source_lines_to_spice(
             ohms = 1.0 / siemens + (r_on if closed[i] else r_off)
             parts.append(_Part(f"Rcell_{i}_{j}", names.row(i, j), names.column(i, j), _ohms(ohms)))
     _write(path, m, n, sources[0], senses[0], parts)
-
-
-def _conductances(g: FloatArray) -> FloatArray:
-    """The conductances, if they are those of an array."""
-    g = array("g", g, ndim=2, minimum=0.0)
-    if g.size == 0:
-        raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
-    return g
 
 
 def _write(path: str | Path, m: int, n: int, v: FloatArray, v_sense: FloatArray, parts: list[_Part]) -> None:

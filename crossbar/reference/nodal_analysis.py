@@ -16,7 +16,7 @@ from scipy.sparse.linalg import splu
 from crossbar.arrays.solution import Solution
 from crossbar.arrays.wires import Wires
 from devices.aliases import BoolArray, FloatArray, IntArray
-from devices.checks import array, flags, number, spread
+from devices.checks import array, conductances, flags, number, spread
 from devices.errors import ConvergenceError, ParameterError
 
 # Voltages are refined in the widest floats of the machine, as cells may be 1e9 times weaker than wires.
@@ -72,7 +72,7 @@ def reference_solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.
     weaker than wires (about 1e15 times) that the matrix is singular in float64.
     Source: docs/equations/nodal.md eq. 1-12.
     """
-    g = _cells(g)
+    g = conductances("g", g)
     m, n = g.shape
     v = array("v", v, shape=(None, m))
     if len(v) == 0:
@@ -93,7 +93,7 @@ def reference_source_lines(
 
     Raises what reference_solve raises.  Source: docs/equations/topologies.md eq. 4-6.
     """
-    g = _cells(g)
+    g = conductances("g", g)
     m, n = g.shape
     switched = flags("on", on, (None, m))
     r_on, r_off = _transistor(r_on, r_off)
@@ -117,14 +117,6 @@ def reference_source_lines(
         power=np.concatenate([part.power for part in parts]),
         residual=max(part.residual for part in parts),
     )
-
-
-def _cells(g: FloatArray) -> FloatArray:
-    """The conductances, if they are those of an array."""
-    g = array("g", g, ndim=2, minimum=0.0)
-    if g.size == 0:
-        raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
-    return g
 
 
 def _transistor(r_on: float, r_off: float) -> tuple[float, float]:

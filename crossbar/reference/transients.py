@@ -9,7 +9,6 @@ from crossbar.reference.circuit import Branch, Circuit, wires_of
 from crossbar.reference.gates import gate_resistors
 from devices import checks
 from devices.aliases import FloatArray, IntArray
-from devices.errors import ParameterError
 
 
 def transient(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacitances, times: FloatArray) -> FloatArray:
@@ -31,10 +30,8 @@ def array_circuit(g: FloatArray, wires: Wires, capacitances: Capacitances) -> tu
     Raises ParameterError for a wrong shape or value.
     Source: docs/equations/settling.md eq. 1.
     """
-    g = checks.array("g", g, ndim=2, minimum=0.0)
+    g = checks.conductances("g", g)
     m, n = g.shape
-    if g.size == 0:
-        raise ParameterError(f"g must hold at least one cell, got shape {g.shape}")
     rows = np.arange(m * n).reshape(m, n)
     columns = m * n + rows
     known = 2 * m * n + np.arange(m + n + 1)

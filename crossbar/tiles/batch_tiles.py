@@ -1,6 +1,6 @@
 """Tiles whose transfer differs from one batch entry to the next.
 
-Bands on common columns, pairs with gates of their own, and cells written anew make an EntryTile for a batch; it
+Bands on common columns, pairs with gates of their own, and cells written anew make an BatchTile for a batch; it
 converts and counts as a Tile does, which holds one matrix for each entry.
 b = batch, p = reads one after another, k = bands or arrays, m = rows of each, c = differential
 pairs
@@ -33,7 +33,7 @@ SLACK = 1e-9  # of a gain beyond the gate window that rounding explains
 
 
 @dataclass(frozen=True)
-class Entries:
+class BatchEntries:
     """Nodes of a Tile that holds one matrix for each batch entry: entry number i takes the i-th alone."""
 
     count: int  #: b
@@ -53,13 +53,13 @@ class Entries:
         out: FloatArray = (gain[..., None] == self.gains).astype(np.float64)
         return out
 
-    def grown(self) -> "Entries":
+    def grown(self) -> "BatchEntries":
         """Return the same: there is nothing between entries."""
         return self
 
 
 @dataclass(frozen=True)
-class EntryTile:
+class BatchTile:
     """A tile made for one batch; each of its rows of codes drives `bands` rows of the array."""
 
     tile: Tile  #: with one stored matrix for each entry
@@ -80,12 +80,12 @@ class EntryTile:
         factor: float | FloatArray = 1.0,
         first: int = 0,
     ) -> Activity:
-        """Read as Tile.add_read does; gains were taken when the tile was made and are not looked at.
+        """Read as Tile.add_read does; the gains were fixed when the tile was made and are not used.
 
         Raises ParameterError for shapes that do not fit, or another number of entries.
         """
         nodes = self.tile.nodes
-        if not isinstance(nodes, Entries) or len(drive) != nodes.count:
+        if not isinstance(nodes, BatchEntries) or len(drive) != nodes.count:
             raise ParameterError(f"the tile was made for another batch, got {len(drive)} entries")
         numbers = np.repeat(nodes.gains[:, None], self.tile.gates, axis=1)
         done = self.tile.add_read(drive, numbers, keys, out, factor=factor, first=first)
@@ -96,7 +96,7 @@ class EntryTile:
             cell_reads=self.bands * done.cell_reads,
         )
 
-    def single(self) -> "EntryTile":
+    def single(self) -> "BatchTile":
         """Return the same tile with matrices of float32, for reads of that precision."""
         return replace(self, tile=self.tile.single())
 
@@ -132,11 +132,11 @@ class RemadeTile:
         white, proportional = (each.reshape(*g.shape[:-2], bands, -1, g.shape[-1]).sum(-3) for each in of_cells)
         return joined(white, proportional, self.written.strips)
 
-    def _tile(self, signal: FloatArray, spent: FloatArray, taken: FloatArray, blur: FloatArray) -> Tile:
+    def _tile(self, signal: FloatArray, to_columns: FloatArray, to_rows: FloatArray, variances: FloatArray) -> Tile:
         """Tile of a batch from (k, b, m, c), (k, b, m) and (k, b, 2 s, c), one matrix for each entry."""
-        entries = Entries(signal.shape[1])
+        entries = BatchEntries(signal.shape[1])
         return Tile(
-            entries, signal, spent, taken, entries, blur, self.dac, self.adc, self.full_scale,
+            entries, signal, to_columns, to_rows, entries, variances, self.dac, self.adc, self.full_scale,
             self.written.offsets, self.noise, self.temperature, self.written.strips,
         )  # fmt: skip
 
@@ -150,7 +150,7 @@ class StackedTile(RemadeTile):
 
     family: StackedFamily | None  #: of its bands; None: the array is reduced for each set of gates
 
-    def at(self, gains: FloatArray) -> EntryTile:
+    def at(self, gains: FloatArray) -> BatchTile:
         """Return the tile of a batch with gains (b, k) of its bands.
 
         Raises what StackedFamily.reduce or reduce_arrays raises.
@@ -158,19 +158,19 @@ class StackedTile(RemadeTile):
         """
         k, m, n = self.written.g_filament.shape
         b = len(gains)
-        signal, blur = np.empty((b, m, n // 2)), []
-        spent, taken = np.empty((b, m)), np.empty((b, m))
+        signal, variances = np.empty((b, m, n // 2)), []
+        to_columns, to_rows = np.empty((b, m)), np.empty((b, m))
         for first in range(0, b, CHUNK):
             some = slice(first, min(first + CHUNK, b))
             g = self._seen(self.cell.gate_voltage(gains[some])[:, :, None, None]).reshape(-1, k * m, n)
             family = self.family
             w, exchanged = reduce_arrays(g, self.wires) if family is None else family.reduce(gains[some])
             factors = cross_factors(exchanged).reshape(-1, k, m).sum(1)
-            taken[some] = factors * (factors.sum(-1, keepdims=True) - factors)
-            spent[some] = w.sum(-1).reshape(-1, k, m).sum(1)
+            to_rows[some] = factors * (factors.sum(-1, keepdims=True) - factors)
+            to_columns[some] = w.sum(-1).reshape(-1, k, m).sum(1)
             signal[some] = (w[..., 0::2] - w[..., 1::2]).reshape(-1, k, m, n // 2).sum(1)
-            blur.append(self._noise(g, w, bands=k))
-        return EntryTile(self._tile(signal[None], spent[None], taken[None], np.concatenate(blur)[None]), k)
+            variances.append(self._noise(g, w, bands=k))
+        return BatchTile(self._tile(signal[None], to_columns[None], to_rows[None], np.concatenate(variances)[None]), k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +192,7 @@ class ColumnTile(RemadeTile):
             )
         return self._seen(np.repeat(self.cell.gate_voltage(np.clip(gains, low, high)), 2, axis=2)[:, :, None, :])
 
-    def at(self, gains: FloatArray) -> EntryTile:
+    def at(self, gains: FloatArray) -> BatchTile:
         """Reduce the arrays for gains (b, k, c), entry by entry, and return the tile of that batch.
 
         Nothing is interpolated: columns feel each other's gates through the wires of their rows.
@@ -201,21 +201,21 @@ class ColumnTile(RemadeTile):
         """
         k, m, n = self.written.g_filament.shape
         b = len(gains)
-        signal, blurs = np.empty((k, b, m, n // 2)), []
-        spent, taken = np.empty((2, k, b, m))
+        signal, variances = np.empty((k, b, m, n // 2)), []
+        to_columns, to_rows = np.empty((2, k, b, m))
         for first in range(0, b, CHUNK):
             some = slice(first, min(first + CHUNK, b))
             g = self.conductances(gains[some])
             w, exchanged = reduce_arrays(g.reshape(-1, m, n), self.wires)
             w = w.reshape(g.shape)
             parts = (w[..., 0::2] - w[..., 1::2], w.sum(-1), exchanged.reshape(-1, k, m))
-            for out, part in zip((signal, spent, taken), parts, strict=True):
+            for out, part in zip((signal, to_columns, to_rows), parts, strict=True):
                 out[:, some] = part.swapaxes(0, 1)
-            blurs.append(self._noise(g, w).swapaxes(0, 1))
-        return EntryTile(self._tile(signal, spent, taken, np.concatenate(blurs, axis=1)))
+            variances.append(self._noise(g, w).swapaxes(0, 1))
+        return BatchTile(self._tile(signal, to_columns, to_rows, np.concatenate(variances, axis=1)))
 
 
-def build_stacked(
+def build_stacked_tiles(
     cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
 ) -> list[StackedTile]:
     """Reduce the bands of written arrays at every gate node, unless that would take more than FAMILIES of memory.
@@ -251,12 +251,12 @@ def _band(cell: Cell, g_filament: FloatArray, gate_offset: FloatArray, v_read: f
 
 def rewritten_tile(
     cell: Cell, written: WrittenArray, wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
-) -> EntryTile:
+) -> BatchTile:
     """Reduce cells (b, m, 2c) that were written once for each batch entry, gates held open, to the tile of that batch.
 
     Raises what build_tiles raises.
     """
     b = len(written.g_filament)
     (tile,) = build_tiles(cell, [replace(written, nodes=None)], wires, dac, adc, noise, temperature)
-    one = {name: getattr(tile, name)[:, 0][None] for name in ("signal", "spent", "taken", "blur")}
-    return EntryTile(replace(tile, nodes=Entries(b), noise_nodes=Entries(b), **one))
+    one = {name: getattr(tile, name)[:, 0][None] for name in ("signal", "to_columns", "to_rows", "variances")}
+    return BatchTile(replace(tile, nodes=BatchEntries(b), noise_nodes=BatchEntries(b), **one))

@@ -27,7 +27,9 @@ class Plane:
     value: float  #: what its result counts in that of the code
     driven: FloatArray  #: (m, b, p) in units of `unit`
     unit: float  #: share of v_read, or of the slots, of one of `driven`
-    blur: FloatArray | None  #: (2 t, b, s) white noise per siemens [A²/S], then squared voltages [V²]; None: no noise
+    noise_powers: (
+        FloatArray | None
+    )  #: (2 t, b, s) white noise per siemens [A²/S], then squared voltages [V²]; None: no noise
     profile: FloatArray  #: (2, b, p) the same two, summed over rows, of each read
     sums: FloatArray  #: (b, m) shares, for amplitudes their squares, over the reads
     count: int  #: rows that were driven, over all reads
@@ -50,7 +52,7 @@ class Drive:
     @property
     def noisy(self) -> bool:
         """Whether reads of these rows have noise."""
-        return any(plane.blur is not None for plane in self.planes)
+        return any(plane.noise_powers is not None for plane in self.planes)
 
 
 def drive_rows(
@@ -99,12 +101,12 @@ def _plane(
 ) -> Plane:  # fmt: skip
     m, b, p = driven.shape
     bounds = np.array([*(range(m) if strips is None else strips), m])
-    blur = np.empty((2, len(bounds) - 1, b, -(-p // group)), dtype=driven.dtype)
+    noise_powers = np.empty((2, len(bounds) - 1, b, -(-p // group)), dtype=driven.dtype)
     profile = np.zeros((2, b, p), dtype=driven.dtype)
     sums = np.empty((b, m))
     power = 2 if dac.coding == "amplitude" else 1
     seen = np.empty((b, m, places.shape[1]), dtype=driven.dtype)
-    count = survey(driven, group, bounds, power, places, blur, profile, sums, seen)
+    count = survey(driven, group, bounds, power, places, noise_powers, profile, sums, seen)
     kept = sums * unit**power
     longest = seen.max(axis=(1, 2), initial=1.0 / unit)
     ends = (seen * (BINS / longest)[:, None, None] + 0.5).astype(np.uint8)
@@ -115,14 +117,16 @@ def _plane(
         profile[0] = white.sum(0)
         starts = np.arange(0, p, group)
         means = np.add.reduceat(white, starts, axis=2) / np.diff([*starts, p]) if p else white
-        blur[0] = np.add.reduceat(means, bounds[:-1], axis=0) / np.diff(bounds)[:, None, None] if m else means
+        noise_powers[0] = np.add.reduceat(means, bounds[:-1], axis=0) / np.diff(bounds)[:, None, None] if m else means
     else:  # a pulse's noise goes with its length, so the mean length has the mean noise
-        blur[0] = dac.white(blur[0] * unit, noise, temperature)
+        noise_powers[0] = dac.white(noise_powers[0] * unit, noise, temperature)
         profile[0] = m * dac.white(profile[0] * (unit / max(m, 1)), noise, temperature)
     volts = unit * dac.v_read
-    blur[1] *= volts**2
+    noise_powers[1] *= volts**2
     profile[1] *= volts**2
-    return Plane(value, driven, unit, blur.reshape(-1, *blur.shape[2:]), profile, kept, count, longest, ends)
+    return Plane(
+        value, driven, unit, noise_powers.reshape(-1, *noise_powers.shape[2:]), profile, kept, count, longest, ends
+    )
 
 
 @kernel

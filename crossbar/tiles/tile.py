@@ -34,12 +34,12 @@ class Tile:
 
     nodes: Nodes | None  #: gate nodes; None: the gate is held
     signal: FloatArray  #: (k, q, m, c) [S] transfer to the pair's current difference
-    spent: FloatArray  #: (k, q, m) [S] transfer of each row to all columns together
-    taken: FloatArray  #: (k, q, m) [S] coupling of each row to all others: what rows at 0 V take from a driven one
+    to_columns: FloatArray  #: (k, q, m) [S] transfer of each row to all columns together
+    to_rows: FloatArray  #: (k, q, m) [S] coupling of each row to all others: what rows at 0 V take from a driven one
     noise_nodes: Nodes | None  #: gate nodes of the two below, fewer than for currents; None: the gate is held
     #: (k, NOISE_NODES or 1, 2 s, c) for each strip of rows [S] white noise of a pair's current, in that of 1 S at the
     #: rows' voltage, then for each strip [S²] variance of a pair's current over v², for 1/f noise
-    blur: FloatArray
+    variances: FloatArray
     dac: Dac
     adc: Adc
     full_scale: float  #: range of the converters [A], fixed
@@ -66,7 +66,7 @@ class Tile:
     @cached_property
     def delivered(self) -> FloatArray:
         """What sources deliver in each stored matrix, to columns and to other rows: (k, q, 2, m) [S]."""
-        return np.stack([self.spent, self.taken], axis=2)
+        return np.stack([self.to_columns, self.to_rows], axis=2)
 
     def mix(self, gains: FloatArray | None, b: int, nodes: Nodes | None = None) -> FloatArray:
         """Return what each stored matrix contributes: (b, k * q) from gains (b, k), or (1, 1) for a held gate.
@@ -83,8 +83,8 @@ class Tile:
 
     def single(self) -> "Tile":
         """Return the same tile with matrices of float32, for reads of that precision."""
-        parts: list[Any] = [each.astype(np.float32, copy=False) for each in (self.signal, self.blur)]
-        return replace(self, signal=parts[0], blur=parts[1])
+        parts: list[Any] = [each.astype(np.float32, copy=False) for each in (self.signal, self.variances)]
+        return replace(self, signal=parts[0], variances=parts[1])
 
     def currents(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
         """Return pair currents (b, p, c) [A] without noise, from shares of v_read (b, p, m) and mixes (b or 1, k q)."""
@@ -130,13 +130,13 @@ class Tile:
         if drive.strips != self.strips:
             raise ParameterError(f"rows must be driven in the strips {self.strips}, got {drive.strips}")
         mix, kind = self.mix(gains, b), out.dtype
-        spent, taken = _mixed(self.delivered, mix, "delivered").transpose(1, 0, 2)
-        factors = cross_factors(taken)
+        to_columns, to_rows = _mixed(self.delivered, mix, "delivered").transpose(1, 0, 2)
+        factors = cross_factors(to_rows)
         lsb = self.adc.lsb(self.full_scale) or 1.0
         kinds = np.empty((0, 2), dtype=kind)
         if drive.noisy:
             blurred = self.mix(gains, b, self.noise_nodes) / lsb**2
-            noisy = _mixed(self.blur, blurred, "blur").astype(kind, copy=False)
+            noisy = _mixed(self.variances, blurred, "variances").astype(kind, copy=False)
             kinds = noisy.reshape(len(noisy), 2, -1).sum(axis=2)  # white and 1/f noise, to each other
         offsets, largest = self.offsets.astype(kind), kind.type(self.adc.largest)
         worth = np.broadcast_to(factor, self.pairs)
@@ -145,13 +145,13 @@ class Tile:
             signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb), "signal").astype(kind, copy=False)
             currents = _products(signal, plane.driven, "currents")
             variance = np.empty((0, 0, 0), dtype=kind)
-            if plane.blur is not None:
-                variance = _products(noisy, plane.blur, "variance")
+            if plane.noise_powers is not None:
+                variance = _products(noisy, plane.noise_powers, "variance")
             convert(
                 currents, variance, drive.group, kinds, plane.profile, keys + np.uint64(bit), offsets, largest,
                 (worth * plane.value).astype(kind), first, out,
             )  # fmt: skip
-            joules += self._joules(plane, spent, factors)
+            joules += self._joules(plane, to_columns, factors)
         n, driven = len(drive.planes), float(sum(plane.count for plane in drive.planes))
         return Activity(
             reads=b * p * n * self.gates,
@@ -163,14 +163,14 @@ class Tile:
             joules_array=joules,
         )
 
-    def _joules(self, plane: Plane, spent: FloatArray, factors: FloatArray) -> float:
+    def _joules(self, plane: Plane, to_columns: FloatArray, factors: FloatArray) -> float:
         """Energy of one plane of reads [J]: what the sources deliver to columns and to rows at a lower voltage.
 
         Couplings between rows enter by their sums alone, as products of one factor per row; of many reads, what rows
         take from each other is looked at in some.
         Source: docs/equations/periphery.md eq. 8.
         """
-        joules = _alone(plane.sums, spent, factors)
+        joules = _alone(plane.sums, to_columns, factors)
         if self.dac.coding == "pulse-width":
             together = plane.driven.shape[2] * plane.unit * float(overlaps(plane.ends, factors) @ plane.longest)
         else:
@@ -239,14 +239,14 @@ def cross_factors(sums: FloatArray) -> FloatArray:
 
 
 @kernel
-def _alone(sums: FloatArray, spent: FloatArray, factors: FloatArray) -> float:
-    """What the sources of driven rows deliver if all others rest: sums (b, m) times spent and factors (b or 1, m)."""
+def _alone(sums: FloatArray, to_columns: FloatArray, factors: FloatArray) -> float:
+    """What the sources of driven rows deliver if all others rest: sums (b, m), the others (b or 1, m)."""
     total = 0.0
     for entry in range(len(sums)):
         at = entry % len(factors)
         whole = factors[at].sum()
         for row in range(sums.shape[1]):
-            total += sums[entry, row] * (spent[at, row] + factors[at, row] * whole)
+            total += sums[entry, row] * (to_columns[at, row] + factors[at, row] * whole)
     return total
 
 

@@ -52,7 +52,7 @@ def build_tiles(
     for index, g in enumerate(seen):
         by_shape.setdefault(g.shape[2:], []).append(index)
     transfers: list[FloatArray] = [np.empty(0)] * len(seen)
-    taken: list[FloatArray] = [np.empty(0)] * len(seen)
+    to_rows: list[FloatArray] = [np.empty(0)] * len(seen)
     for shape, members in by_shape.items():
         stacked = np.concatenate([seen[index].reshape(-1, *shape) for index in members])
         reduced, exchanged = reduce_arrays(stacked, wires)
@@ -60,10 +60,10 @@ def build_tiles(
         for index in members:
             count = seen[index].shape[0] * seen[index].shape[1]
             transfers[index] = reduced[first : first + count].reshape(seen[index].shape)
-            taken[index] = exchanged[first : first + count].reshape(seen[index].shape[:3])
+            to_rows[index] = exchanged[first : first + count].reshape(seen[index].shape[:3])
             first += count
     tiles = []
-    for each, w, exchange in zip(written, transfers, taken, strict=True):
+    for each, w, exchange in zip(written, transfers, to_rows, strict=True):
         nodes = None if each.nodes is None else GainNodes(each.nodes.gains[0], each.nodes.gains[-1], NOISE_NODES)
         white, proportional = _noise(cell, each, nodes, w, wires, dac, noise, temperature)
         tiles.append(
@@ -94,7 +94,7 @@ def _noise(
 
 
 def joined(white: FloatArray, proportional: FloatArray, strips: tuple[int, ...] | None) -> FloatArray:
-    """Return what a Tile blurs with, (…, 2 s, c), from variances (…, m, 2c) of cells: sums over strips of rows."""
+    """Return what a Tile variances with, (…, 2 s, c), from variances (…, m, 2c) of cells: sums over strips of rows."""
     parts = [part[..., 0::2] + part[..., 1::2] for part in (white, proportional)]
     if strips is not None:
         parts = [np.add.reduceat(part, strips, axis=-2) for part in parts]

@@ -33,7 +33,6 @@ from crossbar.transfer.merge_table import (
 from crossbar.transfer.reduction import Border, border, check_merges, fill_leaves
 from devices import checks
 from devices.aliases import FloatArray, IntArray
-from devices.errors import ParameterError
 from devices.numerics.blas import one_blas_thread
 
 AT_ONCE = 256  # inputs that walk down together, ours: bounds the memory
@@ -52,10 +51,8 @@ class Interior:
     wires: Wires
 
     def __post_init__(self) -> None:
-        g = checks.array("g", self.g, ndim=2, minimum=0.0)
+        g = checks.conductances("g", self.g)
         m, n = g.shape
-        if not m * n:
-            raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
         object.__setattr__(self, "g", g)
         at = border(self.wires, m, n)
         if at.ends.joined_row or at.ends.joined_column:

@@ -7,10 +7,7 @@ Cholesky factor, one triangular solve and one rank-k update. The order of the me
 m = rows, n = columns, t = arrays of equal shape, p = ports
 """
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -24,7 +21,7 @@ from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError, ParameterError
 from devices.numerics.blas import one_blas_thread
 from devices.numerics.simd import LANES
-from devices.numerics.worker_threads import threads
+from devices.numerics.worker_threads import over_threads, threads
 
 TASKS = 8  # subtrees of one array that are reduced in parallel
 MOST_IN_LANES = 1 << 23  # floats of a buffer in each lane: larger arrays of a batch are reduced one by one, ours
@@ -115,10 +112,8 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
     """
     if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise ParameterError(f"dtype must be float64 or float32, got {np.dtype(dtype)}")
-    g = checks.array("g", g, ndim=3, minimum=0.0)
+    g = checks.conductances("g", g, ndim=3)
     t, m, n = g.shape
-    if not m * n:
-        raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     at = border(wires, m, n)
     steps = plan_lanes(m, n, at.ends)
     one_by_one = t == 0 or len(steps.ops) < 2 or steps.buffer > MOST_IN_LANES
@@ -131,25 +126,17 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
     groups = np.minimum(np.arange(-(-t // LANES) * LANES), t - 1).reshape(-1, LANES)
     workers = min(threads(), len(groups))
 
-    def reduce_some(first: int) -> int:
+    def reduce_some(first: int) -> None:
         buffer, x = np.empty(steps.buffer * LANES), np.empty(steps.work * LANES)
         total = np.empty(max(steps.shared, 1) * LANES)
         for arrays in groups[first::workers]:
             reduce_together(
                 steps.ops, steps.nodes, sides, g, arrays, *at.scalars, *at.lines, buffer, x, total, transfers, taken
             )
-        return 0
 
-    _in_threads(reduce_some, range(workers))
+    for _ in over_threads(reduce_some, range(workers)):
+        pass
     return transfers, taken
-
-
-def _in_threads(work: Callable[[Any], int], items: Iterable[Any]) -> list[int]:
-    """Call `work`, whose kernels release the interpreter's lock, with each item, threads() of them at a time."""
-    if threads() == 1:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(threads()) as pool:
-        return list(pool.map(work, items))
 
 
 @dataclass(frozen=True)
@@ -197,10 +184,8 @@ def terminal_couplings(g: FloatArray, wires: Wires) -> FloatArray:
     Raises what reduce_array raises.
     Source: docs/equations/reduction.md eq. 1-5.
     """
-    g = checks.array("g", g, ndim=2, minimum=0.0)
+    g = checks.conductances("g", g)
     m, n = g.shape
-    if not m * n:
-        raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     at = border(wires, m, n)
     steps = plan(m, n, at.ends, TASKS)
     buffer = np.empty(steps.buffer)
@@ -213,8 +198,8 @@ def terminal_couplings(g: FloatArray, wires: Wires) -> FloatArray:
         return int(join_all(ops, buffer, np.empty(steps.work), np.empty(steps.work)))
 
     with one_blas_thread():
-        _in_threads(reduce_leaves, np.array_split(steps.groups, TASKS))
-        failed = sum(_in_threads(run_merges, np.split(steps.ops, steps.tasks[1:])[:-1]))
+        over_threads(reduce_leaves, np.array_split(steps.groups, TASKS))
+        failed = sum(over_threads(run_merges, np.split(steps.ops, steps.tasks[1:])[:-1]))
     failed += run_merges(steps.ops[steps.tasks[-1] :])
     check_merges(failed, g, wires)
     root = steps.root

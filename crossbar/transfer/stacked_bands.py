@@ -8,7 +8,6 @@ b = batch of gate sets, k = bands, m = rows (all bands together), n = columns, q
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,7 +21,7 @@ from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError, ParameterError
 from devices.numerics.blas import factorise, one_blas_thread, solve_lower
 from devices.numerics.jit import kernel
-from devices.numerics.worker_threads import threads
+from devices.numerics.worker_threads import over_threads
 
 CHUNK = 8  # gate sets whose couplings are mixed by one product, ours
 
@@ -104,8 +103,8 @@ class StackedFamily:
                 _join_sets(flat, starts, rows, n, far, single, ends, inputs[chunk], v is None, out[chunk], taken[chunk])
             )
 
-        with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
-            failed = sum(pool.map(some, range(0, b, CHUNK)))
+        with one_blas_thread():
+            failed = sum(over_threads(some, range(0, b, CHUNK)))
         if failed:
             raise ConvergenceError(f"{failed} joins of {b} sets of {len(self.rows)} bands with {n} columns failed")
         return out, taken

@@ -3,7 +3,6 @@
 b = pulses of a round, m = rows, n = columns, c = m n cells
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -19,7 +18,7 @@ from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError, ParameterError
 from devices.laws import gate
 from devices.noise.read_noise import ReadNoise
-from devices.numerics.worker_threads import threads
+from devices.numerics.worker_threads import in_shares
 from devices.states.filament import LARGEST_EXPONENT, MOST_STEPS
 from devices.states.filament_blocks import train
 from devices.writing.spread import DrawnCells
@@ -211,15 +210,13 @@ def _voltages(
     if np.all(np.isinf(wires.driver_far(m))) and np.all(np.isinf(wires.sense_far(n))):
         ends = wires.driver(m), wires.sense(n)
 
-        def part(first: int, last: int) -> None:
+        def part(inputs: slice) -> None:
             settle(
                 filaments.cell.law, g, gain, round_.kind, round_.v, round_.v_sense, wires.r_row, wires.r_column, *ends,
-                tolerance, drop, volts, power, solved, first, last,
+                tolerance, drop, volts, power, solved, inputs.start, inputs.stop,
             )  # fmt: skip
 
-        bounds = np.linspace(0, b, min(b, 4 * threads()) + 1).astype(int).tolist()
-        with ThreadPoolExecutor(threads()) as pool:
-            list(pool.map(part, bounds[:-1], bounds[1:]))
+        in_shares(part, b, parts=4)
         memory.update((keys[p], drop[p]) for p in np.flatnonzero(solved).tolist())
     rest = np.flatnonzero(~solved)
     if len(rest):
@@ -246,16 +243,15 @@ def _live(
     gain, boost = levels
     w = filaments.w.copy()
 
-    def part(first: int, last: int) -> int:
+    def part(cells: slice) -> int:
         return train(
             filaments.cell.law, filaments.cell.growth(), filaments.low, filaments.ln_window, volts, round_.row,
-            round_.kind, gain, boost, round_.wanted, width, round_.width.max(1), largest, w, energy, first, last,
+            round_.kind, gain, boost, round_.wanted, width, round_.width.max(1), largest, w, energy, cells.start,
+            cells.stop,
         )  # fmt: skip
 
     m, n = round_.v.shape[1], round_.wanted.shape[1]
-    bounds = (np.linspace(0, m, min(m, threads()) + 1).astype(int) * n).tolist()
-    with ThreadPoolExecutor(threads()) as pool:
-        missed = sum(pool.map(part, bounds[:-1], bounds[1:]))
+    missed = sum(in_shares(part, m * n, block=n))  # whole rows
     if missed:
         raise ConvergenceError(f"{missed} pulses of {volts.size} not finished after {MOST_STEPS} sub-steps")
     filaments.w[filaments.free] = w[filaments.free]

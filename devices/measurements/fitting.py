@@ -4,7 +4,6 @@ Least squares on residuals in units of the noise, which is estimated beside the 
 """
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from scipy.optimize import least_squares, minimize_scalar
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
+from devices import checks
 from devices.aliases import BoolArray, FloatArray
 from devices.cells.adaptive import AdaptiveMemristor
 from devices.checks import number
@@ -250,10 +250,7 @@ def _held(hold: Mapping[str, float]) -> dict[str, float]:
     """Return held values, checked by name; the cell checks their bounds."""
     known = {field.name for field in dataclasses.fields(AdaptiveMemristor)}
     for name in hold:
-        if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=2, cutoff=0.5)
-            hint = f"nearest: {', '.join(near)}" if near else f"known are {', '.join(sorted(known))}"
-            raise ParameterError(f"there is no parameter {name!r} to hold; {hint}")
+        checks.known("parameter to hold", name, known)
     held = {name: number(name, value, allow_inf=True) for name, value in hold.items()}
     AdaptiveMemristor(**{"g_min": 1e-12, "g_max": 1.0, "v_gate_min": -1e3, "v_gate_max": 1e3} | held)
     return held

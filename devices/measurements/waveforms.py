@@ -3,7 +3,6 @@
 Samples are joined by straight lines; two samples at one time are a jump, so a rectangle is a rectangle.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -15,7 +14,7 @@ from devices.aliases import FloatArray, IntArray
 from devices.cells.adaptive import AdaptiveMemristor
 from devices.constants import BOLTZMANN_EV
 from devices.errors import ConvergenceError, ParameterError
-from devices.numerics.worker_threads import threads
+from devices.numerics.worker_threads import in_shares
 from devices.states.filament import MOST_STEPS, Growth
 from devices.states.filament_blocks import BLOCK, march
 
@@ -159,19 +158,14 @@ def march_cells(
         )
     counts = np.maximum(pieces, 1.0).astype(np.int64)
 
-    def part(first: int, last: int) -> int:
+    def part(cells: slice) -> int:
         return march(
-            cell.law, growth, low, window, offset, dt, counts, v, v_gate, largest, kept, w, states, first, last
+            cell.law, growth, low, window, offset, dt, counts, v, v_gate, largest, kept, w, states, cells.start,
+            cells.stop,
         )  # fmt: skip
 
-    # Plain threads, as kernels release the interpreter's lock; cells are independent, so their number changes no bit.
     # Whole blocks, so that cells that go through a step side by side do so with any number of threads.
-    blocks = -(-w.size // BLOCK)
-    count = min(threads(), blocks) or 1
-    parts = np.linspace(0, blocks, (4 * count if count > 1 else 1) + 1).astype(int) * BLOCK
-    bounds = np.minimum(parts, w.size).tolist()
-    with ThreadPoolExecutor(count) as pool:
-        missed = sum(pool.map(part, bounds[:-1], bounds[1:]))
+    missed = sum(in_shares(part, w.size, parts=4, block=BLOCK))
     if missed:
         raise ConvergenceError(
             f"{missed} steps of {w.size} cells not reached after {MOST_STEPS} sub-steps; raise largest_step "

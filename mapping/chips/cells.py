@@ -11,7 +11,7 @@ from devices.aliases import BoolArray, FloatArray
 from devices.writing.spread import Written
 from mapping.chips.stuck_cells import made_up, pair_differences, trimmed
 from mapping.hardware.description import Hardware
-from mapping.placement.encoding import filaments, shown
+from mapping.placement.encoding import filaments, terminal_conductances
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
 
@@ -63,8 +63,8 @@ def written_to(
     written = once(filaments(wanted, cell, v_read))
     if not hardware.spread.verified or not stuck.any() or not (tile.trim_pairs or tile.compensate_stuck):
         return written
-    low, high = shown(np.array([cell.g_min, cell.g_max]), hardware)
-    found, answered = shown(written.g_filament, hardware), wanted
+    low, high = terminal_conductances(np.array([cell.g_min, cell.g_max]), hardware)
+    found, answered = terminal_conductances(written.g_filament, hardware), wanted
     if tile.trim_pairs:
         answered = np.clip(trimmed(answered, found, stuck), low, high)
     if tile.compensate_stuck:

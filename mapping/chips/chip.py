@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from crossbar.tiles.batch_tiles import ColumnTile, EntryTile, StackedTile, build_stacked
+from crossbar.tiles.batch_tiles import BatchTile, ColumnTile, StackedTile, build_stacked_tiles
 from crossbar.tiles.tile import Tile
 from crossbar.tiles.written_arrays import WrittenArray, build_tiles
 from devices import checks
@@ -35,7 +35,7 @@ class Chip:
 
     program: Program
     seed: int
-    tiles: dict[str, tuple[Tile | EntryTile, ...]]  #: per matrix, in the order of its placements
+    tiles: dict[str, tuple[Tile | BatchTile, ...]]  #: per matrix, in the order of its placements
     #: likewise, of matrices whose tiles are made for each batch
     banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = field(default_factory=dict)
     #: of the outputs of each layer, and of each matrix of its attention; none where there is no need
@@ -64,7 +64,7 @@ class Chip:
         return self.program.floor_plan.to_html(f"written, seed {self.seed}")
 
 
-def _single(tile: Tile | EntryTile) -> Tile | EntryTile:
+def _single(tile: Tile | BatchTile) -> Tile | BatchTile:
     return tile.single() if isinstance(tile, Tile) else tile
 
 
@@ -77,21 +77,21 @@ def write_arrays(program: Program, seed: int = 0, *, progress: Callable[[int], N
     """
     seed = checks.whole("seed", seed, minimum=0)
     hardware = program.hardware
-    tiles: dict[str, tuple[Tile | EntryTile, ...]] = {}
+    tiles: dict[str, tuple[Tile | BatchTile, ...]] = {}
     banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = {}
     parts = (hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature)
     done = 0
     for index, matrix in enumerate(program.all_matrices):
         streams = [(seed, index, at) for at in range(len(matrix.tiles))]
         numbered = list(zip(matrix.tiles, streams, strict=True))
-        if matrix.layout == "reprogram" and matrix.kind == "dynamic conv":
+        if matrix.rewritten:
             banks[matrix.name] = tuple(_blank(placement, hardware, stream) for placement, stream in numbered)
         else:
             arrays = [write_tile(matrix, placement, program, stream) for placement, stream in numbered]
             if matrix.column_gates:
                 banks[matrix.name] = tuple(ColumnTile(hardware.cell, each, *parts) for each in arrays)
             elif matrix.gated and matrix.layout == "stacked":
-                banks[matrix.name] = tuple(build_stacked(hardware.cell, arrays, *parts))
+                banks[matrix.name] = tuple(build_stacked_tiles(hardware.cell, arrays, *parts))
             else:
                 tiles[matrix.name] = tuple(build_tiles(hardware.cell, arrays, *parts))
         done += len(matrix.tiles)

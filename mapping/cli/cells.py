@@ -1,7 +1,6 @@
 """The commands about single cells: `crossgate fit` and `crossgate device`."""
 
 import dataclasses
-import difflib
 import json
 import math
 import sys
@@ -12,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from devices import checks
 from devices.errors import ParameterError
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.presentation.quantities import si
@@ -142,7 +142,7 @@ def _chip_file(found: "Fit", base: str) -> str:
 
 
 def _as_json(found: "Fit") -> dict[str, Any]:
-    def shown(each: "Estimate") -> dict[str, Any]:
+    def terminal_conductances(each: "Estimate") -> dict[str, Any]:
         return {"value": _plain(each.value), "low": _plain(each.low), "high": _plain(each.high), "unit": each.unit,
                 "held": each.held}  # fmt: skip
 
@@ -150,8 +150,8 @@ def _as_json(found: "Fit") -> dict[str, Any]:
         "source": found.curves.source,
         "points": found.curves.v.size,
         "confidence": 0.95,
-        "parameters": {each.name: shown(each) for each in found.estimates},
-        "filaments": [shown(each) for each in found.filaments],
+        "parameters": {each.name: terminal_conductances(each) for each in found.estimates},
+        "filaments": [terminal_conductances(each) for each in found.filaments],
         "noise_relative": found.noise_relative,
         "noise_floor_A": found.noise_floor,
         "residual_correlation": found.pattern,
@@ -201,13 +201,10 @@ def _cell_of(name: str) -> tuple[str, "Hardware"]:
 
     if name in PRESETS:
         return name, dataclasses.replace(Hardware(), cell=PRESETS[name]())
-    if name in hardware_names() or name.endswith(".toml"):
-        hardware = load_hardware(name)
-        return Path(hardware.name).name or "cell", hardware
-    known = [*PRESETS, *hardware_names()]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
-    raise ParameterError(f"there is no cell {name!r}; {hint}; a path must end in .toml")
+    if not name.endswith(".toml"):
+        checks.known("cell", name, [*PRESETS, *hardware_names()], otherwise="a path must end in .toml")
+    hardware = load_hardware(name)
+    return Path(hardware.name).name or "cell", hardware
 
 
 def _show_cell(title: str, hardware: "Hardware", numbers: "Summary", console: Console) -> None:

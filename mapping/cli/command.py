@@ -293,7 +293,7 @@ def _simulate(
 
 def _look_again(report: "Report", result: "RunResult", test: "Dataset", precision: str, console: Console) -> "Report":
     """Recompute reads of the run at other levels of fidelity, with progress on the terminal."""
-    from mapping.inference.fidelity import levels, sample
+    from mapping.inference.fidelity import by_layer, sample
 
     with _progress(console) as progress:
         task = progress.add_task("solve drawn reads again", total=None)
@@ -301,7 +301,7 @@ def _look_again(report: "Report", result: "RunResult", test: "Dataset", precisio
             result, test.images, precision=precision,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )  # fmt: skip
-    return replace(report, fidelity=levels(found))
+    return replace(report, fidelity=by_layer(found))
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from devices.errors import MappingError, ParameterError
 from devices.noise.read_noise import ReadNoise
 from devices.writing.spread import Spread
 from mapping.hardware.retention import Retention
-from mapping.hardware.settings import parsed_value, updated, with_hint
+from mapping.hardware.settings import parsed_value, updated
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ class Choices:
         """Raise ParameterError for a name that is no layer with a matrix, or a layout for one that is not dynamic."""
         for key, table, known in (("layouts", self.layouts, set(dynamic)), ("copies", self.copies, set(layers))):
             for name in table:
-                if name not in known:
-                    raise ParameterError(f"mapping.{key}: unknown layer {with_hint(name, known)}")
+                checks.known("layer", name, known, where=f"mapping.{key}")
 
 
 def _table(key: str, value: object) -> Iterable[tuple[str, Any]]:

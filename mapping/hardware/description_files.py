@@ -1,6 +1,5 @@
 """Chip descriptions in files: found by name or path, read from TOML, resolved through their bases."""
 
-import difflib
 import json
 import os
 import tomllib
@@ -9,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from devices import checks
 from devices.errors import ParameterError
 from mapping.hardware.description import Hardware
 from mapping.hardware.settings import TOP_KEYS, updated
@@ -98,8 +98,5 @@ def _found(name_or_path: str | os.PathLike[str]) -> Path:
     text = os.fspath(name_or_path)
     if text.endswith(".toml") or isinstance(name_or_path, os.PathLike) or os.sep in text:
         return Path(text)
-    if text in hardware_names():
-        return CHIPS / f"{text}.toml"
-    near = difflib.get_close_matches(text, hardware_names(), n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"bundled are {', '.join(hardware_names())}"
-    raise ParameterError(f"there is no chip {text!r}; {hint}; a path must end in .toml")
+    checks.known("chip", text, hardware_names(), otherwise="a path must end in .toml")
+    return CHIPS / f"{text}.toml"

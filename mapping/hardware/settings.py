@@ -1,13 +1,13 @@
 """Keys of a description changed by name: values are parsed and checked, unknown names get a hint."""
 
 import dataclasses
-import difflib
 import tomllib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
+from devices import checks
 from devices.cells.presets import PRESETS
 from devices.errors import ParameterError
 
@@ -39,8 +39,7 @@ def updated(value: Described, content: Mapping[str, Any], where: str) -> Describ
     top = set() if where == "--set" else TOP_KEYS  # a file may have mistyped one of these
     changes = {}
     for section, keys in content.items():
-        if section not in sections:
-            raise ParameterError(f"{where}: unknown section {with_hint(section, sections | top)}")
+        checks.known("section", section, sections | top, where=where)
         if not isinstance(keys, Mapping):
             raise ParameterError(f"{where}: {section} must be a section with keys, got {keys!r}")
         changes[section] = _section(getattr(value, section), section, dict(keys), where)
@@ -51,15 +50,13 @@ def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
     """Return one part of a description with its keys changed."""
     if section == "cell" and "preset" in keys:
         preset = str(keys.pop("preset"))
-        if preset not in PRESETS:
-            raise ParameterError(f"{where}: unknown cell.preset {with_hint(preset, PRESETS)}")
+        checks.known("cell.preset", preset, PRESETS, where=where)
         value = PRESETS[preset]()
     hints = get_type_hints(type(value))
     known = {each.name for each in dataclasses.fields(value) if each.init}
+    valid = known | ({"preset"} if section == "cell" else set())
     for key, given in keys.items():
-        if key not in known:
-            shown = known | {"preset"} if section == "cell" else known
-            raise ParameterError(f"{where}: unknown key {with_hint(key, shown, f'{section}.')}")
+        checks.known("key", key, valid, where=where, prefix=f"{section}.")
         keys[key] = _typed(given, hints[key], f"{section}.{key}", where)
         if isinstance(given, Mapping) and isinstance(getattr(value, key), dict):
             keys[key] = {**getattr(value, key), **given}  # a table adds to that of its base
@@ -80,10 +77,3 @@ def _typed(given: object, hint: object, key: str, where: str) -> object:
             also = f" or {IDEAL!r}" if type(None) in options else ""
             raise ParameterError(f"{where}: {key} must be {wanted}{also}, got {given!r}")
     return given
-
-
-def with_hint(given: str, known: Iterable[str], prefix: str = "") -> str:
-    """`given`, with the nearest valid names; the prefix is common to all and says nothing about nearness."""
-    near = difflib.get_close_matches(given, sorted(known), n=2, cutoff=0.5)
-    names = ", ".join(prefix + each for each in near or sorted(known))
-    return f"{prefix + given!r}; {'nearest valid: ' if near else 'valid are '}{names}"

@@ -46,7 +46,7 @@ def origins(name_or_path: str | os.PathLike[str], settings: Iterable[str] = ()) 
 
 
 def _section(name: str, part: object, said: Iterable[tuple[str, Mapping[str, object]]]) -> list[Entry]:
-    """Entries of one section: the last of what was said of a key holds, and a preset says something of all."""
+    """BatchEntries of one section: the last of what was said of a key holds, and a preset says something of all."""
     fields = [each for each in dataclasses.fields(part) if each.init]  # type: ignore[arg-type]  # a dataclass
     found = dict.fromkeys((each.name for each in fields), DEFAULT)
     for origin, content in said:

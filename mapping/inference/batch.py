@@ -14,7 +14,7 @@ Observer = Callable[[Chip, Matrix, FloatArray, FloatArray | None], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Lot:
+class Batch:
     """What the images of one batch have in common; b = images."""
 
     seed: int  #: of the read noise, and of what repeats of writing leave

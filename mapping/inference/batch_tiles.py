@@ -9,29 +9,29 @@ from functools import partial
 import numpy as np
 
 from crossbar.tiles.activity import Activity
-from crossbar.tiles.batch_tiles import ColumnTile, EntryTile, StackedTile, rewritten_tile
+from crossbar.tiles.batch_tiles import BatchTile, ColumnTile, StackedTile, rewritten_tile
 from crossbar.tiles.written_arrays import WrittenArray
 from devices.aliases import FloatArray
 from devices.writing.spread import Written
 from mapping.chips.cells import written_to
 from mapping.chips.chip import Bank, Chip
-from mapping.inference.batch import Lot
+from mapping.inference.batch import Batch
 from mapping.placement.counts import rewriting
 from mapping.placement.matrix import Matrix, Placement
 
 
-def made_for(
-    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray | None, lot: Lot
+def tiles_for_batch(
+    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray | None, batch: Batch
 ) -> tuple[Chip, Activity]:
     """Return the chip with the tiles that a matrix has for a batch of images, and what making them took.
 
-    gains: (b, k) where its kernels have gates, (b, k, n) where its columns have; shares: (b, k); the lot's seed draws
-    what repeats of writing leave.
+    gains: (b, k) where its kernels have gates, (b, k, n) where its columns have; shares: (b, k).
+    The seed of the batch draws the errors of writing anew.
     """
     banks = chip.banks.get(matrix.name)
     if banks is None:
         return chip, Activity()
-    tiles: list[EntryTile] = []
+    tiles: list[BatchTile] = []
     done = Activity()
     for placement, bank in zip(matrix.tiles, banks, strict=True):
         if isinstance(bank, StackedTile):
@@ -40,10 +40,10 @@ def made_for(
             tiles.append(bank.at(_given("gains", gains)[:, :, placement.columns]))
         else:
             mixed = _given("shares", shares)
-            tiles.append(_rewritten(chip, matrix, placement, bank, mixed, lot))
+            tiles.append(_rewritten(chip, matrix, placement, bank, mixed, batch))
     if any(isinstance(bank, Bank) for bank in banks):
-        done = rewriting(matrix, len(lot.indices))
-    ready = tuple(tile.single() if lot.kind == np.float32 else tile for tile in tiles)
+        done = rewriting(matrix, len(batch.indices))
+    ready = tuple(tile.single() if batch.kind == np.float32 else tile for tile in tiles)
     return replace(chip, tiles={**chip.tiles, matrix.name: ready}), done
 
 
@@ -53,13 +53,15 @@ def _given(what: str, value: FloatArray | None) -> FloatArray:
     return value
 
 
-def _rewritten(chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, shares: FloatArray, lot: Lot) -> EntryTile:
+def _rewritten(
+    chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, shares: FloatArray, batch: Batch
+) -> BatchTile:
     """Write the kernels mixed for each image into the cells of a tile, one image after the other."""
     hardware = chip.program.hardware
     wanted = mixed_targets(chip, matrix, placement, shares)
     cells, moments = np.empty(wanted.shape), matrix.moments[placement.rows.start]
-    for entry, index in enumerate(lot.indices):
-        once = partial(_written, bank, (*bank.stream, 2, lot.seed, int(index)))
+    for entry, index in enumerate(batch.indices):
+        once = partial(_written, bank, (*bank.stream, 2, batch.seed, int(index)))
         cells[entry] = written_to(wanted[entry : entry + 1], once, hardware, bank.cells.stuck, moments).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
     strips = matrix.strips(placement.rows)

@@ -14,12 +14,12 @@ import numpy as np
 from crossbar.arrays.array import Array
 from crossbar.nodal.newton import solve_array
 from crossbar.reference.nodal_analysis import reference_solve
-from crossbar.tiles.batch_tiles import EntryTile
+from crossbar.tiles.batch_tiles import BatchTile
 from crossbar.tiles.tile import Tile
 from devices import checks
 from devices.aliases import FloatArray
 from mapping.chips.chip import Chip
-from mapping.inference.batch import Lot
+from mapping.inference.batch import Batch
 from mapping.inference.running import PRECISIONS, walk
 from mapping.inference.traces import RunResult
 from mapping.placement.matrix import Matrix
@@ -93,7 +93,7 @@ def sample(
     reads: list[_Read] = []
 
     def seen(chip: Chip, matrix: Matrix, codes: FloatArray, gains: FloatArray | None) -> None:
-        if matrix.layout == "reprogram" and matrix.kind == "dynamic conv":
+        if matrix.rewritten:
             return
         _, b, p = codes.shape
         for entry, tile, position in zip(
@@ -103,7 +103,7 @@ def sample(
             driven = codes[matrix.tiles[tile].rows, entry, position].astype(np.float64)
             reads.append(_Read(chip, matrix, entry, tile, position, driven, None if gains is None else gains[entry]))
 
-    for _ in walk(ready, images[chosen], Lot(result.seed, chosen, kind, seen)):
+    for _ in walk(ready, images[chosen], Batch(result.seed, chosen, kind, seen)):
         pass
     layers = {matrix.name: name for name, group in result.chip.program.matrices.items() for matrix in group}
     samples = []
@@ -114,7 +114,7 @@ def sample(
     return samples
 
 
-def levels(samples: list[Sample]) -> tuple[Fidelity, ...]:
+def by_layer(samples: list[Sample]) -> tuple[Fidelity, ...]:
     """Sum samples up, layer by layer."""
     by_layer: dict[str, list[Sample]] = {}
     for one in samples:
@@ -157,9 +157,9 @@ def _recomputed(layer: str, image: int, read: _Read, chip: Chip) -> Sample:
     return Sample(layer, matrix.name, image, read.tile, read.position, tile.full_scale, run, *pairs)
 
 
-def _by_tile(tile: Tile | EntryTile, shares: FloatArray, read: _Read) -> FloatArray:
+def _by_tile(tile: Tile | BatchTile, shares: FloatArray, read: _Read) -> FloatArray:
     """Currents (c,) [A] by the tile's own matrices, in their precision."""
-    if isinstance(tile, EntryTile):
+    if isinstance(tile, BatchTile):
         own, gains = tile.tile, np.full((1, tile.tile.gates), float(read.entry))
     else:
         own, gains = tile, np.array([read.gains])

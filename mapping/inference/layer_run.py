@@ -8,11 +8,11 @@ from crossbar.tiles.row_drive import Drive, drive_rows
 from devices.aliases import FloatArray
 from devices.numerics.random_streams import stream_keys
 from mapping.chips.chip import Adjustment, Chip
-from mapping.inference.batch import Lot
-from mapping.inference.batch_tiles import made_for
+from mapping.inference.batch import Batch
+from mapping.inference.batch_tiles import tiles_for_batch
 from mapping.networks import digital
 from mapping.networks.layers import Conv, DynamicConv, Layer, Linear
-from mapping.placement.counts import gate_activity
+from mapping.placement import counts
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.gating import column_gains, relative_gains
 from mapping.placement.matrix import Matrix
@@ -30,34 +30,34 @@ def adjust(output: FloatArray, by: Adjustment | None) -> FloatArray:
 
 
 def run_layer(
-    chip: Chip, layer: Layer, inputs: list[FloatArray], lot: Lot
+    chip: Chip, layer: Layer, inputs: list[FloatArray], batch: Batch
 ) -> tuple[FloatArray, Activity, FloatArray | None]:
     """Run one layer: on tiles if it has matrices, else digitally."""
-    output, activity, shares = _unadjusted(chip, layer, inputs, lot)
+    output, activity, shares = _unadjusted(chip, layer, inputs, batch)
     return adjust(output, chip.adjustments.get(layer.name)), activity, shares
 
 
 def _unadjusted(
-    chip: Chip, layer: Layer, inputs: list[FloatArray], lot: Lot
+    chip: Chip, layer: Layer, inputs: list[FloatArray], batch: Batch
 ) -> tuple[FloatArray, Activity, FloatArray | None]:
     matrices = chip.program.matrices.get(layer.name)
     if matrices is None:
         return layer.apply(*inputs), Activity(), None
     if isinstance(layer, Linear):
-        out, activity = multiply(chip, matrices[0], Vectors(inputs[0]), None, None, lot)
+        out, activity = multiply(chip, matrices[0], Vectors(inputs[0]), None, None, batch)
         return out[:, :, 0], activity, None
     if not isinstance(layer, (Conv, DynamicConv)):
         raise TypeError(f"{layer!r} has matrices but no way to run them")
     inputs, scales = split_scales(layer, inputs)
     shares, activity = None, Activity()
     if isinstance(layer, DynamicConv):
-        shares, activity = attend(chip, layer, inputs, lot)
+        shares, activity = attend(chip, layer, inputs, batch)
     outputs = []
     for g in range(layer.groups):
         members = [matrix for matrix in matrices if matrix.group == g]
-        n = members[0].conductances.shape[2] // 2
+        n = members[0].outputs
         mine = None if scales is None else scales[:, g * n : (g + 1) * n].astype(np.float64)
-        out, done = _group(chip, members, Windows(layer, inputs, g), shares, mine, lot)
+        out, done = _group(chip, members, Windows(layer, inputs, g), shares, mine, batch)
         outputs.append(out)
         activity = activity + done
     joined = np.concatenate(outputs, axis=1) if len(outputs) > 1 else outputs[0]
@@ -70,7 +70,7 @@ def _group(
     rows: Rows,
     shares: FloatArray | None,
     scales: FloatArray | None,
-    lot: Lot,
+    batch: Batch,
 ) -> tuple[FloatArray, Activity]:
     """Multiply rows by the matrices of one group: its kernels, mixed as their layout has it, or its one; (b, n, p).
 
@@ -79,43 +79,37 @@ def _group(
     hardware, first = chip.program.hardware, matrices[0]
     if scales is not None:
         gains = column_gains(relative_gains(shares, scales, first.floor), hardware.gate_dac, hardware.cell)
-        ready, _ = made_for(chip, first, gains, shares, lot)
-        return multiply(ready, first, rows, gains, shares, lot, scales=scales)
+        ready, _ = tiles_for_batch(chip, first, gains, shares, batch)
+        return multiply(ready, first, rows, gains, shares, batch, scales=scales)
     if shares is None:
-        return multiply(chip, first, rows, None, None, lot)
+        return multiply(chip, first, rows, None, None, batch)
     if first.kind == "kernel":  # each is read and converted by itself
-        mixed, activity = np.zeros(1, dtype=lot.kind), Activity()
+        mixed, activity = np.zeros(1, dtype=batch.kind), Activity()
         for k, matrix in enumerate(matrices):
-            out, done = multiply(chip, matrix, rows, None, None, lot)
-            mixed = mixed + shares[:, k, None, None].astype(lot.kind) * out
+            out, done = multiply(chip, matrix, rows, None, None, batch)
+            mixed = mixed + shares[:, k, None, None].astype(batch.kind) * out
             activity = activity + done
-        terms, more = float(mixed.size), len(matrices) - 1
-        return mixed, activity + Activity(
-            multiplications=terms * len(matrices),
-            additions=terms * more,
-            buffer_bits=-8.0 * more * float(np.prod(rows.shape)),  # all kernels get the codes that were fetched once
-        )
+        return mixed, activity + counts.mixing_outputs(matrices, rows.shape[0])
     asked = hardware.gate_dac.gains(shares, hardware.cell) if first.gated else None
-    ready, made = made_for(chip, first, asked, shares, lot)
-    out, done = multiply(ready, first, rows, asked, shares, lot)
+    ready, made = tiles_for_batch(chip, first, asked, shares, batch)
+    out, done = multiply(ready, first, rows, asked, shares, batch)
     return out, made + done
 
 
-def attend(chip: Chip, layer: DynamicConv, inputs: list[FloatArray], lot: Lot) -> tuple[FloatArray, Activity]:
+def attend(chip: Chip, layer: DynamicConv, inputs: list[FloatArray], batch: Batch) -> tuple[FloatArray, Activity]:
     """Return the attention (b, k) that a layer's input asks for: FC layers on tiles, pooling and softmax digital."""
     pooled = layer.pooled(inputs)
-    hidden, done = attention_part(chip, layer, 0, pooled, lot)
-    scores, more = attention_part(chip, layer, 1, digital.relu(hidden), lot)
-    pooling = Activity(
-        additions=float(inputs[min(1, len(inputs) - 1)].size), multiplications=float(pooled.size + 2 * scores.size)
-    )
+    hidden, done = attention_part(chip, layer, 0, pooled, batch)
+    scores, more = attention_part(chip, layer, 1, digital.relu(hidden), batch)
+    maps = inputs[min(1, len(inputs) - 1)]
+    pooling = counts.pooling_and_softmax(maps.shape[1:], pooled.shape[1], scores.shape[1], len(pooled))
     return layer.attention.normalise(scores.astype(np.float64)), done + more + pooling
 
 
-def attention_part(chip: Chip, layer: DynamicConv, at: int, x: FloatArray, lot: Lot) -> tuple[FloatArray, Activity]:
+def attention_part(chip: Chip, layer: DynamicConv, at: int, x: FloatArray, batch: Batch) -> tuple[FloatArray, Activity]:
     """Run FC layer number `at` of a layer's attention, before its ReLU or softmax: (b, r) to (b, n)."""
     matrix = chip.program.matrices[f"{layer.name}.attention"][at]
-    out, activity = multiply(chip, matrix, Vectors(x), None, None, lot)
+    out, activity = multiply(chip, matrix, Vectors(x), None, None, batch)
     return adjust(out[:, :, 0], chip.adjustments.get(matrix.name)), activity
 
 
@@ -125,31 +119,31 @@ def multiply(
     rows: Rows,
     gains: FloatArray | None,
     shares: FloatArray | None,
-    lot: Lot,
+    batch: Batch,
     *,
     scales: FloatArray | None = None,
 ) -> tuple[FloatArray, Activity]:
-    """Multiply rows (b, p, r) by a matrix on its tiles and sum row tiles digitally: (b, n, p) of the lot's type.
+    """Multiply rows (b, p, r) by a matrix on its tiles and sum row tiles digitally: (b, n, p) of the batch's type.
 
     gains: (b, k) read gains that the gates arrive at, (b, k, n) those of each column; shares: (b, k) the attention that
     mixes the biases; scales: (b, n) that which scales them.
     """
     hardware = chip.program.hardware
     dac = hardware.dac
-    b, p, r = rows.shape
-    n = matrix.conductances.shape[2] // 2
-    out = np.zeros((b, n, p), dtype=lot.kind)
+    b, p, _ = rows.shape
+    n = matrix.outputs
+    out = np.zeros((b, n, p), dtype=batch.kind)
     noise = None if hardware.noise.silent else hardware.noise
     group = TOGETHER if p >= 2 * TOGETHER else 1
     activity = Activity()
     for sign in (1.0, -1.0) if matrix.signed else (1.0,):
-        codes = rows.codes(dac, sign / matrix.x_scale, lot.kind)
-        if lot.seen is not None:
-            lot.seen(chip, matrix, codes, gains)
+        codes = rows.codes(dac, sign / matrix.x_scale, batch.kind)
+        if batch.seen is not None:
+            batch.seen(chip, matrix, codes, gains)
         drives: dict[int, Drive] = {}
         for at, (placement, tile) in enumerate(zip(matrix.tiles, chip.tiles[matrix.name], strict=True)):
             start = placement.rows.start
-            keys = stream_keys(lot.seed, (matrix.name, str(at), f"{sign:+g}"), lot.indices)
+            keys = stream_keys(batch.seed, (matrix.name, str(at), f"{sign:+g}"), batch.indices)
             if start not in drives:
                 drives[start] = drive_rows(
                     codes[placement.rows], dac, noise, hardware.temperature, group=group,
@@ -159,36 +153,23 @@ def multiply(
             activity = activity + tile.add_read(
                 drives[start], gains, keys, out, factor=factor, first=placement.columns.start
             )
-    results = float(b * p * n)
-    terms = len({tile.rows.start for tile in matrix.tiles}) * (2 if matrix.signed else 1)
-    activity = activity + Activity(
-        additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)),
-        multiplications=results,
-        buffer_bits=results * 8.0 + float(b * p * r) * 8.0,  # results out, codes in; 8 bits each
-    )
+    activity = activity + counts.partial_sums(matrix, b)
+    activity = activity + counts.mixed_bias(matrix, b, mixed=shares is not None)
     if gains is not None:
-        activity = activity + gate_activity(matrix, gains, hardware)
-    bias, more = _bias(matrix, shares, scales, b)
+        activity = activity + counts.gate_activity(matrix, gains, hardware)
+    bias = _bias(matrix, shares, scales)
     if bias is not None:
-        out += bias[:, :, None].astype(lot.kind)
-    return out, activity + more
+        out += bias[:, :, None].astype(batch.kind)
+    return out, activity
 
 
-def _bias(
-    matrix: Matrix, shares: FloatArray | None, scales: FloatArray | None, b: int
-) -> tuple[FloatArray | None, Activity]:
-    """Return what is added to each output, (b or 1, n), and what making it took once per image."""
-    bias, n = matrix.bias, matrix.conductances.shape[2] // 2
-    once, done = float(b * n), Activity()
-    if bias is not None and shares is not None:
-        bias = shares @ bias
-        done = done + Activity(additions=once * (matrix.kernels - 1), multiplications=once * matrix.kernels)
-    elif bias is not None:
-        bias = bias[None]
-    if bias is not None and scales is not None:
-        bias = bias * scales
-        done = done + Activity(multiplications=once)
+def _bias(matrix: Matrix, shares: FloatArray | None, scales: FloatArray | None) -> FloatArray | None:
+    """Return what is added to each output, (b or 1, n)."""
+    bias = matrix.bias
+    if bias is not None:
+        bias = shares @ bias if shares is not None else bias[None]
+        if scales is not None:
+            bias = bias * scales
     if matrix.shift is not None:
-        done = done + Activity(additions=once if bias is not None else 0.0)
         bias = matrix.shift[None] if bias is None else bias + matrix.shift
-    return bias, done
+    return bias

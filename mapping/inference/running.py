@@ -6,7 +6,7 @@ b = batch, p = positions, r = matrix rows, n = outputs, k = kernels
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Protocol
 
 import numpy as np
@@ -15,11 +15,11 @@ from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from devices.numerics.blas import one_blas_thread
-from devices.numerics.worker_threads import threads
+from devices.numerics.worker_threads import over_threads
 from mapping.chips.chip import Chip
-from mapping.inference.batch import Lot
+from mapping.inference.batch import Batch
 from mapping.inference.layer_run import run_layer
-from mapping.inference.traces import SAMPLE, Done, LayerSums, Part, RunResult, Step
+from mapping.inference.traces import SAMPLE, BatchResult, LayerPart, LayerSums, RunResult, Step
 from mapping.networks.layers import INPUT
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.program import Program
@@ -33,10 +33,10 @@ PRECISIONS = {"single": np.float32, "double": np.float64}  #: of the arithmetic 
 class Kept(Protocol):
     """Where a run keeps its batches, so that another run goes on where it was stopped."""
 
-    def get(self, start: int, stop: int) -> Done | None:
+    def get(self, start: int, stop: int) -> BatchResult | None:
         """Return what images start … stop - 1 left in an earlier run, None if it was not kept."""
 
-    def put(self, start: int, stop: int, done: Done) -> None:
+    def put(self, start: int, stop: int, done: BatchResult) -> None:
         """Keep what they left."""
 
 
@@ -68,7 +68,7 @@ def run(
     kind = _kind(precision)
     ready = chip if precision == "double" else chip.single()
 
-    def work(start: int) -> Done:
+    def work(start: int) -> BatchResult:
         part = images[start : start + batch]
         held = None if kept is None else kept.get(start, start + len(part))
         if held is not None:
@@ -80,17 +80,13 @@ def run(
 
     sums = {layer.name: LayerSums(layer) for layer in program.folded.layers} if len(images) else {}
     logits = [np.empty((0, len(program.network.classes)))]
-    pool = ThreadPoolExecutor(threads())
-    try:
-        with one_blas_thread():
-            for done in pool.map(work, range(0, len(images), batch)):
-                logits.append(done.logits)
-                for name, part in done.layers.items():
-                    sums[name].add(part)
-                if progress is not None:
-                    progress(sum(map(len, logits)))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with one_blas_thread(), closing(over_threads(work, range(0, len(images), batch))) as results:
+        for done in results:
+            logits.append(done.logits)
+            for name, part in done.layers.items():
+                sums[name].add(part)
+            if progress is not None:
+                progress(sum(map(len, logits)))
     traces = tuple(each.trace(len(images)) for each in sums.values())
     return RunResult(chip, np.concatenate(logits), exact, traces, seed, images[:SAMPLE].copy())
 
@@ -107,12 +103,8 @@ def exact_outputs(program: Program, images: FloatArray, *, precision: str = "sin
     def work(start: int) -> FloatArray:
         return program.folded.forward(images[start : start + BATCH], single=single).astype(np.float64)
 
-    pool = ThreadPoolExecutor(threads())
-    try:
-        with one_blas_thread():
-            parts = list(pool.map(work, range(0, len(images), BATCH)))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with one_blas_thread():
+        parts = list(over_threads(work, range(0, len(images), BATCH)))
     return np.concatenate([np.empty((0, len(program.network.classes))), *parts])
 
 
@@ -122,34 +114,34 @@ def _kind(precision: str) -> np.dtype:
     return np.dtype(PRECISIONS[precision])
 
 
-def walk(chip: Chip, images: FloatArray, lot: Lot) -> Iterator[Step]:
+def walk(chip: Chip, images: FloatArray, batch: Batch) -> Iterator[Step]:
     """Run images (b, c, h, w) through the layers, one after another; maps that no later layer reads are dropped."""
     folded = chip.program.folded
-    values = {INPUT: images.astype(lot.kind, copy=False)}
-    for layer, spent in zip(folded.layers, folded.spent, strict=True):
+    values = {INPUT: images.astype(batch.kind, copy=False)}
+    for layer, last in zip(folded.layers, folded.last_use, strict=True):
         inputs = [values[source] for source in layer.inputs]
-        output, activity, shares = run_layer(chip, layer, inputs, lot)
+        output, activity, shares = run_layer(chip, layer, inputs, batch)
         yield Step(layer, inputs, output, activity, shares)
         values[layer.name] = output
-        for name in spent:
+        for name in last:
             del values[name]
 
 
-def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype) -> Done:
+def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype) -> BatchResult:
     """Run one batch whose first image has number `start`; the first COMPARED of a run are compared layer by layer."""
     folded = chip.program.folded
     seen = max(min(COMPARED - start, len(images)), 0)
     reference = folded.activations(images[:seen]) if seen else {}
     parts = {}
     for layer, inputs, output, activity, shares in walk(
-        chip, images, Lot(seed, np.arange(start, start + len(images)), kind)
+        chip, images, Batch(seed, np.arange(start, start + len(images)), kind)
     ):
         scales = split_scales(layer, inputs)[1]
-        parts[layer.name] = Part(activity, shares, scales=scales)
+        parts[layer.name] = LayerPart(activity, shares, scales=scales)
         if seen:
             out, wanted = output[:seen].astype(np.float64), reference[layer.name]
             own = layer.apply(*(each[:seen].astype(np.float64) for each in inputs))
             sizes = (np.sum((out - wanted) ** 2), np.sum(wanted**2), np.sum((out - own) ** 2), np.sum(own**2))
             off, size, own_off, own_size = map(float, sizes)
-            parts[layer.name] = Part(activity, shares, off, size, own_off, own_size, scales)
-    return Done(output.astype(np.float64), parts)
+            parts[layer.name] = LayerPart(activity, shares, off, size, own_off, own_size, scales)
+    return BatchResult(output.astype(np.float64), parts)

@@ -42,7 +42,7 @@ class RunResult:
     sample: FloatArray  #: (≤ SAMPLE, c, h, w) first images of the run, as typical inputs for a closer look
 
     def accuracy(self, labels: IntArray) -> tuple[float, float]:
-        """Part of the images that the chip and the exact network put into their class.
+        """LayerPart of the images that the chip and the exact network put into their class.
 
         Raises ParameterError unless there is one label per image.
         """
@@ -64,7 +64,7 @@ class RunResult:
         ]
 
 
-class Part(NamedTuple):
+class LayerPart(NamedTuple):
     """What one layer did with one batch."""
 
     activity: Activity
@@ -86,11 +86,11 @@ class Step(NamedTuple):
     shares: FloatArray | None  #: (b, k) attention of a dynamic layer
 
 
-class Done(NamedTuple):
+class BatchResult(NamedTuple):
     """What one batch of images left."""
 
     logits: FloatArray
-    layers: dict[str, Part]
+    layers: dict[str, LayerPart]
 
 
 class LayerSums:
@@ -103,7 +103,7 @@ class LayerSums:
         self.shares: list[FloatArray] = []
         self.scales: list[FloatArray] = []
 
-    def add(self, part: Part) -> None:
+    def add(self, part: LayerPart) -> None:
         """Add what one batch left."""
         self.off += part.off
         self.size += part.size

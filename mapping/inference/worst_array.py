@@ -64,7 +64,7 @@ def _lost(result: RunResult, matrix: Matrix, at: int) -> list[float]:
     bare = matrix.conductances[:, placement.rows, columns].sum((1, 2))
     if not isinstance(tile, Tile):
         raise TypeError(f"{matrix.name} has no tiles that last longer than a batch")
-    reached = tile.spent[:, -1].sum(-1)  # the last node is the open gate
+    reached = tile.to_columns[:, -1].sum(-1)  # the last node is the open gate
     return [float(each) for each in 1.0 - reached / bare]
 
 
@@ -114,7 +114,7 @@ def _shares(result: RunResult, name: str, group: int, at: int) -> FloatArray:
     values = program.folded.activations(result.sample)
     inputs = [values[source] for source in layer.inputs]
     if isinstance(layer, (Conv, DynamicConv)):
-        r = matrix.conductances.shape[1]
+        r = matrix.rows
         x = layer.unroll(inputs)[:, :, matrix.group * r : (matrix.group + 1) * r]
     elif isinstance(layer, Linear):
         x = inputs[0][:, None, :]

@@ -121,7 +121,7 @@ class Network:
         return shapes
 
     @cached_property
-    def spent(self) -> tuple[tuple[str, ...], ...]:
+    def last_use(self) -> tuple[tuple[str, ...], ...]:
         """For each layer the names of the maps that it is the last to take."""
         last = {source: at for at, layer in enumerate(self.layers) for source in layer.inputs}
         return tuple(tuple(name for name, when in last.items() if when == at) for at in range(len(self.layers)))
@@ -151,7 +151,7 @@ class Network:
                         values[f"{layer.name}.attention"] = shares
                 else:
                     values[layer.name] = layer.apply(*inputs)
-                for name in () if keep else self.spent[index]:
+                for name in () if keep else self.last_use[index]:
                     del values[name]
             parts.append(values)
         if len(parts) == 1:

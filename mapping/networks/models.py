@@ -1,11 +1,10 @@
 """The zoo: networks that come with the program, found by name, and networks in files, found by path."""
 
-import difflib
 import os
 from pathlib import Path
 from typing import Any
 
-from devices.errors import ParameterError
+from devices import checks
 from mapping.networks.file_format import load_network, read_card
 from mapping.networks.graph import Network
 from mapping.networks.importers.importing import import_onnx
@@ -50,8 +49,5 @@ def _found(name_or_path: str | os.PathLike[str]) -> Path:
     if isinstance(name_or_path, os.PathLike) or text.endswith((".npz", ".onnx")) or os.sep in text:
         return Path(text)
     names = model_names()
-    if text in names:
-        return ZOO / f"{text}.npz"
-    near = difflib.get_close_matches(text, names, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the zoo has {', '.join(names)}"
-    raise ParameterError(f"there is no model {text!r} in the zoo; {hint}; a path must end in .npz or .onnx")
+    checks.known("model", text, names, otherwise="a path must end in .npz or .onnx")
+    return ZOO / f"{text}.npz"

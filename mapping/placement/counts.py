@@ -1,19 +1,76 @@
-"""What one matrix does for a batch of images: additions, multiplications, buffer bits, gate switching and writes."""
+"""What one matrix does for a batch of images: additions, multiplications, buffer bits, gate switching and writes.
+
+A run and an estimate count by these functions; only the reads of tiles are counted where they happen.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
 
 from crossbar.tiles.activity import Activity
 from devices.aliases import FloatArray
 from mapping.hardware.description import Hardware
 from mapping.placement.matrix import Matrix
 
+BUFFER_BITS = 8.0  #: of a code, a result or a weight in a buffer, ours
+
+
+def partial_sums(matrix: Matrix, images: int) -> Activity:
+    """Count summing the tiles of each output, scaling and shifting it, and fetching codes and storing results."""
+    results = float(images * matrix.positions * matrix.outputs)
+    terms = len({tile.rows.start for tile in matrix.tiles}) * (2 if matrix.signed else 1)
+    return Activity(
+        additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)),
+        multiplications=results,
+        buffer_bits=BUFFER_BITS * (results + float(images * matrix.positions * matrix.rows)),
+    )
+
+
+def mixed_bias(matrix: Matrix, images: int, *, mixed: bool) -> Activity:
+    """Count making the number that is added to each output, once per image.
+
+    mixed: whether the kernels' biases are mixed by the attention.
+    """
+    once, done = float(images * matrix.outputs), Activity()
+    if matrix.bias is None:
+        return done
+    if mixed:
+        done = done + Activity(additions=once * (matrix.kernels - 1), multiplications=once * matrix.kernels)
+    if matrix.column_gates:
+        done = done + Activity(multiplications=once)
+    if matrix.shift is not None:
+        done = done + Activity(additions=once)
+    return done
+
+
+def mixing_outputs(kernels: Sequence[Matrix], images: int) -> Activity:
+    """Count mixing the outputs of kernels that are read one by one; the codes of their rows are fetched once."""
+    first, more = kernels[0], len(kernels) - 1
+    results = float(images * first.positions * first.outputs)
+    return Activity(
+        multiplications=results * len(kernels),
+        additions=results * more,
+        buffer_bits=-BUFFER_BITS * more * float(images * first.positions * first.rows),
+    )
+
+
+def pooling_and_softmax(maps: Sequence[int], pooled: int, kernels: int, images: int) -> Activity:
+    """Count an attention's work outside its matrices.
+
+    maps: (c, h, w) of the maps that are averaged; pooled: how many means that gives; kernels: of the softmax.
+    """
+    return Activity(
+        additions=float(images * np.prod(maps, dtype=np.int64)), multiplications=float(images * (pooled + 2 * kernels))
+    )
+
 
 def rewriting(matrix: Matrix, images: int) -> Activity:
-    """Count what mixing kernels digitally and writing the mixture takes; weights have 8 bits in a buffer."""
-    k, r, n = matrix.conductances.shape[0], matrix.conductances.shape[1], matrix.conductances.shape[2] // 2
-    weights = float(images * r * n)
+    """Count mixing kernels digitally and writing the mixture into cells."""
+    weights = float(images * matrix.rows * matrix.outputs)
     return Activity(
-        additions=(k - 1) * weights,
-        multiplications=k * weights,
-        buffer_bits=8.0 * k * weights,
+        additions=(matrix.kernels - 1) * weights,
+        multiplications=matrix.kernels * weights,
+        buffer_bits=BUFFER_BITS * matrix.kernels * weights,
         cell_writes=2.0 * weights * matrix.copies,
     )
 

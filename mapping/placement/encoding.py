@@ -12,7 +12,7 @@ from devices.cells.interface import Cell
 from mapping.hardware.description import Hardware
 
 
-def shown(g_filament: FloatArray, hardware: Hardware) -> FloatArray:
+def terminal_conductances(g_filament: FloatArray, hardware: Hardware) -> FloatArray:
     """Return the terminal conductances [S] of filaments [S] at the top of the gate window."""
     return hardware.cell.terminal_conductance(g_filament, hardware.cell.gain_high, hardware.dac.v_read)
 

@@ -50,6 +50,21 @@ class Matrix:
         """Kernels that the matrix mixes."""
         return len(self.conductances)
 
+    @property
+    def rows(self) -> int:
+        """Rows of the matrix: inputs of one position."""
+        return int(self.conductances.shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the matrix, each a pair of columns."""
+        return int(self.conductances.shape[2] // 2)
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether the mixture of its kernels is written anew for each image."""
+        return self.layout == "reprogram" and self.kind == "dynamic conv"
+
     def strips(self, rows: slice) -> tuple[int, ...] | None:
         """First rows, within a tile of these rows, of those that see one channel; None if each row sees another.
 
@@ -72,7 +87,7 @@ class Matrix:
     @property
     def stored(self) -> int:
         """Kernels that sit in cells; a matrix that is written anew for each image holds one."""
-        return 1 if self.layout == "reprogram" else self.kernels
+        return 1 if self.rewritten else self.kernels
 
     @property
     def bands(self) -> int:

@@ -78,7 +78,7 @@ def layer_area(program: Program, layer: str, costs: Costs) -> dict[str, float]:
     held = {each.name: each for each in program.folded.layers}[layer]
     bits = 2.0 * BITS * sum(math.prod(shapes[source]) for source in held.inputs)
     for matrix in program.matrices.get(layer, ()):
-        if matrix.layout == "reprogram" and matrix.kind == "dynamic conv":
+        if matrix.rewritten:
             bits += BITS * matrix.conductances.size / 2
     buffer = component("edram", costs.node)
     out["buffers"] = bits / EDRAM_BITS * buffer.area

@@ -17,8 +17,8 @@ from devices.errors import ParameterError
 from mapping.hardware.description import Hardware
 from mapping.networks import digital
 from mapping.networks.layers import Conv, DynamicConv, linear
-from mapping.placement.counts import gate_activity
-from mapping.placement.encoding import filaments, shown
+from mapping.placement import counts
+from mapping.placement.encoding import filaments, terminal_conductances
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.gating import column_gains, relative_gains
 from mapping.placement.matrix import Matrix
@@ -65,7 +65,7 @@ def histograms(program: Program, images: FloatArray) -> dict[str, Histogram]:
         shares = values.get(f"{layer.name}.attention")
         for matrix in matrices:
             if isinstance(layer, (Conv, DynamicConv)):
-                n = matrix.conductances.shape[2] // 2
+                n = matrix.outputs
                 mine = None if scales is None else scales[:, matrix.group * n : (matrix.group + 1) * n]
                 seen = _histogram(Windows(layer, inputs, matrix.group), matrix, program, shares)
                 found[matrix.name] = replace(seen, scales=mine)
@@ -115,17 +115,10 @@ def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Acti
             sources, _ = split_scales(layer, layer.inputs)
             maps = shapes[sources[min(1, len(sources) - 1)]]
             pooled = layer.attention.weight_1.shape[1]
-            done = done + Activity(
-                additions=float(np.prod(maps)), multiplications=float(pooled + 2 * layer.kernels)
-            )  # fmt: skip
+            done = done + counts.pooling_and_softmax(maps, pooled, layer.kernels, 1)
         apart = [matrix for matrix in matrices if matrix.kind == "kernel"]
-        if apart:
-            kernels = len(apart) // len({matrix.group for matrix in apart})
-            results = sum(matrix.positions * matrix.conductances.shape[2] / 2 for matrix in apart)
-            codes = sum(matrix.positions * matrix.conductances.shape[1] for matrix in apart) * (kernels - 1) / kernels
-            done = done + Activity(
-                multiplications=results, additions=results * (kernels - 1) / kernels, buffer_bits=-8.0 * codes
-            )  # fmt: skip
+        for group in sorted({matrix.group for matrix in apart}):
+            done = done + counts.mixing_outputs([matrix for matrix in apart if matrix.group == group], 1)
         out[layer.name] = done
     return out
 
@@ -134,10 +127,9 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
     """Return what one matrix is expected to do for one image.  Source: docs/equations/costs.md eq. 19."""
     hardware = program.hardware
     dac = hardware.dac
-    p, n, k = float(matrix.positions), dac.conversions, matrix.kernels
-    r, outputs = matrix.conductances.shape[1], matrix.conductances.shape[2] // 2
+    p, n = float(matrix.positions), dac.conversions
     signs = [found.positive] if found.negative is None else [found.positive, found.negative]
-    driven = np.zeros(r)  # of each row's reads: the part with a pulse
+    driven = np.zeros(matrix.rows)  # of each row's reads: the part with a pulse
     moments: list[tuple[float, FloatArray]] = []  # (reads, their part in which each row is driven), and how hard
     for parts in signs:
         levels = parts.shape[1]
@@ -168,30 +160,12 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
             joules_array=_conductance(program, matrix, tile.rows, columns, found, moments)
             * p * dac.v_read**2 * dac.t_read,
         )  # fmt: skip
-    results = p * outputs
-    terms = len({tile.rows.start for tile in matrix.tiles}) * len(signs)
     mixed = found.shares is not None and matrix.kind == "dynamic conv"
-    done = done + Activity(
-        additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)),
-        multiplications=results,
-        buffer_bits=8.0 * (results + p * r),
-    )
-    if mixed and matrix.bias is not None:
-        done = done + Activity(additions=outputs * (k - 1.0), multiplications=outputs * float(k))
+    done = done + counts.partial_sums(matrix, 1) + counts.mixed_bias(matrix, 1, mixed=mixed)
     gains = _gains(program, matrix, found)
     if gains is not None:
-        done = done + gate_activity(matrix, gains, hardware).scaled(1.0 / max(len(gains), 1))
-    if matrix.shift is not None and matrix.bias is not None:
-        done = done + Activity(additions=float(outputs))
-    if matrix.column_gates and matrix.bias is not None:
-        done = done + Activity(multiplications=float(outputs))
-    if matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
-        weights = float(r * outputs)
-        done = done + Activity(
-            additions=(k - 1) * weights, multiplications=k * weights, buffer_bits=8.0 * k * weights,
-            cell_writes=2.0 * weights * matrix.copies,
-        )  # fmt: skip
-    return done
+        done = done + counts.gate_activity(matrix, gains, hardware).scaled(1.0 / max(len(gains), 1))
+    return done + counts.rewriting(matrix, 1) if matrix.rewritten else done
 
 
 def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | None:
@@ -248,8 +222,8 @@ def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found:
             lines = np.repeat(at, 2, axis=-1)[:, None, columns] if matrix.column_gates else at[:, None, None]
             yield cell.terminal_conductance(filament, lines, v_read)
         return
-    if shares is not None and matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
-        low = float(shown(np.array(cell.g_min), hardware))
+    if shares is not None and matrix.rewritten:
+        low = float(terminal_conductances(np.array(cell.g_min), hardware))
         signed = targets[..., 0::2] - targets[..., 1::2]
         each = np.tensordot(shares[_some(len(shares))], signed, axes=1)[:, None]
         pairs = np.stack([np.maximum(each, 0.0), np.maximum(-each, 0.0)], -1)
@@ -257,7 +231,7 @@ def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found:
     else:
         written = (targets,)
     for wanted in written:
-        yield shown(mean_written(filaments(wanted, cell, v_read), hardware), hardware)
+        yield terminal_conductances(mean_written(filaments(wanted, cell, v_read), hardware), hardware)
 
 
 def mean_written(wanted: FloatArray, hardware: Hardware) -> FloatArray:

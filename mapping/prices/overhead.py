@@ -116,7 +116,7 @@ def within(program: Program, layer: str, area: float) -> float:
             if matrix.gated:
                 lines = matrix.kernels * (pairs if matrix.column_gates else 1)
                 moved += BITS * lines * matrix.copies * here
-            if matrix.kind == "dynamic conv" and matrix.layout == "reprogram":
+            if matrix.rewritten:
                 moved += BITS * rows * pairs * matrix.copies * here
     for bits, arrays in sharing.values():
         moved += bits * (way(area, array * arrays) + tree(array * arrays, arrays))

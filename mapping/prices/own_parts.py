@@ -26,7 +26,7 @@ class PartReport:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class AddedParts:
     """What the parts of one layer add to it, energy apart."""
 
     area: float = 0.0  #: [m²]
@@ -45,18 +45,18 @@ def instances(program: Program, layer: str, part: Part) -> int:
     return part.instances * max(count, 1)
 
 
-def fitted(program: Program, costs: Costs, layer: str, done: Activity) -> Fitted:
+def added(program: Program, costs: Costs, layer: str, done: Activity) -> AddedParts:
     """Return what the parts that act in a layer add to it.
 
     done: of one image.  Source: docs/equations/costs.md eq. 25.
     """
-    found = Fitted()
+    found = AddedParts()
     for part in costs.parts.values():
         actions = part.actions(done)
         if not actions:
             continue
         each, count = part.component.at(costs.node), instances(program, layer, part)
-        found = Fitted(
+        found = AddedParts(
             found.area + each.area * count,
             found.leakage + each.leakage * count,
             max(found.time, each.latency * math.ceil(actions / count)),

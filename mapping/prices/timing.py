@@ -159,7 +159,7 @@ def phases(program: Program, layer: str, costs: Costs) -> dict[str, float]:
     attends = sum((_time(matrix, program, costs) for matrix in attention), softmax)
     read = max((_time(matrix, program, costs) for matrix in matrices), default=0.0)
     gates = max((t_gates(matrix, program.hardware, costs) for matrix in matrices if matrix.gated), default=0.0)
-    rewritten = [matrix for matrix in matrices if matrix.kind == "dynamic conv" and matrix.layout == "reprogram"]
+    rewritten = [matrix for matrix in matrices if matrix.rewritten]
     rows = max((tile.shape[0] for matrix in rewritten for tile in matrix.tiles), default=0)
     apart = [matrix for matrix in matrices if matrix.kind == "kernel"]
     if apart:

@@ -19,7 +19,7 @@ from mapping.prices.area import AREAS, arrays, layer_area
 from mapping.prices.digital_counts import work_of
 from mapping.prices.estimates import estimate, histograms
 from mapping.prices.overhead import overheads
-from mapping.prices.own_parts import fitted, part_reports
+from mapping.prices.own_parts import added, part_reports
 from mapping.prices.timing import Schedule, phases, schedule
 from mapping.prices.yardsticks import compare, measurements
 from mapping.report.report import Report
@@ -71,7 +71,7 @@ def _report(
     placed = [trace for trace in traces if program.of(trace.name)]
     times = {trace.name: phases(program, trace.name, costs) for trace in placed}
     work = work_of(program.folded)
-    parts = {trace.name: fitted(program, costs, trace.name, work[trace.name] + trace.activity) for trace in traces}
+    parts = {trace.name: added(program, costs, trace.name, work[trace.name] + trace.activity) for trace in traces}
     for name, held in times.items():
         held["read"] = max(held["read"], parts[name].time) + parts[name].behind
     digital = {name: each.time + each.behind for name, each in parts.items()}
@@ -200,7 +200,7 @@ def _layer(
         plan.intervals[trace.name],
         sum(areas.values()),
         areas,
-        DAY / plan.interval if layout == "reprogram" and plan.interval else 0.0,
+        DAY / plan.interval if any(matrix.rewritten for matrix in matrices) and plan.interval else 0.0,
         2 * sum(matrix.multiplications for matrix in program.of(trace.name)),
         entropy,
         deviation,

@@ -1,9 +1,8 @@
 """Study files: a description read from TOML and checked key by key."""
 
-import difflib
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,7 @@ def _study(content: dict[str, Any], file: Path) -> Study:
     known = {each.name: each for each in fields(Study) if each.name != "parameters"}
     keys: dict[str, Any] = {"name": file.stem}
     for key, given in content.items():
-        if key not in known:
-            raise ParameterError(f"unknown key {_nearest(key, {*known, 'parameter'})}")
+        checks.known("key", key, [*known, "parameter"])
         keys[key] = _typed(key, given)
     parameters = tuple(_parameter(dict(each), file) for each in tables)
     for key in WHOLE_INPUTS:
@@ -81,8 +79,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def _parameter(table: dict[str, Any], file: Path) -> Parameter:
     known = {each.name for each in fields(Parameter)} | {"key"}
     for key in table:
-        if key not in known:
-            raise ParameterError(f"unknown key of a parameter {_nearest(key, known)}")
+        checks.known("key of a parameter", key, known)
     if ("key" in table) == ("keys" in table):
         raise ParameterError(f"a parameter needs key = TEXT or keys = [TEXT, …], got {sorted(table)}")
     keys = table.pop("keys") if "keys" in table else [table.pop("key")]
@@ -100,8 +97,3 @@ def _parameter(table: dict[str, Any], file: Path) -> Parameter:
 def _seen_from(file: Path, name: str) -> str:
     """Return a bundled name as it is, and a path as seen from the file that names it."""
     return str(file.parent / name) if name.endswith((".toml", ".npz", ".onnx")) or os.sep in name else name
-
-
-def _nearest(given: str, known: set[str]) -> str:
-    near: Sequence[str] = difflib.get_close_matches(given, sorted(known), n=2, cutoff=0.5)
-    return f"{given!r}; {'nearest valid: ' if near else 'valid are '}{', '.join(near or sorted(known))}"

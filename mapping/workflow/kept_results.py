@@ -11,7 +11,7 @@ import numpy as np
 
 from crossbar.arrays.wires import Wires
 from crossbar.tiles.activity import Activity
-from crossbar.tiles.batch_tiles import ColumnTile, EntryTile, RemadeTile, StackedTile
+from crossbar.tiles.batch_tiles import BatchTile, ColumnTile, RemadeTile, StackedTile
 from crossbar.tiles.converters import Adc, Dac
 from crossbar.tiles.tile import Tile
 from crossbar.tiles.written_arrays import WrittenArray
@@ -25,7 +25,7 @@ from mapping.chips.chip import Bank, Chip
 from mapping.files.cache import ENDING, Cache
 from mapping.hardware.description import Hardware
 from mapping.inference.running import exact_outputs
-from mapping.inference.traces import Done, Part
+from mapping.inference.traces import BatchResult, LayerPart
 from mapping.networks.graph import Network
 from mapping.networks.layers import Attention, Layer
 from mapping.placement.matrix import Matrix, Placement
@@ -36,10 +36,10 @@ from mapping.workflow.writing import write
 
 #: kinds of values that a written chip consists of
 CHIP = (
-    Tile, WrittenArray, Family, GateNodes, GainNodes, StackedFamily, EntryTile, RemadeTile, StackedTile, ColumnTile,
+    Tile, WrittenArray, Family, GateNodes, GainNodes, StackedFamily, BatchTile, RemadeTile, StackedTile, ColumnTile,
     Bank, DrawnCells, Written, Spread, Wires, Adc, Dac, ReadNoise, Hardware,
 )  # fmt: skip
-RUN = {"Done": Done, "Part": Part, "Activity": Activity}
+RUN = {"BatchResult": BatchResult, "LayerPart": LayerPart, "Activity": Activity}
 
 
 def program_classes() -> dict[str, type]:
@@ -126,12 +126,12 @@ class KeptRun:
             f"{program.network.name} on {program.hardware.name}, chip {chip.seed}: a run of {len(images)} images"
         )
 
-    def get(self, start: int, stop: int) -> Done | None:
+    def get(self, start: int, stop: int) -> BatchResult | None:
         """Return what images start … stop - 1 left, None if they are still to be run."""
         held = self.cache.get(self._part(start, stop), RUN)
-        return held if isinstance(held, Done) and len(held.logits) == stop - start else None
+        return held if isinstance(held, BatchResult) and len(held.logits) == stop - start else None
 
-    def put(self, start: int, stop: int, done: Done) -> None:
+    def put(self, start: int, stop: int, done: BatchResult) -> None:
         """Keep what they left."""
         self.cache.put(self._part(start, stop), done, RUN, about=self.about)
 

@@ -9,7 +9,7 @@ from devices.aliases import FloatArray
 from devices.errors import MappingError
 from mapping.chips.chip import write_arrays
 from mapping.hardware.description import LAYOUTS, Hardware
-from mapping.inference.batch import Lot
+from mapping.inference.batch import Batch
 from mapping.inference.layer_run import run_layer
 from mapping.networks.graph import Network
 from mapping.networks.layers import INPUT, DynamicConv
@@ -59,7 +59,7 @@ def measured(
     program = Program(network, folded, hardware, matrices, values[INPUT])
     inputs = [values[source][:IMAGES] for source in layer.inputs]
     out, activity, _ = run_layer(
-        write_arrays(program), layer, inputs, Lot(0, np.arange(len(inputs[0])), np.dtype(np.float64))
+        write_arrays(program), layer, inputs, Batch(0, np.arange(len(inputs[0])), np.dtype(np.float64))
     )
     exact = values[name][:IMAGES]
     done, times = activity.scaled(1.0 / len(inputs[0])), phases(program, name, hardware.costs)

@@ -6,16 +6,15 @@ b = batch, n = outputs
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from devices.aliases import FloatArray
 from devices.numerics.blas import one_blas_thread
-from devices.numerics.worker_threads import threads
+from devices.numerics.worker_threads import over_threads
 from mapping.chips.chip import Adjustment, Chip, write_arrays
-from mapping.inference.batch import Lot
+from mapping.inference.batch import Batch
 from mapping.inference.layer_run import adjust, attention_part, run_layer
 from mapping.networks import digital
 from mapping.networks.layers import INPUT, DynamicConv, Layer, linear
@@ -49,15 +48,15 @@ def adjusted(chip: Chip) -> Chip:
     exact = folded.activations(images)
     kind = np.dtype(np.float32)
     pieces = np.split(np.arange(len(images)), range(PIECE, len(images), PIECE))
-    lots = [Lot(STREAM + chip.seed, piece, kind) for piece in pieces]
+    batches = [Batch(STREAM + chip.seed, piece, kind) for piece in pieces]
     values: dict[str, list[FloatArray]] = {INPUT: [images[piece].astype(kind) for piece in pieces]}
-    with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
-        ready = _Adjusting(replace(chip.single(), adjustments={}), lots, pool)
-        for layer, spent in zip(folded.layers, folded.spent, strict=True):
+    with one_blas_thread():
+        ready = _Adjusting(replace(chip.single(), adjustments={}), batches)
+        for layer, last in zip(folded.layers, folded.last_use, strict=True):
             inputs = [list(each) for each in zip(*(values[source] for source in layer.inputs), strict=True)]
             wanted = [exact[source] for source in layer.inputs]
             values[layer.name] = ready.layer(layer, inputs, wanted, exact[layer.name])
-            for name in spent:
+            for name in last:
                 del values[name]
     return replace(chip, adjustments=ready.chip.adjustments)
 
@@ -67,8 +66,7 @@ class _Adjusting:
     """A chip whose outputs are being adjusted; maps come and go in pieces of PIECE images."""
 
     chip: Chip
-    lots: list[Lot]
-    pool: ThreadPoolExecutor
+    batches: list[Batch]
 
     def layer(
         self, layer: Layer, inputs: list[list[FloatArray]], wanted_inputs: list[FloatArray], wanted: FloatArray
@@ -77,7 +75,7 @@ class _Adjusting:
         placed = layer.name in self.chip.program.matrices
         if placed and isinstance(layer, DynamicConv):
             self._attention(layer, [split_scales(layer, x)[0] for x in inputs], split_scales(layer, wanted_inputs)[0])
-        outputs = self._run(lambda x, lot: run_layer(self.chip, layer, x, lot)[0], inputs)
+        outputs = self._run(lambda x, batch: run_layer(self.chip, layer, x, batch)[0], inputs)
         return self._adjust(layer.name, outputs, wanted) if placed else outputs
 
     def _attention(self, layer: DynamicConv, inputs: list[list[FloatArray]], wanted: list[FloatArray]) -> None:
@@ -86,20 +84,20 @@ class _Adjusting:
         parts = (linear(pooled, attention.weight_1, attention.bias_1), attention.scores(pooled))
         matrices = self.chip.program.matrices[f"{layer.name}.attention"]
         for at, (matrix, aim) in enumerate(zip(matrices, parts, strict=True)):
-            outputs = self._run(lambda each, lot, at=at: attention_part(self.chip, layer, at, each, lot)[0], x)
+            outputs = self._run(lambda each, batch, at=at: attention_part(self.chip, layer, at, each, batch)[0], x)
             x = [digital.relu(each) for each in self._adjust(matrix.name, outputs, aim)]
 
     def _run(self, work: Callable[..., FloatArray], inputs: Sequence[object]) -> list[FloatArray]:
         """Run something on every piece, side by side; each has the same noise whenever it runs."""
-        return list(self.pool.map(work, inputs, self.lots))
+        return list(over_threads(lambda pair: work(*pair), list(zip(inputs, self.batches, strict=True))))
 
     def _adjust(self, name: str, outputs: list[FloatArray], wanted: FloatArray) -> list[FloatArray]:
-        by = fitted(np.concatenate(outputs), wanted)
+        by = scale_and_shift(np.concatenate(outputs), wanted)
         self.chip = replace(self.chip, adjustments={**self.chip.adjustments, name: by})
         return [adjust(each, by) for each in outputs]
 
 
-def fitted(found: FloatArray, wanted: FloatArray) -> Adjustment:
+def scale_and_shift(found: FloatArray, wanted: FloatArray) -> Adjustment:
     """Scale and shift (n,) that give outputs (b, n, …) the mean and the deviation of the wanted ones.
 
     An output that never changes is shifted alone; of fewer than LEAST values none is touched.
