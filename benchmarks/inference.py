@@ -30,7 +30,7 @@ from devices.numerics.worker_threads import set_threads, threads
 from mapping import Chip, Network, compile_network, load_dataset, load_model, run, write
 from mapping.inference.running import exact_outputs
 from mapping.networks.layers import BatchNorm, GlobalAveragePool, MaxPool, Relu
-from mapping.studies.description import CALIBRATION_IMAGES
+from mapping.workflow.images import CALIBRATION_IMAGES
 
 REPEATED = 5  # runs, and as many of the bare products, in turn
 

@@ -28,9 +28,9 @@ from mapping.presentation.quantities import si
 from mapping.report.html_page import wilson
 from mapping.report.pricing import price
 from mapping.report.report import Report
-from mapping.studies.description import CALIBRATION_IMAGES
 from mapping.workflow import layout_choice as choose
 from mapping.workflow.compiling import compile_network
+from mapping.workflow.images import CALIBRATION_IMAGES
 from mapping.workflow.writing import write
 
 DEAR = ("stacked", "reprogram")  #: layouts whose arrays are solved anew for every image

@@ -1,3 +1,11 @@
+from . import arrays as arrays
+from . import nodal as nodal
+from . import plots as plots
+from . import prices as prices
+from . import reference as reference
+from . import tiles as tiles
+from . import transfer as transfer
+from . import writing as writing
 from .arrays.array import Array as Array
 from .arrays.capacitances import Capacitances as Capacitances
 from .arrays.differential import interleave as interleave

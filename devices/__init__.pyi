@@ -1,3 +1,11 @@
+from . import cells as cells
+from . import laws as laws
+from . import measurements as measurements
+from . import noise as noise
+from . import numerics as numerics
+from . import plots as plots
+from . import states as states
+from . import writing as writing
 from .cells.adaptive import AdaptiveMemristor as AdaptiveMemristor
 from .cells.interface import Cell as Cell
 from .cells.ohmic import Resistor as Resistor

@@ -1,3 +1,15 @@
+from . import chips as chips
+from . import data as data
+from . import files as files
+from . import hardware as hardware
+from . import inference as inference
+from . import networks as networks
+from . import placement as placement
+from . import presentation as presentation
+from . import prices as prices
+from . import report as report
+from . import studies as studies
+from . import workflow as workflow
 from .chips.chip import Chip as Chip
 from .data.datasets import Dataset as Dataset
 from .data.datasets import load_dataset as load_dataset

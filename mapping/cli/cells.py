@@ -11,8 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from devices import checks
+import devices
+import mapping
 from devices.errors import ParameterError
+from mapping.cli.options import number
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.presentation.quantities import si
 
@@ -44,21 +46,18 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the text of fit.json and nothing else.")] = False,
 ) -> None:
     """Fit a gated cell to measured curves: parameters with intervals, residuals, and a file for --chip."""
-    from devices.measurements.curves import read_curves
-    from devices.measurements.fitting import fit_cell
-    from mapping.hardware.description_files import load_hardware
-
     held = dict(_held(each) for each in hold or ())
-    limit = None if v_limit is None else _number("--v-limit", v_limit)
-    part = _number("--bound", bound)
+    limit = None if v_limit is None else number("--v-limit", v_limit)
+    part = number("--bound", bound)
     start = base or ("two_terminal" if held.get("gain_min") == 1.0 else "adaptive2d")
-    cell = load_hardware(start).cell
-    from devices.cells.adaptive import AdaptiveMemristor
+    cell = mapping.load_hardware(start).cell
 
-    if not isinstance(cell, AdaptiveMemristor):
+    if not isinstance(cell, devices.AdaptiveMemristor):
         raise ParameterError(f"--base must be a chip of gated filament cells, but the cells of {start!r} are {cell!r}")
     check_folder(out)
-    found = fit_cell(read_curves(curves), held, v_limit=limit, bound=part, start=cell)
+    found = devices.measurements.fit_cell(
+        devices.measurements.read_curves(curves), held, v_limit=limit, bound=part, start=cell
+    )
     text = json.dumps(_as_json(found), indent=2)
     writers = {
         FITTED: lambda to: to.write_text(_chip_file(found, start), encoding="utf-8"),
@@ -83,14 +82,12 @@ def device(
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON and nothing else.")] = False,
 ) -> None:
     """Draw a cell: curves, gate, switching, pulses, noise and retention; without a name, list the presets."""
-    from devices.measurements.summary import summarise
-
     if name is None:
         _show_presets(Console())
         return
-    title, hardware = _cell_of(name)
+    title, hardware = mapping.hardware.load_cell(name)
     check_folder(out)
-    numbers = summarise(hardware.cell, hardware.noise, hardware.dac.v_read, hardware.dac.t_read)
+    numbers = devices.measurements.summarise(hardware.cell, hardware.noise, hardware.dac.v_read, hardware.dac.t_read)
     paths = write_whole(out, {f"{title}.png": lambda to: _draw_cell(title, hardware, to)})
     if as_json:
         shown = {key: value if math.isfinite(value) else None for key, value in dataclasses.asdict(numbers).items()}
@@ -101,25 +98,15 @@ def device(
     console.print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
 
 
-def _number(option: str, text: str) -> float:
-    """Read a number; what is allowed is checked where it is used."""
-    try:
-        return float(text)
-    except ValueError:
-        raise ParameterError(f"{option} must be a number, got {text!r}") from None
-
-
 def _held(text: str) -> tuple[str, float]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ParameterError(f"--hold takes KEY=VALUE such as c_gate=1.55e-3, got {text!r}")
-    return key.strip().removeprefix("cell."), _number(f"--hold {key.strip()}", value.strip())
+    return key.strip().removeprefix("cell."), number(f"--hold {key.strip()}", value.strip())
 
 
 def _chip_file(found: "Fit", base: str) -> str:
     """Return the chip description of a fit; what no curve tells stays as in its base."""
-    from mapping.hardware.description_files import cell_file, hardware_names
-
     values = {each.name: each.value for each in found.estimates}
     comments = {
         each.name: "held" if each.held else f"{each.unit and each.unit + ', '}95 %: {each.low:.4g} ... {each.high:.4g}"
@@ -137,8 +124,8 @@ def _chip_file(found: "Fit", base: str) -> str:
         "The curves say nothing about writing, spread, read noise, wires and converters: these are the base's.",
         *(f"Note: {note}." for note in found.notes),
     )
-    start = base if base in hardware_names() else str(Path(base).resolve())
-    return cell_file(values, start, f"cell fitted to {source}", comments, head)
+    start = base if base in mapping.hardware_names() else str(Path(base).resolve())
+    return mapping.hardware.cell_file(values, start, f"cell fitted to {source}", comments, head)
 
 
 def _as_json(found: "Fit") -> dict[str, Any]:
@@ -164,15 +151,15 @@ def _plain(value: float) -> float | str:
 
 
 def _draw_fit(found: "Fit", path: Path) -> None:
-    from devices.plots import fit_figure
 
-    fit_figure(found).savefig(path, dpi=150)
+    devices.plots.fit_figure(found).savefig(path, dpi=150)
 
 
 def _draw_cell(title: str, hardware: "Hardware", path: Path) -> None:
-    from devices.plots import cell_figure
 
-    cell_figure(hardware.cell, title, noise=hardware.noise, v_read=hardware.dac.v_read).savefig(path, dpi=150)
+    devices.plots.cell_figure(hardware.cell, title, noise=hardware.noise, v_read=hardware.dac.v_read).savefig(
+        path, dpi=150
+    )
 
 
 def _show_fit(found: "Fit", console: Console) -> None:
@@ -191,20 +178,6 @@ def _show_fit(found: "Fit", console: Console) -> None:
     )
     for note in found.notes:
         console.print(f"[yellow]note: {note}[/yellow]")
-
-
-def _cell_of(name: str) -> tuple[str, "Hardware"]:
-    """Return a title and the chip whose cell, noise and read are to be shown; a preset sits in the default chip."""
-    from devices.cells.presets import PRESETS
-    from mapping.hardware.description import Hardware
-    from mapping.hardware.description_files import hardware_names, load_hardware
-
-    if name in PRESETS:
-        return name, dataclasses.replace(Hardware(), cell=PRESETS[name]())
-    if not name.endswith(".toml"):
-        checks.known("cell", name, [*PRESETS, *hardware_names()], otherwise="a path must end in .toml")
-    hardware = load_hardware(name)
-    return Path(hardware.name).name or "cell", hardware
 
 
 def _show_cell(title: str, hardware: "Hardware", numbers: "Summary", console: Console) -> None:
@@ -245,10 +218,9 @@ def _duration(seconds: float) -> str:
 
 
 def _show_presets(console: Console) -> None:
-    from devices.cells.presets import PRESETS
 
     table = Table("preset", "window", "gate", "about", title="cells", box=None)
-    for name, make in PRESETS.items():
+    for name, make in devices.PRESETS.items():
         cell = make()
         window = f"{si(float(cell.g_min), 'S')} … {si(float(cell.g_max), 'S')}"
         about = (make.__doc__ or "").strip().splitlines()[0].removeprefix("Return ").rstrip(".")

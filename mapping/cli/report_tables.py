@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from mapping import prices
 from mapping.presentation.quantities import si
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 def show(report: "Report", console: Console) -> None:
     """Print the layers and the totals; of an estimate without what only a run knows."""
-    from mapping.prices.yardsticks import BRAIN
-
     ran = report.seed is not None
     title = f"{report.model} on {report.chip}, {f'seed {report.seed}' if ran else 'estimated'}"
     table = Table(title=title, title_style="bold")
@@ -47,7 +46,9 @@ def show(report: "Report", console: Console) -> None:
     totals.add_row("", ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share >= 5e-4))
     gpus = [each for each in report.comparison if each.kind == "gpu"]
     brain = next(each for each in report.comparison if each.kind == "brain")
-    line = report.operations_per_image / 2 * BRAIN / report.energy_J_per_image if report.energy_J_per_image else 0.0
+    line = (
+        report.operations_per_image / 2 * prices.BRAIN / report.energy_J_per_image if report.energy_J_per_image else 0.0
+    )
     totals.add_row(
         "against",
         f"GPUs at their peak take {min(each.ratio[0] for each in gpus):.3g} to "

@@ -1,3 +1,4 @@
+from .cache import LIMIT as LIMIT
 from .cache import Cache as Cache
 from .downloads import download as download
 from .packed import about as about

@@ -6,6 +6,8 @@ from .description import Hardware as Hardware
 from .description import TileShape as TileShape
 from .description_files import cell_file as cell_file
 from .description_files import hardware_names as hardware_names
+from .description_files import load_cell as load_cell
 from .description_files import load_hardware as load_hardware
 from .retention import Retention as Retention
+from .value_origins import DEFAULT as DEFAULT
 from .value_origins import origins as origins

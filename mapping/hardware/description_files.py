@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from devices import checks
+from devices.cells.presets import PRESETS
 from devices.errors import ParameterError
 from mapping.hardware.description import Hardware
 from mapping.hardware.settings import TOP_KEYS, updated
@@ -33,6 +34,21 @@ def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
         sections = {key: value for key, value in content.items() if key not in TOP_KEYS}
         hardware = updated(replace(hardware, **{"name": path.stem, **plain}), sections, str(path))
     return hardware
+
+
+def load_cell(name_or_path: str) -> tuple[str, Hardware]:
+    """Load the chip whose cell, noise and read are asked for by a preset's or a chip's name, or a .toml file's path.
+
+    Returns its title and the chip; a preset sits in the default chip.  Raises ParameterError for an unknown name, and
+    what load_hardware raises.
+    """
+    if name_or_path in PRESETS:
+        return name_or_path, replace(Hardware(), cell=PRESETS[name_or_path]())
+    if not name_or_path.endswith(".toml"):
+        names = [*PRESETS, *hardware_names()]
+        checks.known("cell", name_or_path, names, otherwise="a path must end in .toml")
+    hardware = load_hardware(name_or_path)
+    return Path(hardware.name).name or "cell", hardware
 
 
 def cell_file(

@@ -1,4 +1,5 @@
 from .fidelity import Fidelity as Fidelity
+from .fidelity import by_layer as by_layer
 from .fidelity import sample as sample
 from .running import exact_outputs as exact_outputs
 from .running import run as run

@@ -14,11 +14,11 @@ from devices.errors import ParameterError
 from mapping.data.datasets import SPLITS
 from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import load_hardware
+from mapping.workflow.images import CALIBRATION_IMAGES
 
 KINDS = ("grid", "one-at-a-time", "random")
 SCALES = ("linear", "log")
 WHOLE_INPUTS = ("model", "chip")  #: keys that stand for a whole network or chip description
-CALIBRATION_IMAGES = 128  #: from the training split, ours, as `crossgate run` takes
 
 Value = str | bool | int | float
 

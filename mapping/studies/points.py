@@ -11,7 +11,7 @@ from devices.aliases import FloatArray
 from devices.errors import ParameterError, SimulationError
 from devices.numerics import worker_threads
 from devices.numerics.blas import one_blas_thread
-from mapping.data.datasets import Dataset, load_dataset
+from mapping.data.datasets import Dataset
 from mapping.hardware.description import Hardware
 from mapping.inference.running import exact_outputs, run
 from mapping.networks.graph import Network
@@ -23,6 +23,7 @@ from mapping.studies.description import Point
 from mapping.studies.results import Cell
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.digests import digest
+from mapping.workflow.images import images_of
 from mapping.workflow.writing import write
 
 
@@ -55,17 +56,7 @@ def load_inputs(model: str, source: tuple[str | None, str, int | None, int]) -> 
     """
     folder, split, images, calibration = source
     network = load_model(model)
-    name = str(network.card.get("dataset", "digits"))
-    test = load_dataset(name, split, folder, limit=images)
-    if test.images.shape[1:] != network.input_shape:
-        raise ParameterError(
-            f"the images of {test.source} have shape {test.images.shape[1:]}, but {network.name} takes "
-            f"{network.input_shape}"
-        )
-    try:
-        training = load_dataset(name, "train", folder, limit=calibration)
-    except ParameterError:  # fewer than that: all of them
-        training = load_dataset(name, "train", folder)
+    training, test = images_of(network, folder, split=split, images=images, calibration=calibration)
     return Inputs(network, training, test)
 
 

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from devices.errors import ParameterError
+from mapping import studies
+from mapping.cli.options import whole
 from mapping.presentation.quantities import si
 
 if TYPE_CHECKING:
@@ -36,13 +37,9 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print the effects as JSON and nothing else.")] = False,
 ) -> None:
     """Run a study; what was stopped goes on where it was, with the same command."""
-    from mapping.studies.results import effects
-    from mapping.studies.study_files import load_study
-    from mapping.studies.sweeping import sweep as run_sweep
-
-    processes = _whole("--workers", workers)
-    each = None if threads is None else _whole("--threads", threads)
-    described = load_study(study)
+    processes = whole("--workers", workers, 1)
+    each = None if threads is None else whole("--threads", threads, 1)
+    described = studies.load_study(study)
     folder = Path("crossgate-sweep") / study.stem if out is None else out
     console = Console(stderr=True, quiet=as_json)
     columns = (
@@ -59,12 +56,12 @@ def sweep(
             progress.update(task, completed=done, total=total)
 
         try:
-            results = run_sweep(described, folder, workers=processes, threads=each, dask=dask, progress=show)
+            results = studies.sweep(described, folder, workers=processes, threads=each, dask=dask, progress=show)
         except KeyboardInterrupt:
             progress.stop()
             console.print(f"stopped: {reached[0]} of {reached[1]} points are kept; the same command goes on")
             raise typer.Abort from None
-    found = {name: effects(results, metric) for name, metric in SHOWN.items()}
+    found = {name: studies.effects(results, metric) for name, metric in SHOWN.items()}
     if as_json:
         sys.stdout.write(json.dumps({name: [_plain(effect) for effect in each] for name, each in found.items()}) + "\n")
         return
@@ -113,13 +110,3 @@ def _plain(effect: "Effect") -> dict[str, object]:
         "reference": effect.reference,
         "levels": [vars(level) for level in effect.levels],
     }
-
-
-def _whole(option: str, text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise ParameterError(f"{option} must be a whole number ≥ 1, got {text!r}")
-    return number

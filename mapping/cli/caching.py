@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mapping.files.cache import LIMIT, Cache
+from mapping import files
 
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -17,7 +17,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept; downloads stay.")] = False,
 ) -> None:
     """List the compiled networks, written chips and stopped runs that are kept on this machine."""
-    kept = Cache.of_user()
+    kept = files.Cache.of_user()
     if clear:
         typer.echo(f"{_size(kept.clear())} removed from {kept.folder}")
         return
@@ -31,7 +31,7 @@ def cache(
             )
         Console().print(table)
     total = sum(each.size for each in entries)
-    typer.echo(f"{_size(total)} of at most {_size(LIMIT)} in {kept.folder}; what was used longest ago goes first")
+    typer.echo(f"{_size(total)} of at most {_size(files.LIMIT)} in {kept.folder}; what was used longest ago goes first")
 
 
 def _size(count: int) -> str:

@@ -10,6 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+import mapping
+from mapping import hardware as descriptions
+from mapping.cli.options import Settings
+
 app = typer.Typer(help="List the bundled chip descriptions, or show one with the origin of each value.")
 
 
@@ -18,11 +22,9 @@ def chips(context: typer.Context) -> None:
     """List the bundled chip descriptions; `chips show NAME` shows all values of one and where they come from."""
     if context.invoked_subcommand is not None:
         return
-    from mapping.hardware.description_files import hardware_names, load_hardware
-
     table = Table("chip", "tile", "wires [Ω]", "converters [bit]", "about", title="chip descriptions", box=None)
-    for name in hardware_names():
-        each = load_hardware(name)
+    for name in mapping.hardware_names():
+        each = mapping.load_hardware(name)
         bits = " / ".join(str(part.bits or "ideal") for part in (each.dac, each.adc, each.gate_dac))
         table.add_row(
             name, f"{each.tile.rows} × {each.tile.columns}", f"{each.wires.r_row:g} / {each.wires.r_column:g}", bits,
@@ -35,16 +37,11 @@ def chips(context: typer.Context) -> None:
 @app.command()
 def show(
     chip: Annotated[str, typer.Argument(help="A bundled chip description, or a .toml file.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as wires.r_row=2.8; may be repeated."),
-    ] = None,
+    settings: Settings = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print key, value, unit and origin as JSON.")] = False,
 ) -> None:
     """Show every value of a chip, its unit, and whether a default, a preset, a file or --set gave it."""
-    from mapping.hardware.value_origins import DEFAULT, origins
-
-    hardware, entries = origins(chip, settings or ())
+    hardware, entries = descriptions.origins(chip, settings or ())
     if as_json:
         rows = [
             {"key": f"{each.section}.{each.key}", "value": _plain(each.value), "unit": each.unit, "origin": each.origin}
@@ -62,7 +59,7 @@ def show(
         if each.section != section:
             table.add_section()
         section = each.section
-        style = "dim" if each.origin == DEFAULT else None
+        style = "dim" if each.origin == descriptions.DEFAULT else None
         key = f"{each.section}.{each.key}"
         table.add_row(key, escape(_word(each.value)), each.unit, escape(each.origin), style=style)
     console = Console()

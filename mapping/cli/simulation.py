@@ -1,0 +1,134 @@
+"""The command `crossgate run`: a network on a virtual chip, with progress and a report."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+import mapping
+from devices.errors import ParameterError
+from mapping import files, inference, workflow
+from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, whole
+from mapping.cli.report_tables import show
+from mapping.cli.terminal import download_bar, progress_bars, stoppable
+from mapping.files.whole_files import check_folder
+
+if TYPE_CHECKING:
+    from mapping.data.datasets import Dataset
+    from mapping.hardware.description import Hardware
+    from mapping.inference.traces import RunResult
+    from mapping.networks.graph import Network
+    from mapping.report.report import Report
+    from mapping.workflow.kept_results import KeptRun
+
+DEFAULT_OUT = Path("crossgate-out")
+FIDELITIES = ("ideal", "linear", "nonlinear")
+
+
+def run(
+    model: Model = DEFAULT_MODEL,
+    chip: Chip = DEFAULT_CHIP,
+    settings: Settings = None,
+    data: Data = None,
+    images: Annotated[
+        str | None, typer.Option(metavar="N", help="How many images; without it the whole test split.")
+    ] = None,
+    seed: Annotated[str, typer.Option(metavar="N", help="Draws the chip and its read noise.")] = "0",
+    fidelity: Annotated[
+        str,
+        typer.Option(
+            help="ideal: wires and cells without any deviation; linear: exact IR drop and every deviation; nonlinear: "
+            "the same, and reads drawn from it solved again with bent current-voltage laws."
+        ),
+    ] = "linear",
+    out: Annotated[
+        Path, typer.Option(help="Folder for report.html, report.json, report.csv, layers.png, predictions.csv.")
+    ] = DEFAULT_OUT,
+    as_json: AsJson = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute everything, keep nothing: neither the chip nor a stopped run.")
+    ] = False,
+) -> None:
+    """Run a network's inference on a virtual chip and report accuracy, energy and latency per layer.
+
+    Stopped by Ctrl-C, the same command goes on where it was.
+    """
+    if fidelity not in FIDELITIES:
+        raise ParameterError(f"--fidelity must be one of {', '.join(FIDELITIES)}, got {fidelity!r}")
+    count = None if images is None else whole("--images", images, 1)
+    drawn = whole("--seed", seed, 0)
+    network = mapping.load_model(model)
+    hardware = mapping.load_hardware(chip).with_values(settings or ())
+    if fidelity == "ideal":
+        hardware = hardware.idealised()
+    check_folder(out)
+    console = Console(stderr=True, quiet=as_json)
+    with download_bar(console, str(network.card.get("dataset", "digits"))) as progress:
+        calibration, test = workflow.images_of(network, data, images=count, progress=progress)
+    precision = "double" if fidelity == "ideal" else "single"  # where nothing deviates, rounding shows
+    with stoppable(len(test), keep=not no_cache) as kept:
+        report, result = _simulate(network, hardware, calibration, test, drawn, precision, console, kept)
+        if fidelity == "nonlinear":
+            report = _look_again(report, result, test, precision, console)
+        paths = report.save(out, result, test.labels)
+    for each in kept or ():
+        each.remove()
+    if as_json:
+        sys.stdout.write(report.to_json() + "\n")
+        return
+    show(report, Console())
+    Console().print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
+
+
+def _simulate(
+    network: "Network",
+    hardware: "Hardware",
+    calibration: "Dataset",
+    test: "Dataset",
+    seed: int,
+    precision: str,
+    console: Console,
+    kept: "list[KeptRun] | None",
+) -> "tuple[Report, RunResult]":
+    """Compile, write, run and price, with progress on the terminal.
+
+    kept: gets the place where the run keeps its batches; None: neither that nor the cache is used.
+    """
+    cache = None if kept is None else files.Cache.of_user()
+    with progress_bars(console) as progress:
+        task = progress.add_task("compile", total=None)
+        program = workflow.compiled(network, hardware, calibration.images, cache)
+        arrays = sum(len(matrix.tiles) for group in program.matrices.values() for matrix in group)
+        progress.update(task, description="write and reduce tiles", total=arrays, completed=0)
+        chip = workflow.written(program, seed, cache, progress=lambda done: progress.update(task, completed=done))
+        progress.update(task, description="compute exactly", total=None)
+        outputs = workflow.exact(program, test.images, precision, cache)
+        progress.update(task, description=f"run {network.name}", total=len(test), completed=0)
+        batches = None if cache is None else workflow.KeptRun(cache, chip, test.images, seed=seed, precision=precision)
+        if kept is not None and batches is not None:
+            kept.append(batches)
+        result = mapping.run(
+            chip,
+            test.images,
+            seed=seed,
+            precision=precision,
+            exact=outputs,
+            progress=lambda done: progress.update(task, completed=done),
+            kept=batches,
+        )
+        progress.update(task, description="price")
+        return mapping.price(result, test.labels), result
+
+
+def _look_again(report: "Report", result: "RunResult", test: "Dataset", precision: str, console: Console) -> "Report":
+    """Recompute reads of the run at other levels of fidelity, with progress on the terminal."""
+    with progress_bars(console) as progress:
+        task = progress.add_task("solve drawn reads again", total=None)
+        found = inference.sample(
+            result, test.images, precision=precision,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )  # fmt: skip
+    return replace(report, fidelity=inference.by_layer(found))
