@@ -10,7 +10,6 @@ contiguous memory, those of column lines as (m, n).
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from devices.aliases import FloatArray, IntArray
 from devices.numerics.jit import kernel
@@ -388,14 +387,14 @@ def left_over(lines: Lines, nodes: FloatArray, terminals: FloatArray, arriving: 
     return most
 
 
-@kernel(parallel=True)
+@kernel
 def solve_inputs(
     g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, v_sense: FloatArray, tolerance: float, most_steps: int,
     v_rows: FloatArray, v_columns: FloatArray, steps: IntArray,
 ) -> None:  # fmt: skip
     """Solve inputs `v` (b, m), `v_sense` (b, n) [V]; fills voltages (b, m, n) and the steps taken (-1: no end)."""
     m, n = g.shape
-    for k in prange(len(v)):
+    for k in range(len(v)):
         c, r = np.empty((len(columns.inverse), n)), np.empty((len(rows.inverse), m))
         steps[k] = solve_sources(g, rows, columns, v[k], v_sense[k], tolerance, most_steps, r, c)
         for i in range(m):

@@ -198,7 +198,7 @@ def terminal_couplings(g: FloatArray, wires: Wires) -> FloatArray:
         return int(join_all(ops, buffer, np.empty(steps.work), np.empty(steps.work)))
 
     with one_blas_thread():
-        over_threads(reduce_leaves, np.array_split(steps.groups, TASKS))
+        list(over_threads(reduce_leaves, np.array_split(steps.groups, TASKS)))
         failed = sum(over_threads(run_merges, np.split(steps.ops, steps.tasks[1:])[:-1]))
     failed += run_merges(steps.ops[steps.tasks[-1] :])
     check_merges(failed, g, wires)

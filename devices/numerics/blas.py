@@ -4,8 +4,12 @@ The routines are bound by name, so that kernels which call them can be cached on
 are C-ordered; Fortran sees them transposed, so a lower triangle here is an upper one there.
 """
 
-from contextlib import AbstractContextManager
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import llvmlite.binding
 import numpy as np
@@ -33,19 +37,86 @@ _dtrsm = bind("cython_blas", "dtrsm", 11)
 _dsyrk = bind("cython_blas", "dsyrk", 10)
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
+class _OneThread:
+    """Counts who asks for one thread: the first to come sets it for the whole process, the last to go restores it.
 
-
-def one_blas_thread() -> AbstractContextManager[object]:
-    """Return a context in which every BLAS, NumPy's too, stays on the calling thread.
-
-    For kernels that are parallel themselves, for many small products (waking threads costs more than it brings), and
-    for results that no number of threads changes.
+    A BLAS on OpenMP keeps a setting for each thread instead: there every thread sets and restores its own.
     """
-    context: AbstractContextManager[object] = _libraries().limit(limits=1)
-    return context
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.mine = threading.local()  # how often this thread is inside, and the settings that it found
+        self.inside = 0
+        self.found: list[int] = []
+
+    def enter(self) -> None:
+        """Count the calling thread in."""
+        shared, own = _libraries()
+        if getattr(self.mine, "depth", 0) == 0:
+            self.mine.depth, self.mine.found = 0, _set(own)
+        self.mine.depth += 1
+        with self.lock:
+            if self.inside == 0:
+                self.found = _set(shared)
+            self.inside += 1
+
+    def leave(self) -> None:
+        """Count the calling thread out."""
+        shared, own = _libraries()
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                _set(shared, self.found)
+        self.mine.depth -= 1
+        if self.mine.depth == 0:
+            _set(own, self.mine.found)
+
+    def forked(self) -> None:
+        """Forget in a child the threads that it did not inherit; the fork holds the lock."""
+        before, self.inside = self.inside, getattr(self.mine, "depth", 0)
+        if before and not self.inside:
+            _set(_libraries()[0], self.found)
+        self.lock.release()
+
+
+@cache
+def _libraries() -> tuple[list[Any], list[Any]]:
+    """Loaded BLAS libraries: those with one setting for the process, and those with one for each thread."""
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    own = [each for each in found if getattr(each, "threading_layer", "") == "openmp"]
+    return [each for each in found if each not in own], own
+
+
+def _set(libraries: list[Any], counts: list[int] | None = None) -> list[int]:
+    """Set the threads of libraries, 1 unless counts are given; returns what they were."""
+    before = [each.get_num_threads() for each in libraries]
+    for each, count in zip(libraries, counts or [1] * len(libraries), strict=True):
+        # threadpoolctl lets one thread alone set OpenBLAS and ignores all others; those who count need no such owner.
+        release = getattr(each, "clear_controlling_thread", lambda **_: None)
+        release(force=True)
+        each.set_num_threads(count)
+        release(force=True)
+    return before
+
+
+_one = _OneThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_one.lock.acquire, after_in_parent=_one.lock.release, after_in_child=_one.forked)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep every BLAS, NumPy's too, on the calling thread while the context lasts.
+
+    For kernels that are cut over threads themselves, for many small products (waking threads costs more than it
+    brings), and for results that no number of threads changes.  The libraries know one setting for the whole process:
+    it is 1 while any thread is inside, and what it was before once the last has left.
+    """
+    _one.enter()
+    try:
+        yield
+    finally:
+        _one.leave()
 
 
 @kernel

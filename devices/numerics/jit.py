@@ -1,4 +1,4 @@
-"""The one owner of numba: options, cache directory, threads.
+"""The one owner of numba: options and cache directory.
 
 numba's cache checks the file of the cached function only, so a solver that calls a law of another file would go on with
 the old law after an edit.  Here the cache directory carries a hash of every source file that a kernel can depend on.
@@ -34,21 +34,19 @@ def kernel(function: Function) -> Function: ...
 
 
 @overload
-def kernel(*, parallel: bool = False, inline: bool = False) -> Callable[[Function], Function]: ...
+def kernel(*, inline: bool = False) -> Callable[[Function], Function]: ...
 
 
-def kernel(
-    function: Function | None = None, *, parallel: bool = False, inline: bool = False
-) -> Function | Callable[[Function], Function]:
+def kernel(function: Function | None = None, *, inline: bool = False) -> Function | Callable[[Function], Function]:
     """Compile a function with numba: cached by source, IEEE arithmetic, numpy's division, no lock on the interpreter.
 
-    Use as @kernel, @kernel(parallel=True) or @kernel(inline=True); an inlined kernel is dissolved in its callers, whose
-    loops can then run in vector registers.  Where no directory can be written a kernel works without a cache.
+    Use as @kernel or @kernel(inline=True); an inlined kernel is dissolved in its callers, whose loops can then run in
+    vector registers.  Where no directory can be written a kernel works without a cache.  No kernel starts threads of
+    numba's: devices.numerics.worker_threads.in_shares cuts work instead.
     """
 
     def compiled(function: Function) -> Function:
-        options: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
-        options |= {"parallel": parallel, "forceinline": inline}
+        options: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True, "forceinline": inline}
         with _decorating:  # numba reads its cache directory while it decorates; other libraries keep theirs
             directory = cache_directory(_package_of(function.__code__.co_filename))
             before = _numba.CACHE_DIR
