@@ -40,7 +40,7 @@ def test_in_shares__covers_the_range_once_in_order_and_in_whole_blocks(two_threa
     slices = in_shares(lambda some: some, count, parts=parts, block=block)
     assert [k for some in slices for k in range(some.start, some.stop)] == list(range(count))
     assert all(some.start % block == 0 for some in slices)
-    assert len(slices) == max(min(-(-count // block), 2 * parts), 1)
+    assert len(slices) == min(-(-count // block), 2 * parts)
 
 
 def test_in_shares__runs_on_other_threads_and_stays_on_one_inside_a_part(two_threads):

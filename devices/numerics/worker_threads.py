@@ -50,7 +50,7 @@ def in_shares(work: Callable[[slice], Result], count: int, *, parts: int = 1, bl
     parts: slices for each thread; more of them even out work of unequal length.  block: every slice but the last is a
     whole number of blocks of so many items.
     """
-    blocks = max(-(-count // block), 1)
+    blocks = -(-count // block)
     pieces = min(threads() * parts, blocks)
     cuts = [blocks * k // pieces * block for k in range(pieces)]
     shares = [slice(first, last) for first, last in pairwise([*cuts, count])]
