@@ -62,17 +62,76 @@ def test_pages__links_lead_somewhere(page):
             assert anchor in anchors, f"{name(page)}: {target}"
 
 
+NUMBER = r"\d+[a-z]?"
+NUMBERS = rf"{NUMBER}(?:[-–]{NUMBER})?(?:(?:, and |, | and ){NUMBER}(?:[-–]{NUMBER})?)*"
+
+
+def tags(page):
+    """The numbers of the equations of a page: its \\tag{4}, \\tag{4a}."""
+    return set(re.findall(rf"\\tag\{{({NUMBER})\}}", page.read_text(encoding="utf-8")))
+
+
+def numbers(words):
+    """`4, 6a and 7-9` as single numbers: 4, 6a, 7, 8, 9."""
+    for first, last in re.findall(rf"({NUMBER})(?:[-–]({NUMBER}))?", words):
+        if first.isdigit() and last.isdigit():
+            yield from map(str, range(int(first), int(last) + 1))
+        else:
+            yield from filter(None, (first, last))
+
+
+def missing(path, home=None):
+    """Equations that a file names and that their page does not have.
+
+    `reduction.md eq. 6a` is of that page. `eq. 3` alone is of `home`, or without one of the page named last before it.
+    """
+    text, last, end = path.read_text(encoding="utf-8"), None, 0
+    for found in re.finditer(rf"(\w+)\.md|eqs?\. ({NUMBERS})(?!\.?\d)", text):
+        if found[1]:
+            pages = [folder / f"{found[1]}.md" for folder in (ROOT / "docs" / "equations", ROOT / "docs")]
+            last, end = next((page for page in pages if page.is_file()), last), found.end()
+            continue
+        line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+        if re.search(r"arXiv|doi|\(\d{4}\)", line):  # of an article
+            continue
+        page = last if home is None or found.start() - end < 4 else home
+        known = tags(page) if page else set()
+        where = name(page) if page else "no page"
+        yield from (f"eq. {number} of {where}" for number in numbers(found[2]) if number not in known)
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=name)
 def test_sources__equations_they_name_exist(source):
-    """`docs/equations/nodal.md eq. 4` in the code wants a \\tag{4}, or a (4) at the end of a line, on that page."""
-    text = source.read_text(encoding="utf-8")
-    for page, first, last in re.findall(r"docs/equations/(\w+)\.md eq\. (\d+)(?:[-–](\d+))?", text):
-        path = ROOT / "docs" / "equations" / f"{page}.md"
-        assert path.is_file(), f"{name(source)} names {name(path)}"
-        tags = set(re.findall(r"\\tag\{(\d+)\}|\((\d+)\)\s*$", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
-        known = {int(a or b) for a, b in tags}
-        for number in range(int(first), int(last or first) + 1):
-            assert number in known, f"{name(source)} names eq. {number} of {name(path)}"
+    """`docs/equations/nodal.md eq. 4` wants a \\tag{4} on that page."""
+    assert not list(missing(source))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "eq. " in page.read_text(encoding="utf-8")], ids=name)
+def test_pages__equations_they_name_exist(page):
+    """`[cells](cells.md) eq. 12` wants a \\tag{12} on that page; `eq. 5` alone is of the page itself."""
+    assert not list(missing(page, home=page))
+
+
+def in_the_code(page):
+    """Names between backticks in the columns "in the code" of a page's tables."""
+    column = None
+    for line in page.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
+        if not cells:
+            column = None
+        elif column is None:
+            column = next((at for at, cell in enumerate(cells) if cell.startswith("in the code")), -1)
+        elif 0 <= column < len(cells):
+            yield from re.findall(r"`([^`]+)`", cells[column])
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(in_the_code(page))], ids=name)
+def test_pages__names_in_the_code_occur_in_the_sources(page):
+    words = set(re.findall(r"\w+", "\n".join(source.read_text(encoding="utf-8") for source in SOURCES)))
+    for given in in_the_code(page):
+        code = re.sub(r"\[.*\]", "", given)  # `v_gate[b, i, j]` is `v_gate`
+        unknown = [part for part in re.findall(r"\w+", code) if part not in words]
+        assert not unknown, f"{name(page)}: `{given}`, no {unknown} in the sources"
 
 
 @pytest.mark.parametrize("script", GALLERY, ids=lambda path: path.stem)

@@ -164,7 +164,10 @@ def _lines(
 
 
 def _circuit(nodes: _Nodes, resistors: list[_Resistor], g: FloatArray, v: FloatArray, v_sense: FloatArray) -> Solution:
-    """Solve resistors (node, node, ohm) and cells g (m, n) for sources v (b, sources), v_sense (b, n) [V]."""
+    """Solve resistors (node, node, ohm) and cells g (m, n) for sources v (b, sources), v_sense (b, n) [V].
+
+    The numbers of equations below are those of docs/equations/nodal.md.
+    """
     m, n = g.shape
 
     # Nodes joined by 0 Ω are one node; from here on, a node is such a group (eq. 5).
