@@ -469,7 +469,7 @@ def test_array__keeps_its_own_numbers(rng):
     [
         ((3.0, np.ones((2, 2))), r"cell must be a cell of devices, such as AdaptiveMemristor\(\), got 3.0"),
         ((CELL, np.ones(2)), "g_filament must have 2 axes, got 1"),
-        ((CELL, np.ones((0, 2))), r"g_filament must hold at least one cell, got shape \(0, 2\)"),
+        ((CELL, np.ones((0, 2))), r"g_filament must have at least one row and one column, got shape \(0, 2\)"),
         ((CELL, -np.ones((1, 1))), r"g_filament must be ≥ 0 everywhere, got -1 at index \(0, 0\)"),
         ((CELL, np.ones((2, 2)), np.ones(2)), r"gate_offset must be one value or have shape \(2, 2\), got \(2,\)"),
         ((CELL, np.ones((1, 1)), np.nan), "gate_offset must hold no nan"),

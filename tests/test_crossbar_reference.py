@@ -379,7 +379,7 @@ def test_shapes__stay_when_the_batch_is_one():
     ("g", "v", "wires", "words"),
     [
         (np.ones(3), np.ones((1, 3)), Wires(1, 1, 1, 1), "g must have 2 axes"),
-        (np.ones((0, 3)), np.ones((1, 0)), Wires(1, 1, 1, 1), "g must hold at least one cell"),
+        (np.ones((0, 3)), np.ones((1, 0)), Wires(1, 1, 1, 1), "g must have at least one row and one column"),
         (-np.ones((1, 1)), np.ones((1, 1)), Wires(1, 1, 1, 1), "g must be ≥ 0"),
         (np.full((1, 1), inf), np.ones((1, 1)), Wires(1, 1, 1, 1), "g must be finite"),
         (np.ones((3, 2)), np.ones(3), Wires(1, 1, 1, 1), "v must have shape"),

@@ -81,7 +81,7 @@ def test_netlist__one_tie_for_each_floating_island(tmp_path):
     ("g", "v", "words"),
     [
         (np.ones(2), np.ones(2), "g must have 2 axes"),
-        (np.ones((2, 0)), np.ones(2), "g must hold at least one cell"),
+        (np.ones((2, 0)), np.ones(2), "g must have at least one row and one column"),
         (np.ones((2, 2)), np.ones((2, 2)), r"v must be one input, of shape \(2,\) or \(1, 2\), got \(2, 2\)"),
         (np.ones((2, 2)), np.ones(3), "v must be one input"),
         (-np.ones((2, 2)), np.ones(2), "g must be ≥ 0"),
