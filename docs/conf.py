@@ -44,13 +44,16 @@ python_use_unqualified_type_names = True
 
 #: the side bar: heading -> pages, in their order; pages that nobody placed come last in the first
 PARTS = {
-    "Use": ["start", "ten_minutes", "how_do_i", "chips", "import", "data", "studies", "tutorial_measured_curve",
-            "fitting", "gallery/index"],
-    "Look up": ["api/index", "nomenclature", "verification", "design", "contributing"],
+    "Begin": ["start", "ten_minutes", "how_do_i", "which_solver"],
+    "Devices": ["tutorial_measured_curve", "fitting", "gallery/index"],
+    "Chips": ["chips", "studies", "energy"],
+    "Networks": ["import", "data", "layouts", "cifar10"],
+    "Change it": ["architecture", "extending", "contributing", "design"],
+    "Look up": ["api/index", "nomenclature", "verification"],
     "Equations": sorted(f"equations/{path.stem}" for path in (HERE / "equations").glob("*.md")),
 }  # fmt: skip
 rest = sorted(path.stem for path in HERE.glob("*.md"))
-PARTS["Use"] += [page for page in rest if page != "index" and not any(page in pages for pages in PARTS.values())]
+PARTS["Begin"] += [page for page in rest if page != "index" and not any(page in pages for pages in PARTS.values())]
 
 # Formulas need no network: MathJax lies beside the pages. Its package is not loaded as an extension, since it does not
 # say that pages may be read side by side; without it, MathJax comes from its usual address.

@@ -190,6 +190,20 @@ def test_pages__studies_and_chips_that_they_show_are_sound(page, tmp_path, monke
             load_hardware(path)
 
 
+FACES = sorted(path.parent.relative_to(ROOT) for path in ROOT.glob("*/*/__init__.pyi") if path.parts[-3] != "tests")
+
+
+@pytest.mark.parametrize("folder", FACES, ids=str)
+def test_folders__are_in_the_reference_and_on_the_architecture_page(folder):
+    package, part = folder.parts
+    reference = (ROOT / "docs" / "api" / f"{package}.md").read_text(encoding="utf-8")
+    assert f".. automodule:: {package}.{part}\n" in reference
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition(f"### {package}\n")[2].partition("###")[0]
+    assert f"`{part}/`" in table
+    assert f">{part}/</text>" in (ROOT / "docs" / "static" / "architecture.svg").read_text(encoding="utf-8")
+
+
 def test_gallery__index_lists_every_script():
     table = (ROOT / "docs" / "gallery" / "index.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| \[(\w+\.py)\]\(\1\) \| .+ \|$", table, flags=re.MULTILINE)

@@ -1,6 +1,8 @@
 """Converters as published models price them: energy of one conversion, and area where the source gives one."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 from devices.errors import ParameterError
 
@@ -15,7 +17,6 @@ NEUROSIM_FLASH = {  # node nm: (comparator [µW], d [W]), NeuroSim V1.3 Multilev
 }  # fmt: skip
 ISAAC_ADC_PJ = {4: 0.79, 5: 0.99, 6: 1.20, 7: 1.42, 8: 1.67, 9: 1.97, 10: 2.38}  # 32 nm, scaled from Kull 2013
 ISAAC_ADC_UM2 = {4: 361.0, 5: 477.0, 6: 627.0, 7: 845.0, 8: 1200.0, 9: 1828.0, 10: 3002.0}  # same table
-ADC_MODELS = ("survey", "neurosim", "isaac", "silicon")
 T_FLASH = 1e-9  # [s] that NeuroSim lets a flash converter look at its column at 22 nm and below
 IDLE_FLASH = 1e-6  # [W] of a flash converter whose column has no driven row, NeuroSim V1.3
 
@@ -102,3 +103,21 @@ def area_isaac(bits: int, node_nm: float) -> float:
 def area_silicon(node_nm: float) -> float:
     """Area [m²] of NeuRRAM's converter and sampling stage, 750 µm² at 130 nm.  Source: as adc_silicon."""
     return 750e-12 * (node_nm / 130.0) ** 2
+
+
+class AdcModel(NamedTuple):
+    """What one conversion costs according to one source."""
+
+    energy: Callable[[int, float, float, float], float]
+    """Energy [J] from bits, rate [1/s], node [nm] and resistance of the column [ohm]."""
+    area: Callable[[int, float, float], float] | None
+    """Area [m²] from bits, rate [1/s] and node [nm]; None: the source gives none."""
+
+
+ADC_MODELS: dict[str, AdcModel] = {
+    "survey": AdcModel(lambda bits, rate, nm, _: adc_survey(bits, rate, nm), area_survey),
+    "neurosim": AdcModel(lambda bits, _, nm, r_column: adc_neurosim(bits, nm, r_column), None),
+    "isaac": AdcModel(lambda bits, _, nm, __: adc_isaac(bits, nm), lambda bits, _, nm: area_isaac(bits, nm)),
+    "silicon": AdcModel(lambda bits, _, nm, __: adc_silicon(bits, nm), lambda _, __, nm: area_silicon(nm)),
+}
+"""Models of converters by name; the first is the default, and reports give the band over all."""

@@ -9,16 +9,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from crossbar.prices.adc_models import (
-    ADC_MODELS,
-    adc_isaac,
-    adc_neurosim,
-    adc_silicon,
-    adc_survey,
-    area_isaac,
-    area_silicon,
-    area_survey,
-)
+from crossbar.prices.adc_models import ADC_MODELS
 from crossbar.prices.component_model import Band, Bill, Component, load_components
 from crossbar.prices.costs import Costs
 from crossbar.prices.technology import LEAKAGE, REPEATERS, wire_capacitance
@@ -55,18 +46,10 @@ def adc_component(adc: Adc, node: float = 22e-9, model: str | None = None, r_col
     bits, nm, rate = adc.bits or 8, node * 1e9, adc.sample_rate
     if model is not None and model not in ADC_MODELS:
         raise ParameterError(f"model must be one of {', '.join(ADC_MODELS)}, got {model!r}")
-    energies = {
-        "survey": adc_survey(bits, rate, nm),
-        "neurosim": adc_neurosim(bits, nm, r_column),
-        "isaac": adc_isaac(bits, nm),
-        "silicon": adc_silicon(bits, nm),
-    }
-    areas = {"survey": area_survey(bits, rate, nm), "isaac": area_isaac(bits, nm), "silicon": area_silicon(nm)}
-    each = list(energies.values())
-    one = energies[model or "survey"]
-    energy = Band(min(each), one, max(each)) if model is None else Band(one, one, one)
-    source = "docs/equations/costs.md, section 1"
-    area = areas.get(model or "survey", 0.0)
+    energies = {name: each.energy(bits, rate, nm, r_column) for name, each in ADC_MODELS.items()}
+    one, area_of = energies[model or "survey"], ADC_MODELS[model or "survey"].area
+    energy = Band(min(energies.values()), one, max(energies.values())) if model is None else Band(one, one, one)
+    source, area = "docs/equations/costs.md, section 1", area_of(bits, rate, nm) if area_of else 0.0
     return Component(
         f"adc_{model or 'band'}", f"one conversion of {bits} bits", energy, source, 1.0 / rate, area, 0.0, node
     )

@@ -5,7 +5,7 @@ Digital energies are scaled in proportion to the node (capacitance at equal volt
 
 from dataclasses import dataclass, field
 
-from crossbar.prices.adc_models import ADC_MODELS, adc_isaac, adc_neurosim, adc_silicon, adc_survey
+from crossbar.prices.adc_models import ADC_MODELS
 from crossbar.prices.component_model import NOTHING, Band, Part, read_part
 from crossbar.prices.technology import LEAKAGE, REPEATERS, WIRE_MODELS, supply, wire_bit, wire_capacitance
 from crossbar.tiles.activity import Activity
@@ -62,12 +62,7 @@ class Costs:
 
     def conversion(self, adc: Adc, model: str, r_column: float = 1e4) -> float:
         """Energy of one conversion [J] by one of the models; a continuous converter is priced as 8 bits."""
-        bits, node_nm = adc.bits or 8, self.node * 1e9
-        if model == "survey":
-            return adc_survey(bits, adc.sample_rate, node_nm)
-        if model == "neurosim":
-            return adc_neurosim(bits, node_nm, r_column)
-        return adc_isaac(bits, node_nm) if model == "isaac" else adc_silicon(bits, node_nm)
+        return ADC_MODELS[model].energy(adc.bits or 8, adc.sample_rate, self.node * 1e9, r_column)
 
     def energies(self, done: Activity, adc: Adc, model: str | None = None) -> dict[str, float]:
         """Price an activity: component -> energy [J]."""

@@ -42,7 +42,7 @@ class RunResult:
     sample: FloatArray  #: (≤ SAMPLE, c, h, w) first images of the run, as typical inputs for a closer look
 
     def accuracy(self, labels: IntArray) -> tuple[float, float]:
-        """LayerPart of the images that the chip and the exact network put into their class.
+        """Share of the images that the chip and the exact network put into their class.
 
         Raises ParameterError unless there is one label per image.
         """
