@@ -1,7 +1,8 @@
-"""What every test may ask for: a seeded generator, stored ngspice runs, and one hypothesis profile for all machines."""
+"""What every test may ask for: a seeded generator, stored ngspice runs, the command, a small network, one profile."""
 
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,9 @@ import pytest
 from hypothesis import settings
 
 from crossbar import Wires
+from mapping import Network, save_network
+from mapping.cli import command
+from mapping.networks import Conv, GlobalAveragePool, Linear, Relu
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -56,3 +60,59 @@ def stored(request: pytest.FixtureRequest) -> Stored:
         for name, value in values.items()
     }
     return Stored(folder, table("conductances"), table("inputs"), Wires(**ohms), table("currents"))
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A small static network for the bundled digits, in a file."""
+    rng = np.random.default_rng(4)
+    layers = (
+        Conv("conv", ("input",), rng.normal(size=(4, 1, 3, 3)), padding=(1, 1), stride=(2, 2)),
+        Relu("relu", ("conv",)),
+        GlobalAveragePool("pool", ("relu",)),
+        Linear("fc", ("pool",), rng.normal(size=(10, 4))),
+    )
+    path = tmp_path / "small.npz"
+    save_network(Network("small", (1, 8, 8), tuple("0123456789"), layers, {"dataset": "digits"}), path)
+    return str(path)
+
+
+@pytest.fixture
+def crossgate(tmp_path, monkeypatch, capfd):
+    """Call the command as the shell would: (status, stdout, stderr); the working folder is a fresh one."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("CROSSGATE_CACHE", str(tmp_path / "cache"))
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["crossgate", *map(str, words)])
+        status = 0
+        try:
+            command.main()
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def refused():
+    """What checks an answer of the command that must be a refusal."""
+    return _refused
+
+
+def _refused(answer, *words):
+    """Exit status 2, nothing on stdout, and one sentence with all these words on stderr."""
+    status, out, err = answer
+    assert status == 2
+    assert out == ""
+    assert err.startswith("crossgate: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err, err
+    assert not list(Path.cwd().iterdir())  # neither a file nor a folder
+    return err

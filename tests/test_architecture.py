@@ -1,6 +1,7 @@
 """The direction of imports, the words of each floor, one owner of numba, and no foreign package in our place."""
 
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -13,7 +14,8 @@ PACKAGES = ("devices", "crossbar", "mapping")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 # Below mapping there are volts, amperes, siemens and codes; what they stand for is mapping's business.
-FOREIGN_WORDS = re.compile(r"(?<![a-z])(weight|layer|image)s?(?![a-z])", re.IGNORECASE)
+# "Threading layer" is numba's and threadpoolctl's name for what starts threads.
+FOREIGN_WORDS = re.compile(r"(?<![a-z])(?<!threading[ _])(weight|layer|image)s?(?![a-z])", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -47,7 +49,16 @@ def test_words__devices_and_crossbar_know_no_networks():
 
 @pytest.mark.parametrize(
     ("text", "foreign"),
-    [("weights", True), ("w_layer_2", True), ("Image of", True), ("bilayer", False), ("weighted", False), ("g", False)],
+    [
+        ("weights", True),
+        ("w_layer_2", True),
+        ("Image of", True),
+        ("bilayer", False),
+        ("threading_layer", False),
+        ("threading layers", False),
+        ("weighted", False),
+        ("g", False),
+    ],
 )
 def test_words__the_fence_sees_what_it_should(text, foreign):
     assert bool(FOREIGN_WORDS.search(text)) is foreign
@@ -60,6 +71,45 @@ def test_numba__one_file_owns_the_compiler():
         if re.search(r"\bn?jit\s*\(|@(numba\.)?(n?jit|vectorize|guvectorize)\b|\bnjit\b", path.read_text("utf-8"))
     ]
     assert found == ["devices/numerics/jit.py"]
+
+
+FACES = sorted(path.parent for package in PACKAGES for path in (ROOT / package).rglob("__init__.py"))
+
+
+@pytest.mark.parametrize("folder", FACES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_faces__every_name_is_there_and_no_file_hides_one(folder):
+    """A face loads a name when it is asked for; a file of that name would come in its place."""
+    face = importlib.import_module(".".join(folder.relative_to(ROOT).parts))
+    assert face.__all__
+    assert face.__doc__
+    functions = {name for name in face.__all__ if not inspect.ismodule(getattr(face, name))}
+    inside = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    assert not functions & inside
+    text = (folder / "__init__.py").read_text(encoding="utf-8")
+    assert text.partition('"""\n\n')[2] == (
+        "import lazy_loader\n\n__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)\n"
+    )
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_help__begins_with_a_map(package):
+    """help(package) names every folder and the names to start with."""
+    face = importlib.import_module(package)
+    first, second = face.__doc__.split("Start with:")
+    for folder in (path.parent for path in (ROOT / package).glob("*/__init__.py")):
+        assert folder.name in first
+    starts = [name for line in second.strip().splitlines() for name in line.strip().split("  ")[0].split(", ")]
+    assert len(starts) >= 5
+    assert set(starts) <= set(face.__all__)
+
+
+def test_folders__hold_about_fifteen_files_at_most():
+    crowded = {
+        str(folder.relative_to(ROOT)): len(files)
+        for folder in FACES
+        if len(files := [path for path in folder.glob("*.py") if path.name != "__init__.py"]) > 16
+    }
+    assert not crowded
 
 
 def test_sources__nothing_of_the_tests_is_a_package():

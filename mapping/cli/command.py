@@ -56,7 +56,3 @@ def main() -> None:
         return
     typer.echo(f"crossgate: {' '.join(sentence.split())}", err=True)
     raise SystemExit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,8 +2,8 @@
 
     python tests/data/torch_exports/make.py
 
-Needs torch. The modules are those of tests/test_mapping_importers.py, in smaller widths. NAME.csv: one line for each
-image, of the outputs of PyTorch in float64; the images are those of `pictures` there.
+Needs torch. The modules are those of tests/test_mapping_networks_importers.py, in smaller widths. NAME.csv: one line
+for each image, of the outputs of PyTorch in float64; the images are those of `pictures` there.
 """
 
 import sys
@@ -15,7 +15,7 @@ import torch
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-import test_mapping_importers as theirs  # noqa: E402  (found beside this folder)
+import test_mapping_networks_importers as theirs  # noqa: E402  (found beside this folder)
 
 MODULES = {
     "vgg11": lambda: theirs.vgg(theirs.VGG11, 1 / 32),

@@ -16,7 +16,6 @@ import pytest
 
 from devices.errors import ParameterError
 from mapping.cli import command as cli
-from mapping.networks import Conv, GlobalAveragePool, Linear, Network, Relu, save_network
 from mapping.studies.description import Parameter, Study
 from mapping.studies.plots import plot_response, plot_tornado, study_figure
 from mapping.studies.results import HEAD, METRICS, TAIL, Results, effects, half_width, read_results
@@ -26,21 +25,6 @@ from mapping.studies.sweeping import sweep
 ROOT = Path(__file__).parents[1]
 ADC = Parameter("adc.bits", (4, 8))
 WIRES = Parameter(("wires.r_row", "wires.r_column"), (0.0, 1.06, 20.0), name="wires")
-
-
-@pytest.fixture
-def model(tmp_path):
-    """A small static network for the bundled digits, in a file."""
-    rng = np.random.default_rng(4)
-    layers = (
-        Conv("conv", ("input",), rng.normal(size=(4, 1, 3, 3)), padding=(1, 1), stride=(2, 2)),
-        Relu("relu", ("conv",)),
-        GlobalAveragePool("pool", ("relu",)),
-        Linear("fc", ("pool",), rng.normal(size=(10, 4))),
-    )
-    path = tmp_path / "small.npz"
-    save_network(Network("small", (1, 8, 8), tuple("0123456789"), layers, {"dataset": "digits"}), path)
-    return str(path)
 
 
 @pytest.fixture
@@ -177,7 +161,7 @@ def test_sweep__killed_twice_gives_the_same_table(tmp_path, study):
     assert len(whole.rows) == 40
     assert not whole.failures
     out, table = tmp_path / "out", tmp_path / "out" / "results.csv"
-    program = f"from mapping.studies import *; from mapping.sweep import sweep; sweep({study!r}, {str(out)!r})"
+    program = f"from mapping.studies import *; sweep({study!r}, {str(out)!r})"
     kept = []
     for least, most in ((2, 12), (15, 30)):
         wanted = random.randint(least, most)  # noqa: S311
