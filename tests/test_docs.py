@@ -40,6 +40,16 @@ def test_pages__python_blocks_run(page, tmp_path, monkeypatch):
     exec(compile(blocks(page), str(page), "exec"), {"__name__": "__page__"})  # noqa: S102
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pages__code_fits_the_width_of_the_site(page):
+    fence = ""
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip().startswith("```"):
+            fence = "" if fence else line.strip()
+        elif fence.startswith(("```python", "```sh", "```toml")):
+            assert len(line) <= 88, f"{name(page)} line {number}"
+
+
 @pytest.mark.slow
 def test_pages__blocks_with_torch_run(tmp_path, monkeypatch):
     pytest.importorskip("torch")
