@@ -17,6 +17,8 @@ PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 GALLERY = sorted((ROOT / "docs" / "gallery").glob("plot_*.py"))
 SOURCES = [path for package in ("devices", "crossbar", "mapping") for path in sorted((ROOT / package).rglob("*.py"))]
 
+MADE = ("docs/_build/html", "mapping/prices/measured_gpu.json")  # by commands that pages name
+
 
 def name(path):
     return str(path.relative_to(ROOT))
@@ -38,6 +40,20 @@ def blocks(path, fence="```python"):
 def test_pages__python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(blocks(page), str(page), "exec"), {"__name__": "__page__"})  # noqa: S102
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
+def test_pages__files_they_name_exist(page):
+    """`crossbar/tiles/tile.py` and `tests/data/ngspice_*` exist, and the names of `mapping.workflow.compiled` occur."""
+    text = page.read_text(encoding="utf-8")
+    for given in re.findall(r"`((?:devices|crossbar|mapping|benchmarks|tests|docs)/[\w./*-]+)`", text):
+        assert given in MADE or next(ROOT.glob(given.rstrip("/")), None), f"{name(page)}: {given}"
+    for module in re.findall(r"`((?:devices|crossbar|mapping)(?:\.\w+)+)`", text):
+        parts = module.split(".")
+        known = [ROOT.joinpath(*parts[:n]) for n in range(len(parts), 0, -1)]
+        found = next(path for path in known if path.is_dir() or path.with_suffix(".py").is_file())
+        rest = parts[len(found.relative_to(ROOT).parts) :]
+        assert all(part in names_of_sources() for part in rest), f"{name(page)}: {module}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
