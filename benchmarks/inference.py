@@ -29,7 +29,9 @@ from devices.numerics.blas import one_blas_thread
 from devices.numerics.worker_threads import set_threads, threads
 from mapping import Chip, Network, compile_network, load_dataset, load_model, run, write
 from mapping.inference.running import exact_outputs
-from mapping.networks.layers import BatchNorm, GlobalAveragePool, MaxPool, Relu
+from mapping.networks.layers.activations import Relu
+from mapping.networks.layers.norms import BatchNorm
+from mapping.networks.layers.pools import GlobalAveragePool, MaxPool
 from mapping.workflow.images import CALIBRATION_IMAGES
 
 REPEATED = 5  # runs, and as many of the bare products, in turn

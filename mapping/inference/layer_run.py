@@ -11,7 +11,9 @@ from mapping.chips.chip import Adjustment, Chip
 from mapping.inference.batch import Batch
 from mapping.inference.batch_tiles import tiles_for_batch
 from mapping.networks import digital
-from mapping.networks.layers import Conv, DynamicConv, Layer, Linear
+from mapping.networks.layers.base import Layer
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.linear import Linear
 from mapping.placement import counts
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.gating import column_gains, relative_gains

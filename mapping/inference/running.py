@@ -20,7 +20,7 @@ from mapping.chips.chip import Chip
 from mapping.inference.batch import Batch
 from mapping.inference.layer_run import run_layer
 from mapping.inference.traces import SAMPLE, BatchResult, LayerPart, LayerSums, RunResult, Step
-from mapping.networks.layers import INPUT
+from mapping.networks.layers.base import INPUT
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.program import Program
 

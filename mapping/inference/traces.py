@@ -9,7 +9,7 @@ from crossbar.tiles.activity import Activity
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from mapping.chips.chip import Chip
-from mapping.networks.layers import Layer
+from mapping.networks.layers.base import Layer
 from mapping.placement.gated_layers import kind_of
 
 SAMPLE = 16  # images that a result keeps, ours

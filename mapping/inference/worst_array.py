@@ -12,7 +12,8 @@ from crossbar.nodal.newton import solve
 from crossbar.tiles.tile import Tile
 from devices.aliases import FloatArray
 from mapping.inference.traces import LayerTrace, RunResult
-from mapping.networks.layers import Conv, DynamicConv, Linear
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear
 from mapping.placement.matrix import Matrix
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
-from mapping.networks.unrolling import Pair, windows
+from mapping.networks.unrolling import Padding, Pair, Sides, padded, sides, windows
 
 
 def relu(x: FloatArray) -> FloatArray:
@@ -50,12 +50,19 @@ def scale(x: FloatArray, gates: FloatArray) -> FloatArray:
     return x * gates.reshape(*gates.shape, *(1,) * (x.ndim - 2))
 
 
-def softmax(x: FloatArray, temperature: float = 1.0) -> FloatArray:
-    """Shares exp(x / T) over their sum along axis 1, of (b, c) or (b, c, h, w)."""
+def softmax(x: FloatArray, temperature: float = 1.0, axis: int = 1) -> FloatArray:
+    """Shares exp(x / T) over their sum along an axis, the channels' without it."""
     scaled = x / temperature
-    grown = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    shares: FloatArray = grown / grown.sum(axis=1, keepdims=True)
+    grown = np.exp(scaled - scaled.max(axis=axis, keepdims=True))
+    shares: FloatArray = grown / grown.sum(axis=axis, keepdims=True)
     return shares
+
+
+def log_softmax(x: FloatArray, axis: int = 1) -> FloatArray:
+    """Logarithms of the shares exp(x) over their sum along an axis."""
+    lower = x - x.max(axis=axis, keepdims=True)
+    out: FloatArray = lower - np.log(np.exp(lower).sum(axis=axis, keepdims=True))
+    return out
 
 
 def batch_norm(
@@ -67,15 +74,23 @@ def batch_norm(
     return x * scale.reshape(shape) + (beta - mean * scale).reshape(shape)
 
 
-def max_pool(x: FloatArray, size: Pair, stride: Pair, padding: Pair = (0, 0)) -> FloatArray:
+def max_pool(
+    x: FloatArray,
+    size: Pair,
+    stride: Pair,
+    padding: Padding = (0, 0),
+    *,
+    dilation: Pair = (1, 1),
+    ceil: bool = False,
+) -> FloatArray:
     """Largest value of each window of (b, c, h, w); pixels outside the map never win.
 
+    ceil: a last window that hangs over the edge counts, if it begins inside the map or before it.
     Raises ParameterError if no window fits or a window could lie outside the map entirely.
     """
-    _check_padding(size, padding)
-    if padding != (0, 0):
-        x = np.pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2), constant_values=-np.inf)
-    view = windows(x, size, stride)
+    _check_padding(size, padding, dilation)
+    beside = pool_sides((x.shape[2], x.shape[3]), size, stride, padding, dilation, ceil=ceil)
+    view = windows(padded(x, beside, -np.inf), size, stride, dilation=dilation)
     largest = view[..., 0, 0].copy()
     for i in range(size[0]):
         for j in range(size[1]):
@@ -84,24 +99,63 @@ def max_pool(x: FloatArray, size: Pair, stride: Pair, padding: Pair = (0, 0)) ->
 
 
 def average_pool(
-    x: FloatArray, size: Pair, stride: Pair, padding: Pair = (0, 0), *, count_padding: bool = True
+    x: FloatArray,
+    size: Pair,
+    stride: Pair,
+    padding: Padding = (0, 0),
+    *,
+    count_padding: bool = True,
+    ceil: bool = False,
 ) -> FloatArray:
     """Mean of each window of (b, c, h, w); the zeros of the padding count as pixels if count_padding.
 
+    ceil: a last window that hangs over the edge counts, if it begins inside the map or before it; what lies beyond the
+    padding never counts as a pixel.
     Raises ParameterError if no window fits or a window could lie outside the map entirely.
     """
     _check_padding(size, padding)
-    total: FloatArray = windows(x, size, stride, padding).sum(axis=(4, 5))
-    if count_padding:
+    shape = (x.shape[2], x.shape[3])
+    beside = pool_sides(shape, size, stride, padding, ceil=ceil)
+    total: FloatArray = windows(x, size, stride, beside).sum(axis=(4, 5))
+    if count_padding and beside == sides(padding):
         return total / (size[0] * size[1])
-    inside = windows(np.ones((1, 1, *x.shape[2:])), size, stride, padding).sum(axis=(4, 5))
-    counted: FloatArray = total / inside
+    inside = np.ones((1, 1, *shape), dtype=x.dtype)
+    if count_padding:
+        inside = padded(inside, padding, 1.0)
+        beside = (0, 0, *(now - before for now, before in zip(beside[2:], sides(padding)[2:], strict=True)))
+    counted: FloatArray = total / windows(inside, size, stride, beside).sum(axis=(4, 5))
     return counted
 
 
+def pool_sides(
+    shape: Pair, size: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1), *, ceil: bool
+) -> Sides:
+    """Padding (top, left, bottom, right) of a pool, with what a last window needs that hangs over the edge.
+
+    Raises ParameterError if no window fits.
+    """
+    given = sides(padding)
+    if not ceil:
+        return given
+    wanted = list(given)
+    for axis in range(2):
+        extent, before = dilation[axis] * (size[axis] - 1) + 1, given[axis]
+        length = shape[axis] + before + given[axis + 2]
+        steps = -((extent - length) // stride[axis])  # windows after the first, the last one hanging over
+        if steps * stride[axis] >= shape[axis] + before:
+            steps -= 1
+        wanted[axis + 2] += max(steps * stride[axis] + extent - length, 0)
+    return wanted[0], wanted[1], wanted[2], wanted[3]
+
+
+def adaptive_windows(length: int, count: int) -> list[slice]:
+    """Cut `length` pixels into `count` windows that may overlap: ⌊i length / count⌋ to ⌈(i + 1) length / count⌉."""
+    return [slice(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
+
+
 def global_average_pool(x: FloatArray) -> FloatArray:
-    """Mean of each map: (b, c, h, w) -> (b, c)."""
-    mean: FloatArray = x.mean(axis=(2, 3))
+    """Mean of each map: (b, c, h, w), or with other axes behind the channels, -> (b, c)."""
+    mean: FloatArray = x.mean(axis=tuple(range(2, x.ndim)))
     return mean
 
 
@@ -123,7 +177,9 @@ def add(*terms: FloatArray) -> FloatArray:
     return total
 
 
-def _check_padding(size: Pair, padding: Pair) -> None:
-    """Refuse a padding of more than half the window: a window of padding alone has no mean and no maximum."""
-    if 2 * padding[0] > size[0] or 2 * padding[1] > size[1]:
-        raise ParameterError(f"padding {padding} must be at most half the window {size}")
+def _check_padding(size: Pair, padding: Padding, dilation: Pair = (1, 1)) -> None:
+    """Refuse a padding in which a whole window lies: a window of padding alone has no mean and no maximum."""
+    top, left, bottom, right = sides(padding)
+    extent = [d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)]
+    if max(top, bottom) >= extent[0] or max(left, right) >= extent[1]:
+        raise ParameterError(f"padding {padding} must be less than the window {size}, which else lies in it entirely")

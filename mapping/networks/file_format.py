@@ -18,7 +18,9 @@ import numpy as np
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from mapping.networks.graph import Network, plain_card
-from mapping.networks.layers import KINDS, Attention, DynamicConv, Layer, Shape, named_arrays
+from mapping.networks.layers.base import Layer, Shape
+from mapping.networks.layers.convolutions import Attention, DynamicConv
+from mapping.networks.layers.kinds import KINDS, named_arrays
 
 _FORMAT, _VERSION = "crossgate network", 1
 _SHORTEST_CODED = 1024  # values; below it the scale's own entry in the file costs what the codes save, ours

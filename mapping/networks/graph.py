@@ -17,7 +17,10 @@ import numpy as np
 from devices.aliases import FloatArray
 from devices.checks import array, whole
 from devices.errors import ParameterError
-from mapping.networks.layers import INPUT, Conv, DynamicConv, Layer, Shape, named_arrays, set_fields, texts
+from mapping.networks.layers.base import INPUT, Layer, Shape, set_fields, texts
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.kinds import named_arrays
+from mapping.networks.layers.transposed import ConvTranspose
 
 _CHUNK_BYTES = 2**25  # unrolled maps held at once during exact inference, ours; malloc takes more from the system anew
 _LARGEST_MAP = 2**27  # values of one image after one layer, 1 GiB; ours: no sound network needs so many
@@ -162,7 +165,9 @@ class Network:
         """Images to evaluate at once, in numbers of `size` bytes: the largest unrolled map and kernels stay small."""
         largest = 1
         for layer in self.layers:
-            if isinstance(layer, (Conv, DynamicConv)):
+            if isinstance(layer, ConvTranspose):
+                largest = max(largest, math.prod(self._shapes[layer.inputs[0]]) * layer.weight[0].size)
+            elif isinstance(layer, (Conv, DynamicConv)):
                 positions = math.prod(self._shapes[layer.name][1:])
                 mixed = layer.weight[0].size if isinstance(layer, DynamicConv) else 0
                 largest = max(largest, positions * layer.channels * math.prod(layer.kernel) + mixed)

@@ -20,6 +20,8 @@ from devices.numerics.blas import one_blas_thread
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Pair = tuple[int, int]
+Sides = tuple[int, int, int, int]
+Padding = Pair | Sides  #: zeros above and below, left and right alike; or (top, left, bottom, right)
 
 
 def pair(name: str, value: object, *, minimum: int) -> Pair:
@@ -32,8 +34,24 @@ def pair(name: str, value: object, *, minimum: int) -> Pair:
     return whole(f"{name}[0]", value[0], minimum=minimum), whole(f"{name}[1]", value[1], minimum=minimum)
 
 
+def as_padding(name: str, value: object) -> Padding:
+    """Return `value` as a pair where opposite sides are padded alike, else as (top, left, bottom, right).
+
+    Raises ParameterError if value is neither two nor four whole numbers of at least 0.
+    """
+    if not isinstance(value, (tuple, list)) or len(value) != 4:
+        return pair(name, value, minimum=0)
+    top, left, bottom, right = (whole(f"{name}[{i}]", each, minimum=0) for i, each in enumerate(value))
+    return (top, left) if (top, left) == (bottom, right) else (top, left, bottom, right)
+
+
+def sides(padding: Padding) -> Sides:
+    """Return padding as (top, left, bottom, right)."""
+    return padding if len(padding) == 4 else (*padding, *padding)
+
+
 def output_size(
-    size: Pair, kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)
+    size: Pair, kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0), dilation: Pair = (1, 1)
 ) -> Pair:
     """Height and width of the map that a window of `kernel` pixels makes of a map of `size` pixels.
 
@@ -42,8 +60,10 @@ def output_size(
     """
     size, kernel = pair("size", size, minimum=1), pair("kernel", kernel, minimum=1)
     stride, dilation = pair("stride", stride, minimum=1), pair("dilation", dilation, minimum=1)
-    padding = pair("padding", padding, minimum=0)
-    free = [n + 2 * p - d * (k - 1) - 1 for n, k, p, d in zip(size, kernel, padding, dilation, strict=True)]
+    padding = as_padding("padding", padding)
+    top, left, bottom, right = sides(padding)
+    added = (top + bottom, left + right)
+    free = [n + p - d * (k - 1) - 1 for n, k, p, d in zip(size, kernel, added, dilation, strict=True)]
     if min(free) < 0:
         raise ParameterError(
             f"a window of {kernel} pixels with dilation {dilation} does not fit into a map of {size}, padding {padding}"
@@ -51,8 +71,16 @@ def output_size(
     return free[0] // stride[0] + 1, free[1] // stride[1] + 1
 
 
+def padded(images: npt.NDArray[Scalar], padding: Padding, value: float = 0.0) -> npt.NDArray[Scalar]:
+    """Return (b, c, h, w) maps with one value around them."""
+    top, left, bottom, right = sides(padding)
+    if not (top or left or bottom or right):
+        return images
+    return np.pad(images, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
+
+
 def windows(
-    images: npt.NDArray[Scalar], kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1)
+    images: npt.NDArray[Scalar], kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0), dilation: Pair = (1, 1)
 ) -> npt.NDArray[Scalar]:
     """View every window of (b, c, h, w) maps, zeros around them: (b, c, out_h, out_w, kernel_h, kernel_w), not copied.
 
@@ -61,8 +89,7 @@ def windows(
     if images.ndim != 4:
         raise ParameterError(f"images must have 4 axes (batch, channel, height, width), got shape {images.shape}")
     height, width = output_size((images.shape[2], images.shape[3]), kernel, stride, padding, dilation)
-    if padding != (0, 0):
-        images = np.pad(images, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
+    images = padded(images, padding)
     extent = (dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1)
     view = np.lib.stride_tricks.sliding_window_view(images, extent, axis=(2, 3))
     strided: npt.NDArray[Scalar] = view[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
@@ -73,7 +100,7 @@ def unroll(
     images: npt.NDArray[Scalar],
     kernel: Pair,
     stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
+    padding: Padding = (0, 0),
     dilation: Pair = (1, 1),
     *,
     room: npt.NDArray[Scalar] | None = None,
@@ -111,7 +138,7 @@ def convolve(
     bias: FloatArray | None = None,
     *,
     stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
+    padding: Padding = (0, 0),
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> FloatArray:
@@ -148,3 +175,28 @@ def _products(rows: FloatArray, matrices: FloatArray) -> FloatArray:
     """(b, p, r) @ (b, r, n), on one thread: waking threads for many small products costs more than it brings."""
     with one_blas_thread():
         return rows @ matrices
+
+
+def overlap_add(
+    products: FloatArray, size: Pair, output: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
+) -> FloatArray:
+    """Add the windows that each input pixel gives where they overlap: the transposed convolution's second half.
+
+    products: (b, n * kernel_h * kernel_w, p) with one column per output channel and kernel pixel, p over the input's
+    `size`.  output: height and width of the result, padding being cut off.  Returns (b, n, *output).
+    """
+    top, left = sides(padding)[:2]
+    b, columns, _ = products.shape
+    n = columns // (kernel[0] * kernel[1])
+    parts = products.reshape(b, n, *kernel, *size)
+    reach = [(s - 1) * t + d * (k - 1) + 1 for s, t, d, k in zip(size, stride, dilation, kernel, strict=True)]
+    room = (max(reach[0], top + output[0]), max(reach[1], left + output[1]))
+    whole_map = np.zeros((b, n, *room), dtype=products.dtype)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            y, x = i * dilation[0], j * dilation[1]
+            whole_map[
+                :, :, y : y + (size[0] - 1) * stride[0] + 1 : stride[0],
+                x : x + (size[1] - 1) * stride[1] + 1 : stride[1],
+            ] += parts[:, :, i, j]  # fmt: skip
+    return np.ascontiguousarray(whole_map[:, :, top : top + output[0], left : left + output[1]])

@@ -10,19 +10,14 @@ import numpy as np
 from devices.aliases import FloatArray
 from mapping.hardware.description import Choices
 from mapping.networks.graph import Network
-from mapping.networks.layers import (  # fmt: skip
-    Activation,
-    BatchNorm,
-    Conv,
-    DynamicConv,
-    Flatten,
-    GlobalAveragePool,
-    Layer,
-    Linear,
-    Relu,
-    Scale,
-    Softmax,
-)
+from mapping.networks.layers.activations import Activation, Relu, Softmax
+from mapping.networks.layers.arithmetic import Scale
+from mapping.networks.layers.base import Layer
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear
+from mapping.networks.layers.norms import BatchNorm
+from mapping.networks.layers.pools import GlobalAveragePool
+from mapping.networks.layers.shapes import Flatten
 from mapping.networks.unrolling import kernel_matrix
 from mapping.placement.gated_layers import GatedConv, GatedDynamicConv, MeanWindow
 

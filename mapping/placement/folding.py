@@ -6,7 +6,10 @@ import numpy as np
 
 from mapping.hardware.description import Hardware
 from mapping.networks.graph import Network
-from mapping.networks.layers import BatchNorm, Conv, DynamicConv, Layer, Linear
+from mapping.networks.layers.base import Layer
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear
+from mapping.networks.layers.norms import BatchNorm
 from mapping.placement.column_gates import gate_columns
 
 

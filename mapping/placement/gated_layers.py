@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
-from mapping.networks.layers import Conv, DynamicConv, Layer, Linear, Shape, take
+from mapping.networks.layers.base import Layer, Shape, take
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear
 from mapping.networks.unrolling import Pair, windows
 
 

@@ -13,7 +13,8 @@ from devices.aliases import FloatArray
 from devices.errors import MappingError
 from mapping.hardware.description import Hardware
 from mapping.networks import digital
-from mapping.networks.layers import Conv, DynamicConv, Linear, linear
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear, linear
 from mapping.networks.unrolling import kernel_matrix
 from mapping.placement.encoding import Encoding, cancel_floor, gate_floor
 from mapping.placement.gated_layers import split_scales

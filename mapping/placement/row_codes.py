@@ -11,7 +11,7 @@ import numpy as np
 
 from crossbar.tiles.converters import Dac
 from devices.aliases import FloatArray
-from mapping.networks.layers import Conv, DynamicConv
+from mapping.networks.layers.convolutions import Conv, DynamicConv
 from mapping.networks.unrolling import unroll
 
 

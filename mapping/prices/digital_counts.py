@@ -11,19 +11,11 @@ from collections.abc import Sequence
 from crossbar.prices.catalogue import activation, pooling, softmax
 from crossbar.tiles.activity import Activity
 from mapping.networks.graph import Network
-from mapping.networks.layers import (
-    Activation,
-    Add,
-    AveragePool,
-    BatchNorm,
-    GlobalAveragePool,
-    Layer,
-    MaxPool,
-    Relu,
-    Scale,
-    Shape,
-    Softmax,
-)
+from mapping.networks.layers.activations import Activation, Relu, Softmax
+from mapping.networks.layers.arithmetic import Add, Scale
+from mapping.networks.layers.base import Layer, Shape
+from mapping.networks.layers.norms import BatchNorm
+from mapping.networks.layers.pools import AveragePool, GlobalAveragePool, MaxPool
 from mapping.placement.gated_layers import MeanWindow, count_windows
 
 BITS = 8.0  # of a value in a buffer, as everywhere on the chip

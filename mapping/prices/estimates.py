@@ -16,7 +16,8 @@ from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from mapping.hardware.description import Hardware
 from mapping.networks import digital
-from mapping.networks.layers import Conv, DynamicConv, linear
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.linear import linear
 from mapping.placement import counts
 from mapping.placement.encoding import filaments, terminal_conductances
 from mapping.placement.gated_layers import split_scales

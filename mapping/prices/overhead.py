@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from crossbar.prices.costs import Costs
 from crossbar.tiles.activity import Activity
 from crossbar.tiles.converters import Adc
-from mapping.networks.layers import INPUT
+from mapping.networks.layers.base import INPUT
 from mapping.placement.program import Program
 
 BITS = 8.0  # of a code, a result and a gate's voltage on a wire

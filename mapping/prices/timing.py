@@ -16,19 +16,12 @@ from crossbar.nodal.settling_times import gate_settling, settling
 from crossbar.prices.costs import Costs
 from devices.aliases import FloatArray, IntArray
 from mapping.hardware.description import Hardware
-from mapping.networks.layers import (
-    INPUT,
-    Activation,
-    Add,
-    AveragePool,
-    BatchNorm,
-    Conv,
-    DynamicConv,
-    Layer,
-    MaxPool,
-    Relu,
-    Scale,
-)
+from mapping.networks.layers.activations import Activation, Relu
+from mapping.networks.layers.arithmetic import Add, Scale
+from mapping.networks.layers.base import INPUT, Layer
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.norms import BatchNorm
+from mapping.networks.layers.pools import AveragePool, MaxPool
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
 

@@ -12,7 +12,7 @@ from crossbar.prices.costs import Costs
 from crossbar.tiles.activity import Activity
 from devices.aliases import FloatArray, IntArray
 from mapping.inference.traces import LayerTrace, RunResult
-from mapping.networks.layers import Scale
+from mapping.networks.layers.arithmetic import Scale
 from mapping.placement.gated_layers import kind_of
 from mapping.placement.program import Program
 from mapping.prices.area import AREAS, arrays, layer_area

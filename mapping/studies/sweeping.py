@@ -17,7 +17,8 @@ from devices.errors import ParameterError
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import load_hardware
-from mapping.networks.layers import Conv, DynamicConv, Linear
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear
 from mapping.studies.description import WHOLE_INPUTS, Parameter, Study, Value, held_value
 from mapping.studies.points import Task, load_inputs, simulate
 from mapping.studies.results import HEAD, METRICS, TAIL, Cell, Results

@@ -8,7 +8,8 @@ from devices.errors import ParameterError
 from mapping.hardware.description import AUTO, Hardware
 from mapping.hardware.description_files import load_hardware
 from mapping.networks.graph import Network
-from mapping.networks.layers import Conv, DynamicConv, Linear
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear
 from mapping.placement.folding import prepare
 from mapping.placement.matrix import Matrix
 from mapping.placement.placing import place_layer

@@ -27,7 +27,9 @@ from mapping.hardware.description import Hardware
 from mapping.inference.running import exact_outputs
 from mapping.inference.traces import BatchResult, LayerPart
 from mapping.networks.graph import Network
-from mapping.networks.layers import Attention, Layer
+from mapping.networks.layers.base import Layer
+from mapping.networks.layers.convolutions import Attention
+from mapping.networks.layers.kinds import KINDS
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
 from mapping.workflow.compiling import compile_network
@@ -44,7 +46,7 @@ RUN = {"BatchResult": BatchResult, "LayerPart": LayerPart, "Activity": Activity}
 
 def program_classes() -> dict[str, type]:
     """Kinds of values that a program consists of, by name: layers of every kind, whoever defined them."""
-    kinds, fresh = [Program, Matrix, Placement, Network, Attention], [Layer]
+    kinds, fresh = [Program, Matrix, Placement, Network, Attention, *KINDS.values()], [Layer]
     while fresh:
         kinds += fresh
         fresh = [below for kind in fresh for below in kind.__subclasses__()]

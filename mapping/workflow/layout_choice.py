@@ -12,7 +12,8 @@ from mapping.hardware.description import LAYOUTS, Hardware
 from mapping.inference.batch import Batch
 from mapping.inference.layer_run import run_layer
 from mapping.networks.graph import Network
-from mapping.networks.layers import INPUT, DynamicConv
+from mapping.networks.layers.base import INPUT
+from mapping.networks.layers.convolutions import DynamicConv
 from mapping.placement.placing import place_layer
 from mapping.placement.program import Program
 from mapping.prices.area import layer_area

@@ -17,7 +17,9 @@ from mapping.chips.chip import Adjustment, Chip, write_arrays
 from mapping.inference.batch import Batch
 from mapping.inference.layer_run import adjust, attention_part, run_layer
 from mapping.networks import digital
-from mapping.networks.layers import INPUT, DynamicConv, Layer, linear
+from mapping.networks.layers.base import INPUT, Layer
+from mapping.networks.layers.convolutions import DynamicConv
+from mapping.networks.layers.matrix_layers import linear
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.program import Program
 
