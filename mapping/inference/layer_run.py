@@ -1,5 +1,8 @@
 """One layer of a chip on one batch: attention, rows, tiles, partial sums, bias and scales."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from crossbar.tiles.activity import Activity
@@ -13,7 +16,9 @@ from mapping.inference.batch_tiles import tiles_for_batch
 from mapping.networks import digital
 from mapping.networks.layers.base import Layer
 from mapping.networks.layers.convolutions import Conv, DynamicConv
-from mapping.networks.layers.linear import Linear
+from mapping.networks.layers.matrix_layers import Linear, MatrixLayer
+from mapping.networks.layers.recurrent import Recurrent
+from mapping.networks.layers.transposed import ConvTranspose
 from mapping.placement import counts
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.gating import column_gains, relative_gains
@@ -21,11 +26,12 @@ from mapping.placement.matrix import Matrix
 from mapping.placement.row_codes import Rows, Vectors, Windows
 
 
-def adjust(output: FloatArray, by: Adjustment | None) -> FloatArray:
-    """Return outputs (b, n, …) times scales plus shifts (n,)."""
+def adjust(output: FloatArray, by: Adjustment | None, axis: int = 1) -> FloatArray:
+    """Return outputs (b, …), n of them along an axis, times scales plus shifts (n,)."""
     if by is None:
         return output
-    scale, shift = (each.astype(output.dtype).reshape(-1, *[1] * (output.ndim - 2)) for each in by)
+    behind = output.ndim - 1 - axis % output.ndim
+    scale, shift = (each.astype(output.dtype).reshape(-1, *[1] * behind) for each in by)
     adjusted: FloatArray = output * scale
     adjusted += shift
     return adjusted
@@ -36,7 +42,8 @@ def run_layer(
 ) -> tuple[FloatArray, Activity, FloatArray | None]:
     """Run one layer: on tiles if it has matrices, else digitally."""
     output, activity, shares = _unadjusted(chip, layer, inputs, batch)
-    return adjust(output, chip.adjustments.get(layer.name)), activity, shares
+    axis = layer.output_axis if isinstance(layer, MatrixLayer) else 1
+    return adjust(output, chip.adjustments.get(layer.name), axis), activity, shares
 
 
 def _unadjusted(
@@ -46,8 +53,12 @@ def _unadjusted(
     if matrices is None:
         return layer.apply(*inputs), Activity(), None
     if isinstance(layer, Linear):
-        out, activity = multiply(chip, matrices[0], Vectors(inputs[0]), None, None, batch)
-        return out[:, :, 0], activity, None
+        out, activity = multiply(chip, matrices[0], Vectors(layer.rows(inputs, 0)), None, None, batch)
+        return out.swapaxes(1, 2).reshape(*inputs[0].shape[:-1], -1), activity, None
+    if isinstance(layer, Recurrent):
+        return *_recurrent(chip, layer, matrices, inputs[0], batch), None
+    if isinstance(layer, ConvTranspose):
+        return *_transposed(chip, layer, matrices, inputs, batch), None
     if not isinstance(layer, (Conv, DynamicConv)):
         raise TypeError(f"{layer!r} has matrices but no way to run them")
     inputs, scales = split_scales(layer, inputs)
@@ -64,6 +75,45 @@ def _unadjusted(
         activity = activity + done
     joined = np.concatenate(outputs, axis=1) if len(outputs) > 1 else outputs[0]
     return joined.reshape(len(inputs[0]), *chip.program.folded.shapes()[layer.name]), activity, shares
+
+
+def _transposed(
+    chip: Chip, layer: ConvTranspose, matrices: Sequence[Matrix], inputs: list[FloatArray], batch: Batch
+) -> tuple[FloatArray, Activity]:
+    """Run a transposed convolution: each input pixel is read once, its windows are added digitally."""
+    products, activity = [], counts.beside_matrices(layer, [inputs[0].shape[1:]], len(inputs[0]))
+    for matrix in matrices:
+        out, done = multiply(chip, matrix, Vectors(layer.rows(inputs, matrix.group)), None, None, batch)
+        products.append(out)
+        activity = activity + done
+    return layer.joined(products, inputs[0]), activity
+
+
+def _recurrent(
+    chip: Chip, layer: Recurrent, matrices: Sequence[Matrix], x: FloatArray, batch: Batch
+) -> tuple[FloatArray, Activity]:
+    """Run a recurrent layer: its input's matrix for all steps, then the state's, step by step."""
+    done = [counts.beside_matrices(layer, [x.shape[1:]], len(x))]
+    last = 0 if layer.reverse else x.shape[1] - 1
+    unseen = replace(batch, seen=None)
+
+    def product(number: int, rows: FloatArray, step: int) -> FloatArray:
+        shown = batch if step == last else unseen  # who looks at reads sees one step of them
+        out, activity = matrix_of_recurrent(chip, matrices[number], rows[:, None], shown, step=step)
+        done.append(activity)
+        return out[:, 0]
+
+    projected, activity = matrix_of_recurrent(chip, matrices[0], x, batch)
+    output = layer.walk(projected, product)
+    return output, sum(done, activity)
+
+
+def matrix_of_recurrent(
+    chip: Chip, matrix: Matrix, rows: FloatArray, batch: Batch, *, step: int | None = None
+) -> tuple[FloatArray, Activity]:
+    """Multiply rows (b, t, r) by one matrix of a recurrent layer and adjust its outputs: (b, t, n)."""
+    out, activity = multiply(chip, matrix, Vectors(rows), None, None, batch, step=step)
+    return adjust(out, chip.adjustments.get(matrix.name)).swapaxes(1, 2), activity
 
 
 def _group(
@@ -124,11 +174,13 @@ def multiply(
     batch: Batch,
     *,
     scales: FloatArray | None = None,
+    step: int | None = None,
 ) -> tuple[FloatArray, Activity]:
     """Multiply rows (b, p, r) by a matrix on its tiles and sum row tiles digitally: (b, n, p) of the batch's type.
 
     gains: (b, k) read gains that the gates arrive at, (b, k, n) those of each column; shares: (b, k) the attention that
-    mixes the biases; scales: (b, n) that which scales them.
+    mixes the biases; scales: (b, n) that which scales them.  step: of a matrix that is read several times for an image,
+    each time with noise of its own.
     """
     hardware = chip.program.hardware
     dac = hardware.dac
@@ -137,7 +189,7 @@ def multiply(
     out = np.zeros((b, n, p), dtype=batch.kind)
     noise = None if hardware.noise.silent else hardware.noise
     group = TOGETHER if p >= 2 * TOGETHER else 1
-    activity = Activity()
+    activity, again = Activity(), () if step is None else (str(step),)
     for sign in (1.0, -1.0) if matrix.signed else (1.0,):
         codes = rows.codes(dac, sign / matrix.x_scale, batch.kind)
         if batch.seen is not None:
@@ -145,7 +197,7 @@ def multiply(
         drives: dict[int, Drive] = {}
         for at, (placement, tile) in enumerate(zip(matrix.tiles, chip.tiles[matrix.name], strict=True)):
             start = placement.rows.start
-            keys = stream_keys(batch.seed, (matrix.name, str(at), f"{sign:+g}"), batch.indices)
+            keys = stream_keys(batch.seed, (matrix.name, str(at), f"{sign:+g}", *again), batch.indices)
             if start not in drives:
                 drives[start] = drive_rows(
                     codes[placement.rows], dac, noise, hardware.temperature, group=group,
@@ -155,7 +207,7 @@ def multiply(
             activity = activity + tile.add_read(
                 drives[start], gains, keys, out, factor=factor, first=placement.columns.start
             )
-    activity = activity + counts.partial_sums(matrix, b)
+    activity = activity + counts.partial_sums(matrix, b * p)
     activity = activity + counts.mixed_bias(matrix, b, mixed=shares is not None)
     if gains is not None:
         activity = activity + counts.gate_activity(matrix, gains, hardware)

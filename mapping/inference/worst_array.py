@@ -12,8 +12,7 @@ from crossbar.nodal.newton import solve
 from crossbar.tiles.tile import Tile
 from devices.aliases import FloatArray
 from mapping.inference.traces import LayerTrace, RunResult
-from mapping.networks.layers.convolutions import Conv, DynamicConv
-from mapping.networks.layers.matrix_layers import Linear
+from mapping.networks.layers.matrix_layers import MatrixLayer
 from mapping.placement.matrix import Matrix
 
 
@@ -114,13 +113,9 @@ def _shares(result: RunResult, name: str, group: int, at: int) -> FloatArray:
     layer = next(each for each in program.folded.layers if each.name == name)
     values = program.folded.activations(result.sample)
     inputs = [values[source] for source in layer.inputs]
-    if isinstance(layer, (Conv, DynamicConv)):
-        r = matrix.rows
-        x = layer.unroll(inputs)[:, :, matrix.group * r : (matrix.group + 1) * r]
-    elif isinstance(layer, Linear):
-        x = inputs[0][:, None, :]
-    else:
+    if not isinstance(layer, MatrixLayer):
         raise TypeError(f"{layer!r} has matrices but no way to run them")
+    x = layer.rows(inputs, matrix.group)
     dac = program.hardware.dac
     shares: FloatArray = (dac.codes(x[:, :, matrix.tiles[at].rows] / matrix.x_scale) / dac.full_code).mean((0, 1))
     return shares

@@ -122,7 +122,8 @@ def average_pool(
     inside = np.ones((1, 1, *shape), dtype=x.dtype)
     if count_padding:
         inside = padded(inside, padding, 1.0)
-        beside = (0, 0, *(now - before for now, before in zip(beside[2:], sides(padding)[2:], strict=True)))
+        bottom, right = (now - before for now, before in zip(beside[2:], sides(padding)[2:], strict=True))
+        beside = (0, 0, bottom, right)
     counted: FloatArray = total / windows(inside, size, stride, beside).sum(axis=(4, 5))
     return counted
 

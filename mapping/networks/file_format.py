@@ -164,8 +164,11 @@ def _read_array(archive: zipfile.ZipFile, key: str, shape: object) -> FloatArray
 def _described(layer: Layer | Attention) -> dict[str, Any]:
     """Describe a layer for the header: its kind, its plain fields and the shapes of its arrays."""
     entry: dict[str, Any] = {"class": type(layer).__name__} if isinstance(layer, Layer) else {}
+    added = layer.added if isinstance(layer, Layer) else ()
     for item in fields(layer):
         value = getattr(layer, item.name)
+        if item.name in added and value == item.default:
+            continue  # so that the file stays what older programs read
         if item.name in layer.arrays:
             entry[item.name] = None if value is None else list(value.shape)
         else:
@@ -196,7 +199,8 @@ def _values(
 ) -> dict[str, Any]:
     """Field values of a layer: arrays read, lists as tuples."""
     wanted = {item.name for item in fields(kind)}
-    if set(entry) != wanted:
+    added = set(kind.added) if issubclass(kind, Layer) else set()
+    if not wanted - added <= set(entry) <= wanted:
         raise ParameterError(f"layer {key} must have the fields {sorted(wanted)}, got {sorted(entry)}")
     values: dict[str, Any] = {}
     for name, value in entry.items():

@@ -3,6 +3,7 @@
 A run and an estimate count by these functions; only the reads of tiles are counted where they happen.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,19 +11,25 @@ import numpy as np
 from crossbar.tiles.activity import Activity
 from devices.aliases import FloatArray
 from mapping.hardware.description import Hardware
+from mapping.networks.layers.base import Layer, Shape
+from mapping.networks.layers.recurrent import Recurrent
+from mapping.networks.layers.transposed import ConvTranspose
 from mapping.placement.matrix import Matrix
 
 BUFFER_BITS = 8.0  #: of a code, a result or a weight in a buffer, ours
 
 
-def partial_sums(matrix: Matrix, images: int) -> Activity:
-    """Count summing the tiles of each output, scaling and shifting it, and fetching codes and storing results."""
-    results = float(images * matrix.positions * matrix.outputs)
+def partial_sums(matrix: Matrix, vectors: int) -> Activity:
+    """Count summing the tiles of each output, scaling and shifting it, and fetching codes and storing results.
+
+    vectors: inputs that are multiplied, over all images and positions.
+    """
+    results = float(vectors * matrix.outputs)
     terms = len({tile.rows.start for tile in matrix.tiles}) * (2 if matrix.signed else 1)
     return Activity(
         additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)),
         multiplications=results,
-        buffer_bits=BUFFER_BITS * (results + float(images * matrix.positions * matrix.rows)),
+        buffer_bits=BUFFER_BITS * (results + float(vectors * matrix.rows)),
     )
 
 
@@ -73,6 +80,42 @@ def rewriting(matrix: Matrix, images: int) -> Activity:
         buffer_bits=BUFFER_BITS * matrix.kernels * weights,
         cell_writes=2.0 * weights * matrix.copies,
     )
+
+
+def beside_matrices(layer: Layer, shapes: Sequence[Shape], images: int) -> Activity:
+    """Count what a layer on tiles does digitally beside the sums of its matrices; shapes: of its inputs.
+
+    A transposed convolution fetches its windows, adds them where they overlap, adds its bias and stores the map. A
+    recurrent layer adds what its two matrices give, looks functions up, multiplies by its gates, and keeps its state in
+    a buffer.  Composition ours; docs/equations/costs.md, section 7.
+    """
+    if isinstance(layer, ConvTranspose):
+        result = layer.output_shape(*shapes)
+        landing, met = layer.overlaps(shapes[0])
+        bias = math.prod(result) if layer.bias is not None else 0
+        return Activity(
+            additions=float(images * (landing - met + bias)),
+            buffer_bits=BUFFER_BITS * float(images * (landing + math.prod(result))),
+        )
+    if isinstance(layer, Recurrent):
+        states = float(images * shapes[0][0] * layer.size)  # values of the state over all steps
+        adds, products, looked_up, kept = _RECURRENT[layer.kind]
+        return Activity(
+            additions=adds * states,
+            multiplications=products * states,
+            buffer_bits=BUFFER_BITS * (looked_up + kept) * states,
+        )
+    return Activity()
+
+
+#: additions, multiplications, look-ups and buffer accesses of a recurrent layer for each value of its state and step
+_RECURRENT = {
+    "rnn-tanh": (1.0, 0.0, 1.0, 1.0),
+    "rnn-relu": (1.0, 0.0, 1.0, 1.0),
+    "lstm": (5.0, 3.0, 5.0, 3.0),  # four sums of two products and one of the cell; the cell is read and written
+    "gru": (5.0, 3.0, 3.0, 2.0),  # three sums of two products, 1 - z, and the state's
+    "gru-reset-first": (5.0, 3.0, 3.0, 2.0),
+}
 
 
 def gate_activity(matrix: Matrix, gains: FloatArray, hardware: Hardware) -> Activity:

@@ -10,6 +10,7 @@ from mapping.networks.layers.base import Layer
 from mapping.networks.layers.convolutions import Conv, DynamicConv
 from mapping.networks.layers.matrix_layers import Linear
 from mapping.networks.layers.norms import BatchNorm
+from mapping.networks.layers.transposed import ConvTranspose
 from mapping.placement.column_gates import gate_columns
 
 
@@ -34,7 +35,11 @@ def fold(network: Network) -> Network:
         if not isinstance(norm, BatchNorm):
             continue
         before = layers.get(renamed.get(norm.inputs[0], norm.inputs[0]))
-        if before is None or used.count(norm.inputs[0]) > 1 or not isinstance(before, (Conv, DynamicConv, Linear)):
+        if before is None or used.count(norm.inputs[0]) > 1:
+            continue
+        if not isinstance(before, (Conv, ConvTranspose, DynamicConv, Linear)):
+            continue
+        if isinstance(before, Linear) and len(network.shapes()[norm.inputs[0]]) > 1:  # channels are not its outputs
             continue
         if isinstance(before, DynamicConv) and before.attention.kind != "softmax":
             continue
@@ -48,12 +53,14 @@ def fold(network: Network) -> Network:
     return Network(network.name, network.input_shape, network.classes, tuple(kept), network.card)
 
 
-def _folded(layer: Conv | DynamicConv | Linear, norm: BatchNorm) -> Layer:
+def _folded(layer: Conv | ConvTranspose | DynamicConv | Linear, norm: BatchNorm) -> Layer:
     gain = norm.gamma / np.sqrt(norm.variance + norm.epsilon)
     shift = norm.beta - gain * norm.mean
     if isinstance(layer, DynamicConv):  # shares of sum 1 pass a shift that all kernels have in common
         bias = np.zeros(layer.weight.shape[:2]) if layer.bias is None else layer.bias
         return replace(layer, weight=layer.weight * gain[:, None, None, None], bias=gain * bias + shift)
     bias = np.zeros_like(gain) if layer.bias is None else layer.bias
+    if isinstance(layer, ConvTranspose):
+        return replace(layer, weight=layer.scaled(gain), bias=gain * bias + shift)
     weight = layer.weight * gain.reshape(-1, *[1] * (layer.weight.ndim - 1))
     return replace(layer, weight=weight, bias=gain * bias + shift)

@@ -3,23 +3,27 @@
 b = batch, c = channels, k = kernels, n = outputs
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
-from mapping.networks.layers.base import Layer, Shape, take
+from mapping.networks import digital
+from mapping.networks.layers.base import Layer, Shape, as_maps, take
 from mapping.networks.layers.convolutions import Conv, DynamicConv
 from mapping.networks.layers.matrix_layers import Linear
-from mapping.networks.unrolling import Pair, windows
+from mapping.networks.layers.recurrent import Recurrent
+from mapping.networks.layers.transposed import ConvTranspose
+from mapping.networks.unrolling import Padding, Pair, windows
 
 
 def kind_of(layer: Layer) -> str:
-    """Name what a layer is on a chip: "conv", "dynamic conv", "linear" or "digital"."""
+    """Name what a layer is on a chip: "conv", "transposed conv", "dynamic conv", "linear", "recurrent" or "digital"."""
     kinds: dict[type[Layer], str] = {
         Conv: "conv", DynamicConv: "dynamic conv", Linear: "linear", GatedConv: "conv",
-        GatedDynamicConv: "dynamic conv",
+        GatedDynamicConv: "dynamic conv", ConvTranspose: "transposed conv", Recurrent: "recurrent",
     }  # fmt: skip
     return kinds.get(type(layer), "digital")
 
@@ -75,6 +79,10 @@ class GatedDynamicConv(DynamicConv):
         """Means (b, c_in) of the maps that the attention looks at."""
         return super().pooled(values[: len(self.inputs) - 1])
 
+    def rows(self, values: Sequence[FloatArray], group: int) -> FloatArray:
+        """Lay one group of the first input out as (b, p, r)."""
+        return super().rows(values[: len(self.inputs) - 1], group)
+
     def unroll(self, values: Sequence[FloatArray]) -> FloatArray:
         """Lay the first input out as (b, p, r)."""
         return super().unroll(values[: len(self.inputs) - 1])
@@ -90,25 +98,25 @@ class MeanWindow(Layer):
 
     kernel: Pair
     stride: Pair
-    padding: Pair
+    padding: Padding
     dilation: Pair
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(r,)."""
-        shape = self._map_shape(shapes[0])
+        shape = self._map_shape(shapes[0], rows=True)
         self._window_shape(shape, self.kernel, self.stride, self.padding, self.dilation)
         return (shape[0] * self.kernel[0] * self.kernel[1],)
 
     def apply(self, *values: FloatArray) -> FloatArray:
         """Average (b, c, h, w)."""
-        seen = windows(values[0], self.kernel, self.stride, self.padding, self.dilation)
+        seen = windows(as_maps(values[0]), self.kernel, self.stride, self.padding, self.dilation)
         out: FloatArray = seen.mean((2, 3)).reshape(len(seen), -1)
         return out
 
 
 def _scaled(maps: FloatArray, scales: FloatArray, shift: FloatArray | None) -> FloatArray:
-    out: FloatArray = maps * scales[:, :, None, None]
-    return out if shift is None else out + shift[:, None, None]
+    out = digital.scale(maps, scales)
+    return out if shift is None else out + shift.reshape(-1, *(1,) * (maps.ndim - 2))
 
 
 def _check_scales(layer: GatedConv | GatedDynamicConv, shapes: Sequence[Shape], outputs: int) -> None:
@@ -131,6 +139,6 @@ def split_scales(layer: Layer, values: Sequence[Given]) -> tuple[list[Given], Gi
 
 def count_windows(layer: MeanWindow, shape: Shape) -> tuple[float, float]:
     """Additions and multiplications of one image: sums along rows and columns once, then the border of each window."""
-    c, h, w = shape
+    c, pixels = shape[0], math.prod(shape[1:])
     r = c * layer.kernel[0] * layer.kernel[1]
-    return 2.0 * c * h * w + r * (layer.kernel[0] + layer.kernel[1]), float(r)
+    return 2.0 * c * pixels + r * (layer.kernel[0] + layer.kernel[1]), float(r)

@@ -24,7 +24,8 @@ class Matrix:
     """One matrix of a layer, cut into tiles."""
 
     name: str  #: of the layer, with a suffix where it has several matrices
-    kind: str  #: "conv", "dynamic conv", "linear" or "attention"
+    #: "conv", "transposed conv", "dynamic conv", "kernel", "linear", "recurrent input", "recurrent state", "attention"
+    kind: str
     conductances: FloatArray  #: (k, r, 2 n) [S] terminal conductances at the top of the gate window
     scale: FloatArray  #: (n,) output of the layer per ampere and full code of 1
     x_scale: float  #: input that a full code stands for

@@ -14,7 +14,9 @@ from devices.errors import MappingError
 from mapping.hardware.description import Hardware
 from mapping.networks import digital
 from mapping.networks.layers.convolutions import Conv, DynamicConv
-from mapping.networks.layers.matrix_layers import Linear, linear
+from mapping.networks.layers.matrix_layers import Linear, MatrixLayer, linear
+from mapping.networks.layers.recurrent import Recurrent
+from mapping.networks.layers.transposed import ConvTranspose
 from mapping.networks.unrolling import kernel_matrix
 from mapping.placement.encoding import Encoding, cancel_floor, gate_floor
 from mapping.placement.gated_layers import split_scales
@@ -22,9 +24,12 @@ from mapping.placement.gating import kernel_floor, relative_of_images
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.wire_compensation import compensate, let_through, typical_gains
 
+#: matrices of a recurrent layer: what their names end in, and their kinds
+RECURRENT = (("input", "recurrent input"), ("state", "recurrent state"), ("new", "recurrent state"))
+
 
 def place_layer(
-    layer: Conv | DynamicConv | Linear, values: Mapping[str, FloatArray], hardware: Hardware, layout: str
+    layer: MatrixLayer, values: Mapping[str, FloatArray], hardware: Hardware, layout: str
 ) -> dict[str, tuple[Matrix, ...]]:
     """Place the matrices of one layer, a dynamic one in one of LAYOUTS: by its name, and by that of its attention.
 
@@ -37,7 +42,7 @@ def place_layer(
     if scales is not None:
         hardware.validate_columns(layer.name)
     shares = values.get(f"{layer.name}.attention")
-    copies = hardware.mapping.copies_of(layer.name)
+    copies = 1 if isinstance(layer, Recurrent) else hardware.mapping.copies_of(layer.name)  # steps follow one another
     sources = _sources(layer, x, scales, layout)
     placed = {layer.name: tuple(place(source, shares, hardware, copies) for source in sources)}
     if isinstance(layer, DynamicConv):
@@ -64,24 +69,35 @@ class Source:
     window: int = 1  #: rows of each channel
 
 
-def _sources(
-    layer: Conv | DynamicConv | Linear, x: Sequence[FloatArray], scales: FloatArray | None, layout: str
-) -> list[Source]:
+def _sources(layer: MatrixLayer, x: Sequence[FloatArray], scales: FloatArray | None, layout: str) -> list[Source]:
     """Lay a layer out as matrices: one per group, in the digital layout one per group and kernel."""
     if isinstance(layer, Linear):
-        return [Source(layer.name, "linear", layer.weight.T[None], layer.bias, x[0][:, None, :], True)]
+        return [Source(layer.name, "linear", layer.weight.T[None], layer.bias, layer.rows(x, 0), True)]
+    if isinstance(layer, Recurrent):
+        return [
+            Source(f"{layer.name}.{name}", kind, weight.T[None], bias, layer.rows(x, g), True, group=g)
+            for g, (name, kind) in enumerate(RECURRENT[: layer.groups])
+            for weight, bias in [layer.matrix(g)]
+        ]
+    if isinstance(layer, ConvTranspose):
+        names = [layer.name if layer.groups == 1 else f"{layer.name}.group{g}" for g in range(layer.groups)]
+        return [
+            Source(name, "transposed conv", layer.matrix(g)[None], None, layer.rows(x, g), True, group=g)
+            for g, name in enumerate(names)
+        ]
+    if not isinstance(layer, (Conv, DynamicConv)):
+        raise TypeError(f"{layer!r} has no matrices")
     dynamic = isinstance(layer, DynamicConv)
     kernels: FloatArray = layer.weight if dynamic else layer.weight[None]
     matrices = np.stack([kernel_matrix(kernel) for kernel in kernels])
-    unrolled = layer.unroll(x)
-    r, n = matrices.shape[1], matrices.shape[2] // layer.groups
+    n = matrices.shape[2] // layer.groups
     window = math.prod(layer.kernel)
     sources = []
     for g in range(layer.groups):
         name = layer.name if layer.groups == 1 else f"{layer.name}.group{g}"
         part = matrices[..., g * n : (g + 1) * n]
         bias = None if layer.bias is None else layer.bias[..., g * n : (g + 1) * n]
-        rows = unrolled[..., g * r : (g + 1) * r]
+        rows = layer.rows(x, g)
         if dynamic and layout == "digital":
             sources += [
                 Source(f"{name}.kernel{k}", "kernel", part[k : k + 1], None if bias is None else bias[k], rows, True,

@@ -11,8 +11,10 @@ import numpy as np
 
 from crossbar.tiles.converters import Dac
 from devices.aliases import FloatArray
+from mapping.networks.layers.base import as_maps
 from mapping.networks.layers.convolutions import Conv, DynamicConv
-from mapping.networks.unrolling import unroll
+from mapping.networks.layers.matrix_layers import MatrixLayer
+from mapping.networks.unrolling import output_size, unroll
 
 
 class Rows(Protocol):
@@ -40,15 +42,26 @@ def _room(size: int, kind: np.dtype) -> FloatArray:
 
 
 class Vectors:
-    """Inputs (b, r) that are rows as they are."""
+    """Inputs (b, r), or (b, p, r), that are rows as they are."""
 
     def __init__(self, x: FloatArray) -> None:
-        self.x = x
-        self.shape = (len(x), 1, x.shape[1])
+        self.x = x[:, None] if x.ndim == 2 else x
+        self.shape = (self.x.shape[0], self.x.shape[1], self.x.shape[2])
 
     def codes(self, dac: Dac, factor: float, kind: np.dtype) -> FloatArray:
-        """Return codes (r, b, 1)."""
-        return np.ascontiguousarray(dac.codes((factor * self.x).astype(kind, copy=False)).T)[:, :, None]
+        """Return codes (r, b, p)."""
+        codes = dac.codes((factor * self.x).astype(kind, copy=False))
+        return np.ascontiguousarray(codes.transpose(2, 0, 1))
+
+
+def rows_of(layer: MatrixLayer, inputs: list[FloatArray], group: int) -> Rows:
+    """Return what the rows of one group of a layer's matrices are driven with, inputs being those of the layer.
+
+    A state that is known only step by step is the exact one.
+    """
+    if isinstance(layer, (Conv, DynamicConv)):
+        return Windows(layer, inputs, group)
+    return Vectors(layer.rows(inputs, group))
 
 
 class Windows:
@@ -56,11 +69,11 @@ class Windows:
 
     def __init__(self, layer: Conv | DynamicConv, inputs: list[FloatArray], group: int) -> None:
         channels = layer.channels // layer.groups
-        self.maps = inputs[0][:, group * channels : (group + 1) * channels]
+        self.maps = as_maps(inputs[0])[:, group * channels : (group + 1) * channels]
         self.geometry = (layer.kernel, layer.stride, layer.padding, layer.dilation)
         #: (b, kernel height × width) that multiply the rows of every channel; None: ones
         self.factors = inputs[2] if len(inputs) > 2 else None
-        _, height, width = layer.output_shape(*(x.shape[1:] for x in inputs))
+        height, width = output_size((self.maps.shape[2], self.maps.shape[3]), *self.geometry)
         self.shape = (len(self.maps), height * width, channels * layer.kernel[0] * layer.kernel[1])
 
     def codes(self, dac: Dac, factor: float, kind: np.dtype) -> FloatArray:

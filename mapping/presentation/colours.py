@@ -8,6 +8,7 @@ COLOURS = {
 }  # fmt: skip
 PHASE_COLOURS = {"attention": "#ccbb44", "gates": "#8a7a00", "write": "#222255", "read": "#4477aa"}
 KIND_COLOURS = {
-    "conv": "#8d99a6", "linear": "#8d99a6", "dynamic conv": "#4477aa", "kernel": "#88aacc", "attention": "#ccbb44"
+    "conv": "#8d99a6", "linear": "#8d99a6", "dynamic conv": "#4477aa", "kernel": "#88aacc", "attention": "#ccbb44",
+    "transposed conv": "#8d99a6", "recurrent input": "#8d99a6", "recurrent state": "#8d99a6",
 }  # fmt: skip
 ALONE, TOGETHER = "#4477aa", "#bbbbbb"  #: a layer's own error, and with those of the layers before it

@@ -16,15 +16,15 @@ from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from mapping.hardware.description import Hardware
 from mapping.networks import digital
-from mapping.networks.layers.convolutions import Conv, DynamicConv
-from mapping.networks.layers.linear import linear
+from mapping.networks.layers.convolutions import DynamicConv
+from mapping.networks.layers.matrix_layers import MatrixLayer, linear
 from mapping.placement import counts
 from mapping.placement.encoding import filaments, terminal_conductances
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.gating import column_gains, relative_gains
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
-from mapping.placement.row_codes import Rows, Vectors, Windows
+from mapping.placement.row_codes import Rows, Vectors, rows_of
 
 MOMENTS = 16  # of a read at which pulses of different width are looked at, ours
 GAINS = 16  # images at whose gains arrays are looked at, ours
@@ -61,17 +61,16 @@ def histograms(program: Program, images: FloatArray) -> dict[str, Histogram]:
     values = program.folded.activations(images)
     found: dict[str, Histogram] = {}
     for layer in program.folded.layers:
+        if not isinstance(layer, MatrixLayer):
+            continue
         matrices = program.matrices.get(layer.name, ())
         inputs, scales = split_scales(layer, [values[source] for source in layer.inputs])
         shares = values.get(f"{layer.name}.attention")
         for matrix in matrices:
-            if isinstance(layer, (Conv, DynamicConv)):
-                n = matrix.outputs
-                mine = None if scales is None else scales[:, matrix.group * n : (matrix.group + 1) * n]
-                seen = _histogram(Windows(layer, inputs, matrix.group), matrix, program, shares)
-                found[matrix.name] = replace(seen, scales=mine)
-            else:
-                found[matrix.name] = _histogram(Vectors(inputs[0]), matrix, program, None)
+            n = matrix.outputs
+            mine = None if scales is None else scales[:, matrix.group * n : (matrix.group + 1) * n]
+            seen = _histogram(rows_of(layer, inputs, matrix.group), matrix, program, shares)
+            found[matrix.name] = replace(seen, scales=mine)
         if isinstance(layer, DynamicConv):
             first, second = program.matrices[f"{layer.name}.attention"]
             attention, pooled = layer.attention, layer.pooled(inputs)
@@ -120,6 +119,8 @@ def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Acti
         apart = [matrix for matrix in matrices if matrix.kind == "kernel"]
         for group in sorted({matrix.group for matrix in apart}):
             done = done + counts.mixing_outputs([matrix for matrix in apart if matrix.group == group], 1)
+        if isinstance(layer, MatrixLayer):
+            done = done + counts.beside_matrices(layer, [program.folded.shapes()[each] for each in layer.inputs], 1)
         out[layer.name] = done
     return out
 
@@ -162,7 +163,7 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
             * p * dac.v_read**2 * dac.t_read,
         )  # fmt: skip
     mixed = found.shares is not None and matrix.kind == "dynamic conv"
-    done = done + counts.partial_sums(matrix, 1) + counts.mixed_bias(matrix, 1, mixed=mixed)
+    done = done + counts.partial_sums(matrix, matrix.positions) + counts.mixed_bias(matrix, 1, mixed=mixed)
     gains = _gains(program, matrix, found)
     if gains is not None:
         done = done + counts.gate_activity(matrix, gains, hardware).scaled(1.0 / max(len(gains), 1))

@@ -16,16 +16,33 @@ from crossbar.nodal.settling_times import gate_settling, settling
 from crossbar.prices.costs import Costs
 from devices.aliases import FloatArray, IntArray
 from mapping.hardware.description import Hardware
-from mapping.networks.layers.activations import Activation, Relu
-from mapping.networks.layers.arithmetic import Add, Scale
+from mapping.networks.layers.activations import (
+    Activation,
+    Clip,
+    Elu,
+    HardSigmoid,
+    LeakyRelu,
+    Power,
+    PRelu,
+    Relu,
+    Softplus,
+)
+from mapping.networks.layers.arithmetic import Elementwise, Scale
 from mapping.networks.layers.base import INPUT, Layer
 from mapping.networks.layers.convolutions import Conv, DynamicConv
-from mapping.networks.layers.norms import BatchNorm
+from mapping.networks.layers.norms import BatchNorm, LocalResponseNorm
 from mapping.networks.layers.pools import AveragePool, MaxPool
+from mapping.networks.layers.shapes import ChannelShuffle, Concat, Gather, Slice
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
 
+#: layers each row of whose output needs the same row of their inputs
+ROW_BY_ROW = (
+    Relu, Activation, LeakyRelu, PRelu, Elu, Softplus, HardSigmoid, Clip, Power, BatchNorm, LocalResponseNorm,
+    ChannelShuffle, Elementwise,
+)  # fmt: skip
 SAFE = 20.0  #: time constants after which any line has settled, ours: half a code of 16 bits takes 11.1
+GATES = 6  #: digital steps of a recurrent layer's gates, ours: sum, look-up, product, sum, look-up, product
 PHASES = ("attention", "gates", "write", "read")  #: of a layer, one after another
 
 
@@ -105,13 +122,16 @@ def rows_needed(layer: Layer, at: int, rows: int) -> IntArray | None:
     Rows beyond the input's last one are padding.
     """
     y: IntArray = np.arange(rows)
-    if isinstance(layer, (Relu, Activation, BatchNorm, Add)) or (isinstance(layer, Scale) and at == 0):
+    if isinstance(layer, ROW_BY_ROW) or (isinstance(layer, Scale) and at == 0):
+        return y
+    if isinstance(layer, (Concat, Slice, Gather)) and layer.axis == 0:
         return y
     if isinstance(layer, Conv) and at == 0:
         reach: int = (layer.weight.shape[2] - 1) * layer.dilation[0]
         return y * layer.stride[0] - layer.padding[0] + reach
     if isinstance(layer, (MaxPool, AveragePool)):
-        return y * layer.stride[0] - layer.padding[0] + layer.size[0] - 1
+        reach = (layer.size[0] - 1) * layer.dilation[0]
+        return y * layer.stride[0] - layer.padding[0] + reach
     return None
 
 
@@ -151,6 +171,10 @@ def phases(program: Program, layer: str, costs: Costs) -> dict[str, float]:
     softmax = 4.0 * costs.t_digital if attention else 0.0  # exponent, sum, division, inverse law
     attends = sum((_time(matrix, program, costs) for matrix in attention), softmax)
     read = max((_time(matrix, program, costs) for matrix in matrices), default=0.0)
+    states = [matrix for matrix in matrices if matrix.kind == "recurrent state"]
+    if states:  # the input's matrix is one step ahead of the state's
+        step = max(_time(each, program, costs) / each.positions for each in matrices if each not in states)
+        read = max(read, step + sum(_time(matrix, program, costs) for matrix in states))
     gates = max((t_gates(matrix, program.hardware, costs) for matrix in matrices if matrix.gated), default=0.0)
     rewritten = [matrix for matrix in matrices if matrix.rewritten]
     rows = max((tile.shape[0] for matrix in rewritten for tile in matrix.tiles), default=0)
@@ -166,6 +190,9 @@ def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
     """Time [s] of all reads of a matrix for one image.  Source: docs/equations/costs.md eq. 9."""
     read, convert = _read_convert(matrix, program, costs)
     sums = math.ceil(math.log2(len({tile.rows.start for tile in matrix.tiles}) + 1)) * costs.t_digital
+    if matrix.kind == "recurrent state":  # no step begins before the last one has gone through its gates
+        reads = program.hardware.dac.conversions * (2 if matrix.signed else 1)
+        return matrix.positions * (reads * max(read, convert) + min(read, convert) + sums + GATES * costs.t_digital)
     return _steady(matrix, program, costs) + min(read, convert) + sums
 
 

@@ -17,8 +17,7 @@ from devices.errors import ParameterError
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import load_hardware
-from mapping.networks.layers.convolutions import Conv, DynamicConv
-from mapping.networks.layers.matrix_layers import Linear
+from mapping.networks.layers.matrix_layers import MatrixLayer
 from mapping.studies.description import WHOLE_INPUTS, Parameter, Study, Value, held_value
 from mapping.studies.points import Task, load_inputs, simulate
 from mapping.studies.results import HEAD, METRICS, TAIL, Cell, Results
@@ -89,10 +88,7 @@ def _prepared(study: Study, threads: int) -> tuple[list[Task], list[str], str]:
     )
     names = [parameter.name for parameter in study.parameters]
     matrices = [
-        layer.name
-        for each in loaded.values()
-        for layer in each.network.layers
-        if isinstance(layer, (Conv, DynamicConv, Linear))
+        layer.name for each in loaded.values() for layer in each.network.layers if isinstance(layer, MatrixLayer)
     ]
     errors = [f"{kind}_{name}" for kind in ("error", "own_error") for name in dict.fromkeys(matrices)]
     columns = [*HEAD, *names, *METRICS, *errors, *TAIL]

@@ -8,8 +8,8 @@ from devices.errors import ParameterError
 from mapping.hardware.description import AUTO, Hardware
 from mapping.hardware.description_files import load_hardware
 from mapping.networks.graph import Network
-from mapping.networks.layers.convolutions import Conv, DynamicConv
-from mapping.networks.layers.matrix_layers import Linear
+from mapping.networks.layers.convolutions import DynamicConv
+from mapping.networks.layers.matrix_layers import MatrixLayer
 from mapping.placement.folding import prepare
 from mapping.placement.matrix import Matrix
 from mapping.placement.placing import place_layer
@@ -30,7 +30,7 @@ def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str
     folded, digital_scales = prepare(network, hardware)
     values = folded.activations(calibration)
     matrices: dict[str, tuple[Matrix, ...]] = {}
-    placed = [layer for layer in folded.layers if isinstance(layer, (Conv, DynamicConv, Linear))]
+    placed = [layer for layer in folded.layers if isinstance(layer, MatrixLayer)]
     hardware.mapping.check_names(
         [each.name for each in placed], [each.name for each in placed if isinstance(each, DynamicConv)]
     )

@@ -15,11 +15,12 @@ from devices.numerics.blas import one_blas_thread
 from devices.numerics.worker_threads import over_threads
 from mapping.chips.chip import Adjustment, Chip, write_arrays
 from mapping.inference.batch import Batch
-from mapping.inference.layer_run import adjust, attention_part, run_layer
+from mapping.inference.layer_run import adjust, attention_part, matrix_of_recurrent, run_layer
 from mapping.networks import digital
 from mapping.networks.layers.base import INPUT, Layer
 from mapping.networks.layers.convolutions import DynamicConv
-from mapping.networks.layers.matrix_layers import linear
+from mapping.networks.layers.matrix_layers import MatrixLayer, linear
+from mapping.networks.layers.recurrent import Recurrent
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.program import Program
 
@@ -77,8 +78,22 @@ class _Adjusting:
         placed = layer.name in self.chip.program.matrices
         if placed and isinstance(layer, DynamicConv):
             self._attention(layer, [split_scales(layer, x)[0] for x in inputs], split_scales(layer, wanted_inputs)[0])
+        if placed and isinstance(layer, Recurrent):  # its state comes back: what each matrix gives is adjusted
+            self._recurrent(layer, inputs, wanted_inputs)
+            placed = False
         outputs = self._run(lambda x, batch: run_layer(self.chip, layer, x, batch)[0], inputs)
-        return self._adjust(layer.name, outputs, wanted) if placed else outputs
+        axis = layer.output_axis if isinstance(layer, MatrixLayer) else 1
+        return self._adjust(layer.name, outputs, wanted, axis) if placed else outputs
+
+    def _recurrent(self, layer: Recurrent, inputs: list[list[FloatArray]], wanted: list[FloatArray]) -> None:
+        """Adjust the matrices of a recurrent layer, on the states that it has without errors."""
+        for matrix in self.chip.program.matrices[layer.name]:
+            rows = [
+                layer.rows(x, matrix.group).astype(batch.kind) for x, batch in zip(inputs, self.batches, strict=True)
+            ]
+            aim = linear(layer.rows(wanted, matrix.group), *layer.matrix(matrix.group))
+            outputs = self._run(lambda x, batch, at=matrix: matrix_of_recurrent(self.chip, at, x, batch)[0], rows)
+            self._adjust(matrix.name, outputs, aim, 2)
 
     def _attention(self, layer: DynamicConv, inputs: list[list[FloatArray]], wanted: list[FloatArray]) -> None:
         """Adjust the two FC layers of a dynamic layer's attention."""
@@ -93,10 +108,10 @@ class _Adjusting:
         """Run something on every piece, side by side; each has the same noise whenever it runs."""
         return list(over_threads(lambda pair: work(*pair), list(zip(inputs, self.batches, strict=True))))
 
-    def _adjust(self, name: str, outputs: list[FloatArray], wanted: FloatArray) -> list[FloatArray]:
-        by = scale_and_shift(np.concatenate(outputs), wanted)
+    def _adjust(self, name: str, outputs: list[FloatArray], wanted: FloatArray, axis: int = 1) -> list[FloatArray]:
+        by = scale_and_shift(*(np.moveaxis(each, axis, 1) for each in (np.concatenate(outputs), wanted)))
         self.chip = replace(self.chip, adjustments={**self.chip.adjustments, name: by})
-        return [adjust(each, by) for each in outputs]
+        return [adjust(each, by, axis) for each in outputs]
 
 
 def scale_and_shift(found: FloatArray, wanted: FloatArray) -> Adjustment:

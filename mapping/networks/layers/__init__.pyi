@@ -33,9 +33,9 @@ from .convolutions import Conv as Conv
 from .convolutions import DynamicConv as DynamicConv
 from .kinds import KINDS as KINDS
 from .kinds import named_arrays as named_arrays
-from .linear import Linear as Linear
-from .linear import MatrixLayer as MatrixLayer
-from .linear import linear as linear
+from .matrix_layers import Linear as Linear
+from .matrix_layers import MatrixLayer as MatrixLayer
+from .matrix_layers import linear as linear
 from .norms import BatchNorm as BatchNorm
 from .norms import GroupNorm as GroupNorm
 from .norms import InstanceNorm as InstanceNorm

@@ -28,12 +28,12 @@ class Relu(SameShape):
 
 def _gelu(x: FloatArray) -> FloatArray:
     """x Φ(x).  Source: Hendrycks and Gimpel, arXiv 1606.08415."""
-    return 0.5 * x * (1.0 + _erf(x * 0.5**0.5))
+    return 0.5 * x * (1.0 + _erf(x * math.sqrt(0.5)))
 
 
 def _gelu_tanh(x: FloatArray) -> FloatArray:
     """x Φ(x) with tanh in place of the error function.  Source: Hendrycks and Gimpel, arXiv 1606.08415, section 2."""
-    root = (2.0 / math.pi) ** 0.5
+    root = math.sqrt(2.0 / math.pi)
     return 0.5 * x * (1.0 + np.tanh(root * (x + 0.044715 * x * x * x)))
 
 
@@ -231,6 +231,8 @@ class Softmax(SameShape):
     """Shares exp(x) over their sum along an axis."""
 
     axis: int = 0  #: the channels
+
+    added: ClassVar[tuple[str, ...]] = ("axis",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

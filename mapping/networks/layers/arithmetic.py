@@ -7,7 +7,7 @@ Shapes are those of one image, aligned at their last axes; the batch stays apart
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from mapping.networks.layers.base import Layer, Shape, one_of, set_fields, take,
 class Elementwise(Layer):
     """A function of two or more inputs, value by value."""
 
-    operation: ClassVar[Callable[[Any, Any], Any]]
+    operation: ClassVar[np.ufunc]
     verb: ClassVar[str]  #: for sentences
     most: ClassVar[int | None] = None  #: inputs; None: any number
 
@@ -43,7 +43,7 @@ class Elementwise(Layer):
         """Combine from left to right."""
         out, *others = _aligned(values)
         for other in others:
-            out = type(self).operation(out, other)
+            out = self.operation(out, other)
         return out
 
 

@@ -36,6 +36,7 @@ class Layer:
     inputs: tuple[str, ...]  #: names of the layers whose outputs come in, "input" for the image
 
     arrays: ClassVar[tuple[str, ...]] = ()  #: the fields that hold arrays (or None)
+    added: ClassVar[tuple[str, ...]] = ()  #: fields that older files do not have; they stand at their default there
 
     def __post_init__(self) -> None:
         _check_name(self.name)

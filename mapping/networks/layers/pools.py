@@ -3,6 +3,7 @@
 # b = batch, c = channels, h, w = height, width of a map
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -64,6 +65,8 @@ class MaxPool(_Pool):
     ceil_mode: bool = False  #: whether a last window counts that hangs over the edge but begins inside
     dilation: Pair = (1, 1)  #: steps between the pixels of the window
 
+    added: ClassVar[tuple[str, ...]] = ("ceil_mode", "dilation")
+
     def apply(self, *values: FloatArray) -> FloatArray:
         """Pool (b, c, h, w), or (b, c, w)."""
         made = digital.max_pool(
@@ -83,6 +86,7 @@ class AveragePool(_Pool):
     count_padding: bool = True  #: whether these zeros count as pixels in the mean
     ceil_mode: bool = False  #: whether a last window counts that hangs over the edge but begins inside
     dilation = (1, 1)
+    added: ClassVar[tuple[str, ...]] = ("ceil_mode",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

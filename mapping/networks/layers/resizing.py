@@ -40,10 +40,10 @@ class Upsample(Layer):
             coordinates=one_of(f"{self.name}.coordinates", self.coordinates, COORDINATES),
         )
         if self.scale is not None:
-            if not isinstance(self.scale, (tuple, list)) or len(self.scale) != 2:
-                raise ParameterError(f"{self.name}.scale must be a pair (vertical, horizontal), got {self.scale!r}")
-            scales = (number(f"{self.name}.scale[{i}]", each, above=0.0) for i, each in enumerate(self.scale))
-            set_fields(self, scale=tuple(scales))
+            given: object = self.scale
+            if not isinstance(given, (tuple, list)) or len(given) != 2:
+                raise ParameterError(f"{self.name}.scale must be a pair (vertical, horizontal), got {given!r}")
+            set_fields(self, scale=tuple(number(f"{self.name}.scale[{i}]", given[i], above=0.0) for i in range(2)))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(c, *size), or (c, w')."""

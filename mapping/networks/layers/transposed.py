@@ -80,6 +80,12 @@ class ConvTranspose(MatrixLayer):
         each = self.channels // self.groups
         return self.weight[group * each : (group + 1) * each].reshape(each, -1)
 
+    def scaled(self, gain: FloatArray) -> FloatArray:
+        """Weights of the layer whose outputs are so many times this one's, (c_out,)."""
+        each = self.channels // self.groups
+        by = gain.reshape(self.groups, 1, -1, 1, 1)
+        return (self.weight.reshape(self.groups, each, *self.weight.shape[1:]) * by).reshape(self.weight.shape)
+
     def rows(self, values: Sequence[FloatArray], group: int) -> FloatArray:
         """Lay the pixels of one group's channels out as (b, p, c_in / groups)."""
         each = self.channels // self.groups
@@ -96,6 +102,18 @@ class ConvTranspose(MatrixLayer):
         if self.bias is not None:
             out = out + self.bias.astype(out.dtype, copy=False)[:, None, None]
         return as_given(out, x)
+
+    def overlaps(self, shape: Shape) -> tuple[int, int]:
+        """Products of one image that land inside the output, and values of the output that any of them meets."""
+        _, *size = self._map_shape(shape, rows=True)
+        landing = met = self.outputs
+        output, before = self._size((size[0], size[1])), sides(self.padding)
+        for axis in range(2):
+            at = np.arange(size[axis])[:, None] * self.stride[axis] - before[axis]
+            places = at + np.arange(self.kernel[axis]) * self.dilation[axis]
+            inside = places[(places >= 0) & (places < output[axis])]
+            landing, met = landing * inside.size, met * np.unique(inside).size
+        return landing, met
 
     def apply(self, *values: FloatArray) -> FloatArray:
         """Convolve (b, c_in, h, w), or (b, c_in, w)."""
