@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from devices.measurements.fitting import Fit
+    from devices.measurements.measured_points import Curves
 
 
 STATES = (0.0, 0.25, 0.5, 0.75, 1.0)  #: that a family of curves shows
@@ -180,6 +181,44 @@ def plot_residuals(fit: "Fit", ax: "Axes | None" = None, *, over: str = "v") -> 
         ax.set_xscale("log")
     ax.set(xlabel=label, ylabel="residual [σ]")
     return _tidy(ax)
+
+
+def plot_points(curves: "Curves", ax: "Axes | None" = None, *, over: str = "v", log: bool = False) -> "Axes":
+    """Draw measured points over "v" or "v_gate", coloured by sweep; crosses stand at a limit of the current."""
+    ax = _axes(ax)
+    sweeps = int(curves.sweep.max()) + 1
+    colours = _colours(min(sweeps, 256))
+    x = curves.v if over == "v" else curves.v_gate
+    y = np.abs(curves.current) if log else curves.current
+    measured = curves.measured
+    for sweep in range(sweeps):
+        here = curves.sweep == sweep
+        colour = colours[sweep * (len(colours) - 1) // max(sweeps - 1, 1)]
+        ax.plot(x[here], y[here], "-", color=colour, linewidth=0.5, alpha=0.5)
+        ax.plot(x[here & measured], y[here & measured], ".", color=colour, markersize=3)
+        ax.plot(x[here & ~measured], y[here & ~measured], "x", color="#c03030", markersize=4)
+    if log and np.any(y > 0.0):
+        ax.set_yscale("log")
+    label = "cell voltage [V]" if over == "v" else "gate voltage [V]"
+    ax.set(xlabel=label, ylabel="|current| [A]" if log else "current [A]")
+    return _tidy(ax)
+
+
+def curves_figure(curves: "Curves") -> "Figure":
+    """Draw measured points linearly and logarithmically, over the gate voltage as well where it was stepped."""
+    from matplotlib.figure import Figure
+
+    gated = curves.gates.size > 2
+    figure = Figure(figsize=(13 if gated else 9, 4.2), layout="constrained")
+    axes: Any = figure.subplots(1, 3 if gated else 2)
+    plot_points(curves, axes[0])
+    plot_points(curves, axes[1], log=True)
+    if gated:
+        plot_points(curves, axes[2], over="v_gate", log=True)
+    held = curves.v.size - int(np.count_nonzero(curves.measured))
+    limit = f", {held} at a limit of the current (crosses)" if held else ""
+    figure.suptitle(f"{curves.v.size} points, {int(curves.sweep.max()) + 1} sweeps, {curves.states} filaments{limit}")
+    return figure
 
 
 def fit_figure(fit: "Fit") -> "Figure":

@@ -269,3 +269,91 @@ def test_fields__every_one_has_bounds_and_advice():
     for name, field in FITTED.items():
         assert field.low < getattr(AdaptiveMemristor(), name) < field.high or getattr(AdaptiveMemristor(), name) == 0.0
         assert len(field.advice.split()) >= 3
+
+
+# compliance, units and channels that conduct on both sides
+
+LIMITED = AdaptiveMemristor(gain_min=1.0, v_0=0.25, r_series=1e3, g_leak=0.0)
+LIMITED_HOLD = {"gain_min": 1.0, "g_leak": 0.0}
+LIMIT = 1e-4
+
+
+def limited(seed, censored=True):
+    """Two filaments up to 1 V; the analyser stops the current of the stronger one at 100 uA."""
+    curves = simulate_curves(LIMITED, [2e-6, 2e-4], np.linspace(0.02, 1, 50), 0.0, np.random.default_rng(seed))
+    held = curves.current > LIMIT
+    current = np.minimum(curves.current, LIMIT)
+    return Curves(curves.v, current, curves.v_gate, curves.sweep, curves.state, censored=held if censored else None)
+
+
+def test_fit_cell__points_at_a_limit_count_as_at_least_that():
+    """Without knowing of the limit the fit finds neither the filament nor the 1 kOhm in series."""
+    fit = fit_cell(limited(0), LIMITED_HOLD, bound=2.0)
+    assert fit["r_series"].low <= 1e3 <= fit["r_series"].high
+    assert fit["r_series"].value == pytest.approx(1e3, rel=0.1)
+    assert fit.usable
+    assert fit.degrees == np.count_nonzero(limited(0).measured) - 4
+    assert not np.any(fit.residuals[~fit.curves.measured])
+    with pytest.raises(
+        ParameterError, match=r"does not determine filament 1 \(± \d+ %\).*changes together with r_series"
+    ):
+        fit_cell(limited(0, censored=False), LIMITED_HOLD, bound=2.0)
+
+
+def test_fit_cell__intervals_hold_the_truth_with_points_at_a_limit():
+    truths = {"r_series": 1e3, "v_0": 0.25, "g_max": 2e-4}
+    inside = dict.fromkeys(truths, 0)
+    for seed in range(20):
+        fit = fit_cell(limited(seed), LIMITED_HOLD, bound=2.0)
+        for name, true in truths.items():
+            inside[name] += fit[name].low <= true <= fit[name].high
+    assert min(inside.values()) >= 16  # fewer in 1 of 400 parameters
+
+
+def test_fit_cell__censoring_pulls_up_and_never_down():
+    """A limit far above what the law gives changes nothing; one far below pulls by as much as its points."""
+    curves = limited(1)
+    measured = fit_cell(curves.where(curves.measured), LIMITED_HOLD, bound=2.0)
+    fit = fit_cell(curves, LIMITED_HOLD, bound=2.0)
+    for name in ("r_series", "v_0", "g_max"):
+        assert fit[name].value == pytest.approx(measured[name].value, rel=0.05)
+        assert fit[name].high - fit[name].low <= 1.05 * (measured[name].high - measured[name].low)
+
+
+def test_fit_cell__a_filament_at_its_limit_alone_is_not_determined():
+    curves = limited(0)
+    held = curves.censored | (curves.state == 1)
+    with pytest.raises(
+        ParameterError, match="does not determine filament 1: all of its points stand at the compliance"
+    ):
+        fit_cell(
+            Curves(curves.v, curves.current, curves.v_gate, curves.sweep, curves.state, censored=held), LIMITED_HOLD
+        )
+
+
+@pytest.mark.parametrize("what", ["current", "v"])
+@pytest.mark.parametrize("scale", [1e6, 1e9, 1e12, 1e-6, 1e-9, 1e-12, 1e300, 1e-300])
+def test_fit_cell__wrong_units_end_in_one_sentence(what, scale, rng):
+    curves = simulate_curves(BARE, [1e-6, 3e-5], V, 0.0, rng)
+    values = {"v": curves.v, "current": curves.current}
+    values[what] = values[what] * scale
+    with pytest.raises(ParameterError) as caught:
+        fit_cell(Curves(values["v"], values["current"], curves.v_gate, curves.sweep, curves.state), {"gain_min": 1.0})
+    said = str(caught.value)
+    assert "right?" in said or "does not determine" in said
+    assert "\n" not in said
+
+
+def test_fit_cell__says_that_a_channel_is_ambipolar(rng):
+    gates = np.linspace(-30, 70, 201)
+    zero = np.zeros(201)
+    for noise in (0.0, 0.02):
+        current = 0.1 * np.hypot(5e-4, 2.5e-5 * (gates - 4.0)) * (1.0 + noise * rng.standard_normal(201))
+        hold = {"v_0": math.inf, "r_series": 0.0, "g_leak": 0.0, "c_gate": 1.15e-4}
+        with pytest.raises(
+            ParameterError, match=r"minimum at gate voltage [345](\.\d)? V and grows on both sides .*ambipolar"
+        ):
+            fit_cell(Curves(zero + 0.1, current, gates, zero, zero), hold)
+    one_side = simulate_curves(CELL, FILAMENTS, [0.1], np.linspace(-2, 4, 61), rng, 0.05)
+    with pytest.raises(ParameterError, match="does not determine"):  # of one side, and with other faults
+        fit_cell(one_side, KNOWN)

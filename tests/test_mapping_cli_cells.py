@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from devices import PRESETS, AdaptiveMemristor
+from devices.measurements import simulate_curves
 from mapping.hardware.description_files import cell_file, load_hardware
 from mapping.networks import GlobalAveragePool, Linear, Network, save_network
 
@@ -138,6 +139,102 @@ def test_fit__unwritable_folder_is_said_first_and_old_files_stay(crossgate, tmp_
     )
     assert crossgate("fit", CURVES, *HOLD)[0] == 2
     assert {path.name: path.read_bytes() for path in Path("crossgate-fit").iterdir()} == before
+
+
+def test_fit__columns_units_and_a_limit_from_the_command_line(crossgate, tmp_path, rng):
+    """A table of two filaments under names of its own, the stronger one at its limit of 100 uA."""
+    curves = simulate_curves(
+        AdaptiveMemristor(gain_min=1.0, v_0=0.25, r_series=1e3, g_leak=0.0),
+        [2e-6, 2e-4],
+        np.linspace(0.02, 1, 50),
+        0.0,
+        rng,
+    )
+    rows = [
+        f"{s};{v:.6g};{1e6 * min(i, 1e-4):.6g};{k}"
+        for k, (s, v, i) in enumerate(zip(curves.state, curves.v, curves.current, strict=True))
+    ]
+    path = tmp_path / "a [b] \udcff.csv"  # brackets, and a byte that is no text
+    path.write_text("\n".join(["LEV;X;Y (uA);id", *rows]), encoding="utf-8")
+    told = ("--columns", "voltage=X,current=Y,state=LEV", "--compliance", "1e-4", "--recorded", "programmed")
+    options = ("--hold", "gain_min=1", "--hold", "g_leak=0", "--bound", "2")
+    status, out, err = crossgate("fit", path, *told, *options)
+    assert (status, err) == (0, "")
+    for words in ("a [b] \ufffd.csv", "28 points stand at a compliance limit of 0.0001 A (given)", "use it:"):
+        assert words in out
+    found = json.loads(Path("crossgate-fit/fit.json").read_text())
+    assert found["usable"]
+    assert found["parameters"]["r_series"]["low"] < 1e3 < found["parameters"]["r_series"]["high"]
+    assert "a [b] \ufffd.csv" in Path("crossgate-fit/fitted.toml").read_text(encoding="utf-8")
+    status, out, err = crossgate("curves", path, *told)
+    assert (status, err) == (0, "")
+    for words in (
+        "Y (uA)",
+        "not used",
+        "id",
+        "28 points, given; programmed voltages: at least that",
+        "filaments",
+        "LEV",
+    ):
+        assert words in out
+
+
+def test_fit__correlated_residuals_withhold_use_it(crossgate, tmp_path):
+    """A rectifying cell, whose polarities differ by more than the law of ours can follow."""
+    cell = AdaptiveMemristor(gain_min=1.0, v_0=0.25, r_series=1e3, g_leak=0.0)
+    v = np.linspace(-0.5, 0.5, 40)
+    rows = [
+        f"{s},{x},{cell.current(w, 0.0, x)[0] * (1.2 if x > 0 else 0.8)}" for s, w in enumerate((0.1, 0.9)) for x in v
+    ]
+    (tmp_path / "t.csv").write_text("state,V,I\n" + "\n".join(rows))
+    options = ("--hold", "gain_min=1", "--hold", "g_leak=0", "--hold", "r_series=1000", "--bound", "2")
+    status, out, _ = crossgate("fit", tmp_path / "t.csv", *options)
+    assert status == 0
+    assert "use it" not in out
+    assert "not for use as it is" in out
+    assert not json.loads(Path("crossgate-fit/fit.json").read_text())["usable"]
+
+
+def test_curves__shows_what_was_understood(crossgate):
+    status, out, err = crossgate("curves", CURVES)
+    assert (status, err) == (0, "")
+    for words in (
+        "voltage (V)",
+        "gate voltage",
+        "13 different",
+        "819 points",
+        "commas between columns",
+        "limit        │ none",
+    ):
+        assert words in out
+    assert Path("crossgate-curves/curves.png").read_bytes()[:4] == b"\x89PNG"
+    held = json.loads(crossgate("curves", CURVES, "--json")[1])
+    assert (held["points"], held["sweeps"], held["filaments"], len(held["gate_voltages_V"])) == (819, 39, 3, 13)
+    assert held["tables"][0]["columns"][0] == {"quantity": "current", "column": "current (A)", "unit": "A"}
+
+
+BAD_CURVES = {
+    "no file": (["curves", "none.csv"], "there is no file none.csv"),
+    "pairs": (
+        ["curves", CURVES, "--columns", "V"],
+        "--columns takes pairs with commas between, such as voltage=AV,current=AI",
+    ),
+    "twice": (["curves", CURVES, "--columns", "voltage=a,voltage=b"], "--columns names 'voltage' twice"),
+    "unknown": (["fit", CURVES, "--columns", "volts=a"], "columns are chosen by voltage, current, gate"),
+    "no column": (
+        ["fit", CURVES, "--columns", "voltage=a"],
+        "there is no column 'a' for voltage; the header has 'state'",
+    ),
+    "limit": (["fit", CURVES, "--compliance", "1mA"], "--compliance must be a number, got '1mA'"),
+    "negative limit": (["fit", CURVES, "--compliance", "-1"], "compliance must be > 0 A, got -1 A"),
+    "recorded": (["curves", CURVES, "--recorded", "x"], "--recorded must be measured or programmed, got 'x'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CURVES)
+def test_curves__refuses_in_one_sentence(case, crossgate):
+    words, *said = BAD_CURVES[case]
+    refused(crossgate(*words), *said)
 
 
 # crossgate device

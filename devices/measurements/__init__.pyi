@@ -1,9 +1,12 @@
-from .curves import Curves as Curves
+from .compliance import Limit as Limit
+from .curves import Reading as Reading
 from .curves import read_curves as read_curves
-from .curves import simulate_curves as simulate_curves
+from .curves import read_measurement as read_measurement
 from .fitting import Estimate as Estimate
 from .fitting import Fit as Fit
 from .fitting import fit_cell as fit_cell
+from .measured_points import Curves as Curves
+from .measured_points import simulate_curves as simulate_curves
 from .summary import Summary as Summary
 from .summary import summarise as summarise
 from .waveforms import Trace as Trace

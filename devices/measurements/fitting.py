@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import least_squares, minimize_scalar
+from scipy.special import log_ndtr
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
@@ -21,7 +22,7 @@ from devices.checks import number
 from devices.errors import ConvergenceError, ParameterError
 from devices.laws import dispatch, gate
 from devices.laws.adaptive import AdaptiveLaw
-from devices.measurements.curves import Curves
+from devices.measurements.measured_points import Curves
 
 LEVEL = 0.95  # of the intervals
 BOUND = 0.5  # default of `bound`, ours: half as much again, or half of it, still names a device
@@ -34,6 +35,10 @@ NOISE_SETTLED = 0.01  # change of the noise that ends them
 LARGEST_SCATTER = 0.5  # relative noise above which the law does not describe the curves, ours
 LOOP = 2.0  # ratio of currents at one voltage, in half of the repeated points, from which on a sweep has written, ours
 PATTERN = 0.5  # correlation of neighbouring residuals above which they follow a pattern, ours
+LARGEST_CONDUCTANCE = 1.0  # [S] of a filament
+LEAST_CONDUCTANCE = 1e-13  # [S]
+LARGEST_VOLTAGE = 100.0  # [V] beyond which an exponential law of a cell says nothing, ours
+BOTH_SIDES = 1.3  # ratio of the current at both ends of a gate sweep to its least, from which on it has two sides, ours
 
 
 class _Field(NamedTuple):
@@ -84,17 +89,22 @@ class Fit:
     filaments: tuple[Estimate, ...]  #: conductance of each state's filament [S]
     curves: Curves  #: the points that were fitted
     predicted: FloatArray  #: (n,) current of the fitted cell [A]
-    residuals: FloatArray  #: (n,) measured less predicted current in units of the noise
+    residuals: FloatArray  #: (n,) measured less predicted current in units of the noise; 0 where a limit is kept
     noise_relative: float  #: standard deviation of the noise that is proportional to the current
     noise_floor: float  #: and of the rest [A]
     degrees: int  #: points less parameters
     pattern: float  #: correlation of neighbouring residuals of a sweep, 0 for noise alone
 
     @property
+    def usable(self) -> bool:
+        """Tell if the law describes the curves as far as their residuals show: without a pattern in them."""
+        return self.pattern <= PATTERN
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what the numbers do not show."""
-        said = []
-        if self.pattern > PATTERN:
+        said = list(self.curves.notes)
+        if not self.usable:
             said.append(
                 f"neighbouring residuals are correlated ({self.pattern:.2f}): the law departs from the curves by more "
                 "than their noise, so the intervals are too narrow"
@@ -158,8 +168,9 @@ class _Problem:
         self.states = curves.states
         self.volts, self.gate_of = np.unique(curves.v_gate, return_inverse=True)
         self.names = tuple(f"filament {k}" for k in range(self.states)) + self.free
-        largest = max(float(np.max(np.abs(curves.current / curves.v))), 1e-15)
-        weakest = max(float(np.quantile(np.abs(curves.current / curves.v), 0.02)), 1e-15)
+        self.measured = curves.measured
+        seen = np.abs(curves.current / curves.v)[self.measured]
+        largest, weakest = max(float(seen.max()), 1e-15), max(float(np.quantile(seen, 0.02)), 1e-15)
         self.sizes = {name: FITTED[name].size for name in self.free}
         self.sizes |= {"r_series": 0.1 / largest, "g_leak": weakest}
         self.unit = np.array([1.0] * self.states + [1.0 if FITTED[n].log else self.sizes[n] for n in self.free])
@@ -219,21 +230,54 @@ class _Problem:
             result[:, k] = (self.currents(ahead) - self.currents(behind)) / (ahead[k] - behind[k])
         return result
 
+    def left(self, predicted: FloatArray, sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the residuals (n,) of predicted currents, and their derivatives by the residual of a measured point.
+
+        A current at a limit says that the cell's own is at least that: docs/equations/fitting.md eq. 7.
+        """
+        residuals = (predicted - self.curves.current) / sigma
+        factors = np.ones_like(residuals)
+        if self.measured.all():
+            return residuals, factors
+        held = ~self.measured
+        sign = np.sign(self.curves.current[held])
+        above = sign * residuals[held]
+        log_part = log_ndtr(above)
+        size = np.sqrt(-2.0 * log_part)
+        hazard = np.exp(-0.5 * above**2 - log_part) / math.sqrt(2.0 * math.pi)
+        residuals[held] = size
+        factors[held] = -sign * np.divide(hazard, size, out=np.zeros_like(size), where=size > 1e-150)
+        return residuals, factors
+
     def solve(self, x: FloatArray, sigma: FloatArray, most: int, close: float) -> tuple[FloatArray, float, bool]:
         """Return the least-squares point from x on, its sum of squares and whether the search ended there."""
         margin = 1e-9 * (1.0 + np.abs(x))
         inside = np.clip(x, self.low + margin, self.high - margin)
 
         def left(at: FloatArray) -> FloatArray:
-            return (self.currents(at) - self.curves.current) / sigma
+            return self.left(self.currents(at), sigma)[0]
 
         def slopes(at: FloatArray) -> FloatArray:
-            return self.slopes(at) / sigma[:, None]
+            return self.slopes(at) * (self.left(self.currents(at), sigma)[1] / sigma)[:, None]
 
         bounds = (self.low, self.high)
-        found = least_squares(
-            left, inside, jac=slopes, bounds=bounds, x_scale="jac", xtol=close, ftol=close, gtol=close, max_nfev=most
-        )
+        try:
+            found = least_squares(
+                left,
+                inside,
+                jac=slopes,
+                bounds=bounds,
+                x_scale="jac",
+                xtol=close,
+                ftol=close,
+                gtol=close,
+                max_nfev=most,
+            )
+        except (ValueError, np.linalg.LinAlgError):
+            raise ParameterError(
+                f"the law of a gated cell gives no finite current at the voltages of {self.curves.source}, up to "
+                f"{np.abs(self.curves.v).max():.3g} V: are the units of its columns right?"
+            ) from None
         return np.asarray(found.x), 2.0 * float(found.cost), found.status > 0
 
 
@@ -266,6 +310,13 @@ def _used(curves: Curves, v_limit: float | None) -> Curves:
     if v_limit is not None:
         keep &= np.abs(curves.v) <= number("v_limit", v_limit, unit="V", above=0.0)
     used = curves.where(keep)
+    _refuse_units(used)
+    held = [state for state in range(used.states) if not used.measured[used.state == state].any()]
+    if held:
+        raise ParameterError(
+            f"{used.source} does not determine filament {held[0]}: all of its points stand at the compliance limit; "
+            "measure it at smaller voltages"
+        )
     wrong = used.current * used.v < 0.0
     if np.mean(wrong) > 0.5:
         raise ParameterError(
@@ -273,8 +324,49 @@ def _used(curves: Curves, v_limit: float | None) -> Curves:
         )
     if not np.any(used.current):
         raise ParameterError(f"{used.source}: every current is 0 A")
-    _refuse_loops(used)
+    _refuse_both_sides(used)
+    _refuse_loops(used.where(used.measured))
     return used
+
+
+def _refuse_units(curves: Curves) -> None:
+    """Raise ParameterError if voltages or conductances are beyond those of any cell."""
+    most = float(np.abs(curves.v).max())
+    if most > LARGEST_VOLTAGE:
+        raise ParameterError(
+            f"{curves.source} has voltages up to {most:.3g} V, beyond the {LARGEST_VOLTAGE:g} V of a cell; is the unit "
+            "of the voltage right?"
+        )
+    seen = np.abs(curves.current / curves.v)
+    largest, usual = float(np.quantile(seen, 0.98)), float(np.quantile(seen, 0.9))
+    if largest > LARGEST_CONDUCTANCE or (0.0 < usual < LEAST_CONDUCTANCE):
+        raise ParameterError(
+            f"{curves.source} has conductances of {usual:.3g} to {largest:.3g} S, where a cell has "
+            f"{LEAST_CONDUCTANCE:g} to {LARGEST_CONDUCTANCE:g} S; are the units of current and voltage right?"
+        )
+
+
+def _refuse_both_sides(curves: Curves) -> None:
+    """Raise ParameterError if the current grows on both sides of a gate voltage: no cell of ours does."""
+    for state in range(curves.states):
+        for v in np.unique(np.round(curves.v[curves.state == state], 6)):
+            rows = np.flatnonzero((curves.state == state) & (np.round(curves.v, 6) == v) & (curves.current != 0.0))
+            gates, of = np.unique(curves.v_gate[rows], return_inverse=True)
+            if gates.size < 9:
+                continue
+            size = np.bincount(of, np.log(np.abs(curves.current[rows]))) / np.bincount(of)
+            ends = max(gates.size // 10, 1)
+            noise = float(np.median(np.abs(np.diff(size, 2)))) / (0.6745 * math.sqrt(6.0))
+            smooth = np.convolve(size, np.full(3, 1.0 / 3.0), "valid")
+            least = int(np.argmin(smooth)) + 1
+            sides = (float(np.mean(size[:ends])), float(np.mean(size[-ends:])))
+            over = min(sides) - float(smooth[least - 1])
+            if ends <= least < gates.size - ends and over > max(math.log(BOTH_SIDES), 6.0 * noise):
+                raise ParameterError(
+                    f"{curves.source}: at {v:g} V the current has its minimum at gate voltage {gates[least]:g} V and "
+                    "grows on both sides of it: the channel is ambipolar, as graphene is, and a gated cell opens on "
+                    f"one side only; keep the gate voltages of one side of {gates[least]:g} V"
+                )
 
 
 def _refuse_loops(curves: Curves) -> None:
@@ -314,7 +406,7 @@ def _free(curves: Curves, held: Mapping[str, float], base: AdaptiveMemristor) ->
             f"{curves.source} does not determine {', '.join(in_gate)}: {steps} gate voltages cannot fix {len(in_gate)} "
             "parameters and the filament; step the gate more finely, or hold what is known"
         )
-    points, unknown = curves.v.size, len(free) + len(in_gate) + curves.states
+    points, unknown = int(np.count_nonzero(curves.measured)), len(free) + len(in_gate) + curves.states
     if points < unknown + 3:
         raise ParameterError(
             f"{curves.source} has {points} points at a voltage other than 0 V for {unknown} parameters; "
@@ -327,7 +419,7 @@ def _starts(problem: _Problem) -> list[FloatArray]:
     """Return starting points, the likeliest first: filaments from the small-signal curves under several gate curves."""
     curves, base = problem.curves, problem.base
     low = np.abs(curves.v) <= max(np.quantile(np.abs(curves.v), 0.4), np.abs(curves.v).min())
-    low &= curves.current * curves.v > 0.0
+    low &= (curves.current * curves.v > 0.0) & curves.measured
     seen = np.where(low, np.abs(curves.current / curves.v), np.nan)
     whole = np.where(curves.current * curves.v > 0.0, np.abs(curves.current / curves.v), np.nan)
     volts = problem.volts
@@ -371,8 +463,10 @@ def _search(problem: _Problem) -> tuple[FloatArray, FloatArray, tuple[float, flo
     for _ in range(NOISE_ROUNDS):
         x, _, done = problem.solve(x, sigma, 200, 1e-10)
         predicted = problem.currents(x)
-        noise = _noise(predicted, current - predicted)
-        before, sigma = sigma, np.hypot(noise[0] * predicted, noise[1])
+        measured = problem.measured
+        noise = _noise(predicted[measured], (current - predicted)[measured])
+        # a current at a limit has the noise of the limit, however much larger the cell's own would be
+        before, sigma = sigma, np.hypot(noise[0] * np.where(measured, predicted, current), noise[1])
         if done and np.all(np.abs(np.log(sigma / before)) <= NOISE_SETTLED):
             settled = True
             break
@@ -409,8 +503,9 @@ def _covariance(problem: _Problem, x: FloatArray, sigma: FloatArray, bound: floa
 
     Source: docs/equations/fitting.md eq. 4-6.
     """
-    slopes = problem.slopes(x) / sigma[:, None]
-    left = (problem.curves.current - problem.currents(x)) / sigma
+    residuals, factors = problem.left(problem.currents(x), sigma)
+    slopes = problem.slopes(x) * (factors / sigma)[:, None]
+    left = residuals[problem.measured]
     degrees = left.size - x.size
     _, singular, right = np.linalg.svd(slopes, full_matrices=False)
     null = singular <= NULL * singular[0]
@@ -457,7 +552,10 @@ def _result(
     curves = problem.curves
     predicted = problem.currents(x)
     residuals = (curves.current - predicted) / sigma
-    degrees = curves.v.size - x.size
+    measured = problem.measured
+    kept = ~measured & (np.abs(predicted) >= np.abs(curves.current))
+    residuals[kept] = 0.0
+    degrees = int(np.count_nonzero(measured)) - x.size
     reach = student.ppf(0.5 + 0.5 * LEVEL, degrees) * np.sqrt(np.diag(covariance))
     units = {field.name: str(field.metadata.get("unit", "")) for field in dataclasses.fields(AdaptiveMemristor)}
     found: dict[str, Estimate] = {}
@@ -483,8 +581,8 @@ def _result(
     ]
     order = [field.name for field in dataclasses.fields(AdaptiveMemristor)]
     estimates.sort(key=lambda each: order.index(each.name))
-    pairs = np.flatnonzero(np.diff(curves.sweep) == 0)
-    spread = float(residuals @ residuals) / residuals.size
+    pairs = np.flatnonzero((np.diff(curves.sweep) == 0) & measured[1:] & measured[:-1])
+    spread = float(np.mean(residuals[measured] ** 2))
     pattern = float(np.mean(residuals[pairs] * residuals[pairs + 1])) / spread if pairs.size else 0.0
     return Fit(cell, tuple(estimates), filaments, curves, predicted, residuals, noise[0], noise[1], degrees, pattern)
 

@@ -14,8 +14,10 @@ from rich.table import Table
 import devices
 import mapping
 from devices.errors import ParameterError
+from mapping.cli.curves import Columns, Compliance, Files, Only, Recorded, read_files
 from mapping.cli.options import number
 from mapping.files.whole_files import check_folder, write_whole
+from mapping.presentation.outside_text import outside, readable, show_written
 from mapping.presentation.quantities import si
 
 if TYPE_CHECKING:
@@ -28,9 +30,7 @@ FITTED = "fitted.toml"  #: what `crossgate run --chip` takes
 
 
 def fit(
-    curves: Annotated[
-        Path, typer.Argument(help="A table with columns voltage, current and gate voltage (docs/fitting.md).")
-    ],
+    curves: Files,
     hold: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="A parameter that is known, such as c_gate=1.55e-3; may be repeated."),
@@ -39,6 +39,10 @@ def fit(
     bound: Annotated[
         str, typer.Option(metavar="PART", help="Half of an interval over its value that is still accepted.")
     ] = "0.5",
+    columns: Columns = None,
+    compliance: Compliance = None,
+    recorded: Recorded = None,
+    only: Only = None,
     base: Annotated[
         str | None, typer.Option(metavar="CHIP", help="What the chip file starts from; adaptive2d or two_terminal.")
     ] = None,
@@ -55,9 +59,8 @@ def fit(
     if not isinstance(cell, devices.AdaptiveMemristor):
         raise ParameterError(f"--base must be a chip of gated filament cells, but the cells of {start!r} are {cell!r}")
     check_folder(out)
-    found = devices.measurements.fit_cell(
-        devices.measurements.read_curves(curves), held, v_limit=limit, bound=part, start=cell
-    )
+    measured = read_files(curves, columns, compliance, recorded, only).curves
+    found = devices.measurements.fit_cell(measured, held, v_limit=limit, bound=part, start=cell)
     text = json.dumps(_as_json(found), indent=2)
     writers = {
         FITTED: lambda to: to.write_text(_chip_file(found, start), encoding="utf-8"),
@@ -70,8 +73,15 @@ def fit(
         return
     console = Console()
     _show_fit(found, console)
-    console.print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
-    console.print(f"[dim]use it:  crossgate run --chip {out / FITTED}[/dim]", soft_wrap=True)
+    show_written(paths, console)
+    if found.usable:
+        console.print(f"[dim]use it:  crossgate run --chip {outside(out / FITTED)}[/dim]", soft_wrap=True)
+    else:
+        console.print(
+            "[yellow]not for use as it is: the residuals follow a pattern, so the law is not that of this cell; look "
+            f"at {outside(out / 'fit.png')}[/yellow]",
+            soft_wrap=True,
+        )
 
 
 def device(
@@ -95,7 +105,7 @@ def device(
         return
     console = Console()
     _show_cell(title, hardware, numbers, console)
-    console.print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
+    show_written(paths, console)
 
 
 def _held(text: str) -> tuple[str, float]:
@@ -116,16 +126,21 @@ def _chip_file(found: "Fit", base: str) -> str:
         if found.curves.gates.size > 1:
             values.setdefault(end, getattr(found.cell, end))
             comments.setdefault(end, "V, end of the measured gate voltages")
-    source = Path(found.curves.source).name
+    source = _name(found)
     curves = found.curves
     head = (
         f"Fitted to {source}: {curves.v.size} points, {curves.states} filaments, {curves.gates.size} gate voltages.",
         f"Noise of the measurement: {found.noise_relative:.3g} of the current and {found.noise_floor:.3g} A.",
         "The curves say nothing about writing, spread, read noise, wires and converters: these are the base's.",
-        *(f"Note: {note}." for note in found.notes),
+        *(f"Note: {readable(note)}." for note in found.notes),
     )
     start = base if base in mapping.hardware_names() else str(Path(base).resolve())
     return mapping.hardware.cell_file(values, start, f"cell fitted to {source}", comments, head)
+
+
+def _name(found: "Fit") -> str:
+    """Return the names of the files, without their folders and as text that can be written."""
+    return readable(", ".join(Path(each).name for each in found.curves.source.split(", ")))
 
 
 def _as_json(found: "Fit") -> dict[str, Any]:
@@ -142,6 +157,7 @@ def _as_json(found: "Fit") -> dict[str, Any]:
         "noise_relative": found.noise_relative,
         "noise_floor_A": found.noise_floor,
         "residual_correlation": found.pattern,
+        "usable": found.usable,
         "notes": list(found.notes),
     }
 
@@ -163,7 +179,7 @@ def _draw_cell(title: str, hardware: "Hardware", path: Path) -> None:
 
 
 def _show_fit(found: "Fit", console: Console) -> None:
-    table = Table(title=f"cell fitted to {found.curves.source}", title_style="bold")
+    table = Table(title=f"cell fitted to {outside(found.curves.source)}", title_style="bold")
     table.add_column("parameter")
     for heading in ("value", "95 % interval"):
         table.add_column(heading, justify="right")
@@ -177,11 +193,11 @@ def _show_fit(found: "Fit", console: Console) -> None:
         f"{si(found.noise_floor, 'A')}"
     )
     for note in found.notes:
-        console.print(f"[yellow]note: {note}[/yellow]")
+        console.print(f"[yellow]note: {outside(note)}[/yellow]")
 
 
 def _show_cell(title: str, hardware: "Hardware", numbers: "Summary", console: Console) -> None:
-    table = Table(title=title, title_style="bold", show_header=False)
+    table = Table(title=outside(title), title_style="bold", show_header=False)
     volts = f"{hardware.dac.v_read:g} V"
     table.add_row(
         "window", f"{si(numbers.g_min, 'S')} … {si(numbers.g_max, 'S')}, {numbers.g_max / numbers.g_min:.3g} : 1"

@@ -9,6 +9,7 @@ from devices.errors import SimulationError
 from mapping.cli.caching import cache
 from mapping.cli.cells import device, fit
 from mapping.cli.chip_list import app as chips
+from mapping.cli.curves import curves
 from mapping.cli.estimation import estimate
 from mapping.cli.simulation import run
 from mapping.cli.sweeping import sweep
@@ -31,7 +32,7 @@ def _main(
         raise typer.Exit
 
 
-for each in (run, estimate, models, fit, device, sweep, cache):
+for each in (run, estimate, models, curves, fit, device, sweep, cache):
     app.command()(each)
 app.add_typer(chips, name="chips")
 

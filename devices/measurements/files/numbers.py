@@ -1,0 +1,44 @@
+"""One cell of a table as a number: decimal commas, and the marks by which instruments say that there is no reading."""
+
+import math
+import re
+
+import numpy as np
+
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
+COMMA = re.compile(r"[+-]?(?:\d+,\d*|,\d+)(?:[eEdD][+-]?\d+)?")
+# Source: SCPI-99 volume 1, section 7.2.1.4 (9.9e37 infinity, 9.91e37 not a number); B1500A programming guide (the last)
+NO_READING = (9.9e37, 9.91e37, 1.99999e101)
+NO_READING_WORDS = frozenset(
+    {"#ref", "#ref!", "#n/a", "#num!", "#div/0!", "#value!", "overflow", "ovf", "ovfl", "ovflw", "ol"}
+)
+
+
+def is_number(text: str) -> bool:
+    """Tell if a cell holds a number, also one that is not finite or stands for no reading."""
+    plain = _plain(text)
+    return bool(NUMBER.fullmatch(plain) or COMMA.fullmatch(plain)) or plain.lower().lstrip("+-") in {"nan", "inf"}
+
+
+def number_in(text: str, *, comma: bool) -> float:
+    """Return the number in a cell, nan for the marks of no reading; comma: a comma may be the decimal point.
+
+    Raises ValueError if the cell holds no finite number.
+    """
+    plain = _plain(text)
+    if plain.lower() in NO_READING_WORDS:
+        return math.nan
+    if comma and COMMA.fullmatch(plain):
+        plain = plain.replace(",", ".")
+    if not NUMBER.fullmatch(plain):
+        if plain.lower().lstrip("+-") in {"nan", "inf", "infinity"}:
+            raise ValueError("must be finite")
+        raise ValueError("must be a number")
+    value = float(plain.replace("d", "e").replace("D", "e"))
+    if not math.isfinite(value):
+        raise ValueError("must be finite")
+    return math.nan if bool(np.any(np.isclose(abs(value), NO_READING, rtol=1e-3))) else value
+
+
+def _plain(text: str) -> str:
+    return text.strip().replace("\u2212", "-")
