@@ -217,7 +217,7 @@ BAD_CURVES = {
     "no file": (["curves", "none.csv"], "there is no file none.csv"),
     "pairs": (
         ["curves", CURVES, "--columns", "V"],
-        "--columns takes pairs with commas between, such as voltage=AV,current=AI",
+        "--columns takes NAME=HEADING pairs with commas between",
     ),
     "twice": (["curves", CURVES, "--columns", "voltage=a,voltage=b"], "--columns names 'voltage' twice"),
     "unknown": (["fit", CURVES, "--columns", "volts=a"], "columns are chosen by voltage, current, gate"),
