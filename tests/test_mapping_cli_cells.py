@@ -232,7 +232,7 @@ BAD_CURVES = {
 
 
 @pytest.mark.parametrize("case", BAD_CURVES)
-def test_curves__refuses_in_one_sentence(case, crossgate):
+def test_curves__refuses_in_one_sentence(case, crossgate, refused):
     words, *said = BAD_CURVES[case]
     refused(crossgate(*words), *said)
 
