@@ -43,8 +43,13 @@ from .tiles.converters import GateDac as GateDac
 from .tiles.tile import Tile as Tile
 from .transfer.family import Family as Family
 from .transfer.family import transfer_family as transfer_family
+from .transfer.family_gradient import FamilyGradient as FamilyGradient
+from .transfer.family_gradient import family_gradient as family_gradient
 from .transfer.gate_nodes import GainNodes as GainNodes
 from .transfer.gate_nodes import GateNodes as GateNodes
+from .transfer.gradients import WireGradient as WireGradient
+from .transfer.gradients import transfer_gradient as transfer_gradient
+from .transfer.gradients import wire_gradient as wire_gradient
 from .transfer.interior import Interior as Interior
 from .transfer.reduction import Multiport as Multiport
 from .transfer.reduction import reduce_array as reduce_array

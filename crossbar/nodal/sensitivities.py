@@ -154,10 +154,10 @@ class Sensitivity:
         Source: docs/equations/sensitivity.md eq. 4-5.
         """
         senses = np.eye(self.solution.currents.shape[1])[self.columns]
-        own = _branches(
+        own = line_currents(
             self.wires, self.solution.v_rows, self.solution.v_columns, self.cell_currents, self.v, np.zeros(1)
         )
-        adjoint = _branches(
+        adjoint = line_currents(
             self.wires, self.adjoint_rows, self.adjoint_columns, -self.slopes * self.adjoint, np.zeros(1), senses
         )
         row, column = (
@@ -196,7 +196,7 @@ class Sensitivity:
 
 
 @dataclass(frozen=True, eq=False)
-class _Line:
+class LineCurrents:
     """Currents of the wires of one direction [A], counted from the near to the far end."""
 
     near: FloatArray  #: (…, lines) from the near terminal into the line
@@ -259,10 +259,7 @@ def _adjoint(slopes: FloatArray, wires: Wires, columns: IntArray) -> tuple[Float
     The array is turned, columns driven from both of their ends.  Source: docs/equations/sensitivity.md eq. 1.
     """
     m, n = slopes.shape
-    turned = Wires(
-        wires.r_column, wires.r_row, wires.sense_far(n), wires.driver_far(m), wires.sense(n), wires.driver(m)
-    )  # fmt: skip
-    solved = linear.solve(np.ascontiguousarray(slopes.T), np.eye(n)[columns], turned)
+    solved = linear.solve(np.ascontiguousarray(slopes.T), np.eye(n)[columns], turned(wires, m, n))
     nodes, rows = solved.v_rows.transpose(0, 2, 1), solved.v_columns.transpose(0, 2, 1)
     heat = np.einsum("jmn,mn->j", (rows - nodes) ** 2, slopes)
     return rows, nodes, np.maximum(solved.power - heat, 0.0)
@@ -277,10 +274,19 @@ def _difference(x: FloatArray, function: Callable[[FloatArray], FloatArray]) -> 
     return out / step
 
 
-def _branches(
+def turned(wires: Wires, m: int, n: int) -> Wires:
+    """Return the wires of an m × n array turned over: its columns are driven, from both ends, and its rows sensed."""
+    ends = (wires.sense_far(n), wires.driver_far(m), wires.sense(n), wires.driver(m))
+    return Wires(wires.r_column, wires.r_row, *ends)
+
+
+def line_currents(
     wires: Wires, rows: FloatArray, columns: FloatArray, cells: FloatArray, v: FloatArray, v_sense: FloatArray
-) -> tuple[_Line, _Line]:
-    """Currents in the wires of rows and of columns, for node voltages and cell currents (…, m, n)."""
+) -> tuple[LineCurrents, LineCurrents]:
+    """Return the currents in the wires of rows and of columns, for node voltages and cell currents (…, m, n).
+
+    Source: docs/equations/sensitivity.md eq. 4.
+    """
     m, n = cells.shape[-2:]
     upward = (-cells).swapaxes(-1, -2)[..., ::-1]
     return (
@@ -291,7 +297,7 @@ def _branches(
 
 def _line(
     nodes: FloatArray, leaving: FloatArray, terminal: FloatArray, segment: float, near: FloatArray, far: FloatArray
-) -> _Line:
+) -> LineCurrents:
     """Currents of lines whose nodes (…, lines, q), near end first, lose currents `leaving` to cells.
 
     Source: docs/equations/sensitivity.md eq. 4.
@@ -305,4 +311,4 @@ def _line(
     with np.errstate(divide="ignore", invalid="ignore"):
         beyond = np.where(far > 0.0, (terminal - nodes[..., -1]) / far, fed)
     onward = np.cumsum(leaving[..., ::-1], axis=-1)[..., ::-1]
-    return _Line(np.where(np.isfinite(near), total - beyond, 0.0), onward[..., 1:] - beyond[..., None], beyond)
+    return LineCurrents(np.where(np.isfinite(near), total - beyond, 0.0), onward[..., 1:] - beyond[..., None], beyond)

@@ -64,7 +64,8 @@ def fill_block(merge: IntArray, a: FloatArray, b: FloatArray, out: FloatArray) -
 
 
 @kernel
-def _views(merge: IntArray, buffer: FloatArray) -> tuple[FloatArray, FloatArray]:
+def halves(merge: IntArray, buffer: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the couplings of both blocks that a merge joins, in their places of the buffer."""
     p_a, p_b = merge[PORTS_A], merge[PORTS_B]
     a = buffer[merge[START_A] : merge[START_A] + p_a * stride(p_a)].reshape(p_a, stride(p_a))
     b = buffer[merge[START_B] : merge[START_B] + p_b * stride(p_b)].reshape(p_b, stride(p_b))
@@ -72,7 +73,7 @@ def _views(merge: IntArray, buffer: FloatArray) -> tuple[FloatArray, FloatArray]
 
 
 @kernel
-def _eliminate(merge: IntArray, a: FloatArray, b: FloatArray, x: FloatArray, s: FloatArray) -> int:
+def eliminate(merge: IntArray, a: FloatArray, b: FloatArray, x: FloatArray, s: FloatArray) -> int:
     """Factorise the shared nodes' matrix into `s`; leave L⁻¹ times their couplings to the kept ports in `x` (s, p)."""
     size, p = merge[SHARED], merge[PORTS]
     matrix, total = s[: size * size].reshape(size, size), s[size * size : (size + 1) * size]
@@ -107,11 +108,11 @@ def join(merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray) -> i
     merge: one row of the plan. x (s, p), s ((s + 1) s): work space.
     """
     size, p, start = merge[SHARED], merge[PORTS], merge[START]
-    a, b = _views(merge, buffer)
+    a, b = halves(merge, buffer)
     block = buffer[start : start + p * stride(p)]
     fill_block(merge, a, b, block.reshape(p, stride(p)))
     if size == 0:
         return 0
-    status = _eliminate(merge, a, b, x, s)
+    status = eliminate(merge, a, b, x, s)
     add_gram(x, block, size, p, stride(p))
     return status

@@ -64,16 +64,18 @@ def star(a_1: Vector, b_1: Vector, a_2: Vector, b_2: Vector, y: Vector) -> tuple
 
 @kernel
 def patch(
-    op: IntArray, program: IntArray, cells: FloatArray, arms: FloatArray, buffer: FloatArray, y: FloatArray
-) -> None:
+    op: IntArray, program: IntArray, cells: FloatArray, arms: FloatArray, buffer: FloatArray, y: FloatArray,
+    keep: int,
+) -> None:  # fmt: skip
     """Write the couplings of a few cells, in each lane its own, by eliminating node after node (patches.py).
 
     op: the plan's row; program: its nodes, each NODE numbers, then the places of its couplings, of those of the far
     ends of its arms, and of those between every two neighbours.  cells: (cells, LANES) [S]; arms: (arms, 2, LANES) as
-    `star` takes them; y (neighbours * LANES): work space.
+    `star` takes them; y (neighbours * LANES): work space, or with keep = 1 one such for every node, which all keep.
     """
     v = LANES
     start = op[PATCH_START] * v
+    kept = 0  # place of the node's couplings in y
     zero = broadcast(0.0)
     for at in range(start, start + op[PATCH_SPACE] * v, v):
         store(buffer, at, zero)
@@ -89,7 +91,7 @@ def patch(
             place = start + program[places + k] * v
             one = load(buffer, place)
             total = total + one
-            store(y, k * v, one)
+            store(y, kept + k * v, one)
             store(buffer, place, zero)
         along, to_1, to_2, meeting = star(
             load(arms, arm_1), load(arms, arm_1 + v), load(arms, arm_2), load(arms, arm_2 + v), total
@@ -101,19 +103,20 @@ def patch(
         if program[at + HAS_1] > 0:
             for k in range(count):
                 place = start + program[places + k] * v
-                store(buffer, place, fused(to_1, load(y, k * v), load(buffer, place)))
+                store(buffer, place, fused(to_1, load(y, kept + k * v), load(buffer, place)))
             places += count
         if program[at + HAS_2] > 0:
             for k in range(count):
                 place = start + program[places + k] * v
-                store(buffer, place, fused(to_2, load(y, k * v), load(buffer, place)))
+                store(buffer, place, fused(to_2, load(y, kept + k * v), load(buffer, place)))
             places += count
         for k in range(1, count):
-            scaled = meeting * load(y, k * v)
+            scaled = meeting * load(y, kept + k * v)
             for j in range(k):
                 place = start + program[places + j] * v
-                store(buffer, place, fused(scaled, load(y, j * v), load(buffer, place)))
+                store(buffer, place, fused(scaled, load(y, kept + j * v), load(buffer, place)))
             places += k
+        kept += keep * count * v
         at = places
 
 
@@ -216,7 +219,8 @@ def _factorise(x: FloatArray, size: int, rows: int, total: FloatArray) -> None:
     """Eliminate `size` nodes: x (rows, size, LANES) goes from couplings to the factor's rows, signs left away.
 
     The first rows are the nodes' own, of which the lower triangle counts.  total (size, LANES): sums of the couplings
-    of each node, overwritten.  Panels of WIDE columns; inside one, tiles of TALL rows stay in registers.
+    of each node, overwritten by one over the factor's diagonal.  Panels of WIDE columns; inside one, tiles of TALL rows
+    stay in registers.
     """
     v = LANES
     step = size * v
@@ -271,6 +275,7 @@ def _factorise(x: FloatArray, size: int, rows: int, total: FloatArray) -> None:
             store(x, i_2 + jv + 3 * v, c_23)
     for j in range(whole, size):  # columns that fill no panel
         inverse = _pivot(x, j, size, load(total, j * v))
+        store(total, j * v, inverse)
         for i in range((j + 1) * step, rows * step, step):
             c = load(x, i + j * v)
             for k in range(0, j * v, v):

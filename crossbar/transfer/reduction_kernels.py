@@ -12,24 +12,24 @@ from devices.numerics.simd import LANES
 
 
 @kernel(inline=True)
-def _arm(r: float) -> tuple[float, float]:
+def resistance_ratio(r: float) -> tuple[float, float]:
     """Write a resistance as a / b with neither above 1: 0 is (0, 1), open is (1, 0)."""
     return (r, 1.0) if r <= 1.0 else (1.0, 1.0 / r)
 
 
 @kernel
-def _lay_arms(
+def lay_arms(
     arms: FloatArray, a: int, b: int, row: int, column: int, m: int, n: int, half_row: float, half_column: float,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
 ) -> None:  # fmt: skip
     """Lay the border's resistances into the arms (arms, 2) of a patch of a × b cells in an m × n array."""
     for i in range(a):
-        arms[i, 0], arms[i, 1] = _arm(left[row + i] if column == 0 else half_row)
-        arms[a + i, 0], arms[a + i, 1] = _arm(right[row + i] if column + b == n else half_row)
+        arms[i, 0], arms[i, 1] = resistance_ratio(left[row + i] if column == 0 else half_row)
+        arms[a + i, 0], arms[a + i, 1] = resistance_ratio(right[row + i] if column + b == n else half_row)
     for j in range(b):
-        arms[2 * a + j, 0], arms[2 * a + j, 1] = _arm(top[column + j] if row == 0 else half_column)
+        arms[2 * a + j, 0], arms[2 * a + j, 1] = resistance_ratio(top[column + j] if row == 0 else half_column)
         to = bottom[column + j] if row + a == m else half_column
-        arms[2 * a + b + j, 0], arms[2 * a + b + j, 1] = _arm(to)
+        arms[2 * a + b + j, 0], arms[2 * a + b + j, 1] = resistance_ratio(to)
 
 
 @kernel
@@ -59,12 +59,12 @@ def _reduce_lanes(
             grid = arms[: (2 * a + 2 * b + 3) * 2 * LANES].reshape(-1, 2, LANES)
             for lane in range(LANES):
                 row, column = rows[lane] + op[PATCH_ROW], columns[lane] + op[PATCH_COLUMN]
-                _lay_arms(grid[:, :, lane], a, b, row, column, m, n, half_row, half_column, left, right, top, bottom)
-            grid[-3, 0], grid[-3, 1] = _arm(2.0 * half_row)
-            grid[-2, 0], grid[-2, 1] = _arm(between)
+                lay_arms(grid[:, :, lane], a, b, row, column, m, n, half_row, half_column, left, right, top, bottom)
+            grid[-3, 0], grid[-3, 1] = resistance_ratio(2.0 * half_row)
+            grid[-2, 0], grid[-2, 1] = resistance_ratio(between)
             grid[-1, 0], grid[-1, 1] = 1.0, 0.0
             laid_a, laid_b = (0, 0) if border else (a, b)
-        patch(op, nodes, cells, arms, buffer, y)
+        patch(op, nodes, cells, arms, buffer, y, 0)
 
 
 @kernel

@@ -22,7 +22,7 @@ from threadpoolctl import ThreadpoolController
 from devices.aliases import FloatArray
 from devices.numerics.jit import kernel
 
-_UPPER, _RIGHT, _PLAIN = (ord(letter) for letter in "URN")
+_UPPER, _RIGHT, _LEFT, _PLAIN, _TURNED = (ord(letter) for letter in "URLNT")
 
 
 def bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
@@ -35,6 +35,8 @@ def bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
 _dpotrf = bind("cython_lapack", "dpotrf", 5)
 _dtrsm = bind("cython_blas", "dtrsm", 11)
 _dsyrk = bind("cython_blas", "dsyrk", 10)
+_dsymm = bind("cython_blas", "dsymm", 12)
+_dgemm = bind("cython_blas", "dgemm", 13)
 
 
 class _OneThread:
@@ -137,6 +139,45 @@ def solve_lower(s: FloatArray, x: FloatArray, size: int, p: int) -> None:
     _dtrsm(
         letters.ctypes, letters[1:].ctypes, letters[2:].ctypes, letters[3:].ctypes, sizes.ctypes, sizes[1:].ctypes,
         one.ctypes, s.ctypes, sizes[1:].ctypes, x.ctypes, sizes.ctypes,
+    )  # fmt: skip
+
+
+@kernel
+def solve_upper(s: FloatArray, x: FloatArray, size: int, p: int) -> None:
+    """Replace `x` (size, p) by L⁻ᵀ x, with the factor L left in `s`."""
+    letters = np.array([_RIGHT, _UPPER, _TURNED, _PLAIN], dtype=np.uint8)
+    sizes = np.array([p, size], dtype=np.int32)
+    one = np.ones(1)
+    _dtrsm(
+        letters.ctypes, letters[1:].ctypes, letters[2:].ctypes, letters[3:].ctypes, sizes.ctypes, sizes[1:].ctypes,
+        one.ctypes, s.ctypes, sizes[1:].ctypes, x.ctypes, sizes.ctypes,
+    )  # fmt: skip
+
+
+@kernel
+def times_symmetric(x: FloatArray, a: FloatArray, out: FloatArray, size: int, p: int, step: int) -> None:
+    """Write x a to `out` (size, p), of `x` (size, p) and the symmetric (p, p) matrix whose lower triangle is in `a`.
+
+    step: floats from one row of `a` to the next.
+    """
+    letters = np.array([_LEFT, _UPPER], dtype=np.uint8)
+    sizes = np.array([p, size, step], dtype=np.int32)
+    factors = np.array([1.0, 0.0])
+    _dsymm(
+        letters.ctypes, letters[1:].ctypes, sizes.ctypes, sizes[1:].ctypes, factors.ctypes, a.ctypes,
+        sizes[2:].ctypes, x.ctypes, sizes.ctypes, factors[1:].ctypes, out.ctypes, sizes.ctypes,
+    )  # fmt: skip
+
+
+@kernel
+def times_turned(x: FloatArray, y: FloatArray, out: FloatArray, size: int, p: int) -> None:
+    """Write the symmetric x yᵀ to `out` (size, size), of `x` and `y` (size, p)."""
+    letters = np.array([_TURNED, _PLAIN], dtype=np.uint8)
+    sizes = np.array([size, p], dtype=np.int32)
+    factors = np.array([1.0, 0.0])
+    _dgemm(
+        letters.ctypes, letters[1:].ctypes, sizes.ctypes, sizes.ctypes, sizes[1:].ctypes, factors.ctypes,
+        x.ctypes, sizes[1:].ctypes, y.ctypes, sizes[1:].ctypes, factors[1:].ctypes, out.ctypes, sizes.ctypes,
     )  # fmt: skip
 
 

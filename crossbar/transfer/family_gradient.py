@@ -1,0 +1,121 @@
+"""Gradients of transfer matrices whose cells share a gate: by filaments, by shifts of Dirac points and by the gain.
+
+A sum over interpolated transfer matrices is one over the matrices at the nodes; these go back through the wires, and
+from each cell's conductance at every node to its filament and its shift (docs/equations/adjoint.md, section 3).
+
+b = gains asked for, q = nodes, m = rows, n = columns
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossbar.arrays.array import Array
+from crossbar.arrays.wires import Wires
+from crossbar.transfer.family import Family
+from crossbar.transfer.gate_nodes import Nodes
+from crossbar.transfer.gradients import transfer_gradient
+from devices import checks
+from devices.aliases import FloatArray
+from devices.cells.interface import Cell
+from devices.errors import ParameterError
+
+STEP = 1e-3  # of a filament or a gain, in differences of a cell's law: fourth order leaves 1e-11 of the slope, ours
+GATE_STEP = 2e-4  # [V] in differences of the gate law, as in crossbar/nodal/sensitivities.py
+MIX_STEP = 2e-4  # of the window of gains, in differences of mixing factors, ours
+CENTRAL = {-2: 1.0 / 12.0, -1: -2.0 / 3.0, 1: 2.0 / 3.0, 2: -1.0 / 12.0}  # h f'(x) from f(x + k h)
+ONE_SIDED = (-25.0 / 12.0, 4.0, -3.0, 4.0 / 3.0, -0.25)  # h f'(x) from f(x), f(x + h) … f(x + 4 h)
+
+
+@dataclass(frozen=True, eq=False)
+class FamilyGradient:
+    """Slopes of a sum of interpolated transfer conductances."""
+
+    g_filament: FloatArray  #: (m, n) by filament conductances
+    gate_offset: FloatArray  #: (m, n) by shifts of Dirac points [S/V]
+    gain: FloatArray  #: (b,) by the gains asked for [S]
+
+
+def family_gradient(
+    cells: Array, family: Family, wires: Wires, gain: FloatArray, d_transfer: FloatArray, v_read: float
+) -> FamilyGradient:
+    """Return the slopes of ``(d_transfer * family.at(gain)).sum()`` by everything that the family depends on.
+
+    cells: the array whose secant conductances at v_read [V] were reduced at the family's nodes (`gated_conductances`).
+    gain: (b,).  d_transfer: (b, m, n).  Exact through the wires and the interpolation; the cell's own laws enter by
+    differences of fourth order, right to about 1e-10.
+    Raises ParameterError for a wrong shape or a gain outside the nodes, ConvergenceError if a factorisation fails.
+    Source: docs/equations/adjoint.md eq. 6-8.
+    """
+    gain = checks.array("gain", gain, ndim=1)
+    d_transfer = checks.array("d_transfer", d_transfer, shape=(len(gain), *cells.shape))
+    if family.transfers.shape[1:] != cells.shape:
+        raise ParameterError(f"family must be one of {cells.shape} arrays, got {family.transfers.shape[1:]}")
+    nodes = family.nodes
+    at_nodes = np.tensordot(nodes.mix(gain).T, d_transfer, axes=1)
+    gains = nodes.gains
+    d_g = transfer_gradient(gated_conductances(cells, gains, v_read), wires, at_nodes)
+    by_filament, by_gain = conductance_slopes(cells.cell, cells.g_filament, cells.gate_offset, gains, v_read)
+    opening = -gain_slope(cells.cell, gains, np.asarray(cells.gate_offset))
+    by_mix = np.einsum("bmn,qmn->bq", d_transfer, family.transfers)
+    return FamilyGradient(
+        (d_g * by_filament).sum(0), (d_g * by_gain * opening).sum(0), (mix_slope(nodes, gain) * by_mix).sum(1)
+    )
+
+
+def gated_conductances(cells: Array, gains: FloatArray, v_read: float) -> FloatArray:
+    """Return the secant conductances (q, m, n) [S] at v_read [V] of gated cells at nominal gains (q,)."""
+    cell = cells.cell
+    gain = cell.gain_with_offset(cell.gate_voltage(gains)[:, None, None], cells.gate_offset)
+    return cell.terminal_conductance(cells.g_filament, np.broadcast_to(gain, (len(gains), *cells.shape)), v_read)
+
+
+def conductance_slopes(
+    cell: Cell, g_filament: FloatArray, gate_offset: FloatArray | float, gains: FloatArray, v_read: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return how secant conductances at v_read [V] go with the filament [1] and with the cell's own gain [S].
+
+    g_filament: (…, m, n) [S].  gains: (q,) nominal ones.  Returns (…, q, m, n) twice.
+    """
+    offset = np.broadcast_to(gate_offset, g_filament.shape)[..., None, :, :]
+    own = cell.gain_with_offset(cell.gate_voltage(gains)[:, None, None], offset) if cell.gated else np.ones_like(offset)
+    shape = (*g_filament.shape[:-2], len(gains), *g_filament.shape[-2:])
+    g, gain = (np.ascontiguousarray(np.broadcast_to(each, shape)) for each in (g_filament[..., None, :, :], own))
+
+    def difference(x: FloatArray, other: FloatArray, *, filament: bool) -> FloatArray:
+        step = STEP * np.where(x > 0.0, x, x.max(initial=0.0) or 1.0)
+        total = np.zeros(shape)
+        for k, factor in enumerate(ONE_SIDED):
+            moved = (x + k * step, other) if filament else (other, x + k * step)
+            total += factor * cell.terminal_conductance(*moved, v_read)
+        return total / step
+
+    return difference(g, gain, filament=True), difference(gain, g, filament=False)
+
+
+def gain_slope(cell: Cell, gains: FloatArray, gate_offset: FloatArray) -> FloatArray:
+    """Return dM/dV_g [1/V] of cells with shifted Dirac points (…) at nominal gains (q,): (q, …)."""
+    volts = cell.gate_voltage(gains).reshape(-1, *[1] * gate_offset.ndim)
+    total = np.zeros(np.broadcast_shapes(volts.shape, gate_offset.shape))
+    for k, factor in CENTRAL.items():
+        total += factor / GATE_STEP * cell.gain_with_offset(volts + k * GATE_STEP, gate_offset)
+    return total
+
+
+def mix_slope(nodes: Nodes, gain: FloatArray) -> FloatArray:
+    """Return the slopes (…, q) of mixing factors by gains (…), one-sided at the ends of the window.
+
+    Source: differences of fourth order of the interpolation itself.
+    """
+    low, high = nodes.gains[0], nodes.gains[-1]
+    gain = np.clip(np.asarray(gain, dtype=np.float64), low, high)
+    step = MIX_STEP * np.minimum(gain, high - low)
+    side = np.where(gain + 2.0 * step > high, -1.0, np.where(gain - 2.0 * step < low, 1.0, 0.0))
+    inner = side == 0.0
+    total = np.zeros((*gain.shape, nodes.count))
+    for k in range(-2, 5):
+        shift = np.where(inner, float(k) if k <= 2 else 0.0, side * max(k, 0))
+        factor = np.where(inner, CENTRAL.get(k, 0.0) if k <= 2 else 0.0, side * (ONE_SIDED[k] if k >= 0 else 0.0))
+        if np.any(factor):
+            total += (factor / step)[..., None] * nodes.mix(gain + shift * step)
+    return total

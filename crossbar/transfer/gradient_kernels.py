@@ -1,0 +1,380 @@
+"""Kernels that run the reduction backwards: from slopes of a sum by terminal couplings to its slopes by every cell.
+
+A *slope* is the derivative of the sum by one coupling, kept in the places of the couplings themselves: lower triangles,
+in the same buffers. Merges are undone in the reverse order, each by what its elimination left (docs/equations/
+adjoint.md, section 2); leaves are reduced once more, four side by side, and undone at once.
+
+m = rows, n = columns, p = ports, s = nodes shared by two blocks, v = lanes
+"""
+
+import numpy as np
+
+from crossbar.transfer.merge_blas import eliminate, halves, join
+from crossbar.transfer.merge_lanes import join_lanes, patch, star
+from crossbar.transfer.merge_table import (
+    ALONG,
+    ARM_1,
+    ARM_2,
+    CELL,
+    FIRST_SEGMENT,
+    HAS_1,
+    HAS_2,
+    NEIGHBOURS,
+    NODE,
+    PATCH_COLUMN,
+    PATCH_COLUMNS,
+    PATCH_PROGRAM,
+    PATCH_PROGRAM_END,
+    PATCH_ROW,
+    PATCH_ROWS,
+    PATCH_START,
+    PORTS,
+    PORTS_A,
+    SEGMENT,
+    SEGMENTS,
+    SHARED,
+    START,
+    START_A,
+    stride,
+)
+from crossbar.transfer.patches import PATCH
+from crossbar.transfer.reduction_kernels import lay_arms, reduce_leaves, resistance_ratio
+from devices.aliases import FloatArray, IntArray
+from devices.numerics.blas import solve_upper, times_symmetric, times_turned
+from devices.numerics.jit import kernel
+from devices.numerics.simd import LANES, Vector, broadcast, fused, load, store
+
+MOST_NODES = 2 * PATCH * PATCH  # of a patch
+MOST_NEIGHBOURS = 8 * PATCH  # of a node while its patch is reduced
+KEPT = MOST_NODES * MOST_NEIGHBOURS  # couplings of eliminated nodes that a patch keeps in each lane, a bound
+
+
+@kernel
+def join_kept(ops: IntArray, places: IntArray, last: bool, buffer: FloatArray, x: FloatArray, s: FloatArray) -> int:
+    """Run merges one after another and keep of each what it eliminated; returns how many failed.
+
+    places: (ops, 2) where each merge keeps its part of `x` (s, p) and its factor of `s` ((s + 1) s).  last: whether
+    the last of them joins the whole array, whose couplings nobody reads.
+    """
+    failed = 0
+    for k in range(len(ops)):
+        kept, factor = x[places[k, 0] :], s[places[k, 1] :]
+        if last and k == len(ops) - 1:
+            a, b = halves(ops[k], buffer)
+            failed += eliminate(ops[k], a, b, kept, factor)
+        else:
+            failed += join(ops[k], buffer, kept, factor)
+    return failed
+
+
+@kernel
+def undo_joins(
+    ops: IntArray, places: IntArray, slopes: FloatArray, x: FloatArray, s: FloatArray, work: FloatArray
+) -> None:  # fmt: skip
+    """Take the slopes of joined blocks apart, last merge first; x, s, places as `join_kept` left them.
+
+    work: room for the largest (s, p) and (s, s).  Source: docs/equations/adjoint.md eq. 4.
+    """
+    for k in range(len(ops) - 1, -1, -1):
+        _undo_join(ops[k], slopes, x[places[k, 0] :], s[places[k, 1] :], work)
+
+
+@kernel
+def _undo_join(merge: IntArray, slopes: FloatArray, x: FloatArray, s: FloatArray, work: FloatArray) -> None:
+    size, p = merge[SHARED], merge[PORTS]
+    step = stride(p)
+    block = slopes[merge[START] : merge[START] + p * step].reshape(p, step)
+    solve_upper(s, x, size, p)  # from here on x is the voltage of each shared node for 1 V at each port
+    times_symmetric(x, slopes[merge[START] :], work, size, p, step)
+    times_turned(work, x, work[size * p :], size, p)
+    outer, inner = work[: size * p].reshape(size, p), work[size * p : size * (p + size)].reshape(size, size)
+    for source in range(2):
+        ports = merge[PORTS_A + source]
+        half_step, keeps = stride(ports), ports - size
+        half = slopes[merge[START_A + source] : merge[START_A + source] + ports * half_step].reshape(ports, half_step)
+        for part in range(merge[SEGMENTS]):
+            head = FIRST_SEGMENT + SEGMENT * part
+            if merge[head] != source:
+                continue
+            from_, count, to = merge[head + 1], merge[head + 2], merge[head + 3]
+            for other in range(part):
+                head_2 = FIRST_SEGMENT + SEGMENT * other
+                if merge[head_2] != source:
+                    continue
+                from_2, count_2, to_2 = merge[head_2 + 1], merge[head_2 + 2], merge[head_2 + 3]
+                for i in range(count):
+                    for j in range(count_2):
+                        half[from_ + i, from_2 + j] = block[to + i, to_2 + j]
+            for i in range(count):
+                for j in range(i):
+                    half[from_ + i, from_ + j] = block[to + i, to + j]
+                half[from_ + i, from_ + i] = 0.0
+            for u in range(size):
+                own = 0.5 * inner[u, u]
+                for i in range(count):
+                    half[keeps + u, from_ + i] = outer[u, to + i] - own
+        for u in range(size):
+            for w in range(u):
+                half[keeps + u, keeps + w] = inner[u, w] - 0.5 * (inner[u, u] + inner[w, w])
+            half[keeps + u, keeps + u] = 0.0
+
+
+@kernel
+def _undo_join_lanes(merge: IntArray, slopes: FloatArray, x: FloatArray, total: FloatArray, work: FloatArray) -> None:
+    """Do what `_undo_join` does, in each lane; x and total as `join_lanes` left them; work: (s (p + s)) lanes."""
+    v = LANES
+    size, p = merge[SHARED], merge[PORTS]
+    step, out_step = size * v, stride(p) * v
+    kept, start, inner = size * step, merge[START] * v, size * p * v
+    zero, half = broadcast(0.0), broadcast(0.5)
+    for at in range(kept, kept + p * step, step):  # the factor is kept without its signs, its diagonal as the inverse
+        for j in range(size - 1, -1, -1):
+            mine = load(x, at + j * v)
+            for i in range(j + 1, size):
+                mine = fused(load(x, i * step + j * v), load(x, at + i * v), mine)
+            store(x, at + j * v, mine * load(total, j * v))
+    for at in range(0, (p + size) * step, v):
+        store(work, at, zero)
+    for k in range(p):
+        mine, my_x = k * step, kept + k * step
+        for l in range(k):
+            slope = load(slopes, start + k * out_step + l * v)
+            other, other_x = l * step, kept + l * step
+            for u in range(0, step, v):
+                store(work, mine + u, fused(slope, load(x, other_x + u), load(work, mine + u)))
+                store(work, other + u, fused(slope, load(x, my_x + u), load(work, other + u)))
+    for u in range(size):
+        for w in range(u + 1):
+            sum_ = zero
+            for k in range(p):
+                sum_ = fused(load(work, k * step + u * v), load(x, kept + k * step + w * v), sum_)
+            store(work, inner + (u * size + w) * v, sum_)
+    for source in range(2):
+        ports = merge[PORTS_A + source]
+        half_step, keeps, to_half = stride(ports) * v, ports - size, merge[START_A + source] * v
+        for part in range(merge[SEGMENTS]):
+            head = FIRST_SEGMENT + SEGMENT * part
+            if merge[head] != source:
+                continue
+            from_, count, to = merge[head + 1], merge[head + 2], merge[head + 3]
+            for other in range(part + 1):
+                head_2 = FIRST_SEGMENT + SEGMENT * other
+                if merge[head_2] != source:
+                    continue
+                from_2, count_2, to_2 = merge[head_2 + 1], merge[head_2 + 2], merge[head_2 + 3]
+                for i in range(count):
+                    run = i if other == part else count_2
+                    read, write = start + (to + i) * out_step + to_2 * v, to_half + (from_ + i) * half_step + from_2 * v
+                    for j in range(0, run * v, v):
+                        store(slopes, write + j, load(slopes, read + j))
+            for u in range(size):
+                own = half * load(work, inner + (u * size + u) * v)
+                write = to_half + (keeps + u) * half_step + from_ * v
+                for i in range(count):
+                    store(slopes, write + i * v, load(work, (to + i) * step + u * v) - own)
+        for u in range(size):
+            mine_ = load(work, inner + (u * size + u) * v)
+            for w in range(u):
+                both = mine_ + load(work, inner + (w * size + w) * v)
+                slope = load(work, inner + (u * size + w) * v) - half * both
+                store(slopes, to_half + (keeps + u) * half_step + (keeps + w) * v, slope)
+
+
+@kernel(inline=True)
+def _both(a: Vector, b: Vector) -> Vector:
+    return a * b + a * b
+
+
+@kernel
+def _undo_patch(
+    op: IntArray, program: IntArray, heads: IntArray, arms: FloatArray, slopes: FloatArray, y: FloatArray,
+    d_cells: FloatArray, work: FloatArray,
+) -> None:  # fmt: skip
+    """Undo the eliminations of a patch, last node first; y as `patch` kept it.
+
+    heads: room for where each node's program and its part of y begin, (nodes, 2).  d_cells: (cells, LANES) [1] is
+    filled in.  work: (neighbours, LANES).  Source: docs/equations/adjoint.md eq. 3.
+    """
+    v = LANES
+    start = op[PATCH_START] * v
+    zero, half = broadcast(0.0), broadcast(0.5)
+    at, kept, nodes = op[PATCH_PROGRAM], 0, 0
+    while at < op[PATCH_PROGRAM_END]:
+        count = program[at + NEIGHBOURS]
+        heads[nodes, 0], heads[nodes, 1] = at, kept
+        nodes += 1
+        kept += count * v
+        at += NODE + count * (1 + program[at + HAS_1] + program[at + HAS_2]) + count * (count - 1) // 2
+    for node in range(nodes - 1, -1, -1):
+        at, kept = heads[node]
+        count = program[at + NEIGHBOURS]
+        total = zero
+        for k in range(count):
+            total = total + load(y, kept + k * v)
+        arm_1, arm_2 = program[at + ARM_1] * 2 * v, program[at + ARM_2] * 2 * v
+        _, to_1, to_2, meeting = star(
+            load(arms, arm_1), load(arms, arm_1 + v), load(arms, arm_2), load(arms, arm_2 + v), total
+        )
+        # the node's voltage is to_1 of arm 1's end + to_2 of arm 2's + meeting y_k of neighbour k's
+        own = zero
+        if program[at + ALONG] >= 0:
+            own = _both(to_1 * to_2, load(slopes, start + program[at + ALONG] * v))
+        places = at + NODE + count
+        for k in range(0, count * v, v):
+            store(work, k, zero)
+        for arm in range(2):
+            if program[at + HAS_1 + arm] > 0:
+                share = to_1 if arm == 0 else to_2
+                for k in range(count):
+                    slope = share * load(slopes, start + program[places + k] * v)
+                    store(work, k * v, load(work, k * v) + slope)
+                    own = fused(slope, meeting * load(y, kept + k * v), own)
+                places += count
+        for k in range(1, count):
+            mine = load(work, k * v)
+            y_k = meeting * load(y, kept + k * v)
+            for j in range(k):
+                slope = load(slopes, start + program[places + j] * v)
+                mine = fused(slope, meeting * load(y, kept + j * v), mine)
+                store(work, j * v, fused(slope, y_k, load(work, j * v)))
+            store(work, k * v, mine)
+            places += k
+        for k in range(count):
+            own = fused(meeting * load(y, kept + k * v), load(work, k * v), own)
+        own = half * own
+        places = at + NODE
+        for k in range(count):
+            store(slopes, start + program[places + k] * v, load(work, k * v) - own)
+        if program[at + CELL] >= 0:
+            cell = start + program[at + 1] * v
+            store(d_cells, program[at + CELL] * v, load(slopes, cell))
+
+
+@kernel
+def undo_leaves(
+    groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
+    sizes: tuple[int, ...],
+    half_row: float, between: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+    slopes: FloatArray, d_g: FloatArray,
+) -> None:  # fmt: skip
+    """Reduce groups of leaves of one array g (m, n) [S] once more, side by side, and undo them: fills in d_g (m, n).
+
+    slopes: of the couplings of every leaf's ports, in their places of the plan's buffer.
+    """
+    v = LANES
+    m, n = g.shape
+    most = 0
+    for kind in classes:
+        most = max(most, kind[1])
+    buffer, down = np.empty(sizes[0] * v), np.zeros(sizes[0] * v)
+    x, total = np.empty((most, sizes[1] * v)), np.empty((most, sizes[2] * v))
+    y, arms = np.empty((most, KEPT * v)), np.empty((most, (4 * PATCH + 3) * 2 * v))
+    cells, work = np.empty(PATCH * PATCH * v), np.empty(max(2 * sizes[1], MOST_NEIGHBOURS) * v)
+    heads = np.empty((MOST_NODES, 2), dtype=np.int64)
+    laid = np.full(most, -1)  # class of the leaves whose inner arms are laid
+    for group in groups:
+        kind = classes[group[0]]
+        ops, root, counts = leaf_ops[kind[0] : kind[0] + kind[1]], kind[2], kind[3:7]
+        for k in range(len(ops)):
+            op = ops[k]
+            if op[SHARED] >= 0:
+                join_lanes(op, buffer, x[k], total[k])
+                continue
+            a, b = op[PATCH_ROWS], op[PATCH_COLUMNS]
+            border = False
+            for lane in range(v):
+                leaf = leaves[group[1 + lane]]
+                row, column = leaf[0] + op[PATCH_ROW], leaf[1] + op[PATCH_COLUMN]
+                border = border or row == 0 or column == 0 or row + a == m or column + b == n
+                for i in range(a):
+                    for j in range(b):
+                        cells[(i * b + j) * v + lane] = g[row + i, column + j]
+            if border or laid[k] != group[0]:
+                grid = arms[k, : (2 * a + 2 * b + 3) * 2 * v].reshape(-1, 2, v)
+                for lane in range(v):
+                    leaf = leaves[group[1 + lane]]
+                    row, column = leaf[0] + op[PATCH_ROW], leaf[1] + op[PATCH_COLUMN]
+                    lay_arms(grid[:, :, lane], a, b, row, column, m, n, half_row, half_column, left, right, top, bottom)
+                grid[-3, 0], grid[-3, 1] = resistance_ratio(2.0 * half_row)
+                grid[-2, 0], grid[-2, 1] = resistance_ratio(between)
+                grid[-1, 0], grid[-1, 1] = 1.0, 0.0
+                laid[k] = -1 if border else group[0]
+            patch(op, nodes, cells, arms[k], buffer, y[k], 1)
+        p = counts.sum()
+        step = stride(p)
+        block = down[root * v : (root + p * step) * v].reshape(p, step, v)
+        place = np.empty(p, dtype=np.int64)
+        for lane in range(v):
+            leaf = leaves[group[1 + lane]]
+            port = 0
+            for side in range(4):
+                for k in range(counts[side]):
+                    place[port] = leaf[3 + side] + k
+                    port += 1
+            mine = slopes[leaf[2] : leaf[2] + p * step].reshape(p, step)
+            for i in range(p):
+                for j in range(i):
+                    block[i, j, lane] = mine[max(place[i], place[j]), min(place[i], place[j])]
+        for k in range(len(ops) - 1, -1, -1):
+            op = ops[k]
+            if op[SHARED] >= 0:
+                _undo_join_lanes(op, down, x[k], total[k], work)
+                continue
+            _undo_patch(op, nodes, heads, arms[k], down, y[k], cells, work)
+            a, b = op[PATCH_ROWS], op[PATCH_COLUMNS]
+            for lane in range(v):
+                leaf = leaves[group[1 + lane]]
+                row, column = leaf[0] + op[PATCH_ROW], leaf[1] + op[PATCH_COLUMN]
+                for i in range(a):
+                    for j in range(b):
+                        d_g[row + i, column + j] = cells[(i * b + j) * v + lane]
+
+
+@kernel
+def lay_slopes(d_transfer: FloatArray, counts: IntArray, block: FloatArray) -> None:
+    """Lay slopes by the transfer conductances (m, n) into the last block's triangle (p, …), both ends of a line alike.
+
+    counts: ports on the left, right, top and bottom.
+    """
+    m, n = d_transfer.shape
+    rows, p = counts[0] + counts[1], counts.sum()
+    for k in range(p):
+        block[k, : k + 1] = 0.0
+        if k >= rows:
+            j = (k - rows) % n
+            for i in range(rows):
+                block[k, i] = d_transfer[i % m, j]
+
+
+@kernel
+def undo_arrays(
+    arrays: IntArray, g: FloatArray, d_transfer: FloatArray,
+    groups: IntArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray, sizes: tuple[int, ...],
+    ops: IntArray, places: IntArray, counts: IntArray, start: int,
+    half_row: float, between: float, half_column: float,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+    room: tuple[int, ...], d_g: FloatArray,
+) -> int:  # fmt: skip
+    """Reduce some arrays of g (t, m, n) [S] and undo them, one after another: fills in d_g; returns failed merges.
+
+    room: floats of the plan's buffer, of all that merges keep (x and s), and of work space.
+    """
+    buffer, slopes = np.empty(room[0]), np.empty(room[0])
+    x, s, work = np.empty(room[1]), np.empty(room[2]), np.empty(room[3])
+    p = counts.sum()
+    step = stride(p)
+    failed = 0
+    for t in arrays:
+        reduce_leaves(
+            groups, g[t : t + 1], leaf_ops, nodes, classes, leaves, sizes,
+            half_row, between, half_column, left, right, top, bottom, buffer,
+        )  # fmt: skip
+        failed += join_kept(ops, places, True, buffer, x, s)
+        lay_slopes(d_transfer[t], counts, slopes[start : start + p * step].reshape(p, step))
+        undo_joins(ops, places, slopes, x, s, work)
+        undo_leaves(
+            groups, g[t], leaf_ops, nodes, classes, leaves, sizes,
+            half_row, between, half_column, left, right, top, bottom, slopes, d_g[t],
+        )  # fmt: skip
+    return failed

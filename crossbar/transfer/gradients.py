@@ -1,0 +1,208 @@
+"""Gradients of a sum of transfer conductances: by every cell of an array at once, and by the resistances of its wires.
+
+The reduction is run backwards: what each merge eliminated says how the slopes of a block's couplings become those of
+its halves (docs/equations/adjoint.md).
+
+t = arrays of equal shape, m = rows, n = columns
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from crossbar.arrays.wires import Wires
+from crossbar.nodal.linear import solve
+from crossbar.nodal.sensitivities import line_currents, turned
+from crossbar.transfer.gradient_kernels import join_kept, lay_slopes, undo_arrays, undo_joins, undo_leaves
+from crossbar.transfer.merge_plan import Plan, plan
+from crossbar.transfer.merge_table import PORTS, SHARED, stride
+from crossbar.transfer.reduction import TASKS, border, check_merges, fill_leaves
+from devices import checks
+from devices.aliases import FloatArray, IntArray
+from devices.errors import ParameterError
+from devices.numerics.blas import one_blas_thread
+from devices.numerics.worker_threads import over_threads, threads
+
+
+@dataclass(frozen=True, eq=False)
+class WireGradient:
+    """Slopes of a sum of transfer conductances by resistances [1/ohm times the sum]; 0 where an end is open."""
+
+    r_row: FloatArray  #: (…,) by all row segments together
+    r_column: FloatArray  #: (…,) by all column segments together
+    r_driver: FloatArray  #: (…, m) by each row's
+    r_sense: FloatArray  #: (…, n) by each column's
+    r_driver_far: FloatArray  #: (…, m)
+    r_sense_far: FloatArray  #: (…, n)
+
+
+def transfer_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
+    """Return the slopes of ``(d_transfer * transfer_matrix(g, wires)).sum()`` by every conductance, exact.
+
+    g: (m, n) or (t, m, n) [S], at least 0, arrays on equal wires.  d_transfer: factors of the transfer conductances, of
+    the shape of g.  Returns as much: the product of d_transfer with the Jacobian of `transfer_matrix`.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
+    Source: docs/equations/adjoint.md eq. 1-4.
+    """
+    g, d_transfer, single = _checked(g, d_transfer)
+    m, n = g.shape[1:]
+    at = border(wires, m, n)
+    if wires.ideal:
+        d_g = d_transfer.copy()
+    elif at.ends.joined_row or at.ends.joined_column:
+        d_g = np.array([_Voltages(each, wires).by_cell(d) for each, d in zip(g, d_transfer, strict=True)])
+    elif len(g) == 1:
+        d_g = _one(g[0], wires, d_transfer[0])[None]
+    else:
+        d_g = _many(g, wires, d_transfer)
+    return d_g[0] if single else d_g.reshape(g.shape)
+
+
+def wire_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> WireGradient:
+    """Return the slopes of ``(d_transfer * transfer_matrix(g, wires)).sum()`` by every resistance of the wires.
+
+    g, d_transfer: as for `transfer_gradient`.  Where a line without resistance has two ideal ends, its near end is
+    taken to carry all.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an array is not solved.
+    Source: docs/equations/adjoint.md eq. 5.
+    """
+    g, d_transfer, single = _checked(g, d_transfer)
+    parts = [_Voltages(each, wires).by_wires(d) for each, d in zip(g, d_transfer, strict=True)]
+    m, n = g.shape[1:]
+    shapes: tuple[tuple[int, ...], ...] = ((), (), (m,), (n,), (m,), (n,))
+    stacked = (np.array([part[k] for part in parts]).reshape(-1, *shape) for k, shape in enumerate(shapes))
+    return WireGradient(*(each[0] if single else each for each in stacked))
+
+
+def _checked(g: FloatArray, d_transfer: FloatArray) -> tuple[FloatArray, FloatArray, bool]:
+    """Return conductances and factors as (t, m, n), and whether there is one array only."""
+    single = np.ndim(g) == 2
+    g = checks.array("g", g, ndim=2 if single else 3, minimum=0.0)
+    if not g.shape[-2] * g.shape[-1]:
+        raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
+    d_transfer = checks.array("d_transfer", d_transfer, shape=g.shape)
+    shape = (-1, *g.shape[-2:])
+    return np.ascontiguousarray(g).reshape(shape), np.ascontiguousarray(d_transfer).reshape(shape), single
+
+
+class _Kept(NamedTuple):
+    """Where merges keep what they eliminate."""
+
+    places: IntArray  #: (ops, 2) first float of x (s, p) and of the factor ((s + 1) s)
+    x: int  #: floats of all
+    s: int
+    work: int  #: floats of the largest (s, p) and (s, s)
+
+
+def _kept(steps: Plan) -> _Kept:
+    size, ports = steps.ops[:, SHARED], steps.ops[:, PORTS]
+    sizes = np.stack([size * ports, (size + 1) * size], axis=1)
+    ends = np.cumsum(sizes, axis=0).reshape(-1, 2)
+    x, s = (int(each) for each in (ends[-1] if len(ends) else (0, 0)))
+    return _Kept(ends - sizes, x, s, int((size * (ports + size)).max(initial=0)))
+
+
+def _tables(steps: Plan) -> tuple[Any, ...]:
+    """Tables of the leaves as the kernels take them, groups left out."""
+    return steps.leaf_ops, steps.nodes, steps.classes, steps.leaves, steps.leaf
+
+
+def _many(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
+    """Undo arrays side by side on all threads, each as a whole."""
+    t, m, n = g.shape
+    at = border(wires, m, n)
+    steps = plan(m, n, at.ends)
+    kept, counts = _kept(steps), np.array(steps.root.counts, dtype=np.int64)
+    d_g = np.empty(g.shape)
+    workers = max(min(threads(), t), 1)
+    room = (steps.buffer, kept.x, kept.s, kept.work)
+
+    def undo_some(first: int) -> int:
+        return int(undo_arrays(
+            np.arange(first, t, workers), g, d_transfer, steps.groups, *_tables(steps), steps.ops, kept.places, counts,
+            steps.root.start, *at.scalars, *at.lines, room, d_g,
+        ))  # fmt: skip
+
+    with one_blas_thread():
+        failed = sum(over_threads(undo_some, range(workers)))
+    check_merges(failed, g, wires)
+    return d_g
+
+
+def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
+    """Undo one array, its subtrees side by side on all threads."""
+    m, n = g.shape
+    at = border(wires, m, n)
+    steps = plan(m, n, at.ends, TASKS)
+    kept = _kept(steps)
+    buffer, slopes, x, s = (np.empty(size) for size in (steps.buffer, steps.buffer, kept.x, kept.s))
+    d_g = np.empty(g.shape)
+    tasks = [slice(*each) for each in np.stack([steps.tasks[:-1], steps.tasks[1:]], axis=1).tolist()]
+    top = slice(int(steps.tasks[-1]), len(steps.ops))
+    parts = np.array_split(steps.groups, TASKS)
+
+    def fill(groups: IntArray) -> None:
+        fill_leaves(steps, groups, g, at, buffer)
+
+    def keep(some: slice) -> int:
+        last = some.stop == len(steps.ops)
+        return int(join_kept(steps.ops[some], kept.places[some], last, buffer, x, s))
+
+    def undo(some: slice) -> None:
+        undo_joins(steps.ops[some], kept.places[some], slopes, x, s, np.empty(kept.work))
+
+    def undo_cells(groups: IntArray) -> None:
+        undo_leaves(groups, g, *_tables(steps), *at.scalars, *at.lines, slopes, d_g)
+
+    with one_blas_thread():
+        list(over_threads(fill, parts))
+        failed = sum(over_threads(keep, tasks)) + keep(top)
+        check_merges(failed, g, wires)
+        root = steps.root
+        step = stride(root.ports)
+        block = slopes[root.start : root.start + root.ports * step].reshape(root.ports, step)
+        lay_slopes(d_transfer, np.array(root.counts, dtype=np.int64), block)
+        undo(top)
+        list(over_threads(undo, tasks))
+        list(over_threads(undo_cells, parts))
+    return d_g
+
+
+class _Voltages:
+    """All node voltages of an array with each source in turn at 1 V, and with each column's terminal: O((m + n) m n).
+
+    Slower than the reduction run backwards, but for any wires, and with the currents of the wires.
+    """
+
+    def __init__(self, g: FloatArray, wires: Wires) -> None:
+        m, n = g.shape
+        own, adjoint = solve(g, np.eye(m), wires), solve(np.ascontiguousarray(g.T), np.eye(n), turned(wires, m, n))
+        self.g, self.wires = g, wires
+        self.rows, self.columns = own.v_rows, own.v_columns
+        self.adjoint_rows = adjoint.v_columns.transpose(0, 2, 1)
+        self.adjoint_columns = adjoint.v_rows.transpose(0, 2, 1)
+
+    def by_cell(self, d_transfer: FloatArray) -> FloatArray:
+        """Slopes (m, n) by conductances; docs/equations/adjoint.md eq. 1."""
+        return _through(d_transfer, self.rows - self.columns, self.adjoint_columns - self.adjoint_rows)
+
+    def by_wires(self, d_transfer: FloatArray) -> tuple[FloatArray, ...]:
+        """Slopes by the fields of Wires, in the order of WireGradient; docs/equations/adjoint.md eq. 5."""
+        m, n = self.g.shape
+        cells = self.g * (self.rows - self.columns), self.g * (self.adjoint_rows - self.adjoint_columns)
+        own = line_currents(self.wires, self.rows, self.columns, cells[0], np.eye(m), np.zeros(1))
+        adjoint = line_currents(self.wires, self.adjoint_rows, self.adjoint_columns, cells[1], np.zeros(1), np.eye(n))
+        pairs = list(zip(own, adjoint, strict=True))  # rows, columns
+        segments = (_through(d_transfer, one.segments, other.segments).sum() for one, other in pairs)
+        near = (_through(d_transfer, one.near, other.near) for one, other in pairs)
+        far = (_through(d_transfer, one.far, other.far) for one, other in pairs)
+        return *segments, *near, *far
+
+
+def _through(d_transfer: FloatArray, own: FloatArray, adjoint: FloatArray) -> FloatArray:
+    """Sum d_transfer (m, n) times own (m, …) times adjoint (n, …) over rows and columns."""
+    shape = own.shape[1:]
+    reached = d_transfer @ adjoint.reshape(len(adjoint), -1)
+    total: FloatArray = np.einsum("ix,ix->x", own.reshape(len(own), -1), reached).reshape(shape)
+    return total
