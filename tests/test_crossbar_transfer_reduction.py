@@ -12,7 +12,7 @@ from crossbar import Multiport, Wires, reduce_array, reference_solve, transfer_m
 from crossbar.transfer.merge_lanes import star
 from crossbar.transfer.merge_plan import Ends, plan, plan_lanes
 from crossbar.transfer.reduction import reduce_arrays
-from crossbar.transfer.reduction_kernels import _arm
+from crossbar.transfer.reduction_kernels import resistance_ratio
 from devices.errors import ParameterError
 from devices.numerics import worker_threads
 from devices.numerics.jit import kernel
@@ -208,7 +208,7 @@ def eliminated(arms, y, out):
 
 def star_of(r_1, r_2, y):
     """What `star` makes of arms given by their resistances, in every lane."""
-    arms = np.array([_arm(r_1), _arm(r_2)]).reshape(4)
+    arms = np.array([resistance_ratio(r_1), resistance_ratio(r_2)]).reshape(4)
     out = np.empty((4, 4))
     eliminated(np.repeat(arms, 4), np.full(4, y), out.reshape(-1))
     np.testing.assert_array_equal(out, np.broadcast_to(out[:, :1], (4, 4)))
@@ -234,7 +234,7 @@ def test_star__open_arms(y):
 
 @pytest.mark.parametrize("r", [1e-300, 1e-3, 1.0, 1e6, 1e300])
 def test_arm__is_the_resistance(r):
-    a, b = _arm(r)
+    a, b = resistance_ratio(r)
     assert 0.0 <= min(a, b) <= max(a, b) == 1.0
     np.testing.assert_allclose(a / b, r, rtol=1e-15)
 

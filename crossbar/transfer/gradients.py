@@ -7,7 +7,7 @@ t = arrays of equal shape, m = rows, n = columns
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def _kept(steps: Plan) -> _Kept:
     return _Kept(ends - sizes, x, s, int((size * (ports + size)).max(initial=0)))
 
 
-def _tables(steps: Plan) -> tuple[Any, ...]:
+def _tables(steps: Plan) -> tuple[IntArray, IntArray, IntArray, IntArray, tuple[int, ...]]:
     """Tables of the leaves as the kernels take them, groups left out."""
     return steps.leaf_ops, steps.nodes, steps.classes, steps.leaves, steps.leaf
 
