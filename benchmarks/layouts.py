@@ -24,8 +24,8 @@ from mapping.networks import DynamicConv
 from mapping.networks.models import load_model
 from mapping.placement.folding import prepare
 from mapping.presentation.colours import COLOURS
+from mapping.presentation.intervals import wilson
 from mapping.presentation.quantities import si
-from mapping.report.html_page import wilson
 from mapping.report.pricing import price
 from mapping.report.report import Report
 from mapping.workflow import layout_choice as choose

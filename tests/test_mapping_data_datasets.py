@@ -1,6 +1,7 @@
 """The bundled digits, folders of arrays, CIFAR-10's official layouts, and its download."""
 
 import contextlib
+import gzip
 import hashlib
 import http.server
 import io
@@ -101,15 +102,17 @@ GOOD = np.zeros((3, 1, 4, 4))
 @pytest.mark.parametrize(
     ("images", "labels", "words"),
     [
-        (np.zeros((3, 4, 4)), [0, 1, 2], "pixels, uint8 or float, got float64 of shape (3, 4, 4)"),
+        (np.zeros((3, 4)), [0, 1, 2], "pixels, uint8 or float, got float64 of shape (3, 4)"),
         (np.zeros((3, 1, 4, 4), dtype=np.int64), [0, 1, 2], "got int64"),
-        (np.zeros((0, 1, 4, 4)), [], "got float64 of shape (0, 1, 4, 4)"),
+        (np.zeros((0, 1, 4, 4)), np.zeros(0, int), "for each image, got int64 of shape (0,)"),
+        (np.zeros((0, 1, 4, 4)), [0], "got float64 of shape (0, 1, 4, 4)"),
+        (GOOD, [0, 10**9, 2], "from 0 to 99999, got 0 to 1000000000"),
         (GOOD + 1.5, [0, 1, 2], "from 0 to 1, got 1.5 to 1.5"),
         (GOOD * np.nan, [0, 1, 2], "from 0 to 1, got nan"),
-        (GOOD, [0, 1], "for each of the 3 images, got int64 of shape (2,)"),
+        (GOOD, [0, 1], "for each of the 3 images, got 2"),
         (GOOD, [0.0, 1.0, 2.0], "got float64 of shape (3,)"),
         (GOOD, [[0], [1], [2]], "of shape (3, 1)"),
-        (GOOD, [0, -1, 2], "from 0 to 2, got -1 to 2"),
+        (GOOD, [0, -1, 2], "from 0 to 99999, got -1 to 2"),
     ],
 )
 def test_folder__with_wrong_arrays_is_one_sentence(tmp_path, images, labels, words):
@@ -122,7 +125,7 @@ def test_folder__with_wrong_arrays_is_one_sentence(tmp_path, images, labels, wor
 
 def test_folder__labels_beyond_a_known_data_set(tmp_path):
     fill(tmp_path, GOOD, np.array([0, 10, 1]))
-    with pytest.raises(ParameterError, match="labels of digits must be from 0 to 9, got 0 to 10"):
+    with pytest.raises(ParameterError, match="must be from 0 to 9, as there are 10 classes, got 0 to 10"):
         load_dataset("digits", "test", tmp_path)
 
 
@@ -131,7 +134,7 @@ def test_folder__missing_empty_or_damaged(tmp_path):
         load_dataset("mine", "test", tmp_path / "nowhere")
     with pytest.raises(ParameterError, match=r"has no images\.npy and no labels\.npy; expected images\.npy"):
         load_dataset("mine", "test", tmp_path)
-    with pytest.raises(ParameterError, match=r"expected .* or the files data_batch_1 to test_batch of CIFAR-10's"):
+    with pytest.raises(ParameterError, match=r"expected .*; or the files data_batch_1 to test_batch of CIFAR-10's"):
         load_dataset("cifar10", "test", tmp_path)
     (tmp_path / "images.npy").write_bytes(b"nonsense")
     with pytest.raises(ParameterError, match=r"has no labels\.npy"):
@@ -145,6 +148,101 @@ def test_folder__missing_empty_or_damaged(tmp_path):
     with (tmp_path / "images.npy").open("wb") as file:
         np.savez(file, x=GOOD)
     with pytest.raises(ParameterError, match="it is an archive"):
+        load_dataset("mine", "test", tmp_path)
+
+
+def header(text):
+    """A .npy file whose header is this text."""
+    body = text.encode().ljust(118, b" ") + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (9, 1, 4, 4)}", "announces shape (9, 1, 4, 4) of float64"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (2000000000, 4000, 9, 9)}", "announces shape (2000000000"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (-3, 1, 4, 4)}", "announces shape (-3"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1,", "images.npy is not a sound .npy array"),
+        ("{'descr': '<q9', 'fortran_order': False, 'shape': (1, 1)}", "images.npy is not a sound .npy array"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "it holds Python objects"),
+        ("{3: 4}", "images.npy is not a sound .npy array"),
+    ],
+)
+def test_folder__a_header_is_believed_only_as_far_as_the_file_goes(tmp_path, text, words):
+    fill(tmp_path, GOOD, np.array([0, 1, 2]))
+    (tmp_path / "images.npy").write_bytes(header(text) + bytes(24))
+    with pytest.raises(ParameterError, match=re.escape(words)) as caught:
+        load_dataset("mine", "test", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_folder__a_pipe_is_no_file(tmp_path):
+    fill(tmp_path, GOOD, np.array([0, 1, 2]))
+    (tmp_path / "images.npy").unlink()
+    os.mkfifo(tmp_path / "images.npy")
+    with pytest.raises(ParameterError, match=r"has no images\.npy"):
+        load_dataset("mine", "test", tmp_path)
+
+
+def test_folder__one_channel_needs_no_axis_and_columns_may_come_first(rng, tmp_path):
+    images = rng.uniform(size=(5, 4, 6))
+    fill(tmp_path, np.asfortranarray(images), np.arange(5))
+    np.testing.assert_array_equal(load_dataset("mine", "test", tmp_path, limit=3).images, images[:3, None])
+
+
+def test_folder__npz_idx_and_splits_hold_the_same_images(rng, tmp_path):
+    """The layouts that people have: Keras' .npz, MNIST's IDX files, a folder for each split."""
+    images, labels = rng.integers(0, 256, (6, 5, 4)).astype(np.uint8), np.array([0, 1, 2, 0, 1, 2], dtype=np.uint8)
+    np.savez(tmp_path / "keras.npz", x_test=images, y_test=labels, x_train=images[::-1], y_train=labels[::-1])
+    idx = tmp_path / "idx"
+    idx.mkdir()
+    packed = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in images.shape) + images.tobytes()
+    (idx / "t10k-images-idx3-ubyte").write_bytes(packed)
+    (idx / "t10k-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(b"\0\0\x08\x01" + len(labels).to_bytes(4, "big") + labels.tobytes())
+    )
+    split = tmp_path / "splits" / "test"
+    split.mkdir(parents=True)
+    fill(split, images, labels)
+    for place in (tmp_path / "keras.npz", idx, tmp_path / "splits"):
+        data = load_dataset("mine", "test", place)
+        np.testing.assert_array_equal(data.images * 255.0, images[:, None])
+        np.testing.assert_array_equal(data.labels, labels)
+    train = load_dataset("mine", "train", tmp_path / "keras.npz")
+    np.testing.assert_array_equal(train.images * 255.0, images[::-1, None])
+    with pytest.raises(ParameterError, match="have a train and a test split, but no validation split"):
+        load_dataset("mine", "validation", idx)
+    with pytest.raises(ParameterError, match="has no train-images among its IDX files"):
+        load_dataset("mine", "train", idx)
+    (idx / "t10k-images-idx3-ubyte").write_bytes(packed[:-1])
+    with pytest.raises(ParameterError, match=r"announces shape \(6, 5, 4\), its size is"):
+        load_dataset("mine", "test", idx)
+    np.savez(tmp_path / "other.npz", a=images)
+    with pytest.raises(
+        ParameterError, match="has the arrays a; expected one pair of images and labels, x_test and y_test"
+    ):
+        load_dataset("mine", "test", tmp_path / "other.npz")
+
+
+def test_folder__of_pictures_has_a_folder_for_each_class(rng, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    pixels = rng.integers(0, 256, (2, 3, 5, 4, 3)).astype(np.uint8)
+    for name, pictures in zip(("cat", "dog"), pixels, strict=True):
+        (tmp_path / name).mkdir()
+        for at, each in enumerate(pictures):
+            image.fromarray(each).save(tmp_path / name / f"{at}.png")
+    data = load_dataset("mine", "test", tmp_path)
+    assert data.classes == ("cat", "dog")
+    np.testing.assert_array_equal(data.labels, [0, 1, 0, 1, 0, 1])  # classes take turns, so a limit sees them all
+    np.testing.assert_array_equal(data.images * 255.0, pixels.swapaxes(0, 1).reshape(6, 5, 4, 3).transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(load_dataset("mine", "test", tmp_path, limit=3).labels, [0, 1, 0])
+    (tmp_path / "cat" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(ParameterError, match=r"0\.png is not a sound picture"):
+        load_dataset("mine", "test", tmp_path)
+    image.fromarray(pixels[0, 0, :3]).save(tmp_path / "cat" / "0.png")
+    with pytest.raises(ParameterError, match="all must have one shape"):
         load_dataset("mine", "test", tmp_path)
 
 

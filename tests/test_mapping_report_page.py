@@ -14,7 +14,8 @@ from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import load_hardware
 from mapping.inference.running import run
 from mapping.networks import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
-from mapping.report.html_page import NAME, wilson
+from mapping.presentation.intervals import wilson
+from mapping.report.html_page import NAME
 from mapping.report.pricing import price
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.writing import write

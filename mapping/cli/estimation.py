@@ -8,10 +8,9 @@ import typer
 from rich.console import Console
 
 import mapping
-from mapping import workflow
 from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, whole
 from mapping.cli.report_tables import show
-from mapping.cli.terminal import download_bar, progress_bars
+from mapping.cli.terminal import load_images, progress_bars
 from mapping.files.whole_files import check_folder
 
 
@@ -30,8 +29,7 @@ def estimate(
     if out is not None:
         check_folder(out)
     console = Console(stderr=True, quiet=as_json)
-    with download_bar(console, str(network.card.get("dataset", "digits"))) as progress:
-        calibration, test = workflow.images_of(network, data, images=count, progress=progress)
+    calibration, test = load_images(network, data, count, console)
     with progress_bars(console) as progress:
         progress.add_task("compile", total=None)
         program = mapping.compile_network(network, hardware, calibration.images)

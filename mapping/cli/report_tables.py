@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mapping import prices
+from mapping.presentation.intervals import wilson
 from mapping.presentation.quantities import si
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ def show(report: "Report", console: Console) -> None:
     if report.accuracy_chip is not None and report.accuracy_exact is not None:
         totals.add_row(
             "accuracy",
-            f"[bold]{report.accuracy_chip:.2%}[/bold] on the chip, {report.accuracy_exact:.2%} computed exactly, "
-            f"{report.images} images",
+            f"[bold]{report.accuracy_chip:.2%}[/bold] ({_interval(report.accuracy_chip, report.images)}) on the chip, "
+            f"{report.accuracy_exact:.2%} ({_interval(report.accuracy_exact, report.images)}) computed exactly; "
+            f"{report.images} images, 95 % intervals",
         )
     low, high = report.energy_band_J_per_image
     totals.add_row(
@@ -95,3 +97,9 @@ def _levels(report: "Report") -> Table:
             each.layer, str(each.samples), f"{each.arithmetic:.1e}", f"{each.wires:.2%}", f"{each.nonlinear:.3%}"
         )
     return table
+
+
+def _interval(share: float, count: int) -> str:
+    """The 95 % interval of an accuracy over so many images, in percent."""
+    low, high = wilson(share, count)
+    return f"{100.0 * low:.1f} … {100.0 * high:.1f} %"

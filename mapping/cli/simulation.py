@@ -13,7 +13,7 @@ from devices.errors import ParameterError
 from mapping import files, inference, workflow
 from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, whole
 from mapping.cli.report_tables import show
-from mapping.cli.terminal import download_bar, progress_bars, stoppable
+from mapping.cli.terminal import load_images, progress_bars, stoppable
 from mapping.files.whole_files import check_folder
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def run(
         hardware = hardware.idealised()
     check_folder(out)
     console = Console(stderr=True, quiet=as_json)
-    with download_bar(console, str(network.card.get("dataset", "digits"))) as progress:
-        calibration, test = workflow.images_of(network, data, images=count, progress=progress)
+    calibration, test = load_images(network, data, count, console)
     precision = "double" if fidelity == "ideal" else "single"  # where nothing deviates, rounding shows
     with stoppable(len(test), keep=not no_cache) as kept:
         report, result = _simulate(network, hardware, calibration, test, drawn, precision, console, kept)

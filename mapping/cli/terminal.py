@@ -3,11 +3,13 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,7 +20,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mapping import workflow
+
 if TYPE_CHECKING:
+    from mapping.data.datasets import Dataset
+    from mapping.networks.graph import Network
     from mapping.workflow.kept_results import KeptRun
 
 
@@ -32,13 +38,27 @@ def progress_bars(console: Console) -> Iterator[Progress]:
         yield bars
 
 
-@contextlib.contextmanager
-def download_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar once bytes of a download come; yields what takes the bytes done and those there are."""
+def load_images(
+    network: "Network", folder: Path | None, count: int | None, console: Console
+) -> "tuple[Dataset, Dataset]":
+    """Load the calibration and the test images of a network, with a bar once bytes of a download come.
+
+    A network that names no data set gets the one that its images look like, and the user is told.
+    """
+    name = workflow.data_name(network, folder)
+    if folder is None and network.card.get("dataset") is None:
+        console.print(
+            f"{escape(network.name)} names no data set; it takes images like those of {name}, which is used: --data "
+            "gives others",
+            soft_wrap=True,
+        )
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(f"download {what}", total=None, visible=False)
-        yield lambda done, total: bars.update(task, completed=done, total=total, visible=True)
+        task = bars.add_task(f"download {name}", total=None, visible=False)
+        return workflow.images_of(
+            network, folder, images=count,
+            progress=lambda done, total: bars.update(task, completed=done, total=total, visible=True),
+        )  # fmt: skip
 
 
 @contextlib.contextmanager

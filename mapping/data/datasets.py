@@ -8,15 +8,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from devices.aliases import FloatArray, IntArray
 from devices.checks import array, whole
 from devices.errors import ParameterError
 from mapping.data import cifar10
+from mapping.data.folders import read_folder
 from mapping.files.downloads import Progress
 
 SPLITS = ("train", "validation", "test")
@@ -77,13 +76,16 @@ def load_dataset(
     *,
     limit: int | None = None,
     progress: Progress | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Dataset:
     """Load a split of a data set, or its first `limit` images.
 
     Without data_dir: the bundled "digits", or "cifar10" from the cache, downloaded if it is not there; progress is
     then called with the bytes that have come and those there are. With data_dir: a folder with images.npy and
-    labels.npy, (n, c, h, w) uint8 or float in [0, 1], all of them the split asked for; or, for "cifar10", the official
-    files, binary or Python version, in the folder itself or in cifar-10-batches-bin or cifar-10-batches-py below it.
+    labels.npy, (n, c, h, w) uint8 or float in [0, 1], or with what else docs/data.md lists; or, for "cifar10", the
+    official files, binary or Python version, in the folder itself or in cifar-10-batches-bin or cifar-10-batches-py
+    below it.
+    classes: what the labels of a folder stand for, where the folder does not say; else the data set's, or "0", "1", ….
     CIFAR-10's validation images are, of each class's training images, the tenth whose pixels have the smallest CRC-32:
     the same images whatever order a copy keeps them in.
     Raises ParameterError if there is no such data, the files are not what they should be, or limit exceeds the split.
@@ -93,11 +95,11 @@ def load_dataset(
     if limit is not None:
         limit = whole("limit", limit, minimum=1)
     if data_dir is not None:
-        data = _from_folder(name, split, Path(data_dir), limit)
+        data = _from_folder(name, split, Path(data_dir), limit, classes)
     elif name == "digits":
         data = _digits(split, limit)
     elif name == "cifar10":
-        data = _from_folder(name, split, cifar10.obtain(progress), limit)
+        data = _from_folder(name, split, cifar10.obtain(progress), limit, None)
     else:
         raise ParameterError(f"there is no data set {name!r} without a data folder; known: {', '.join(NAMES)}")
     if limit is not None and len(data) < limit:
@@ -123,56 +125,27 @@ def _digits(split: str, limit: int | None) -> Dataset:
     )
 
 
-def _from_folder(name: str, split: str, folder: Path, limit: int | None) -> Dataset:
-    """Load what the folder holds: CIFAR-10's files if that is asked for and there, else images.npy and labels.npy."""
-    arrays = "images.npy with (n, channels, height, width) pixels and labels.npy with n whole numbers"
-    official = "the files data_batch_1 to test_batch of CIFAR-10's binary or Python version"
-    expected = f"{arrays}, or {official}" if name == "cifar10" else arrays
-    if not folder.is_dir():
-        raise ParameterError(f"there is no folder {folder}; expected one with {expected}")
-    if name == "cifar10":
+def _from_folder(name: str, split: str, folder: Path, limit: int | None, classes: Sequence[str] | None) -> Dataset:
+    """Load what the folder holds: CIFAR-10's files if that is asked for and there, else images of one's own."""
+    if name == "cifar10" and folder.is_dir():
         paths = cifar10.find(folder, "test" if split == "test" else "train")
         if paths is not None:
             return _cifar10(split, paths, limit)
-    missing = [file for file in ("images.npy", "labels.npy") if not (folder / file).is_file()]
-    if missing:
-        raise ParameterError(f"{folder} has no {' and no '.join(missing)}; expected {expected}")
-    images, labels = _pixels(folder / "images.npy"), _read(folder / "labels.npy")
-    if labels.dtype.kind not in "iu" or labels.ndim != 1 or len(labels) != len(images) or len(labels) == 0:
-        raise ParameterError(
-            f"{folder / 'labels.npy'} must hold one whole number for each of the {len(images)} images, "
-            f"got {labels.dtype} of shape {labels.shape}"
-        )
-    known: dict[str, Sequence[str]] = {"digits": "0123456789", "cifar10": CIFAR10_CLASSES}
-    classes = tuple(known.get(name, [str(i) for i in range(int(labels.max()) + 1)]))
-    return Dataset(images[:limit], labels[:limit].astype(np.int64), classes, name, split, str(folder))
-
-
-def _pixels(path: Path) -> FloatArray:
-    """Read images as float64 in [0, 1]."""
-    held = _read(path)
-    if held.ndim != 4 or held.size == 0 or (held.dtype != np.uint8 and held.dtype.kind != "f"):
-        raise ParameterError(
-            f"{path} must hold (n, channels, height, width) pixels, uint8 or float, "
-            f"got {held.dtype} of shape {held.shape}"
-        )
-    if held.dtype == np.uint8:
-        return held / 255.0
-    pixels = held.astype(np.float64)
-    if not np.all((pixels >= 0.0) & (pixels <= 1.0)):
-        raise ParameterError(f"{path} must hold float pixels from 0 to 1, got {pixels.min():g} to {pixels.max():g}")
-    return pixels
-
-
-def _read(path: Path) -> npt.NDArray[Any]:
-    """Read a .npy file that holds no objects."""
     try:
-        held: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ParameterError(f"{path} is not a sound .npy array: {' '.join(str(error).split())}") from None
-    if not isinstance(held, np.ndarray):  # np.load opens a zip archive as well
-        raise ParameterError(f"{path} is not a sound .npy array: it is an archive")
-    return held
+        found = read_folder(folder, split, limit)
+    except ParameterError as error:
+        official = "; or the files data_batch_1 to test_batch of CIFAR-10's binary or Python version"
+        raise ParameterError(f"{error}{official if name == 'cifar10' and 'expected' in str(error) else ''}") from None
+    known: dict[str, Sequence[str]] = {"digits": tuple("0123456789"), "cifar10": CIFAR10_CLASSES}
+    named = found.classes or classes or known.get(name)
+    if named is None:
+        named = [str(i) for i in range(int(found.labels.max()) + 1)]
+    if int(found.labels.max()) >= len(named):
+        raise ParameterError(
+            f"labels in {folder} must be from 0 to {len(named) - 1}, as there are {len(named)} classes, "
+            f"got {found.labels.min()} to {found.labels.max()}"
+        )
+    return Dataset(found.images, found.labels.astype(np.int64), tuple(named), name, split, str(folder))
 
 
 def _cifar10(split: str, paths: list[Path], limit: int | None) -> Dataset:

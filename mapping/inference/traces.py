@@ -8,6 +8,7 @@ import numpy as np
 from crossbar.tiles.activity import Activity
 from devices import checks
 from devices.aliases import FloatArray, IntArray
+from devices.errors import ParameterError
 from mapping.chips.chip import Chip
 from mapping.networks.layers.base import Layer
 from mapping.placement.gated_layers import kind_of
@@ -44,24 +45,32 @@ class RunResult:
     def accuracy(self, labels: IntArray) -> tuple[float, float]:
         """Share of the images that the chip and the exact network put into their class.
 
-        Raises ParameterError unless there is one label per image.
+        Raises ParameterError unless there is one label per image, each the number of a class.
         """
-        wanted = checks.array("labels", labels, shape=(len(self.logits),))
+        wanted = self._labels(labels)
         return float(np.mean(self.logits.argmax(1) == wanted)), float(np.mean(self.exact.argmax(1) == wanted))
 
     def predictions(self, labels: IntArray | None = None) -> list[dict[str, object]]:
         """Name the classes image by image, in columns of PREDICTIONS; the label is left empty where none is given.
 
-        Raises ParameterError unless there is one label per image.
+        Raises ParameterError unless there is one label per image, each the number of a class.
         """
         classes = self.chip.program.network.classes
-        wanted = None if labels is None else checks.array("labels", labels, shape=(len(self.logits),))
+        wanted = None if labels is None else self._labels(labels)
         right = [""] * len(self.logits) if wanted is None else [classes[int(each)] for each in wanted]
         pairs = zip(right, self.logits.argmax(1), self.exact.argmax(1), strict=True)
         return [
             dict(zip(PREDICTIONS, (number, label, classes[chip], classes[exact]), strict=True))
             for number, (label, chip, exact) in enumerate(pairs)
         ]
+
+    def _labels(self, labels: IntArray) -> IntArray:
+        """Return labels that belong to the run's images and classes."""
+        count = len(self.chip.program.network.classes)
+        wanted = checks.array("labels", labels, shape=(len(self.logits),), minimum=0.0)
+        if not np.all((wanted < count) & (wanted == np.floor(wanted))):
+            raise ParameterError(f"labels must be whole numbers from 0 to {count - 1}, got up to {wanted.max():g}")
+        return wanted.astype(np.int64)
 
 
 class LayerPart(NamedTuple):

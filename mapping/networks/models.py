@@ -11,9 +11,6 @@ from mapping.networks.importers.importing import import_onnx
 
 ZOO = Path(__file__).parent / "zoo"  #: where the bundled networks lie
 
-#: data sets by the shape of their images, for networks that name none
-DATA_OF = {(1, 8, 8): "digits", (3, 32, 32): "cifar10"}
-
 
 def model_names() -> tuple[str, ...]:
     """Names that `load_model` knows, in alphabetical order."""
@@ -23,15 +20,12 @@ def model_names() -> tuple[str, ...]:
 def load_model(name_or_path: str | os.PathLike[str]) -> Network:
     """Load a network of the zoo by its name, or any other by the path of its .npz or .onnx file.
 
-    The card of an ONNX file names the data set that has images of that shape, if one is known.
     Raises ParameterError if there is no such network or file, or the file is damaged or holds what cannot be imported.
     """
     path = _found(name_or_path)
     if path.suffix != ".onnx":
         return load_network(path)
-    network = import_onnx(path)
-    card = {**network.card, "dataset": DATA_OF.get(network.input_shape, "images")}
-    return Network(network.name, network.input_shape, network.classes, network.layers, card)
+    return import_onnx(path)
 
 
 def model_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:

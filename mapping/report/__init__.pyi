@@ -1,6 +1,5 @@
 from .html_page import page as page
 from .html_page import show_report as show_report
-from .html_page import wilson as wilson
 from .plots import plot_attention as plot_attention
 from .plots import plot_drop as plot_drop
 from .plots import plot_energy as plot_energy

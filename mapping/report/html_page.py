@@ -17,6 +17,7 @@ from mapping.inference.traces import RunResult
 from mapping.inference.worst_array import CloseUp, close_up
 from mapping.presentation.colours import ALONE, COLOURS, PHASE_COLOURS, TOGETHER
 from mapping.presentation.html_templates import WIDTH, environment
+from mapping.presentation.intervals import wilson
 from mapping.presentation.quantities import ratio
 from mapping.report.plots import plot_drop, plot_gates
 from mapping.report.values import COMPONENTS, LayerReport, ReportValues
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 FOLLOWING = 2  # images that the schedule shows behind the first, ours
 TICKS = 6  # of a time axis at most, ours
 CHARACTER, NAME = 7.0, 40  # [px] of a letter beside the schedule, letters of a name at most, ours
-Z_95 = 1.959963984540054  # normal quantile of 97.5 %
 
 
 def page(report: ReportValues, result: RunResult | None = None) -> str:
@@ -81,18 +81,6 @@ def _report(report: ReportValues) -> dict[str, Any]:
             for name, value in report.area_by_component_m2.items()
         ],
     }
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share that was seen in `count` independent trials.
-
-    Source: Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
-    """
-    if count <= 0:
-        return 0.0, 1.0
-    z = Z_95**2 / count
-    middle, half = share + z / 2.0, math.sqrt(z * (share * (1.0 - share) + z / 4.0))
-    return max((middle - half) / (1.0 + z), 0.0), min((middle + half) / (1.0 + z), 1.0)
 
 
 def _layer(layer: LayerReport, error: float, energy: float, latency: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from .compiling import compile_network as compile_network
 from .digests import code_version as code_version
 from .digests import digest as digest
 from .images import CALIBRATION_IMAGES as CALIBRATION_IMAGES
+from .images import data_name as data_name
 from .images import images_of as images_of
 from .kept_results import KeptRun as KeptRun
 from .kept_results import compiled as compiled

@@ -8,6 +8,8 @@ from mapping.data.datasets import Dataset, load_dataset
 from mapping.networks.graph import Network
 
 CALIBRATION_IMAGES = 128  # from the training split, ours
+#: data sets and their numbers of classes by the shape of their images, for networks that name none
+LOOKS_LIKE = {(1, 8, 8): ("digits", 10), (3, 32, 32): ("cifar10", 10)}
 
 
 def images_of(
@@ -24,17 +26,42 @@ def images_of(
     folder: of the images; without it the bundled, cached or downloaded ones.  images: how many of the split, None for
     all.  calibration: how many of the training split, fewer if it has fewer.  progress: called with the bytes of a
     download that are done and those there are.
-    Raises ParameterError if there are no such images or their shape is not the network's.
+    Raises ParameterError if there are no such images, their shape is not the network's, or a label is beyond its
+    classes.
     """
-    name = str(network.card.get("dataset", "digits"))
-    test = load_dataset(name, split, folder, limit=images, progress=progress)
+    name = data_name(network, folder)
+    test = load_dataset(name, split, folder, limit=images, progress=progress, classes=network.classes)
     if test.images.shape[1:] != network.input_shape:
         raise ParameterError(
             f"the images of {test.source} have shape {test.images.shape[1:]}, but {network.name} takes "
             f"{network.input_shape}"
         )
+    if int(test.labels.max()) >= len(network.classes):
+        raise ParameterError(
+            f"the labels of {test.source} go up to {test.labels.max()}, but {network.name} has "
+            f"{len(network.classes)} classes, from 0 to {len(network.classes) - 1}"
+        )
     try:
-        training = load_dataset(name, "train", folder, limit=calibration)
+        training = load_dataset(name, "train", folder, limit=calibration, classes=network.classes)
     except ParameterError:  # fewer than that: all of them
-        training = load_dataset(name, "train", folder)
+        training = load_dataset(name, "train", folder, classes=network.classes)
     return training, test
+
+
+def data_name(network: Network, folder: str | os.PathLike[str] | None = None) -> str:
+    """Return the name of the data set that a network is run with: its card's, or one that its images look like.
+
+    Raises ParameterError if the card names none, no folder is given, and no data set has such images and classes.
+    """
+    named = network.card.get("dataset")
+    if named is not None:
+        return str(named)
+    if folder is not None:
+        return "images"
+    name, classes = LOOKS_LIKE.get(network.input_shape, ("", 0))
+    if classes != len(network.classes):
+        raise ParameterError(
+            f"{network.name} names no data set, and none is known with images of shape {network.input_shape} and "
+            f"{len(network.classes)} classes: give a folder of images with --data"
+        )
+    return name

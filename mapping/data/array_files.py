@@ -1,0 +1,125 @@
+"""Arrays in .npy and .npz files and in IDX files, checked against their size before anything is allocated."""
+
+import gzip
+import math
+import struct
+import tokenize
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from devices.errors import ParameterError
+
+LARGEST_IDX = 2**31  # [byte] of an unpacked IDX file, ours; MNIST's largest has 47 MB
+#: what numpy's reader of headers raises for damaged ones
+DAMAGE = (ValueError, TypeError, OverflowError, SyntaxError, EOFError, MemoryError, RecursionError, tokenize.TokenError)
+IDX_TYPES: dict[int, np.dtype[Any]] = {
+    8: np.dtype("u1"),
+    9: np.dtype("i1"),
+    11: np.dtype(">i2"),
+    12: np.dtype(">i4"),
+    13: np.dtype(">f4"),
+    14: np.dtype(">f8"),
+}
+
+Array = npt.NDArray[Any]
+
+
+def read_npy(path: Path) -> Array:
+    """Open a .npy file that holds no objects; what is used of it is read when it is used.
+
+    Raises ParameterError if the file cannot be read, its header is damaged, or it is shorter than the header says.
+    """
+    with _opened(path) as file:
+        if file.read(4) == b"PK\x03\x04":
+            raise _unsound(path, "it is an archive")
+        file.seek(0)
+        shape, order, kind = _header(path, file, path.stat().st_size)
+        if not math.prod(shape):
+            return np.empty(shape, kind)
+        return np.asarray(np.memmap(file, kind, "r", file.tell(), shape, order))
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """Read all arrays of a .npz file, by name.
+
+    Raises ParameterError if the file cannot be read or is damaged.
+    """
+    out = {}
+    with _opened(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for entry in archive.infolist():
+                    if entry.filename.endswith(".npy"):
+                        with archive.open(entry) as member:
+                            out[entry.filename.removesuffix(".npy")] = _array(path, member, entry.file_size)
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, RuntimeError) as error:
+            raise _unsound(path, str(error), "archive of arrays") from None
+    return out
+
+
+def read_idx(path: Path) -> Array:
+    """Read an IDX file, also one packed by gzip.  Source: Y. LeCun, C. Cortes, the MNIST database.
+
+    Raises ParameterError if the file cannot be read, is damaged, or its size is not what its header says.
+    """
+    with _opened(path) as file:
+        try:
+            data = (gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file).read(LARGEST_IDX)
+        except (OSError, EOFError, zlib.error) as error:
+            raise _unsound(path, str(error), "IDX file") from None
+    axes = data[3] if len(data) >= 4 else 0
+    start = 4 + 4 * axes
+    if len(data) < start or data[:2] != b"\0\0" or data[2] not in IDX_TYPES:
+        raise _unsound(path, "its header is damaged", "IDX file")
+    shape: tuple[int, ...] = struct.unpack(f">{axes}I", data[4:start])
+    kind = IDX_TYPES[data[2]]
+    if len(data) - start != math.prod(shape) * kind.itemsize:
+        raise _unsound(path, f"its header announces shape {shape}, its size is {len(data)} bytes", "IDX file")
+    held: Array = np.frombuffer(data, kind, offset=start).reshape(shape)
+    return held
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a regular file; a pipe or a device could keep a reader waiting for ever."""
+    try:
+        if not path.is_file():
+            raise ParameterError(f"there is no file {path}")
+        return path.open("rb")
+    except OSError as error:
+        raise ParameterError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _header(path: Path, file: Any, size: int) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:  # noqa: ANN401
+    """Read shape, order and type of an array from the start of a file, or of a part of an archive, of so many bytes."""
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, by_column, kind = read(file)
+    except DAMAGE as error:
+        raise _unsound(path, str(error)) from None
+    if kind.hasobject:
+        raise _unsound(path, "it holds Python objects")
+    rest = size - file.tell()
+    if any(each < 0 for each in shape) or math.prod(shape) * kind.itemsize > rest:
+        raise _unsound(path, f"its header announces shape {shape} of {kind}, but {max(rest, 0)} bytes follow")
+    return shape, "F" if by_column else "C", kind
+
+
+def _array(path: Path, file: Any, size: int) -> Array:  # noqa: ANN401
+    """Read one array of an archive."""
+    shape, order, kind = _header(path, file, size)
+    length = math.prod(shape) * kind.itemsize
+    data = file.read(length)
+    if len(data) != length:
+        raise _unsound(path, f"{length} bytes are expected, {len(data)} are there")
+    held: Array = np.frombuffer(data, kind).reshape(shape, order=order)
+    return held
+
+
+def _unsound(path: Path, why: str, what: str = ".npy array") -> ParameterError:
+    return ParameterError(f"{path} is not a sound {what}: {' '.join(why.split())}")
