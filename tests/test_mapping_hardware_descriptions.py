@@ -247,7 +247,7 @@ def test_file__refuses_by_name(text, words, chip_file):
     with pytest.raises(ParameterError, match=words) as caught:
         load_hardware(path)
     assert "\n" not in str(caught.value)
-    assert path.stem in str(caught.value) or "there is no chip" in str(caught.value)
+    assert path.stem in str(caught.value) or "there is no chip description" in str(caught.value)
 
 
 def test_load__of_what_is_no_file(tmp_path):
@@ -265,8 +265,8 @@ def test_load__of_what_is_no_file(tmp_path):
     ("name", "words"),
     [
         ("adaptive2", "unknown chip 'adaptive2'; nearest valid: adaptive2d"),
-        ("xyz", "bundled are adaptive2d, ideal, .*, volatile2d; a path must end in .toml"),
-        ("", "there is no chip ''"),
+        ("xyz", "valid are adaptive2d, ideal, .*, volatile2d; a path must end in .toml"),
+        ("", "unknown chip ''"),
         (f"some{os.sep}where", "there is no chip description some.where"),
     ],
 )

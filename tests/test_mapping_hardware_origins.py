@@ -95,7 +95,7 @@ def test_command__shows_values_units_and_origins(files, monkeypatch, capfd):
     assert {"key": "cell.v_0", "value": "inf", "unit": "V", "origin": "preset ideal_adaptive"} in held["values"]
     status, out, err = call("show", "nothing")
     assert (status, out) == (2, "")
-    assert err.startswith("crossgate: there is no chip 'nothing'")
+    assert err.startswith("crossgate: unknown chip 'nothing'")
     status, out, err = call()
     assert (status, err) == (0, "")
     assert "isaac_like" in out

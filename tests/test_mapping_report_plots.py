@@ -25,7 +25,7 @@ from mapping.studies.results import HEAD, METRICS, TAIL, Results, effects
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.writing import write
 
-MODULES = (crossbar.plots, devices.plots, mapping.plots, mapping.study_plots)
+MODULES = (crossbar.plots, devices.plots, mapping.report.plots, mapping.studies.plots)
 PUBLIC = {
     f"{module.__name__}.{name}": function
     for module in MODULES
@@ -62,6 +62,7 @@ def arguments():
         "plot_crossbar": (g, v, wires, solution),
         "plot_family": (cell,), "plot_transfer": (cell,), "plot_loop": (cell,), "plot_pulses": (cell,),
         "plot_read_noise": (cell,), "plot_retention": (cell,), "plot_curves": (fit,), "plot_residuals": (fit,),
+        "plot_points": (fit.curves,),
         "plot_energy": (report,), "plot_error": (report,), "plot_latency": (report,), "plot_schedule": (report,),
         "plot_attention": (result.layers[0],), "plot_drop": (close,), "plot_gates": (close,),
         "plot_tornado": (effects(table),), "plot_response": (table, "adc.bits"),

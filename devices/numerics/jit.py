@@ -161,7 +161,10 @@ def _cache_base() -> Path:
     if _numba.CACHE_DIR:
         return Path(_numba.CACHE_DIR) / "crossgate"
     home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "crossgate" / "numba"
+    try:
+        return (Path(home) if home else Path.home() / ".cache") / "crossgate" / "numba"
+    except RuntimeError:  # a user without a home: nothing can be made below this, so kernels work without a cache
+        return Path(os.devnull) / "crossgate"
 
 
 def _prune(base: Path, package: str, current: Path) -> None:

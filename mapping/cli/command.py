@@ -1,6 +1,9 @@
 """The `crossgate` command: its parts, and what becomes of errors; every computation lies below."""
 
+import contextlib
 import importlib.metadata
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -41,10 +44,18 @@ def main() -> None:
     """Run the command; what the user got wrong becomes one sentence and exit status 2."""
     try:
         app(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has gone, as `| head` does
+        _drop_output()
+        raise SystemExit(1) from None
     except SimulationError as error:
         sentence = str(error)
     except typer.Abort:
         raise SystemExit(130) from None
+    except OSError as error:
+        _drop_output()
+        what = "write to standard output" if error.filename is None else f"read or write {error.filename}"
+        sentence = f"cannot {what}: {error.strerror or error}"
     except Exception as error:
         say = getattr(error, "format_message", None)  # wrong options and arguments, whichever parser typer brings
         if say is None:
@@ -57,3 +68,9 @@ def main() -> None:
         return
     typer.echo(f"crossgate: {' '.join(sentence.split())}", err=True)
     raise SystemExit(2)
+
+
+def _drop_output() -> None:
+    """Let the interpreter flush what is left of standard output into nothing when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from devices.errors import ParameterError
+from mapping.files.regular_files import open_regular
 
 LARGEST_IDX = 2**31  # [byte] of an unpacked IDX file, ours; MNIST's largest has 47 MB
 #: what numpy's reader of headers raises for damaged ones
@@ -85,11 +86,8 @@ def read_idx(path: Path) -> Array:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a regular file; a pipe or a device could keep a reader waiting for ever."""
     try:
-        if not path.is_file():
-            raise ParameterError(f"there is no file {path}")
-        return path.open("rb")
+        return open_regular(path)
     except OSError as error:
         raise ParameterError(f"{path} cannot be read: {error.strerror}") from None
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from devices.errors import ParameterError
 from mapping.files.downloads import Progress, cache_folder, download, is_intact
+from mapping.files.regular_files import open_regular
 
 Records = npt.NDArray[np.uint8]  #: (n, 3073): a label, then the red, green and blue planes row by row
 
@@ -125,7 +126,7 @@ def _pickled(path: Path) -> Records:
     if path.stat().st_size > _LARGEST_PICKLE:
         raise ParameterError(f"{path} has {path.stat().st_size} bytes, more than any file of CIFAR-10")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             held = _Unpickler(file, encoding="bytes").load()
     except Exception as error:  # noqa: BLE001  (a damaged pickle can raise anything)
         reason = " ".join(str(error).split()) or type(error).__name__

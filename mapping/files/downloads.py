@@ -19,7 +19,10 @@ _PIECE = 2**18  # bytes between two calls of the progress, ours
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $CROSSGATE_CACHE, or crossgate in the system's place for caches."""
+    """Where downloads are kept: $CROSSGATE_CACHE, or crossgate in the system's place for caches.
+
+    Raises ParameterError if there is no home directory and no $CROSSGATE_CACHE.
+    """
     if chosen := os.environ.get("CROSSGATE_CACHE"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
@@ -28,7 +31,12 @@ def cache_folder() -> Path:
         base = "~/Library/Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "crossgate"
+    try:
+        return Path(base).expanduser() / "crossgate"
+    except RuntimeError:
+        raise ParameterError(
+            "this user has no home directory, where the cache would be: set CROSSGATE_CACHE to a folder"
+        ) from None
 
 
 def download(address: str, path: Path, size: int, sha256: str, progress: Progress | None = None) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from devices.errors import ParameterError
+from mapping.files.regular_files import open_regular
 
 MAGIC = b"crossgate pack 1"  # 16 bytes, the format's version at their end
 ALIGN = 64  # bytes between starts of arrays, a cache line
@@ -73,7 +74,7 @@ def unpack(path: Path, classes: Mapping[str, type], given: Mapping[str, object] 
 
     Raises ParameterError, saying what is wrong, if the file is damaged or foreign, OSError if it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size < len(MAGIC) + _LENGTH.size + _DIGEST:
             raise ParameterError(f"it has only {size} bytes")
@@ -99,7 +100,7 @@ def unpack(path: Path, classes: Mapping[str, type], given: Mapping[str, object] 
 def about(path: Path) -> str:
     """Return the sentence that a file says of itself, "" if there is none; nothing else of it is looked at."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(len(MAGIC) + _LENGTH.size)
             (length,) = _LENGTH.unpack_from(start, len(MAGIC))
             whole = start[: len(MAGIC)] == MAGIC and length <= os.fstat(file.fileno()).st_size

@@ -11,6 +11,7 @@ from typing import Any
 from devices import checks
 from devices.cells.presets import PRESETS
 from devices.errors import ParameterError
+from mapping.files.regular_files import read_text
 from mapping.hardware.description import Hardware
 from mapping.hardware.settings import TOP_KEYS, updated
 
@@ -72,9 +73,9 @@ def chip_files(name_or_path: str | os.PathLike[str]) -> tuple[tuple[Path, dict[s
     Raises ParameterError for an unknown name, a file that is no TOML, or bases that go round in a circle.
     """
     found: list[tuple[Path, dict[str, Any]]] = []
-    following: str | Path | None = _found(name_or_path)
+    following: str | os.PathLike[str] | None = name_or_path
     while following is not None:
-        path = _found(following)
+        path = _found(following, str(found[-1][0]) if found else "")
         if any(path.resolve() == each.resolve() for each, _ in found):
             raise ParameterError(f"chip description {path} is its own base")
         found.append((path, _content(path)))
@@ -88,7 +89,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise ParameterError(f"the chip description {path} is longer than {LARGEST_FILE:,} bytes")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise ParameterError(f"there is no chip description {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -110,9 +111,10 @@ def _beside(path: Path, base: str) -> str | Path:
     return path.parent / base if base.endswith(".toml") or os.sep in base else base
 
 
-def _found(name_or_path: str | os.PathLike[str]) -> Path:
+def _found(name_or_path: str | os.PathLike[str], where: str = "") -> Path:
+    """Return the file of a description; where: the file that names it as its base."""
     text = os.fspath(name_or_path)
     if text.endswith(".toml") or isinstance(name_or_path, os.PathLike) or os.sep in text:
         return Path(text)
-    checks.known("chip", text, hardware_names(), otherwise="a path must end in .toml")
+    checks.known("chip", text, hardware_names(), where=where, otherwise="a path must end in .toml")
     return CHIPS / f"{text}.toml"

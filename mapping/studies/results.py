@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from devices.errors import ParameterError
+from mapping.files.regular_files import read_text
 
 Cell = str | bool | int | float | None
 
@@ -121,7 +122,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file)
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"the table {file} cannot be read: {error}") from None
     whole, newline, _ = text.rpartition("\n")

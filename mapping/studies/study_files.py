@@ -9,6 +9,7 @@ from typing import Any
 
 from devices import checks
 from devices.errors import ParameterError
+from mapping.files.regular_files import read_text
 from mapping.studies.description import WHOLE_INPUTS, Parameter, Study, one_line, toml_value
 
 
@@ -19,7 +20,7 @@ def load_study(path: str | os.PathLike[str]) -> Study:
     """
     file = Path(path)
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(file))
     except FileNotFoundError:
         raise ParameterError(f"there is no study {file}") from None
     except (OSError, UnicodeDecodeError) as error:
