@@ -6,6 +6,7 @@ from each cell's conductance at every node to its filament and its shift (docs/e
 b = gains asked for, q = nodes, m = rows, n = columns
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,20 +78,37 @@ def conductance_slopes(
 
     g_filament: (…, m, n) [S].  gains: (q,) nominal ones.  Returns (…, q, m, n) twice.
     """
+    g, gain = _spread(cell, g_filament, gate_offset, gains)
+    by_gain = _difference(gain, lambda moved: cell.terminal_conductance(g, moved, v_read))
+    return filament_slopes(cell, g_filament, gate_offset, gains, v_read), by_gain
+
+
+def filament_slopes(
+    cell: Cell, g_filament: FloatArray, gate_offset: FloatArray | float, gains: FloatArray, v_read: float
+) -> FloatArray:
+    """Return the first of `conductance_slopes`."""
+    g, gain = _spread(cell, g_filament, gate_offset, gains)
+    return _difference(g, lambda moved: cell.terminal_conductance(moved, gain, v_read))
+
+
+def _spread(
+    cell: Cell, g_filament: FloatArray, gate_offset: FloatArray | float, gains: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Filaments and the cells' own gains at nominal ones (q,), (…, q, m, n) both."""
     offset = np.broadcast_to(gate_offset, g_filament.shape)[..., None, :, :]
     own = cell.gain_with_offset(cell.gate_voltage(gains)[:, None, None], offset) if cell.gated else np.ones_like(offset)
     shape = (*g_filament.shape[:-2], len(gains), *g_filament.shape[-2:])
     g, gain = (np.ascontiguousarray(np.broadcast_to(each, shape)) for each in (g_filament[..., None, :, :], own))
+    return g, gain
 
-    def difference(x: FloatArray, other: FloatArray, *, filament: bool) -> FloatArray:
-        step = STEP * np.where(x > 0.0, x, x.max(initial=0.0) or 1.0)
-        total = np.zeros(shape)
-        for k, factor in enumerate(ONE_SIDED):
-            moved = (x + k * step, other) if filament else (other, x + k * step)
-            total += factor * cell.terminal_conductance(*moved, v_read)
-        return total / step
 
-    return difference(g, gain, filament=True), difference(gain, g, filament=False)
+def _difference(x: FloatArray, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Slope of a function of each element of x ≥ 0, from values at x and above."""
+    step = STEP * np.where(x > 0.0, x, x.max(initial=0.0) or 1.0)
+    total = np.zeros(x.shape)
+    for k, factor in enumerate(ONE_SIDED):
+        total += factor * function(x + k * step)
+    return total / step
 
 
 def gain_slope(cell: Cell, gains: FloatArray, gate_offset: FloatArray) -> FloatArray:
