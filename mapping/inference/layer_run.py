@@ -142,7 +142,7 @@ def _group(
             mixed = mixed + shares[:, k, None, None].astype(batch.kind) * out
             activity = activity + done
         return mixed, activity + counts.mixing_outputs(matrices, rows.shape[0])
-    asked = hardware.gate_dac.gains(shares, hardware.cell) if first.gated else None
+    asked = hardware.gate_dac.gains(first.gate_shares(shares), hardware.cell) if first.gated else None
     ready, made = tiles_for_batch(chip, first, asked, shares, batch)
     out, done = multiply(ready, first, rows, asked, shares, batch)
     return out, made + done

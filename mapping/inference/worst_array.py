@@ -73,7 +73,8 @@ def _gains(trace: LayerTrace, result: RunResult, matrix: Matrix) -> FloatArray |
     if trace.attention is None or not len(trace.attention) or not matrix.gated:
         return None
     hardware = result.chip.program.hardware
-    gains: FloatArray = hardware.gate_dac.gains(trace.attention.mean(0), hardware.cell)
+    asked = matrix.gate_shares(trace.attention.mean(0, keepdims=True))[0]
+    gains: FloatArray = hardware.gate_dac.gains(asked, hardware.cell)
     return gains
 
 

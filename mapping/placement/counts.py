@@ -42,7 +42,7 @@ def mixed_bias(matrix: Matrix, images: int, *, mixed: bool) -> Activity:
     if matrix.bias is None:
         return done
     if mixed:
-        done = done + Activity(additions=once * (matrix.kernels - 1), multiplications=once * matrix.kernels)
+        done = done + Activity(additions=once * (len(matrix.bias) - 1), multiplications=once * len(matrix.bias))
     if matrix.column_gates:
         done = done + Activity(multiplications=once)
     if matrix.shift is not None:
@@ -119,8 +119,12 @@ _RECURRENT = {
 
 
 def gate_activity(matrix: Matrix, gains: FloatArray, hardware: Hardware) -> Activity:
-    """Count gate lines and the squares of their swings for gains (b, k), or (b, k, n) where columns have gates."""
+    """Count gate lines and the squares of their swings for gains (b, k), or (b, k, n) where columns have gates.
+
+    A gate that is held open never swings.
+    """
     cell = hardware.cell
+    gains = gains[:, :-1] if matrix.held else gains
     squares = (hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min) ** 2
     if matrix.column_gates:
         rows = {tile.rows.start: tile.shape[0] for tile in matrix.tiles}

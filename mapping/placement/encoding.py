@@ -60,10 +60,11 @@ def cancel_floor(weights: FloatArray, floor: float, sums_to_one: bool) -> tuple[
 
     weights: (k, …).  With gains floor + pi (1 - floor) and pi of sum 1, storing W_k - a Σ W_j with
     a = e / (1 + k e), e = floor / (1 - floor), gives (1 - floor) Σ pi_k W_k. Attention that does not sum to 1 leaves
-    nothing to cancel against; its floor stays an error. Source: docs/equations/encoding.md eq. 4.
+    nothing to cancel against among these: one more kernel, -floor Σ W_j, is stored, whose gate is held open.
+    Source: docs/equations/encoding.md eq. 4-5.
     """
     scale = 1.0 - floor
     if not sums_to_one:
-        return weights, scale
+        return np.concatenate([weights, -floor * weights.sum(0, keepdims=True)]) if floor else weights, scale
     e = floor / scale
     return weights - e / (1.0 + len(weights) * e) * weights.sum(0), scale

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from devices.aliases import FloatArray
 
 
@@ -45,6 +47,7 @@ class Matrix:
     shift: FloatArray | None = None  #: (n,) added digitally, whatever the gates of the columns do
     window: int = 1  #: neighbouring rows that see the pixels of one window of one channel
     floor: float = 0.0  #: what a kernel of share 0 counts in a column of scale 1, where columns have gates
+    held: bool = False  #: the last kernel's gate is held open: it takes away what the others' gates let through at 0
 
     @property
     def kernels(self) -> int:
@@ -79,6 +82,10 @@ class Matrix:
     def gated(self) -> bool:
         """Whether its gates follow the input: kernels are mixed by them, or columns scaled."""
         return self.column_gates or (self.kind == "dynamic conv" and self.layout in ("parallel", "stacked"))
+
+    def gate_shares(self, shares: FloatArray) -> FloatArray:
+        """Return what the gates of the kernels are asked for, (b, kernels), by an attention (b, k)."""
+        return np.concatenate([shares, np.ones((len(shares), 1))], axis=1) if self.held else shares
 
     @property
     def gate_lines(self) -> int:

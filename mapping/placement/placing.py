@@ -145,6 +145,9 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
         floor = kernel_floor(cell, source.scales) if mixes and source.sums_to_one else 0.0
         relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
     stored, mixed = cancel_floor(source.weights, floor, source.sums_to_one)
+    held = len(stored) > len(source.weights)
+    if held and shares is not None:
+        shares = np.concatenate([shares, np.ones((len(shares), 1))], axis=1)
     k, r, n = stored.shape
     bands = k if source.layout == "stacked" else 1
     if bands > hardware.tile.rows:
@@ -196,6 +199,7 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
         source.shift,
         source.window,
         floor,
+        held,
     )
 
 

@@ -177,7 +177,7 @@ def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | N
         relative = relative_gains(found.shares, found.scales, matrix.floor)
         return column_gains(relative, hardware.gate_dac, hardware.cell)
     if matrix.gated and found.shares is not None:
-        return hardware.gate_dac.gains(found.shares, hardware.cell)
+        return hardware.gate_dac.gains(matrix.gate_shares(found.shares), hardware.cell)
     return None
 
 
