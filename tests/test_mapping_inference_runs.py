@@ -16,7 +16,7 @@ from devices.numerics import worker_threads
 from devices.numerics.random_streams import stream_keys
 from devices.writing.spread import Spread
 from mapping.data.datasets import load_dataset
-from mapping.hardware.description import Hardware
+from mapping.hardware.description import LAYOUTS, Hardware
 from mapping.hardware.description_files import load_hardware
 from mapping.inference import layer_run
 from mapping.inference.running import run
@@ -37,6 +37,7 @@ from mapping.networks import (
 )
 from mapping.networks.models import load_model
 from mapping.placement.encoding import gate_floor
+from mapping.prices.estimates import estimate, histograms
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.writing import write
 
@@ -193,23 +194,33 @@ def test_perfect_chip__computes_the_zoo(name, chip):
     assert result.accuracy(test.labels)[0] == result.accuracy(test.labels)[1] > 0.9
 
 
-def test_sigmoid_attention__errs_by_the_floor_and_by_nothing_else(rng):
-    """Shares that do not sum to 1 leave floor / (1 - floor) of every kernel: docs/equations/encoding.md eq. 5."""
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shift", [0.0, -8.0])
+def test_sigmoid_attention__is_exact_though_gates_never_close(layout, shift, rng):
+    """Shares that do not sum to 1, at -8 all far below the gates' floor: docs/equations/encoding.md eq. 5."""
     layer = dynamic(rng, "mixed", "input", 2, 4, kind="sigmoid")
+    attention = dataclasses.replace(layer.attention, bias_2=np.full(3, shift))
+    layer = dataclasses.replace(layer, attention=attention)
     exact, test = network(layer, *close(rng, "mixed", 4)), images(rng, 6)
-    hardware = load_hardware("ideal")
-    result = run(write(compile_network(exact, hardware, test)), test, precision="double")
-    floor = gate_floor(hardware.cell)
+    hardware = load_hardware("ideal").with_values([f"mapping.layout={layout}"])
+    assert gate_floor(hardware.cell) > 0.01
     shares = layer.attention.shares(test)
-    without_bias = dataclasses.replace(layer, bias=None)
-    maps = without_bias.convolve(test, shares + floor / (1 - floor)) + (shares @ layer.bias)[:, :, None, None]
-    expected = exact.layer("fc").apply(maps.mean((2, 3)))
-    agree(result.logits, expected, 1e-10)
-    error = np.abs(expected - exact.forward(test)).max() / np.abs(exact.forward(test)).max()
-    assert 1e-4 < error < 0.1
-    assert result.layers[0].own_error == pytest.approx(
-        np.linalg.norm(maps - layer.apply(test)) / np.linalg.norm(layer.apply(test)), rel=1e-9
-    )
+    assert shares.max() < 0.01 if shift else shares.max() > 0.1
+    result = run(write(compile_network(exact, hardware, test)), test, precision="double")
+    wanted = layer.apply(test)
+    assert result.layers[0].own_error < 1e-10
+    agree(result.logits, exact.layer("fc").apply(wanted.mean((2, 3))), 1e-10)
+
+
+def test_sigmoid_attention__counts_no_swing_of_the_gate_that_is_held_open(rng):
+    layer = dynamic(rng, "mixed", "input", 2, 4, kind="sigmoid")
+    exact, test = network(layer, *close(rng, "mixed", 4)), images(rng, 4)
+    program = compile_network(exact, load_hardware("ideal"), test)
+    (matrix,) = program.matrices["mixed"]
+    assert (matrix.kernels, layer.kernels, matrix.held) == (4, 3, True)
+    done = run(write(program), test).layers[0].activity
+    assert done.gate_updates == 3
+    assert estimate(program, histograms(program, test))["mixed"].gate_swing == pytest.approx(done.gate_swing, rel=1e-5)
 
 
 def test_sigmoid_attention__without_a_floor_is_exact(rng):

@@ -235,8 +235,7 @@ def test_ideal_chip__computes_the_exact_network(kind, rng, images):
     hardware = load_hardware("ideal").with_values(GATES)
     result = run(write(compile_network(network, hardware, images), 3), images, precision="double")
     wanted = network.forward(images)
-    atol = 1e-10 if "sigmoid" not in kind else 0.05  # shares of single kernels below the gate's floor
-    np.testing.assert_allclose(result.logits, wanted, rtol=0.0, atol=atol * np.abs(wanted).max())
+    np.testing.assert_allclose(result.logits, wanted, rtol=0.0, atol=1e-10 * np.abs(wanted).max())
 
 
 def test_run__counts_gates_and_saves_multiplications(images):

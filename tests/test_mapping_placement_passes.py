@@ -162,24 +162,27 @@ def test_cancel_floor__is_exact_for_shares_of_sum_one(seed, k, floor):
     )
 
 
-def test_cancel_floor__leaves_weights_alone_where_nothing_cancels(rng):
+def test_cancel_floor__leaves_weights_alone_where_there_is_none(rng):
     weights = rng.normal(size=(3, 5, 4))
-    stored, scale = cancel_floor(weights, 0.2, sums_to_one=False)
-    assert np.array_equal(stored, weights)
-    assert scale == 0.8
-    stored, scale = cancel_floor(weights, 0.0, sums_to_one=True)
-    assert np.array_equal(stored, weights)
-    assert scale == 1.0
+    for sums_to_one in (True, False):
+        stored, scale = cancel_floor(weights, 0.0, sums_to_one=sums_to_one)
+        assert np.array_equal(stored, weights)
+        assert scale == 1.0
 
 
-def test_cancel_floor__what_stays_without_sum_one_is_the_floor_times_the_sum(rng):
-    """The error of docs/equations/encoding.md eq. 5: e Σ W, e = floor / (1 - floor)."""
-    weights, floor = rng.normal(size=(3, 5, 4)), 0.05
-    shares = rng.random((6, 3))
+@settings(max_examples=100)
+@given(SEEDS, st.integers(1, 8), st.floats(0.001, 0.5))
+def test_cancel_floor__by_one_more_kernel_is_exact_for_any_shares(seed, k, floor):
+    """docs/equations/encoding.md eq. 5: the last kernel's gate is held open."""
+    rng = np.random.default_rng(seed)
+    weights, shares = rng.normal(size=(k, 5, 4)) * 10.0 ** rng.uniform(-3, 3), rng.random((6, k))
     stored, scale = cancel_floor(weights, floor, sums_to_one=False)
-    mixed = np.einsum("bk,krn->brn", floor + (1.0 - floor) * shares, stored) / scale
-    error = mixed - np.einsum("bk,krn->brn", shares, weights)
-    np.testing.assert_allclose(error, np.broadcast_to(floor / (1 - floor) * weights.sum(0), error.shape), atol=1e-14)
+    assert len(stored) == k + 1
+    gains = np.concatenate([floor + (1.0 - floor) * shares, np.ones((6, 1))], axis=1)
+    np.testing.assert_allclose(
+        np.einsum("bk,krn->brn", gains, stored) / scale, np.einsum("bk,krn->brn", shares, weights),
+        rtol=0, atol=1e-13 * k * np.abs(weights).max(),
+    )  # fmt: skip
 
 
 def test_gate_floor__is_the_closed_gates_part():
@@ -361,7 +364,7 @@ def test_signed__says_whether_calibration_met_both_signs(mixed_network, rng):
 
 
 @pytest.mark.parametrize("by_output", [True, False])
-def test_stored_kernels__of_softmax_cancel_the_floor_and_those_of_sigmoid_do_not(by_output, rng):
+def test_stored_kernels__cancel_the_floor_those_of_sigmoid_by_one_more(by_output, rng):
     ideal = load_hardware("ideal")
     hardware = dataclasses.replace(ideal, tile=dataclasses.replace(ideal.tile, column_scales=by_output))
     cell = hardware.cell
@@ -373,6 +376,8 @@ def test_stored_kernels__of_softmax_cancel_the_floor_and_those_of_sigmoid_do_not
         stored = layer.weight.reshape(3, 4, -1).swapaxes(1, 2)
         if kind == "softmax":
             stored = stored - e / (1 + 3 * e) * stored.sum(0)
+        else:
+            stored = np.concatenate([stored, -gate_floor(cell) * stored.sum(0, keepdims=True)])
         stored = stored / np.abs(stored).max(axis=(0, 1) if by_output else None)
         np.testing.assert_allclose((g[..., 0::2] - g[..., 1::2]) / (cell.gain_high * (cell.g_max - cell.g_min)),
                                    stored, rtol=0, atol=1e-13)  # fmt: skip

@@ -130,7 +130,8 @@ def _group(
     """
     hardware, first = chip.program.hardware, matrices[0]
     if scales is not None:
-        gains = column_gains(relative_gains(shares, scales, first.floor), hardware.gate_dac, hardware.cell)
+        asked = None if shares is None else first.gate_shares(shares)
+        gains = column_gains(relative_gains(asked, scales, first.floor), hardware.gate_dac, hardware.cell)
         ready, _ = tiles_for_batch(chip, first, gains, shares, batch)
         return multiply(ready, first, rows, gains, shares, batch, scales=scales)
     if shares is None:

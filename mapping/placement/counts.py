@@ -121,10 +121,10 @@ _RECURRENT = {
 def gate_activity(matrix: Matrix, gains: FloatArray, hardware: Hardware) -> Activity:
     """Count gate lines and the squares of their swings for gains (b, k), or (b, k, n) where columns have gates.
 
-    A gate that is held open never swings.
+    A gate that is held open never swings, but those of its columns do.
     """
     cell = hardware.cell
-    gains = gains[:, :-1] if matrix.held else gains
+    gains = gains[:, :-1] if matrix.held and not matrix.column_gates else gains
     squares = (hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min) ** 2
     if matrix.column_gates:
         rows = {tile.rows.start: tile.shape[0] for tile in matrix.tiles}

@@ -47,7 +47,7 @@ class Matrix:
     shift: FloatArray | None = None  #: (n,) added digitally, whatever the gates of the columns do
     window: int = 1  #: neighbouring rows that see the pixels of one window of one channel
     floor: float = 0.0  #: what a kernel of share 0 counts in a column of scale 1, where columns have gates
-    held: bool = False  #: the last kernel's gate is held open: it takes away what the others' gates let through at 0
+    held: bool = False  #: the last kernel's share is always 1: it takes away what the others' gates let through at 0
 
     @property
     def kernels(self) -> int:

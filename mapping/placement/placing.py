@@ -142,12 +142,13 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
     gated = mixes and source.layout != "reprogram"
     floor, relative = gate_floor(cell) if gated else 0.0, None
     if source.scales is not None:
-        floor = kernel_floor(cell, source.scales) if mixes and source.sums_to_one else 0.0
-        relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
+        floor = kernel_floor(cell, source.scales) if mixes else 0.0
     stored, mixed = cancel_floor(source.weights, floor, source.sums_to_one)
     held = len(stored) > len(source.weights)
     if held and shares is not None:
         shares = np.concatenate([shares, np.ones((len(shares), 1))], axis=1)
+    if source.scales is not None:
+        relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
     k, r, n = stored.shape
     bands = k if source.layout == "stacked" else 1
     if bands > hardware.tile.rows:

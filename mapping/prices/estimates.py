@@ -174,7 +174,8 @@ def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | N
     """Read gains that the gates of a matrix arrive at for each image, (b, k), or (b, k, n) of columns; None: held."""
     hardware = program.hardware
     if matrix.column_gates and found.scales is not None:
-        relative = relative_gains(found.shares, found.scales, matrix.floor)
+        asked = None if found.shares is None else matrix.gate_shares(found.shares)
+        relative = relative_gains(asked, found.scales, matrix.floor)
         return column_gains(relative, hardware.gate_dac, hardware.cell)
     if matrix.gated and found.shares is not None:
         return hardware.gate_dac.gains(matrix.gate_shares(found.shares), hardware.cell)

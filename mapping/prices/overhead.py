@@ -114,7 +114,7 @@ def within(program: Program, layer: str, area: float) -> float:
             sharing[key] = BITS * matrix.positions * rows, arrays + matrix.arrays
             moved += (SUM_BITS if pieces > 1 else BITS) * matrix.positions * pairs * here
             if matrix.gated:
-                lines = (matrix.kernels - matrix.held) * (pairs if matrix.column_gates else 1)
+                lines = matrix.kernels * pairs if matrix.column_gates else matrix.kernels - matrix.held
                 moved += BITS * lines * matrix.copies * here
             if matrix.rewritten:
                 moved += BITS * rows * pairs * matrix.copies * here
