@@ -10,7 +10,17 @@ from devices import PRESETS, AdaptiveMemristor, ParameterError, ReadNoise, Resis
 from devices import plots as drawn
 from devices.measurements.curves import simulate_curves
 from devices.measurements.fitting import fit_cell
-from devices.measurements.summary import held, ramp, read_noise, retention_time, summarise, switching_voltage, times
+from devices.measurements.summary import (
+    STATES,
+    held,
+    ramp,
+    read_noise,
+    retention_time,
+    summarise,
+    switching_voltage,
+    times,
+    worst_retention,
+)
 
 CELL = AdaptiveMemristor()
 
@@ -23,6 +33,21 @@ def test_retention_time__is_the_fourth_power_law():
     assert retention_time(Resistor()) == math.inf
     half = 1.0 + math.log(0.5) / math.log(CELL.g_max / CELL.g_min)
     assert retention_time(CELL, 0.5) == pytest.approx(3e8 * (1.0 - half**4), rel=0.01)
+
+
+def test_worst_retention__is_that_of_a_weak_state():
+    """The worst state of a cell that dissolves from the surface is a thin filament; a resistor has none."""
+    seconds, state = worst_retention(CELL)
+    assert seconds == min(retention_time(CELL, w=w) for w in STATES)
+    assert retention_time(CELL, w=state) == seconds
+    assert seconds < 0.1 * retention_time(CELL)
+    assert state < 0.5
+    assert worst_retention(Resistor()) == (math.inf, 1.0)
+    found = summarise(CELL)
+    assert (found.retention_worst, found.retention_worst_state) == (seconds, state)
+    for bad in ({"loss": 0.0}, {"loss": 1.0}, {"w": 1.5}):
+        with pytest.raises(ParameterError, match="must be"):
+            retention_time(CELL, **bad)
 
 
 def test_switching_voltage__solves_the_rate_of_a_ramp():

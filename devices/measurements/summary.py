@@ -20,6 +20,7 @@ LARGEST_RAMP = 10.0  # [V] beyond which a cell counts as one that does not switc
 SWITCHED = 0.5  # state at which a cell has switched, ours
 SHORTEST, LONGEST = 1e-9, 1e10  # [s] of pulses and retention, three centuries
 PER_DECADE = 20  # samples of time
+STATES = tuple(k / 20 for k in range(2, 21))  #: states whose retention is compared, ours: from 0.1 to 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Summary:
     v_reset: float  #: where a falling ramp takes w from 1 below 0.5 at the open gate [V], negative
     read_noise: float  #: standard deviation over current of a read of the middle state
     retention: float  #: time at rest until the full filament has lost a tenth of its conductance [s], inf: > 300 years
+    retention_worst: float  #: the same of the state that keeps its conductance for the shortest time [s]
+    retention_worst_state: float  #: that state, one of STATES
 
 
 def summarise(cell: Cell, noise: ReadNoise | None = None, v_read: float = 0.1, t_read: float = 255e-9) -> Summary:
@@ -48,6 +51,7 @@ def summarise(cell: Cell, noise: ReadNoise | None = None, v_read: float = 0.1, t
     return Summary(
         float(cell.g_min), float(cell.g_max), float(cell.gain_low), float(cell.gain_high), v_set, closed, v_reset,
         float(read_noise(cell, 0.5, gate, v_read, t_read, noise or ReadNoise())), retention_time(cell),
+        *worst_retention(cell),
     )  # fmt: skip
 
 
@@ -99,19 +103,30 @@ def times(shortest: float = SHORTEST, longest: float = LONGEST) -> FloatArray:
     return np.logspace(math.log10(shortest), math.log10(longest), round(PER_DECADE * decades) + 1)
 
 
-def retention_time(cell: Cell, loss: float = 0.1) -> float:
-    """Return the time at rest until the full filament has lost a part of its conductance [s], inf if it never does."""
+def retention_time(cell: Cell, loss: float = 0.1, w: float = 1.0) -> float:
+    """Return the time at rest until a state has lost a part of its conductance [s], inf if it never does.
+
+    Raises ParameterError unless loss is between 0 and 1 and w from 0 to 1.
+    """
     number("loss", loss, above=0.0, below=1.0)
+    number("w", w, minimum=0.0, maximum=1.0)
     at = times()
-    g = np.asarray(cell.filament(held(cell, 1.0, 0.0, _rest(cell), at)))
-    below = np.flatnonzero(g <= (1.0 - loss) * cell.g_max)
+    g = np.asarray(cell.filament(held(cell, w, 0.0, _rest(cell), at)))
+    end = (1.0 - loss) * float(cell.filament(w))
+    below = np.flatnonzero(g <= end)
     if not below.size:
         return math.inf
     k = int(below[0])
     if k == 0:
         return float(at[0])
-    part = (g[k - 1] - (1.0 - loss) * cell.g_max) / (g[k - 1] - g[k])
+    part = (g[k - 1] - end) / (g[k - 1] - g[k])
     return float(at[k - 1] + part * (at[k] - at[k - 1]))
+
+
+def worst_retention(cell: Cell, loss: float = 0.1) -> tuple[float, float]:
+    """Return the shortest retention_time [s] among STATES, and the state that has it."""
+    kept = [(retention_time(cell, loss, w), w) for w in reversed(STATES)]
+    return min(kept, key=lambda each: each[0])
 
 
 def read_noise(

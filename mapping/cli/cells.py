@@ -217,8 +217,10 @@ def _show_cell(title: str, hardware: "Hardware", numbers: "Summary", console: Co
         table.add_row("SET, ramp of 1 V/s", f"{_volts(numbers.v_set)}{at}{closed}")
         table.add_row("RESET", f"{_volts(numbers.v_reset)}{at}")
     table.add_row(f"read noise at {volts}", f"{numbers.read_noise:.2%} of w = 0.5 in {si(hardware.dac.t_read, 's')}")
-    kept = "over 300 years" if math.isinf(numbers.retention) else _duration(numbers.retention)
-    table.add_row("retention", f"{kept} until w = 1 has lost 10 % of its conductance")
+    worst = f"w = {numbers.retention_worst_state:g}"
+    table.add_row("retention", f"{_duration(numbers.retention_worst)} until {worst} has lost 10 % of its conductance")
+    if numbers.retention_worst_state != 1.0:
+        table.add_row("", f"{_duration(numbers.retention)} until w = 1 has")
     console.print(table)
 
 
@@ -227,6 +229,8 @@ def _volts(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if math.isinf(seconds):
+        return "over 300 years"
     for size, unit in ((86400 * 365.25, "years"), (86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
