@@ -40,6 +40,7 @@ default_role = "code"  # docstrings put names in single backticks
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+autodoc_mock_imports = [name for name in ("torch",) if importlib.util.find_spec(name) is None]  # an extra
 python_use_unqualified_type_names = True
 
 #: the side bar: heading -> pages, in their order; pages that nobody placed come last in the first
