@@ -31,6 +31,7 @@ myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "gallery/figures"]
+highlight_language = "text"  # of maps in docstrings; code says what it is
 html_theme = "furo"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
@@ -163,10 +164,20 @@ def copy_mathjax(app, failed):
         copy(held / part, to / part, **({"dirs_exist_ok": True} if (held / part).is_dir() else {}))
 
 
-def plain_docstring(_app, _what, _name, _obj, _options, lines):
-    """Keep our docstrings as they were written: each line is prose, nothing in it is markup."""
+def plain_docstring(_app, what, _name, _obj, _options, lines):
+    """Keep our docstrings as they were written: each line is prose, nothing in it is markup; a map of folders stays."""
     marks = str.maketrans({mark: f"\\{mark}" for mark in "\\*|_:"})
-    lines[:] = ["".join(quoted(part, marks) for part in re.split(r"(`[^`\n]+`)", line.strip())) for line in lines]
+    prose, inside = [], False
+    for line in lines:
+        if what == "module" and line.startswith("    "):
+            prose += [] if inside else ["::", ""]
+            prose.append(line)
+            inside = True
+        else:
+            parts = re.split(r"(`[^`\n]+`)", line.strip())
+            prose.append("".join(quoted(part, marks) for part in parts))
+            inside = inside and not line.strip()
+    lines[:] = prose
 
 
 def quoted(part, marks):
