@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
 
 from devices.numerics.blas import one_blas_thread
 from devices.numerics.worker_threads import threads
 from mapping.data.datasets import Dataset, load_dataset
 from mapping.networks import DynamicConv, Network
 from mapping.networks.models import load_model
+from mapping.report import comparing
 
 EVALUATED = 64  # images at once on each thread
 DRAWS = 100_000  # of the bootstrap
@@ -50,26 +50,10 @@ def right(network: Network, data: Dataset, attention: dict[str, np.ndarray] | No
 
 
 def paired(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
-    """Compare right answers (n,) of two networks on the same images.
-
-    Returns the difference of the accuracies, its 95 % interval by the bootstrap over images (resampled pairs are a
-    multinomial draw of the four outcomes), and McNemar's exact two-sided p.
-    """
-    n = len(first)
-    gained, lost = int(np.sum(~first & second)), int(np.sum(first & ~second))
-    drawn = rng.multinomial(n, [gained / n, lost / n, 1 - (gained + lost) / n], size=DRAWS)
-    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / n, [2.5, 97.5])
-    p = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
-    return {
-        "first": float(first.mean()),
-        "second": float(second.mean()),
-        "only_second_right": gained,
-        "only_first_right": lost,
-        "difference": (gained - lost) / n,
-        "low": float(low),
-        "high": float(high),
-        "mcnemar_p": float(p),
-    }
+    """Compare right answers (n,) of two networks on the same images; names of the values as the files have them."""
+    found = comparing.paired(first, second, rng)._asdict()
+    del found["images"]
+    return {**found, "mcnemar_p": found.pop("p")}
 
 
 def entropy(shares: np.ndarray) -> float:

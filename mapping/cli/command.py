@@ -12,8 +12,10 @@ from devices.errors import SimulationError
 from mapping.cli.caching import cache
 from mapping.cli.cells import device, fit
 from mapping.cli.chip_list import app as chips
+from mapping.cli.comparing import compare
 from mapping.cli.curves import curves
 from mapping.cli.estimation import estimate
+from mapping.cli.netlisting import netlist
 from mapping.cli.simulation import run
 from mapping.cli.sweeping import sweep
 from mapping.cli.zoo import models
@@ -35,7 +37,7 @@ def _main(
         raise typer.Exit
 
 
-for each in (run, estimate, models, curves, fit, device, sweep, cache):
+for each in (run, estimate, compare, netlist, models, curves, fit, device, sweep, cache):
     app.command()(each)
 app.add_typer(chips, name="chips")
 

@@ -17,6 +17,7 @@ from devices.checks import quantity
 from devices.errors import MappingError, ParameterError
 from devices.noise.read_noise import ReadNoise
 from devices.writing.spread import Spread
+from mapping.hardware.bounds import check_bounds
 from mapping.hardware.retention import Retention
 from mapping.hardware.settings import parsed_value, updated
 
@@ -125,6 +126,9 @@ class Hardware:
     gate_dac: GateDac = field(default_factory=GateDac)
     mapping: Choices = field(default_factory=Choices)
     costs: Costs = field(default_factory=Costs)
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
 
     @property
     def temperature(self) -> float:

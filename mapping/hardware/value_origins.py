@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mapping.hardware.bounds import unit_of
 from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import CHIPS, chip_files, load_hardware
 from mapping.hardware.settings import TOP_KEYS
@@ -46,7 +47,7 @@ def origins(name_or_path: str | os.PathLike[str], settings: Iterable[str] = ()) 
 
 
 def _section(name: str, part: object, said: Iterable[tuple[str, Mapping[str, object]]]) -> list[Entry]:
-    """BatchEntries of one section: the last of what was said of a key holds, and a preset says something of all."""
+    """Entries of one section: the last of what was said of a key holds, and a preset says something of all."""
     fields = [each for each in dataclasses.fields(part) if each.init]  # type: ignore[arg-type]  # a dataclass
     found = dict.fromkeys((each.name for each in fields), DEFAULT)
     for origin, content in said:
@@ -56,10 +57,4 @@ def _section(name: str, part: object, said: Iterable[tuple[str, Mapping[str, obj
         if name == "cell" and "preset" in keys:
             found = dict.fromkeys(found, f"preset {keys['preset']}")
         found |= {key: origin for key in keys if key in found}
-    ohms = name == "wires"  # one value or one for each line: no field of a plain number
-    return [
-        Entry(
-            name, each.name, getattr(part, each.name), "Ω" if ohms else each.metadata.get("unit", ""), found[each.name]
-        )
-        for each in fields
-    ]
+    return [Entry(name, each.name, getattr(part, each.name), unit_of(name, each), found[each.name]) for each in fields]

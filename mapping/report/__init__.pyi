@@ -1,3 +1,7 @@
+from .comparing import Comparison as Comparison
+from .comparing import Paired as Paired
+from .comparing import compare_runs as compare_runs
+from .comparing import paired as paired
 from .html_page import page as page
 from .html_page import show_report as show_report
 from .plots import plot_attention as plot_attention

@@ -1,0 +1,135 @@
+"""Two runs compared: answers image by image, prices, and the settings in which they differ."""
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import binomtest
+
+from devices.aliases import BoolArray
+from devices.errors import ParameterError
+from mapping.files.regular_files import read_text
+from mapping.inference.traces import PREDICTIONS
+
+DRAWS = 20_000  # of the bootstrap, ours: its interval's ends move by a hundredth of its width
+SEED = 20250425  # of the bootstrap
+#: what is compared of two reports: (key, what it is, unit)
+PRICES = (
+    ("energy_J_per_image", "energy per image", "J"),
+    ("latency_s_per_image", "latency", "s"),
+    ("images_per_s", "throughput", "images/s"),
+    ("area_m2", "area", "m²"),
+    ("tiles", "tiles", ""),
+    ("tops_per_watt", "efficiency", "TOPS/W"),
+)
+
+
+class Paired(NamedTuple):
+    """Right answers of two runs on the same images; accuracies are parts of 1."""
+
+    images: int
+    first: float  #: accuracy
+    second: float
+    only_first_right: int  #: images
+    only_second_right: int
+    difference: float  #: second less first
+    low: float  #: 95 % interval of the difference, by the bootstrap over images
+    high: float
+    p: float  #: of McNemar's exact two-sided test
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two saved runs beside each other."""
+
+    names: tuple[str, str]  #: network on chip, seed
+    chip: Paired | None  #: answers on the chips; None where a run has no labels
+    exact: Paired | None  #: answers of the exact networks
+    prices: tuple[tuple[str, str, float, float], ...]  #: what, unit, first, second
+    settings: tuple[tuple[str, Any, Any], ...]  #: keys of the chip descriptions that differ, with both values
+
+
+def paired(first: BoolArray, second: BoolArray, rng: np.random.Generator) -> Paired:
+    """Compare right answers (n,) of two runs on the same images.
+
+    Resampled pairs are a multinomial draw of the outcomes.  Raises ParameterError unless there are equally many, at
+    least one.  Source: Q. McNemar, Psychometrika 12 (1947) 153, with the exact binomial.
+    """
+    n = len(first)
+    if n == 0 or len(second) != n:
+        raise ParameterError(f"runs must be of the same images, at least one, got {n} and {len(second)}")
+    gained, lost = int(np.sum(~first & second)), int(np.sum(first & ~second))
+    drawn = rng.multinomial(n, [gained / n, lost / n, 1 - (gained + lost) / n], size=DRAWS)
+    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / n, [2.5, 97.5])
+    p = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    accuracies = float(first.mean()), float(second.mean())
+    return Paired(n, *accuracies, lost, gained, (gained - lost) / n, float(low), float(high), float(p))
+
+
+def compare_runs(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> Comparison:
+    """Compare two folders that `crossgate run` wrote.
+
+    Raises ParameterError if a folder lacks report.json or predictions.csv, one of them is damaged, or the runs are of
+    other images.
+    """
+    folders = Path(first), Path(second)
+    reports, answers = [_report(folder) for folder in folders], [_answers(folder) for folder in folders]
+    labels = [[row["label"] for row in rows] for rows in answers]
+    if labels[0] != labels[1]:
+        raise ParameterError(
+            f"{folders[0]} and {folders[1]} must be runs of the same images in the same order, but their labels differ "
+            f"({len(labels[0])} and {len(labels[1])} images)"
+        )
+    found = {}
+    for column in ("chip", "exact"):
+        right = [np.array([row[column] == row["label"] for row in rows]) for rows in answers]
+        found[column] = paired(right[0], right[1], np.random.default_rng(SEED)) if all(labels[0]) else None
+    names = (_name(reports[0]), _name(reports[1]))
+    prices = tuple((what, unit, float(reports[0][key]), float(reports[1][key])) for key, what, unit in PRICES)
+    flat = [_flat(report["configuration"]) for report in reports]
+    keys = [key for key in dict.fromkeys([*flat[0], *flat[1]]) if flat[0].get(key) != flat[1].get(key)]
+    settings = tuple((key, flat[0].get(key), flat[1].get(key)) for key in keys if key not in ("name", "about"))
+    return Comparison(names, found["chip"], found["exact"], prices, settings)
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    path = folder / "report.json"
+    try:
+        held = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ParameterError(f"{path} cannot be read: {said}; give a folder of crossgate run") from None
+    if not isinstance(held, dict) or not all(key in held for key in ("configuration", *(key for key, _, _ in PRICES))):
+        raise ParameterError(f"{path} is no report of a run; give a folder of crossgate run")
+    return held
+
+
+def _answers(folder: Path) -> list[dict[str, str]]:
+    path = folder / "predictions.csv"
+    try:
+        rows = list(csv.DictReader(read_text(path).splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ParameterError(f"{path} cannot be read: {said}; give a folder of crossgate run") from None
+    if not rows or any(tuple(row) != PREDICTIONS or None in row.values() for row in rows):
+        raise ParameterError(f"{path} must have the columns {', '.join(PREDICTIONS)} and a line for each image")
+    return rows
+
+
+def _name(report: dict[str, Any]) -> str:
+    return f"{report.get('model')} on {report.get('chip')}, seed {report.get('seed')}"
+
+
+def _flat(value: Any, start: str = "") -> dict[str, Any]:  # noqa: ANN401 - whatever JSON holds
+    """Return the entries of nested tables by their dotted keys."""
+    if not isinstance(value, dict):
+        return {start: value}
+    return {
+        path: held
+        for key, below in value.items()
+        for path, held in _flat(below, f"{start}.{key}" if start else str(key)).items()
+    }
