@@ -21,9 +21,9 @@ from .inference.traces import RunResult as RunResult
 from .networks.file_format import load_network as load_network
 from .networks.file_format import save_network as save_network
 from .networks.graph import Network as Network
+from .networks.importers.checkpoints import load_state as load_state
 from .networks.importers.importing import import_onnx as import_onnx
 from .networks.importers.importing import import_torch as import_torch
-from .networks.importers.importing import load_state as load_state
 from .networks.models import load_model as load_model
 from .networks.models import model_card as model_card
 from .networks.models import model_names as model_names

@@ -2,9 +2,9 @@ from .file_format import load_network as load_network
 from .file_format import read_card as read_card
 from .file_format import save_network as save_network
 from .graph import Network as Network
+from .importers.checkpoints import load_state as load_state
 from .importers.importing import import_onnx as import_onnx
 from .importers.importing import import_torch as import_torch
-from .importers.importing import load_state as load_state
 from .layers.activations import ACTIVATIONS as ACTIVATIONS
 from .layers.activations import Activation as Activation
 from .layers.activations import Clip as Clip
