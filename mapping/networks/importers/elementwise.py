@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from devices.aliases import FloatArray
-from mapping.networks.layers import ACTIVATIONS
+from mapping.networks.layers.activations import ACTIVATIONS
 
 _SPELLING = 1e-6  # largest difference from the function that is spelt, over 1 + its value; ours: constants in float32
 

@@ -1,80 +1,328 @@
-"""ONNX graphs in: the file is read as data, node after node, with one image in it.
+"""ONNX files in: read as data by the onnx package, functions and constant branches resolved, walked node by node.
 
 Importing this file needs onnx; running the original, onnxruntime or onnx's own reference.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
-from mapping.networks.graph import Network
-from mapping.networks.importers.builder import Builder, Mixture, Value
-from mapping.networks.unrolling import Pair
+from mapping.networks.importers.one_image import one_image
+from mapping.networks.importers.onnx_operations import ADVICE, OPERATIONS, Operand
+from mapping.networks.importers.tensor_graph import Node, TensorGraph
 
-OLDEST = 13  #: opset; before it softmax flattened what it got, and axes were attributes of more nodes
+OLDEST = 6  #: opset; before it arithmetic broadcast by other rules and batch norms had other inputs
 LARGEST_FILE = 2**31  # bytes, the limit of the format's own encoding
-LARGEST_CONSTANT = 2**16  # values of a constant that the graph computes (shapes), ours
-_TYPES: dict[int, tuple[Any, str]] = {
-    onnx.TensorProto.FLOAT: (np.dtype("<f4"), "float_data"),
-    onnx.TensorProto.DOUBLE: (np.dtype("<f8"), "double_data"),
-    onnx.TensorProto.FLOAT16: (np.dtype("<f2"), ""),
-    onnx.TensorProto.INT64: (np.dtype("<i8"), "int64_data"),
-    onnx.TensorProto.INT32: (np.dtype("<i4"), "int32_data"),
-    onnx.TensorProto.BOOL: (np.dtype("?"), "int32_data"),
-}
+LARGEST_CONSTANT = 2**27  # values of a constant that the graph computes, 1 GiB; ours: VGG-19 has one of 1.0e8
+_DEPTH = 16  # functions inside functions, ours
 
-ADVICE = "replace it by operators that can be imported (docs/import.md) before the export"
 Foreign = Any  # a message of protobuf, whose classes have no types here
-Operand = Any  # Value, Mixture, a constant array, or None for an input left out
+
+_CLASSES = {
+    each: np.dtype(kind)
+    for each, kind in (
+        (onnx.TensorProto.FLOAT, "f4"), (onnx.TensorProto.DOUBLE, "f8"), (onnx.TensorProto.FLOAT16, "f2"),
+    )
+}  # fmt: skip
 
 
-def convert(
-    path: Path, input_shape: tuple[int, int, int] | None, name: str, classes: Sequence[str] | None, card: dict[str, Any]
-) -> Network:
-    """Read a file and build the network that does the same.
+class OnnxFile:
+    """A file as a tensor graph of one image, and the way back to run it.
 
-    Raises ParameterError for a damaged file, or naming the first node that no layer of ours can do.
+    Raises ParameterError for a damaged file, or naming the first node that cannot be imported.
     """
-    try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise ParameterError(f"it is {size} bytes long, more than {LARGEST_FILE}")  # noqa: TRY301
-        model = onnx.ModelProto()
-        model.ParseFromString(path.read_bytes())
-        opset = _opset(model)
-        described = {**card, "imported_from": f"ONNX opset {opset}"}
-        walk = _Walk(model.graph, opset, input_shape)
-        return walk.builder.network(walk.run(), name, classes, described)
-    except FileNotFoundError:
-        raise ParameterError(f"there is no ONNX file {path}") from None
-    except Exception as error:  # noqa: BLE001  (protobuf, numpy and our own checks each have their own kinds)
-        reason = " ".join(str(error).split())[:600] or type(error).__name__
-        raise ParameterError(f"{path} cannot be imported: {reason}") from None
 
+    def __init__(self, path: Path, input_shape: tuple[int, int, int] | None, output: str | None = None) -> None:
+        self.path = path
+        self.sources: dict[str, Operand] = {}
+        self.quantised: dict[str, Any] = {}
+        try:
+            self.model = _read(path)
+            self.opset = _opset(self.model)
+            self.card = {"imported_from": f"ONNX opset {self.opset}"}
+            self._walk(input_shape, output)
+        except FileNotFoundError:
+            raise ParameterError(f"there is no ONNX file {path}") from None
+        except Exception as error:  # noqa: BLE001  (protobuf, numpy, onnx and our own checks each have their own kinds)
+            reason = " ".join(str(error).split())[:600] or type(error).__name__
+            raise ParameterError(f"{path} cannot be imported: {reason}") from None
 
-def outputs(path: Path, images: FloatArray) -> tuple[FloatArray, str]:
-    """Run a file on images one by one; returns (b, classes) and the name of what ran it."""
-    try:
-        import onnxruntime
-    except ImportError:
+    def _walk(self, input_shape: tuple[int, int, int] | None, wanted: str | None) -> None:
+        graph, found = self.model.graph, self.sources
+        folder = str(self.path.parent)
+        for each in graph.initializer:
+            found[each.name] = _stored(each, folder)
+        inputs = [each for each in graph.input if each.name not in found]
+        names = [each.name for each in graph.output]
+        if len(inputs) != 1 or (wanted or names[:1] != names):
+            if len(inputs) != 1 or wanted not in names:
+                raise ParameterError(
+                    f"it has {len(inputs)} inputs and {len(names)} outputs; one image in and one tensor out can be "
+                    f"imported{f', so name one of the outputs {names} by output=' if len(inputs) == 1 else ''}"
+                )
+        self.output_name = wanted or names[0]
+        self.input = inputs[0]
+        dims = self._dims(input_shape)
+        needed = _needed(graph, self.output_name)
+        self.layout = _layout(graph, inputs[0].name, dims, needed)
+        self.graph = TensorGraph(tuple(dims))
+        self.dims = tuple(dims)
+        found[inputs[0].name] = self.graph.input
+        self._nodes(graph.node, found, needed, 0)
+        value = found.get(self.output_name)
+        if not isinstance(value, Node):
+            raise ParameterError(f"its output {self.output_name!r} does not depend on the image")
+        self.output = value
+        rest = self.dims[1:]
+        if self.dims[0] > 1:
+            self.graph, changed = one_image(self.graph, value)
+            self.sources = {name: changed.get(each) for name, each in found.items() if isinstance(each, Node)}
+            self.output = changed[value]
+        if self.layout == "nhwc":
+            self.input_shape = (rest[2], rest[0], rest[1])
+            self._channels_first()
+        else:
+            self.input_shape = {1: (*rest, 1, 1), 2: (rest[0], 1, rest[-1]), 3: rest}.get(len(rest), (1, 1, math.prod(rest)))
+
+    def _channels_first(self) -> None:
+        """Let the image come in as (c, h, w), where the file begins by making that of (h, w, c)."""
+        old = self.graph.input
+        _, h, w, c = old.shape
+        for node in self.graph.nodes:
+            if node.kind == "permute" and node.inputs[0] is old:
+                node.kind, node.attributes = "reshape", {}
+            elif node.kind == "reshape" and node.inputs[0] is old and math.prod(node.shape[-2:]) != h * w:
+                raise ParameterError(f"its image {old.shape} is used in another order than that of its first Transpose")
+        old.shape = (1, c, h, w)
+
+    def _dims(self, input_shape: tuple[int, int, int] | None) -> list[int]:
+        """Shape of the image, the batch included."""
+        kind = self.input.type.tensor_type
+        if kind.elem_type not in _CLASSES:
+            raise ParameterError(f"its input {self.input.name!r} holds numbers of type {kind.elem_type}, not floats")
+        dims = [int(each.dim_value) for each in kind.shape.dim]
+        if input_shape is not None:
+            rest = dims[1:] if dims else list(input_shape)
+            known = math.prod(input_shape)
+            if len(rest) == 3 and all(have in (0, want) for have, want in zip(rest, input_shape, strict=True)):
+                rest = list(input_shape)
+            elif len(rest) == 3 and all(
+                have in (0, want) for have, want in zip(rest, (*input_shape[1:], input_shape[0]), strict=True)
+            ):
+                rest = [*input_shape[1:], input_shape[0]]
+            elif rest and rest.count(0) == 1 and known % max(1, math.prod(n for n in rest if n)) == 0:
+                rest[rest.index(0)] = known // math.prod(n for n in rest if n)
+            if math.prod(rest) != known:
+                raise ParameterError(f"its input {self.input.name!r} has shape {tuple(dims)}, not {input_shape}")
+            dims = [dims[0] if dims else 1, *rest]
+        if len(dims) < 2 or min(dims[1:]) < 1 or len(dims) > 5:
+            raise ParameterError(
+                f"its input {self.input.name!r} has shape {tuple(dims)}; give input_shape=(channels, height, width)"
+            )
+        return [max(1, dims[0]), *dims[1:]]
+
+    def _nodes(self, nodes: Sequence[Foreign], found: dict[str, Operand], needed: set[str] | None, depth: int) -> None:
+        """Walk nodes in the order in which they depend on each other."""
+        waiting = [
+            (index, node) for index, node in enumerate(nodes)
+            if needed is None or any(each in needed for each in node.output)
+        ]  # fmt: skip
+        given = {each for _, node in waiting for each in node.output if each}
+        while waiting:
+            left = []
+            for index, node in waiting:
+                if any(each in given and each not in found for each in node.input if each):
+                    left.append((index, node))
+                    continue
+                self._put(index, node, found, depth)
+            if len(left) == len(waiting):
+                index, node = left[0]
+                raise ParameterError(f"node {node.name or f'{node.op_type}_{index}'!r} depends on itself")
+            waiting = left
+
+    def _put(self, index: int, node: Foreign, found: dict[str, Operand], depth: int) -> None:
+        """Walk one node; whatever goes wrong names it."""
+        name = node.name or f"{node.op_type}_{index}"
+        try:
+            out = self._node(name, node, found, depth)
+        except Exception as error:  # noqa: BLE001  (numpy, onnx and our own checks each have their own kinds)
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ParameterError(f"node {name!r} ({node.op_type}): {reason}") from None
+        results = list(out) if isinstance(out, (list, tuple)) else [out]
+        for key, value in zip(node.output, results, strict=False):
+            if key:
+                found[key] = value
+        for key in node.output[len(results) :]:
+            found[key] = None
+
+    def _node(self, name: str, node: Foreign, found: dict[str, Operand], depth: int) -> Operand:
+        missing = [each for each in node.input if each and each not in found]
+        if missing:
+            raise ParameterError(f"its input {missing[0]!r} is given by no node before it")
+        inputs = [found[each] if each else None for each in node.input]
+        if any(each and found[each] is None for each in node.input):
+            raise ParameterError(f"it takes an output that only training has, or that is not computed here; {ADVICE}")
+        kind = node.op_type
+        function = next((f for f in self.model.functions if (f.domain, f.name) == (node.domain, kind)), None)
+        if function is not None:
+            return self._function(function, node, inputs, depth)
+        if node.domain not in ("", "ai.onnx"):
+            raise ParameterError(f"it belongs to the operators of {node.domain!r}; {ADVICE}")
+        if kind == "If":
+            return self._branch(node, inputs[0], found, depth)
+        options = {each.name: _attribute(each) for each in node.attribute}
+        if kind in ("Shape", "Size"):
+            shape = tuple(inputs[0].shape)
+            held = shape[slice(options.get("start", 0), options.get("end"))] if kind == "Shape" else math.prod(shape)
+            return np.array(held, dtype=np.int64)
+        options |= {"opset": self.opset, "outputs": len(node.output)}
+        if kind == "QuantizeLinear":
+            options["zero_type"] = inputs[2].dtype.name if len(inputs) > 2 and inputs[2] is not None else None
+        if not any(isinstance(each, Node) for each in inputs):
+            return _computed(node, options, inputs, self.opset)
+        operation = OPERATIONS.get(kind)
+        if operation is not None:
+            return operation(self.graph, name, options, *inputs)
+        body = _body(kind, self.opset)
+        if body is None:
+            raise ParameterError(f"there is no layer for it; {ADVICE}")
+        return self._function(body, node, inputs, depth)
+
+    def _function(self, function: Foreign, node: Foreign, inputs: Sequence[Operand], depth: int) -> list[Operand]:
+        """Walk the body of a function in the place of the node that calls it."""
+        if depth > _DEPTH:
+            raise ParameterError("its functions call each other without end")
+        found: dict[str, Operand] = dict(zip(function.input, inputs, strict=False))
+        given = {each.name: each for each in node.attribute}
+        given = {**{each.name: each for each in function.attribute_proto}, **given}
+        found |= {each: None for each in function.input[len(inputs) :]}
+        nodes = []
+        for index, inner in enumerate(function.node):
+            made = onnx.NodeProto()
+            made.CopyFrom(inner)
+            made.name = f"{node.name or node.op_type}.{inner.name or f'{inner.op_type}_{index}'}"
+            del made.attribute[:]
+            for each in inner.attribute:
+                if not each.ref_attr_name:
+                    made.attribute.append(each)
+                elif each.ref_attr_name in given:
+                    passed = onnx.AttributeProto()
+                    passed.CopyFrom(given[each.ref_attr_name])
+                    passed.name = each.name
+                    made.attribute.append(passed)
+            nodes.append(made)
+        self._nodes(nodes, found, None, depth + 1)
+        return [found.get(each) for each in function.output]
+
+    def _branch(self, node: Foreign, condition: Operand, found: dict[str, Operand], depth: int) -> list[Operand]:
+        """Walk the branch that a constant condition takes."""
+        if not isinstance(condition, np.ndarray) or depth > _DEPTH:
+            raise ParameterError(f"it decides by the image's own values; {ADVICE}")
+        wanted = "then_branch" if bool(condition.reshape(())) else "else_branch"
+        (body,) = (each.g for each in node.attribute if each.name == wanted)
+        inner = dict(found)
+        for each in body.initializer:
+            inner[each.name] = _stored(each, str(self.path.parent))
+        self._nodes(body.node, inner, None, depth + 1)
+        return [inner.get(each.name) for each in body.output]
+
+    # the way back
+
+    @property
+    def precision(self) -> float:
+        """Distance of 1 from the next number in the precision of the image."""
+        return float(np.finfo(_CLASSES[self.input.type.tensor_type.elem_type]).eps)
+
+    def outputs(self, images: FloatArray) -> tuple[FloatArray | None, str]:
+        """Run the file on (b, c, h, w) images; (b, classes) and what ran it, or None and why nothing did."""
+        try:
+            run, runtime = self._session(())
+            found = [run(image)[0].reshape(self.dims[0], -1)[:1] for image in images]
+        except Exception as error:  # noqa: BLE001  (each runtime has its own kinds)
+            return None, f"no runtime here runs the file: {' '.join(str(error).split())[:200]}"
+        return np.concatenate(found).astype(np.float64), runtime
+
+    def values(self, image: FloatArray) -> Iterator[tuple[Node, FloatArray]]:
+        """What every node of the file computes for one image, where a node of ours holds the same."""
+        names = [name for name, node in self.sources.items() if isinstance(node, Node) and name != self.input.name]
+        produced = {each for node in self.model.graph.node for each in node.output}
+        names = [name for name in names if name in produced]
+        try:
+            run, _ = self._session(names)
+            found = run(image[0])[1:]
+        except Exception:  # noqa: BLE001  (then the first layer is not known)
+            return
+        for name, value in zip(names, found, strict=True):
+            if value is not None and value.size % self.dims[0] == 0:
+                node = self.sources[name]
+                if isinstance(node, Node) and value.size == self.dims[0] * math.prod(node.shape):
+                    if self.dims[0] > 1 and value.shape[:1] == self.dims[:1]:
+                        value = value[:1]
+                    yield node, np.asarray(value, dtype=np.float64)
+
+    def _session(self, more: Sequence[str]) -> tuple[Any, str]:
+        """What runs one image (c, h, w), with the outputs of more tensors, and its name."""
+        kind = _CLASSES[self.input.type.tensor_type.elem_type]
+        model, plain = self.model, True
+        if more or any(each.op_type == "QuantizeLinear" for each in self.model.graph.node):
+            model, plain = _with_clips(self.model), False
+            known = {each.name for each in model.graph.output}
+            model.graph.output.extend(onnx.ValueInfoProto(name=each) for each in more if each not in known)
+
+        def shown(image: FloatArray) -> Any:  # noqa: ANN401
+            one = np.moveaxis(image, 0, -1) if self.layout == "nhwc" else image
+            one = one.reshape(1, *self.dims[1:])
+            return np.repeat(one, self.dims[0], axis=0).astype(kind)
+
+        wanted = [self.output_name, *more]
+        try:
+            import onnxruntime
+        except ImportError:
+            return self._reference(shown, wanted)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        if not plain:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        source = str(self.path) if plain else _inline(model, self.path).SerializeToString()
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return (
+            lambda image: [np.asarray(each) for each in session.run(wanted, {self.input.name: shown(image)})],
+            f"onnxruntime {onnxruntime.__version__}",
+        )
+
+    def _reference(self, shown: Any, wanted: Sequence[str]) -> tuple[Any, str]:  # noqa: ANN401
+        """Run by onnx's own evaluator, which below opset 15 mixes batch statistics into batch norms: convert before."""
+        from onnx import version_converter
         from onnx.reference import ReferenceEvaluator
 
-        session: Foreign = ReferenceEvaluator(str(path))
-        runtime, wanted = f"onnx {onnx.__version__}", session.input_names[0]
-    else:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        runtime, wanted = f"onnxruntime {onnxruntime.__version__}", session.get_inputs()[0].name
-    found = [
-        np.asarray(session.run(None, {wanted: image[None].astype(np.float32)})[0], dtype=np.float64).ravel()
-        for image in images
-    ]
-    return np.stack(found), runtime
+        model = onnx.load(str(self.path))
+        if self.opset < 15:
+            model = version_converter.convert_version(model, 15)
+        model = _with_clips(model)
+        known = {each.name for each in model.graph.output}
+        model.graph.output.extend(onnx.ValueInfoProto(name=each) for each in wanted if each not in known)
+        session = ReferenceEvaluator(model)
+        return (
+            lambda image: [np.asarray(each) for each in session.run(list(wanted), {self.input.name: shown(image)})],
+            f"onnx {onnx.__version__}",
+        )
+
+
+def _read(path: Path) -> Foreign:
+    """Read a file's graph; weights beside it are read with it."""
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise ParameterError(f"it is {size} bytes long, more than {LARGEST_FILE}")
+    model = onnx.ModelProto()
+    model.ParseFromString(path.read_bytes())
+    return model
 
 
 def _opset(model: Foreign) -> int:
@@ -87,383 +335,167 @@ def _opset(model: Foreign) -> int:
     return int(versions[0])
 
 
-def _constant(tensor: Foreign) -> np.ndarray[Any, Any]:
-    """Read a stored tensor, once its size and its data agree; float values become float64."""
+def _stored(tensor: Foreign, folder: str) -> np.ndarray[Any, Any]:
+    """Read a stored tensor; numbers with a point become float64."""
     shown = tensor.name or "a constant"
-    if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raise ParameterError(f"{shown} lies in another file; save the model with its weights inside")
-    if tensor.data_type not in _TYPES:
-        raise ParameterError(f"{shown} holds values of type {tensor.data_type}; export the model in float32")
-    dtype, field = _TYPES[tensor.data_type]
     dims = tuple(int(n) for n in tensor.dims)
     if any(n < 0 for n in dims):
         raise ParameterError(f"{shown} has the shape {dims}")
-    count = math.prod(dims)
-    if tensor.raw_data:
-        if len(tensor.raw_data) != count * dtype.itemsize:
-            raise ParameterError(f"{shown} of shape {dims} holds {len(tensor.raw_data)} bytes")
-        values = np.frombuffer(tensor.raw_data, dtype=dtype)
-    else:
-        held = getattr(tensor, field) if field else ()
-        if len(held) != count:
-            raise ParameterError(f"{shown} of shape {dims} holds {len(held)} values")
-        values = np.array(held, dtype=dtype)
-    return values.reshape(dims).astype(np.float64 if dtype.kind == "f" else np.int64)
+    if tensor.data_type == onnx.TensorProto.UNDEFINED or tensor.data_type not in onnx.TensorProto.DataType.values():
+        raise ParameterError(f"{shown} holds values of type {tensor.data_type}, which ONNX does not name")
+    try:
+        return _plain(numpy_helper.to_array(tensor, folder))
+    except Exception as error:  # noqa: BLE001  (numpy and onnx each have their own kinds)
+        reason = " ".join(str(error).split())[:200]
+        raise ParameterError(f"{shown} of shape {dims} cannot be read: {reason}") from None
 
 
-class _Walk:
-    """Evaluates a graph node by node: values of ours, and constants."""
-
-    def __init__(self, graph: Foreign, opset: int, input_shape: tuple[int, int, int] | None) -> None:
-        self.graph, self.opset = graph, opset
-        self.found: dict[str, Operand] = {each.name: _constant(each) for each in graph.initializer}
-        inputs = [each for each in graph.input if each.name not in self.found]
-        if len(inputs) != 1 or len(graph.output) != 1:
-            raise ParameterError(
-                f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one image in and one tensor out can be "
-                "imported"
-            )
-        dims = [int(each.dim_value) for each in inputs[0].type.tensor_type.shape.dim]
-        self.batch = dims[0] if len(dims) == 4 and dims[0] > 0 else 1
-        shape = input_shape or tuple(dims[1:])
-        if len(shape) != 3 or min(shape) < 1 or (dims and len(dims) != 4):
-            raise ParameterError(
-                f"its input {inputs[0].name!r} has shape {tuple(dims)}; give input_shape=(channels, height, width)"
-            )
-        self.builder = Builder((shape[0], shape[1], shape[2]))
-        self.found[inputs[0].name] = self.builder.input
-
-    def run(self) -> Value:
-        """Return what the graph gives back."""
-        for index, node in enumerate(self.graph.node):
-            name = node.name or f"{node.op_type}_{index}"
-            try:
-                out = self._node(name, node)
-            except Exception as error:  # noqa: BLE001  (numpy and our own checks each have their own kinds)
-                reason = " ".join(str(error).split()) or type(error).__name__
-                raise ParameterError(f"node {name!r} ({node.op_type}): {reason}") from None
-            if len(node.output) < 1 or any(node.output[1:]):
-                raise ParameterError(f"node {name!r} ({node.op_type}) gives more than one output; {ADVICE}")
-            self.found[node.output[0]] = out
-        value = self.found.get(self.graph.output[0].name)
-        if not isinstance(value, Value):
-            raise ParameterError(f"its output {self.graph.output[0].name!r} does not depend on the image")
-        return value
-
-    def _node(self, name: str, node: Foreign) -> Operand:
-        if node.domain not in ("", "ai.onnx"):
-            raise ParameterError(f"it belongs to the operators of {node.domain!r}; {ADVICE}")
-        missing = [each for each in node.input if each and each not in self.found]
-        if missing:
-            raise ParameterError(f"its input {missing[0]!r} is given by no node before it")
-        inputs = [self.found[each] if each else None for each in node.input]
-        options = {each.name: _attribute(each) for each in node.attribute}
-        if node.op_type == "Shape":
-            return np.array(_shape(inputs[0]), dtype=np.int64)
-        if not any(isinstance(each, (Value, Mixture)) for each in inputs):
-            if node.op_type in CONSTANTS:
-                return _limited(CONSTANTS[node.op_type](options, *inputs))
-            raise ParameterError(f"constants are not computed by it here; {ADVICE}")
-        if node.op_type == "Reshape":
-            return self._reshape(name, options, *inputs)
-        operation = OPERATIONS.get(node.op_type)
-        if operation is None:
-            raise ParameterError(f"there is no layer for it; {ADVICE}")
-        return operation(self.builder, name, options, *inputs)
-
-    def _reshape(self, name: str, options: Mapping[str, Any], x: Operand, shape: Operand) -> Operand:
-        """View in another shape; 0 keeps an axis, and the declared batch is one image here."""
-        full = _shape(x)
-        target = [int(n) for n in np.ravel(shape)]
-        if not options.get("allowzero"):
-            target = [full[i] if n == 0 and i < len(full) else n for i, n in enumerate(target)]
-        if self.batch > 1 and target and target[0] == self.batch and isinstance(x, Value):
-            target[0] = 1
-        return self.builder.reshape(name, x, target)
-
-
-def _shape(x: Operand) -> tuple[int, ...]:
-    """Shape of a foreign tensor, with one image in it."""
-    if isinstance(x, Value):
-        return (1, *x.shape)
-    return tuple(x.kernels.shape[1:]) if isinstance(x, Mixture) else tuple(np.shape(x))
+def _plain(value: Foreign) -> np.ndarray[Any, Any]:
+    out = np.asarray(value)
+    if out.dtype.kind == "f" or out.dtype.name in ("bfloat16",):
+        return out.astype(np.float64)
+    return out
 
 
 def _attribute(attribute: Foreign) -> Foreign:
-    """Read a number, a text, a tensor, or a list of numbers."""
-    kinds = onnx.AttributeProto
-    if attribute.type == kinds.TENSOR:
-        return _constant(attribute.t)
-    if attribute.type == kinds.STRING:
-        return attribute.s.decode()
-    simple = {kinds.FLOAT: "f", kinds.INT: "i", kinds.FLOATS: "floats", kinds.INTS: "ints"}
-    if attribute.type not in simple:
-        raise ParameterError(f"its attribute {attribute.name!r} is of a kind that is not read here; {ADVICE}")
-    held = getattr(attribute, simple[attribute.type])
-    return list(held) if attribute.type in (kinds.FLOATS, kinds.INTS) else held
+    """Read a number, a text, a tensor, or a list of numbers or texts."""
+    value = onnx.helper.get_attribute_value(attribute)
+    if isinstance(value, onnx.TensorProto):
+        return _stored(value, "")
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, (list, tuple)) or hasattr(value, "__iter__"):
+        return [each.decode() if isinstance(each, bytes) else each for each in value]
+    return value
 
 
-# operators on values
+def _computed(node: Foreign, options: Mapping[str, Any], inputs: Sequence[Operand], opset: int) -> Operand:
+    """Compute what does not depend on the image, by onnx's own evaluator."""
+    kind = node.op_type
+    if kind == "Constant":
+        values = [value for key, value in options.items() if key not in ("opset", "outputs")]
+        if len(values) != 1:
+            raise ParameterError("it has no value")
+        return _plain(values[0])
+    if kind in ("ConstantOfShape", "Expand", "Tile", "Range", "Pad"):
+        count = _count(kind, inputs)
+        if not 0 <= count <= LARGEST_CONSTANT:
+            raise ParameterError(f"it makes a constant of {count} values")
+    if kind == "ConstantOfShape":
+        fill = np.ravel(options.get("value", np.zeros(1, np.float32)))[0]
+        return _plain(np.full([int(n) for n in np.ravel(inputs[0])], fill))
+    if kind in ("DequantizeLinear", "BatchNormalization", "Dropout", "Identity"):
+        if kind in ("Identity", "Dropout"):
+            return inputs[0]
+        if kind == "DequantizeLinear":
+            return OPERATIONS[kind](None, node.name, options, *inputs)
+    if kind.startswith("Random") or kind in ("Multinomial", "Bernoulli"):
+        raise ParameterError(f"its output is random; {ADVICE}")
+    from onnx.reference import ReferenceEvaluator
 
-
-def _window(options: Mapping[str, Any], x: Value, kernel: Sequence[int]) -> tuple[Pair, Pair, Pair]:
-    """Return stride, padding and dilation of a window of two axes."""
-    lists = {
-        "strides": options.get("strides", [1, 1]),
-        "pads": options.get("pads", [0, 0, 0, 0]),
-        "dilations": options.get("dilations", [1, 1]),
-        "kernel_shape": list(kernel),
-    }
-    if len(x.shape) != 3 or [len(each) for each in lists.values()] != [2, 4, 2, 2]:
-        raise ParameterError(f"its window has other than two axes, or its input {x.shape} is no map (c, h, w)")
-    top, left, bottom, right = lists["pads"]
-    strides, dilations = lists["strides"], lists["dilations"]
-    auto = options.get("auto_pad", "NOTSET")
-    if auto in ("SAME_UPPER", "SAME_LOWER") and min(strides) > 0:
-        over = [
-            max(0, (-(-n // s) - 1) * s + d * (k - 1) + 1 - n)
-            for n, s, d, k in zip(x.shape[1:], strides, dilations, kernel, strict=True)
-        ]
-        top, left, bottom, right = over[0] // 2, over[1] // 2, over[0] - over[0] // 2, over[1] - over[1] // 2
-    elif auto == "VALID":
-        top = left = bottom = right = 0
-    elif auto != "NOTSET":
-        raise ParameterError(f"auto_pad={auto!r} cannot be imported")
-    if (top, left) != (bottom, right):
-        raise ParameterError(
-            f"it pads {(top, left)} before and {(bottom, right)} after; only the same on both sides can be imported"
-        )
-    return (strides[0], strides[1]), (top, left), (dilations[0], dilations[1])
-
-
-def _conv(to: Builder, name: str, options: Mapping[str, Any], x: Value, weight: Operand, bias: Operand = None) -> Value:
-    kernel = _shape(weight)[2:]
-    groups = int(options.get("group", 1))
-    if len(x.shape) == 3 and len(kernel) == 2:
-        return to.conv(name, x, weight, bias, *_window(options, x, kernel), groups)
-    raise ParameterError(f"it convolves {(1, *x.shape)} with a kernel of shape {_shape(weight)}; maps have two axes")
-
-
-def _gemm(to: Builder, name: str, options: Mapping[str, Any], x: Value, weight: Operand, bias: Operand = None) -> Value:
-    matrix = _array(weight)
-    if options.get("transA") or matrix.ndim != 2:
-        raise ParameterError(f"it transposes its input, or multiplies by a constant of shape {matrix.shape}")
-    matrix = float(options.get("alpha", 1.0)) * (matrix if options.get("transB") else matrix.T)
-    added = None
-    if bias is not None:
-        added = float(options.get("beta", 1.0)) * np.broadcast_to(_array(bias).reshape(-1), (len(matrix),))
-    return to.linear(name, x, matrix, added)
-
-
-def _matmul(to: Builder, name: str, _: Mapping[str, Any], x: Operand, weight: Operand) -> Value:
-    matrix = _array(weight)
-    if not isinstance(x, Value) or matrix.ndim != 2:
-        raise ParameterError("only a vector times a constant matrix can be imported")
-    return to.linear(name, x, matrix.T)
-
-
-def _batch_norm(
-    to: Builder, name: str, options: Mapping[str, Any], x: Value, gamma: Operand, beta: Operand, mean: Operand,
-    variance: Operand,
-) -> Value:  # fmt: skip
-    if options.get("training_mode"):
-        raise ParameterError("it is in training mode; export the model for inference")
-    held = (_array(gamma), _array(beta), _array(mean), _array(variance))
-    return to.norm(name, x, *held, float(options.get("epsilon", 1e-5)))
-
-
-def _max_pool(to: Builder, name: str, options: Mapping[str, Any], x: Value) -> Value:
-    kernel = options["kernel_shape"]
-    stride, padding, dilation = _window(options, x, kernel)
-    if dilation != (1, 1):
-        raise ParameterError("its window is spread (dilations); only dense windows can be imported")
-    size = (kernel[0], kernel[1])
-    return to.max_pool(name, x, size, stride, padding, ceil=bool(options.get("ceil_mode")))
-
-
-def _average_pool(to: Builder, name: str, options: Mapping[str, Any], x: Value) -> Value:
-    kernel = options["kernel_shape"]
-    stride, padding, dilation = _window(options, x, kernel)
-    if dilation != (1, 1):
-        raise ParameterError("its window is spread (dilations); only dense windows can be imported")
-    return to.average_pool(
-        name, x, (kernel[0], kernel[1]), stride, padding,
-        count_padding=bool(options.get("count_include_pad")), ceil=bool(options.get("ceil_mode")),
-    )  # fmt: skip
-
-
-def _mean(to: Builder, name: str, options: Mapping[str, Any], x: Value, axes: Operand = None) -> Value:
-    wanted = options.get("axes", [] if axes is None else [int(n) for n in np.ravel(axes)])
-    return to.mean(name, x, wanted, keep=bool(options.get("keepdims", 1)))
-
-
-def _clip(to: Builder, name: str, _: Mapping[str, Any], x: Value, low: Operand = None, high: Operand = None) -> Value:
-    bottom = -math.inf if low is None else float(_array(low))
-    top = math.inf if high is None else float(_array(high))
-    if bottom == 0.0 and top >= np.finfo(np.float32).max:
-        return to.relu(name, x)
-    if (bottom, top) == (0.0, 6.0):
-        return to.activation(name, x, "relu6")
-    raise ParameterError(f"it clips to {bottom:g} … {top:g}, only 0 … 6 and 0 … can be imported")
-
-
-def _hard_sigmoid(to: Builder, name: str, options: Mapping[str, Any], x: Value) -> Value:
-    alpha, beta = float(options.get("alpha", 0.2)), float(options.get("beta", 0.5))
-    if not math.isclose(alpha, 1.0 / 6.0, rel_tol=1e-6) or beta != 0.5:
-        raise ParameterError(f"its line is {alpha:g} x + {beta:g}, only x / 6 + 0.5 can be imported")
-    return to.activation(name, x, "hard-sigmoid")
-
-
-def _flatten(to: Builder, name: str, options: Mapping[str, Any], x: Value) -> Value:
-    if int(options.get("axis", 1)) % (len(x.shape) + 1) != 1:
-        raise ParameterError(f"it flattens from axis {options['axis']}, only from axis 1 can be imported")
-    return to.flatten(name, x)
-
-
-def _squeeze(to: Builder, name: str, _: Mapping[str, Any], x: Operand, axes: Operand = None) -> Operand:
-    full = _shape(x)
-    chosen = range(1, len(full)) if axes is None else [int(n) % len(full) for n in np.ravel(axes)]
-    return to.reshape(name, x, [n for i, n in enumerate(full) if not (i in chosen and n == 1)])
-
-
-def _unsqueeze(to: Builder, name: str, _: Mapping[str, Any], x: Operand, axes: Operand) -> Operand:
-    return to.reshape(name, x, _with_ones(_shape(x), axes))
-
-
-def _with_ones(shape: Sequence[int], axes: Operand) -> list[int]:
-    """Insert axes of one entry."""
-    wanted = [int(n) for n in np.ravel(axes)]
-    total = len(shape) + len(wanted)
-    places, rest = {n % total for n in wanted}, iter(shape)
-    return [1 if i in places else next(rest) for i in range(total)]
-
-
-def _add(to: Builder, name: str, _: Mapping[str, Any], one: Operand, other: Operand) -> Value:
-    if isinstance(one, Value) and isinstance(other, Value):
-        return to.add(name, one, other)
-    value, constant = (one, other) if isinstance(one, Value) else (other, one)
-    return to.affine(name, value, np.ones(1), _array(constant))
-
-
-def _subtract(to: Builder, name: str, _: Mapping[str, Any], one: Operand, other: Operand) -> Value:
-    if isinstance(one, Value) and isinstance(other, Value):
-        return to.add(name, one, to.affine(f"{name}.minus", other, -np.ones(1), np.zeros(1)))
-    if isinstance(one, Value):
-        return to.affine(name, one, np.ones(1), -_array(other))
-    return to.affine(name, other, -np.ones(1), _array(one))
-
-
-def _multiply(to: Builder, name: str, _: Mapping[str, Any], one: Operand, other: Operand) -> Value:
-    if isinstance(one, Value) and isinstance(other, Value):
-        return to.multiply(name, one, other)
-    value, constant = (one, other) if isinstance(one, Value) else (other, one)
-    return to.affine(name, value, _array(constant), np.zeros(1))
-
-
-def _divide(to: Builder, name: str, _: Mapping[str, Any], one: Operand, other: Operand) -> Value:
-    divisor = _array(other)
-    if not np.all(divisor):
-        raise ParameterError("it divides by 0")
-    return to.affine(name, one, 1.0 / divisor, np.zeros(1))
-
-
-def _array(x: Operand) -> FloatArray:
-    """Return a constant, refused if it depends on the image."""
-    if not isinstance(x, np.ndarray):
-        raise ParameterError("an input depends on the image (or is missing) where only a constant can be imported")
-    return x.astype(np.float64)
-
-
-def _applied(kind: str) -> Callable[..., Value]:
-    return lambda to, name, _, x: to.activation(name, x, kind)
-
-
-OPERATIONS: dict[str, Callable[..., Operand]] = {
-    "Conv": _conv,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-    "BatchNormalization": _batch_norm,
-    "Relu": lambda to, name, _, x: to.relu(name, x),
-    "Clip": _clip,
-    "Sigmoid": _applied("sigmoid"),
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _applied("hard-swish"),
-    "Tanh": _applied("tanh"),
-    "Softmax": lambda to, name, options, x: to.softmax(name, x, int(options.get("axis", -1))),
-    "MaxPool": _max_pool,
-    "AveragePool": _average_pool,
-    "GlobalAveragePool": lambda to, name, _, x: to.global_average_pool(name, x, keep=True),
-    "ReduceMean": _mean,
-    "Flatten": _flatten,
-    "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze,
-    "Add": _add,
-    "Sub": _subtract,
-    "Mul": _multiply,
-    "Div": _divide,
-    "Identity": lambda _to, _name, _, x: x,
-    "Expand": lambda to, _name, _, x, shape: to.expanded(x, [int(n) for n in np.ravel(_array(shape))]),
-    "Dropout": lambda _to, _name, _, x, *_rest: x,
-}
-"""Operators that become layers."""
-
-
-# operators on constants: what exporters leave of shapes
-
-
-def _limited(value: Foreign) -> np.ndarray[Any, Any]:
-    """Return a computed constant, floats as float64."""
-    out = np.asarray(value)
-    return out.astype(np.float64 if out.dtype.kind == "f" else np.int64)
-
-
-def _constant_node(options: Mapping[str, Any]) -> Operand:
-    if len(options) != 1:
-        raise ParameterError("it has no value")
-    return np.asarray(next(iter(options.values())))
-
-
-def _filled(options: Mapping[str, Any], shape: Operand) -> Operand:
-    dims = [int(n) for n in np.ravel(shape)]
-    if any(n < 0 for n in dims) or math.prod(dims) > LARGEST_CONSTANT:
-        raise ParameterError(f"it makes a constant of shape {tuple(dims)}")
-    return np.full(dims, np.ravel(options.get("value", np.zeros(1)))[0])
-
-
-def _slice(
-    _: Mapping[str, Any], x: Operand, starts: Operand, ends: Operand, axes: Operand = None, steps: Operand = None
-) -> Operand:
-    chosen = range(len(np.ravel(starts))) if axes is None else [int(n) for n in np.ravel(axes)]
-    jumps = np.ones(len(np.ravel(starts)), dtype=np.int64) if steps is None else np.ravel(steps)
-    where = [slice(None)] * np.ndim(x)
-    for axis, first, last, step in zip(chosen, np.ravel(starts), np.ravel(ends), jumps, strict=True):
-        where[axis] = slice(int(first), int(last), int(step))
-    return x[tuple(where)]
-
-
-CONSTANTS: dict[str, Callable[..., Operand]] = {
-    "Constant": _constant_node,
-    "ConstantOfShape": _filled,
-    "Identity": lambda _, x: x,
-    "Cast": lambda options, x: x.astype(np.float64 if options.get("to") in (1, 10, 11) else np.int64),
-    "Gather": lambda options, x, index: np.take(x, index, axis=int(options.get("axis", 0))),
-    "Concat": lambda options, *parts: np.concatenate([np.atleast_1d(each) for each in parts], int(options["axis"])),
-    "Unsqueeze": lambda _, x, axes: np.reshape(x, _with_ones(np.shape(x), axes)),
-    "Squeeze": lambda _, x, axes=None: np.squeeze(x, None if axes is None else tuple(int(n) for n in np.ravel(axes))),
-    "Slice": _slice,
-    "Reshape": lambda _, x, shape: np.reshape(x, [int(n) for n in np.ravel(shape)]),
-    "Transpose": lambda options, x: np.transpose(x, options.get("perm")),
-    "Add": lambda _, a, b: _small(a, b, np.add),
-    "Sub": lambda _, a, b: _small(a, b, np.subtract),
-    "Mul": lambda _, a, b: _small(a, b, np.multiply),
-    "Div": lambda _, a, b: _small(a, b, np.divide if np.asarray(a).dtype.kind == "f" else np.floor_divide),
-}
-"""Operators on constants alone."""
-
-
-def _small(one: Operand, other: Operand, function: Callable[..., Operand]) -> Operand:
-    """Combine two constants whose broadcast is not larger than both."""
-    if math.prod(np.broadcast_shapes(np.shape(one), np.shape(other))) > max(np.size(one), np.size(other)):
-        raise ParameterError(f"it combines constants of shapes {np.shape(one)} and {np.shape(other)}")
+    names = [each for each in node.input if each]
+    given = dict(zip(names, (each for each in inputs if each is not None), strict=True))
+    kinds = [
+        onnx.helper.make_tensor_value_info(key, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for key, value in given.items()
+    ]
+    graph = onnx.helper.make_graph(
+        [node], "constant", kinds, [onnx.ValueInfoProto(name=each) for each in node.output if each]
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
     with np.errstate(all="ignore"):
-        return function(one, other)
+        found = ReferenceEvaluator(model).run(None, given)
+    results = iter(found)
+    return [_plain(next(results)) if each else None for each in node.output]
+
+
+def _count(kind: str, inputs: Sequence[Operand]) -> int:
+    """Values of the constant that a node makes."""
+    if kind == "Range":
+        first, last, step = (float(np.ravel(each)[0]) for each in inputs)
+        return int((last - first) / step) + 1
+    shape = [int(n) for n in np.ravel(inputs[0 if kind == "ConstantOfShape" else 1])]
+    if kind == "ConstantOfShape":
+        return math.prod(shape) if min(shape, default=0) >= 0 else -1
+    if kind == "Pad":
+        return math.prod(n + abs(max(shape, default=0)) * 2 for n in inputs[0].shape)
+    return math.prod(shape) * inputs[0].size
+
+
+def _body(kind: str, opset: int) -> Foreign:
+    """The definition of an operator by others, where ONNX gives one."""
+    try:
+        schema = onnx.defs.get_schema(kind, opset)
+    except Exception:  # noqa: BLE001  (an operator that ONNX does not name)
+        return None
+    return schema.function_body if schema.has_function else None
+
+
+def _needed(graph: Foreign, output: str) -> set[str]:
+    """Names of the tensors that an output depends on."""
+    made = {each: node for node in graph.node for each in node.output if each}
+    needed, waiting = set(), [output]
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        if name in made:
+            waiting += [each for each in made[name].input if each]
+            for attribute in made[name].attribute:
+                if attribute.HasField("g"):
+                    waiting += [each for inner in attribute.g.node for each in inner.input if each]
+                    waiting += [each.name for each in attribute.g.output]
+    return needed
+
+
+def _layout(graph: Foreign, name: str, dims: Sequence[int], needed: set[str]) -> str:
+    """ "nhwc" if every node that takes the image begins by putting its channels first, else "nchw"."""
+    users = [node for node in graph.node if name in node.input and any(each in needed for each in node.output)]
+    turned = users and all(
+        node.op_type == "Transpose" and [list(each.ints) for each in node.attribute if each.name == "perm"] == [[0, 3, 1, 2]]
+        for node in users
+    )
+    return "nhwc" if turned and len(dims) == 4 else "nchw"
+
+
+def _with_clips(model: Foreign) -> Foreign:
+    """The model with what quantises values that depend on the image replaced by the clip to its range."""
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    held = {each.name: each for each in out.graph.initializer}
+    for node in out.graph.node:
+        if node.op_type == "Constant":
+            held |= {node.output[0]: each.t for each in node.attribute if each.name == "value"}
+    changed: dict[str, str] = {}
+    nodes = []
+    for node in out.graph.node:
+        if node.op_type == "QuantizeLinear" and node.input[0] not in held:
+            scale = numpy_helper.to_array(held[node.input[1]])
+            zero = numpy_helper.to_array(held[node.input[2]]) if len(node.input) > 2 and node.input[2] else np.zeros((), np.uint8)
+            if scale.size != 1:
+                raise ParameterError("it quantises values by a scale for each channel")
+            bounds = np.iinfo(zero.dtype)
+            low, high = ((float(end) - float(zero.reshape(()))) * float(scale.reshape(())) for end in (bounds.min, bounds.max))
+            names = [f"{node.output[0]}.low", f"{node.output[0]}.high"]
+            for each, value in zip(names, (low, high), strict=True):
+                out.graph.initializer.append(numpy_helper.from_array(np.array(value, scale.dtype), each))
+            nodes.append(onnx.helper.make_node("Clip", [node.input[0], *names], [node.output[0]]))
+            changed[node.output[0]] = node.output[0]
+        elif node.op_type == "DequantizeLinear" and node.input[0] in changed:
+            nodes.append(onnx.helper.make_node("Identity", [node.input[0]], [node.output[0]]))
+        else:
+            nodes.append(node)
+    kept = [each for each in nodes]
+    fresh = [onnx.NodeProto() for _ in kept]
+    for made, node in zip(fresh, kept, strict=True):
+        made.CopyFrom(node)
+    del out.graph.node[:]
+    out.graph.node.extend(fresh)
+    return out
+
+
+def _inline(model: Foreign, path: Path) -> Foreign:
+    """The model with the weights that lie beside its file inside it."""
+    onnx.load_external_data_for_model(model, str(path.parent))
+    return model

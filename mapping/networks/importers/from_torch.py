@@ -34,6 +34,9 @@ _WHOLE = (
 )  # fmt: skip
 
 
+_UNUSED = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "implicit"}
+
+
 class Exported:
     """A module as torch.export sees it, walked into a tensor graph.
 
@@ -125,15 +128,14 @@ class Exported:
             everything = list(_flat([*args, *kwargs.values()]))
             if not any(isinstance(each, Node) for each in everything):
                 return _constant(node, args, kwargs)
-            if node.op != "call_function" or not full.startswith("aten."):
-                if not callable(node.target):
-                    raise ParameterError(f"there is no layer for it; {ADVICE}")  # noqa: TRY301
-            operation = OPERATIONS.get(full.split(".")[1] if full.startswith("aten.") else full)
+            operation = OPERATIONS.get(full.split(".")[1]) if full.startswith("aten.") else None
             if operation is None:
                 raise ParameterError(f"there is no layer for it; {ADVICE}")  # noqa: TRY301
-            for unused in ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "implicit"):
-                kwargs.pop(unused, None) if isinstance(kwargs, dict) else None
-            return operation(self.graph, name, *args, **kwargs)
+            kind_of_number = kwargs.get("dtype")
+            if kind_of_number is not None and not kind_of_number.is_floating_point:
+                raise ParameterError(f"it makes {kind_of_number} of values that depend on the image; {ADVICE}")  # noqa: TRY301
+            given = {key: value for key, value in kwargs.items() if key not in _UNUSED}
+            return operation(self.graph, name, *args, **given)
         except (ParameterError, TypeError, ValueError, AttributeError, RuntimeError, KeyError, IndexError) as error:
             reason = " ".join(str(error).split())
             raise ParameterError(f"{name} ({kind}) cannot be imported: {reason}") from error

@@ -17,7 +17,7 @@ from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from mapping.networks.importers.evaluation import evaluate
 from mapping.networks.importers.tensor_graph import Node, Tensor, TensorGraph
-from mapping.networks.layers import Attention
+from mapping.networks.layers.convolutions import Attention
 
 _KERNELS = 256  # shares that a mixture may have, ours
 _SAME = 1e-9  # largest difference of a mixture from the kernel it stands for, over its largest value; ours, for float64

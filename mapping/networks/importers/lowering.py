@@ -17,53 +17,17 @@ from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from mapping.networks.graph import Network
 from mapping.networks.importers.tensor_graph import Node, Shape
-from mapping.networks.layers import (
-    INPUT,
-    Activation,
-    AdaptiveAveragePool,
-    AdaptiveMaxPool,
-    Add,
-    Affine,
-    AveragePool,
-    BatchNorm,
-    Broadcast,
-    Clip,
-    Concat,
-    Conv,
-    ConvTranspose,
-    Divide,
-    DynamicConv,
-    Elu,
-    Flatten,
-    GlobalAveragePool,
-    GroupNorm,
-    HardSigmoid,
-    Layer,
-    LayerNorm,
-    LeakyRelu,
-    Linear,
-    LocalResponseNorm,
-    LogSoftmax,
-    MatMul,
-    Maximum,
-    MaxPool,
-    Minimum,
-    Multiply,
-    Pad,
-    Permute,
-    Power,
-    PRelu,
-    Recurrent,
-    Reduce,
-    Relu,
-    Reshape,
-    Scale,
-    Slice,
-    Softmax,
-    Softplus,
-    Subtract,
-    Upsample,
-)
+from mapping.networks.layers.activations import Activation, Clip, Elu, HardSigmoid, LeakyRelu, LogSoftmax, PRelu, Power, Relu, Softmax, Softplus
+from mapping.networks.layers.arithmetic import Add, Affine, Divide, MatMul, Maximum, Minimum, Multiply, Reduce, Scale, Subtract
+from mapping.networks.layers.base import INPUT, Layer
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear
+from mapping.networks.layers.norms import BatchNorm, GroupNorm, LayerNorm, LocalResponseNorm
+from mapping.networks.layers.pools import AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, GlobalAveragePool, MaxPool
+from mapping.networks.layers.recurrent import Recurrent
+from mapping.networks.layers.resizing import Upsample
+from mapping.networks.layers.shapes import Broadcast, Concat, Flatten, Pad, Permute, Reshape, Slice
+from mapping.networks.layers.transposed import ConvTranspose
 
 NO_EPSILON = 1e-300  # a batch norm's epsilon that sqrt(1 + epsilon) does not see
 OTHERS = "replace it by operations of docs/import.md"

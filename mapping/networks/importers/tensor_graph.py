@@ -16,7 +16,7 @@ import numpy as np
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from mapping.networks.importers.elementwise import FUNCTIONS, OPERATIONS
-from mapping.networks.layers import Attention
+from mapping.networks.layers.convolutions import Attention
 
 Shape = tuple[int, ...]
 Ends = tuple[int, int]  #: before and after, of one axis
@@ -249,8 +249,8 @@ class TensorGraph:
         if not chosen:
             return self.reshape(name, x, shape)
         full = tuple(1 if i in chosen else n for i, n in enumerate(x.shape))
-        before = x.inputs[0]
-        if x.kind == "reduce" and x.attributes["operation"] == operation and isinstance(before, Node):
+        before = x.inputs[0] if x.kind == "reduce" else None
+        if isinstance(before, Node) and x.attributes["operation"] == operation:
             joined = (*x.attributes["axes"], *chosen)  # a mean of means over whole axes is the mean over all of them
             node = self._node("reduce", name, (before,), full, operation=operation, axes=tuple(sorted(joined)))
         else:
