@@ -38,6 +38,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "expand": lambda node, x: np.broadcast_to(x, node.shape),
     "concat": lambda node, *parts: np.concatenate(parts, node.attributes["axis"]),
     "slice": _slice,
+    "gather": lambda node, x: np.take(x, node.attributes["indices"], node.attributes["axis"]),
     "pad": lambda node, x: np.pad(x, node.attributes["ends"], constant_values=node.attributes["value"]),
     "softmax": _softmax,
     "batch_norm": _batch_norm,

@@ -27,7 +27,7 @@ Converter = Callable[[TensorGraph, str, Any, Node], Tensor]
 #: kept whole by the decomposition, because a layer of ours does the same
 _WHOLE = (
     "linear", "lstm", "gru", "rnn_tanh", "rnn_relu", "hardswish", "hardsigmoid", "silu", "mish", "gelu", "softplus",
-    "elu", "leaky_relu", "prelu", "upsample_nearest2d", "upsample_nearest1d", "_upsample_nearest_exact2d",
+    "elu", "celu", "instance_norm", "leaky_relu", "prelu", "upsample_nearest2d", "upsample_nearest1d", "_upsample_nearest_exact2d",
     "upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d", "avg_pool1d", "adaptive_avg_pool1d",
     "adaptive_max_pool1d", "adaptive_max_pool2d", "max_pool1d", "pixel_shuffle", "scaled_dot_product_attention", "pad",
     "reflection_pad2d", "replication_pad2d", "roll", "hardtanh", "relu6",
@@ -79,15 +79,12 @@ class Exported:
 
     def _walked(self, input_shape: tuple[int, int, int]) -> Node:
         program, found = self.program, self.sources
-        signature = program.graph_signature
-        held = {**program.state_dict, **program.constants}
-        of_name = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-        of_name |= getattr(signature, "inputs_to_lifted_tensor_constants", {})
+        held = self._held()
         images = 0
         for node in program.graph.nodes:
             if node.op == "placeholder":
-                if node.name in of_name:
-                    found[node.name] = array(held[of_name[node.name]])
+                if node.name in held:
+                    found[node.name] = array(held[node.name])
                     continue
                 value = node.meta.get("val")
                 if not isinstance(value, torch.Tensor):
@@ -149,9 +146,24 @@ class Exported:
     def outputs(self, images: FloatArray) -> FloatArray:
         """What the module itself gives for (b, c, h, w) images."""
         if isinstance(self.module, Path):
-            module = self.program.module()
-            return np.concatenate([outputs(module, image[None]) for image in images])
+            run, like = self.program.module(), self._image_like()
+            with torch.no_grad():
+                given = [run(torch.as_tensor(image).reshape(like.shape).to(like.dtype)) for image in images]
+            return np.concatenate([_first_tensor(out).reshape(1, -1) for out in given])
         return outputs(self.module, images)
+
+    def _image_like(self) -> Foreign:
+        """What the exported graph takes as its image."""
+        held = self._held()
+        return next(n.meta["val"] for n in self.program.graph.nodes if n.op == "placeholder" and n.name not in held)
+
+    def _held(self) -> dict[str, Any]:
+        """Weights and constants of the exported graph, by the names of its inputs."""
+        signature, program = self.program.graph_signature, self.program
+        held = {**program.state_dict, **program.constants}
+        named = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        named |= getattr(signature, "inputs_to_lifted_tensor_constants", {})
+        return {name: held[key] for name, key in named.items()}
 
     def values(self, image: FloatArray) -> Iterator[tuple[Node, FloatArray]]:
         """What every node of the source's graph computes for one image (1, c, h, w), where a node of ours does the same."""
@@ -164,20 +176,10 @@ class Exported:
                     kept.append((n.name, out.detach().double().cpu().numpy()))
                 return out
 
-        program = self.program
-        inputs = []
-        held = {**program.state_dict, **program.constants}
-        signature = program.graph_signature
-        of_name = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-        of_name |= getattr(signature, "inputs_to_lifted_tensor_constants", {})
-        for node in program.graph.nodes:
-            if node.op != "placeholder":
-                continue
-            if node.name in of_name:
-                inputs.append(held[of_name[node.name]])
-            else:
-                like = node.meta["val"]
-                inputs.append(torch.as_tensor(image).reshape(tuple(like.shape)).to(like.dtype))
+        program, held = self.program, self._held()
+        inputs = [held.get(node.name) for node in program.graph.nodes if node.op == "placeholder"]
+        like = self._image_like()
+        inputs = [torch.as_tensor(image).reshape(like.shape).to(like.dtype) if x is None else x for x in inputs]
         with torch.no_grad():
             Recorder(program.graph_module).run(*inputs)
         for name, value in kept:
@@ -217,6 +219,10 @@ def outputs(module: Foreign, images: FloatArray) -> FloatArray:
     dtype = first.dtype if first.is_floating_point() else torch.float32
     with evaluating(module):
         out = module(torch.as_tensor(images).to(dtype=dtype, device=first.device))
+    return _first_tensor(out)
+
+
+def _first_tensor(out: Foreign) -> FloatArray:
     found: FloatArray = next(each for each in _flat([out]) if isinstance(each, torch.Tensor)).double().cpu().numpy()
     return found
 
@@ -240,7 +246,9 @@ def _loaded(path: Path) -> Foreign:
     if not path.is_file():
         raise ParameterError(f"there is no archive {path}")
     try:
-        return _decomposed(torch.export.load(str(path)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own, about what it does itself
+            return _decomposed(torch.export.load(str(path)))
     except Exception as error:  # noqa: BLE001  (zip, json and torch each have their own kinds)
         raise ParameterError(f"{path} is no sound archive of torch.export: {' '.join(str(error).split())[:200]}") from None
 

@@ -22,7 +22,7 @@ from mapping.networks.layers.convolutions import Attention
 _KERNELS = 256  # shares that a mixture may have, ours
 _SAME = 1e-9  # largest difference of a mixture from the kernel it stands for, over its largest value; ours, for float64
 
-_AFFINE = {"reshape", "permute", "concat", "slice", "expand", "pad", "reduce", "matmul", "binary", "batch_norm"}
+_AFFINE = {"reshape", "permute", "concat", "slice", "gather", "expand", "pad", "reduce", "matmul", "binary", "batch_norm"}
 
 
 @dataclass(eq=False)
@@ -46,7 +46,7 @@ def recognise_mixed_convolutions(graph: TensorGraph, output: Node, nodes: Sequen
                 _mixed(graph, node)
             except ParameterError as error:
                 raise ParameterError(f"{node.name}: {error}") from None
-    for node in nodes:
+    for node in reversed(nodes):  # the whole sum before its parts
         _weighted_sum(graph, node)
 
 

@@ -26,7 +26,7 @@ from mapping.networks.layers.norms import BatchNorm, GroupNorm, LayerNorm, Local
 from mapping.networks.layers.pools import AdaptiveAveragePool, AdaptiveMaxPool, AveragePool, GlobalAveragePool, MaxPool
 from mapping.networks.layers.recurrent import Recurrent
 from mapping.networks.layers.resizing import Upsample
-from mapping.networks.layers.shapes import Broadcast, Concat, Flatten, Pad, Permute, Reshape, Slice
+from mapping.networks.layers.shapes import Broadcast, Concat, Flatten, Gather, Pad, Permute, Reshape, Slice
 from mapping.networks.layers.transposed import ConvTranspose
 
 NO_EPSILON = 1e-300  # a batch norm's epsilon that sqrt(1 + epsilon) does not see
@@ -270,9 +270,11 @@ _TWO: dict[str, type[Layer]] = {
 def _binary(to: Lowering, node: Node) -> str:
     operation = node.attributes["operation"]
     one, other = node.inputs
+    if operation not in (*_TWO, "pow"):
+        return _decides(to, node)
     if isinstance(one, Node) and isinstance(other, Node):
-        if operation not in _TWO:
-            raise ParameterError(f"it computes {operation!r} of two values that depend on the image; {OTHERS}")
+        if operation == "pow":
+            raise ParameterError(f"it raises to a power that depends on the image; {OTHERS}")
         if operation == "mul":
             for x, gates in ((one, other), (other, one)):
                 c = gates.shape[1] if len(gates.shape) > 1 else 0
@@ -524,6 +526,12 @@ def _slice(to: Lowering, node: Node) -> str:
     return to.add(Slice(to.name(node.name), (source,), a["axis"] - start, a["start"], length, a["step"]))
 
 
+def _gather(to: Lowering, node: Node) -> str:
+    x, a = _source(node), node.attributes
+    start = _along(x, a["axis"])
+    return to.add(Gather(to.name(node.name), (to.of(x, x.shape[start:]),), a["axis"] - start, a["indices"]))
+
+
 def _pad(to: Lowering, node: Node) -> str:
     x, ends = _source(node), node.attributes["ends"]
     start = 1 if len(x.shape) > 1 and x.shape[0] == 1 and ends[0] == (0, 0) else 0
@@ -568,6 +576,7 @@ RULES: dict[str, Callable[[Lowering, Node], str]] = {
     "permute": _permute,
     "concat": _concat,
     "slice": _slice,
+    "gather": _gather,
     "pad": _pad,
     "expand": _expand,
 }

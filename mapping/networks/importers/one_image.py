@@ -77,7 +77,7 @@ def _first(node: Node, axes: dict[Node, int]) -> int:
 
 def _kept(node: Node, axes: dict[Node, int], attributes: dict[str, object], batch: int) -> int:
     axis = _first(node, axes)
-    if node.kind in ("softmax", "slice") and attributes["axis"] == axis:
+    if node.kind in ("softmax", "slice", "gather") and attributes["axis"] == axis:
         raise ParameterError(MIXES)
     if node.kind == "reduce" and axis in node.attributes["axes"]:
         raise ParameterError(MIXES)

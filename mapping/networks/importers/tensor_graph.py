@@ -509,6 +509,8 @@ class TensorGraph:
             if i == len(chosen) or chosen[i] != chosen[i - 1] + 1:
                 runs.append((chosen[start], chosen[i - 1] + 1))
                 start = i
+        if len(runs) > 4:  # then one selection is simpler than slices joined, ours
+            return self._node("gather", name, (x,), shape, axis=axis, indices=tuple(chosen))
         return self.concat(name, [self.slice(name, x, axis, *run) for run in runs], axis)
 
     def pad(self, name: str, x: Tensor, ends: Sequence[Ends], value: float = 0.0, mode: str = "constant") -> Tensor:

@@ -119,11 +119,49 @@ def _norm_of_training(
     return to.batch_norm(name, x, weight, bias, mean, variance, eps), None, None
 
 
-def _norm_of_image(
-    to: TensorGraph, name: str, x: Foreign, weight: Foreign, bias: Foreign, training: bool, momentum: float, eps: float
-) -> tuple[Tensor, None, None]:  # fmt: skip
-    """A batch norm without statistics of a training: of one image, so each channel by its own values."""
-    return to.group_norm(name, x, x.shape[1], weight, bias, eps), None, None
+def _norm_of_batch(*_: Foreign, **__: Foreign) -> Tensor:
+    raise ParameterError("it normalises by the batch's own statistics; train it with track_running_stats=True")
+
+
+def _instance_norm(
+    to: TensorGraph, name: str, x: Foreign, weight: Foreign, bias: Foreign, mean: Foreign, variance: Foreign,
+    own_statistics: bool, momentum: float, eps: float, cudnn: bool,
+) -> Tensor:  # fmt: skip
+    if own_statistics:
+        return to.group_norm(name, x, x.shape[1], weight, bias, eps)
+    return to.batch_norm(name, x, weight, bias, mean, variance, eps)
+
+
+def _celu(to: TensorGraph, name: str, x: Foreign, alpha: float = 1.0) -> Tensor:
+    return to.function(name, x, "elu", alpha=float(alpha), scale=1.0, rate=1.0 / float(alpha))
+
+
+def _pool_of_channels(
+    to: TensorGraph, name: str, x: Foreign, size: Foreign, stride: Foreign = (), padding: Foreign = 0, *more: Foreign
+) -> Tensor:
+    """Mean over neighbouring entries of the third axis from the end, as local response norms take it."""
+    window, steps = _many(size, 3), _many(stride or size, 3)
+    if window[1:] != (1, 1) or steps[1:] != (1, 1) or any(_many(padding, 3)) or any(more):
+        raise ParameterError(f"it pools volumes; {ADVICE}")
+    *first, d, h, w = x.shape
+    flat = to.reshape(name, x, (math.prod(first[:-1]), first[-1], d, h * w))
+    out = to.pool(name, flat, "mean", (window[0], 1), (steps[0], 1))
+    return to.reshape(name, out, (*first, out.shape[2], h, w))
+
+
+def _slice_scatter(
+    to: TensorGraph, name: str, x: Foreign, part: Foreign, dim: int = 0, start: int | None = None,
+    end: int | None = None, step: int = 1,
+) -> Tensor:  # fmt: skip
+    n = x.shape[dim]
+    places = list(range(n)[slice(start, end, step)])
+    both = to.concat(name, [x, part], dim)
+    return to.take(name, both, dim, [n + places.index(i) if i in places else i for i in range(n)])
+
+
+def _select_scatter(to: TensorGraph, name: str, x: Foreign, part: Foreign, dim: int, index: int) -> Tensor:
+    at = index % x.shape[dim]
+    return _slice_scatter(to, name, x, _unsqueeze(to, name, part, dim), dim, at, at + 1)
 
 
 def _native_group_norm(
@@ -444,6 +482,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "gelu": _gelu,
     "softplus": _softplus,
     "elu": _elu,
+    "celu": _celu,
     "leaky_relu": _leaky,
     "prelu": _prelu,
     "_prelu_kernel": lambda to, name, x, weight: to.prelu(name, x, weight),
@@ -452,7 +491,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "clamp_min": lambda to, name, x, low: _clamp(to, name, x, low),
     "clamp_max": lambda to, name, x, high: _clamp(to, name, x, None, high),
     "_native_batch_norm_legit_no_training": _norm_of_training,
-    "_native_batch_norm_legit": _norm_of_image,
+    "_native_batch_norm_legit": _norm_of_batch,
+    "instance_norm": _instance_norm,
     "native_group_norm": _native_group_norm,
     "native_layer_norm": _native_layer_norm,
     "_softmax": lambda to, name, x, dim, half: to.softmax(name, x, dim),
@@ -470,6 +510,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "max_pool2d_with_indices": lambda *args, **kwargs: (_max_pool(*args, **kwargs), None),
     "avg_pool1d": _average_pool,
     "avg_pool2d": _average_pool,
+    "avg_pool3d": _pool_of_channels,
     "adaptive_avg_pool1d": _adaptive("mean"),
     "_adaptive_avg_pool2d": _adaptive("mean"),
     "adaptive_avg_pool2d": _adaptive("mean"),
@@ -486,6 +527,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "stack": _stack,
     "slice": _slice,
     "select": _select,
+    "slice_scatter": _slice_scatter,
+    "select_scatter": _select_scatter,
     "split": _split,
     "split_with_sizes": _split,
     "unbind": lambda to, name, x, dim=0: [_select(to, name, x, dim, i) for i in range(x.shape[dim])],
@@ -514,6 +557,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "gru": _rnn("gru"),
     "rnn_tanh": _rnn("rnn-tanh"),
     "rnn_relu": _rnn("rnn-relu"),
+    "copy": lambda to, name, x, other, *_: to.expand(name, other, x.shape),
     "clone": _through,
     "alias": _through,
     "detach": _through,
