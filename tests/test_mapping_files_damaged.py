@@ -190,7 +190,7 @@ def test_onnx_files__damaged_a_thousand_times(rng, tmp_path):
         assert sum(layer.weight.size for layer in value.layers if hasattr(layer, "weight")) < 10_000
         value.shapes()
 
-    assert refused(path, data, rng, import_onnx, sound) > 0.5 * DAMAGED
+    assert refused(path, data, rng, lambda at: import_onnx(at, check=False), sound) > 0.5 * DAMAGED
 
 
 def _set_external(model):
@@ -202,7 +202,7 @@ def _set_external(model):
 def _strides():
     from onnx import helper
 
-    return helper.make_attribute("strides", [2, 2])
+    return helper.make_attribute("strides", [0, 2])
 
 
 def _padded(model):
@@ -214,17 +214,17 @@ def _padded(model):
 
 
 ONNX = {
-    "weights elsewhere": (_set_external, "w lies in another file; save the model with its weights inside"),
+    "weights elsewhere": (_set_external, r"w of shape \(4, 2, 3, 3\) cannot be read: .*/etc/passwd"),
     "a shape that is too large": (
         lambda m: m.graph.initializer[0].dims.__setitem__(0, 2**40),
-        "w of shape .* holds 288 ",
+        r"w of shape \(1099511627776, .*cannot be read",
     ),
     "a shape below 0": (lambda m: m.graph.initializer[0].dims.__setitem__(0, -4), "w has the shape"),
-    "an old opset": (lambda m: m.opset_import[0].__setattr__("version", 11), "opset 11, at least 13 is needed"),
+    "an old opset": (lambda m: m.opset_import[0].__setattr__("version", 5), "opset 5, at least 6 is needed"),
     "no operators": (lambda m: m.ClearField("opset_import"), "no ONNX model"),
     "an unknown operator": (
-        lambda m: m.graph.node[1].__setattr__("op_type", "Einsum"),
-        r"node 'Einsum_1' \(Einsum\): there is no layer for it; replace it",
+        lambda m: m.graph.node[1].__setattr__("op_type", "Det"),
+        r"node 'Det_1' \(Det\): there is no layer for it; replace it",
     ),
     "another domain": (
         lambda m: m.graph.node[4].__setattr__("domain", "com.x"),
@@ -234,15 +234,21 @@ ONNX = {
         lambda m: m.graph.node[0].input.__setitem__(0, "z"),
         r"node 'first' \(Conv\): its input 'z' is given by",
     ),
-    "an output too many": (lambda m: m.graph.output.append(m.graph.output[0]), "1 inputs and 2 outputs"),
+    "an output too many": (
+        lambda m: m.graph.output.append(m.graph.output[0]),
+        "1 inputs and 2 outputs.*name one of the outputs",
+    ),
     "an open size": (
         lambda m: m.graph.input[0].type.tensor_type.shape.dim[2].ClearField("dim_value"),
         r"give input_shape=\(channels",
     ),
-    "integers": (lambda m: m.graph.initializer[0].__setattr__("data_type", 3), "w holds values of type 3; export"),
-    "uneven padding": (
+    "integers": (
+        lambda m: m.graph.initializer[0].__setattr__("data_type", 99),
+        "w holds values of type 99, which ONNX does not name",
+    ),
+    "a window below 1": (
         lambda m: m.graph.node[0].attribute.extend([_strides()]),
-        r"node 'first' \(Conv\): it pads \(0, 0\) before and \(1, 1\) after",
+        r"node 'first' \(Conv\): its window has a stride, dilation or size below 1",
     ),
     "a huge padding": (_padded, "values per image, more than"),
 }

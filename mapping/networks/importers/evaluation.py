@@ -17,7 +17,8 @@ def _slice(node: Node, x: FloatArray) -> FloatArray:
 
 def _batch_norm(node: Node, x: FloatArray, *held: FloatArray) -> FloatArray:
     gamma, beta, mean, variance = (each.reshape(-1, *(1,) * (x.ndim - 2)) for each in held)
-    return (x - mean) * gamma / np.sqrt(variance + node.attributes["epsilon"]) + beta
+    out: FloatArray = (x - mean) * gamma / np.sqrt(variance + node.attributes["epsilon"]) + beta
+    return out
 
 
 def _softmax(node: Node, x: FloatArray) -> FloatArray:

@@ -61,12 +61,11 @@ class OnnxFile:
             found[each.name] = _stored(each, folder)
         inputs = [each for each in graph.input if each.name not in found]
         names = [each.name for each in graph.output]
-        if len(inputs) != 1 or (wanted or names[:1] != names):
-            if len(inputs) != 1 or wanted not in names:
-                raise ParameterError(
-                    f"it has {len(inputs)} inputs and {len(names)} outputs; one image in and one tensor out can be "
-                    f"imported{f', so name one of the outputs {names} by output=' if len(inputs) == 1 else ''}"
-                )
+        if (len(inputs) != 1 or (wanted or names[:1] != names)) and (len(inputs) != 1 or wanted not in names):
+            raise ParameterError(
+                f"it has {len(inputs)} inputs and {len(names)} outputs; one image in and one tensor out can be "
+                f"imported{f', so name one of the outputs {names} by output=' if len(inputs) == 1 else ''}"
+            )
         self.output_name = wanted or names[0]
         self.input = inputs[0]
         dims = self._dims(input_shape)
@@ -89,7 +88,7 @@ class OnnxFile:
             self.input_shape = (rest[2], rest[0], rest[1])
             self._channels_first()
         else:
-            self.input_shape = {1: (*rest, 1, 1), 2: (rest[0], 1, rest[-1]), 3: rest}.get(len(rest), (1, 1, math.prod(rest)))
+            self.input_shape = _as_image(rest)
 
     def _channels_first(self) -> None:
         """Let the image come in as (c, h, w), where the file begins by making that of (h, w, c)."""
@@ -157,8 +156,7 @@ class OnnxFile:
             raise ParameterError(f"node {name!r} ({node.op_type}): {reason}") from None
         results = list(out) if isinstance(out, (list, tuple)) else [out]
         for key, value in zip(node.output, results, strict=False):
-            if key:
-                found[key] = value
+            found[key or ""] = value
         for key in node.output[len(results) :]:
             found[key] = None
 
@@ -166,7 +164,7 @@ class OnnxFile:
         missing = [each for each in node.input if each and each not in found]
         if missing:
             raise ParameterError(f"its input {missing[0]!r} is given by no node before it")
-        inputs = [found[each] if each else None for each in node.input]
+        inputs: list[Any] = [found[each] if each else None for each in node.input]
         if any(each and found[each] is None for each in node.input):
             raise ParameterError(f"it takes an output that only training has, or that is not computed here; {ADVICE}")
         kind = node.op_type
@@ -202,7 +200,7 @@ class OnnxFile:
         found: dict[str, Operand] = dict(zip(function.input, inputs, strict=False))
         given = {each.name: each for each in node.attribute}
         given = {**{each.name: each for each in function.attribute_proto}, **given}
-        found |= {each: None for each in function.input[len(inputs) :]}
+        found |= dict.fromkeys(function.input[len(inputs) :])
         nodes = []
         for index, inner in enumerate(function.node):
             made = onnx.NodeProto()
@@ -263,9 +261,8 @@ class OnnxFile:
             if value is not None and value.size % self.dims[0] == 0:
                 node = self.sources[name]
                 if isinstance(node, Node) and value.size == self.dims[0] * math.prod(node.shape):
-                    if self.dims[0] > 1 and value.shape[:1] == self.dims[:1]:
-                        value = value[:1]
-                    yield node, np.asarray(value, dtype=np.float64)
+                    first = value[:1] if self.dims[0] > 1 and value.shape[:1] == self.dims[:1] else value
+                    yield node, np.asarray(first, dtype=np.float64)
 
     def _session(self, more: Sequence[str]) -> tuple[Any, str]:
         """What runs one image (c, h, w), with the outputs of more tensors, and its name."""
@@ -315,6 +312,15 @@ class OnnxFile:
         )
 
 
+def _as_image(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Shape (c, h, w) of an image that holds a vector (n,), a line (c, n) or a map (c, h, w)."""
+    if len(shape) == 3:
+        return shape[0], shape[1], shape[2]
+    if len(shape) == 2:
+        return shape[0], 1, shape[1]
+    return (shape[0], 1, 1) if len(shape) == 1 else (1, 1, math.prod(shape))
+
+
 def _read(path: Path) -> Foreign:
     """Read a file's graph; weights beside it are read with it."""
     size = path.stat().st_size
@@ -352,7 +358,7 @@ def _stored(tensor: Foreign, folder: str) -> np.ndarray[Any, Any]:
 
 def _plain(value: Foreign) -> np.ndarray[Any, Any]:
     out = np.asarray(value)
-    if out.dtype.kind == "f" or out.dtype.name in ("bfloat16",):
+    if out.dtype.kind == "f" or out.dtype.name == "bfloat16":
         return out.astype(np.float64)
     return out
 
@@ -418,8 +424,8 @@ def _count(kind: str, inputs: Sequence[Operand]) -> int:
     if kind == "ConstantOfShape":
         return math.prod(shape) if min(shape, default=0) >= 0 else -1
     if kind == "Pad":
-        return math.prod(n + abs(max(shape, default=0)) * 2 for n in inputs[0].shape)
-    return math.prod(shape) * inputs[0].size
+        return math.prod(int(n) + abs(max(shape, default=0)) * 2 for n in inputs[0].shape)
+    return math.prod(shape) * int(inputs[0].size)
 
 
 def _body(kind: str, opset: int) -> Foreign:
@@ -450,10 +456,11 @@ def _needed(graph: Foreign, output: str) -> set[str]:
 
 
 def _layout(graph: Foreign, name: str, dims: Sequence[int], needed: set[str]) -> str:
-    """ "nhwc" if every node that takes the image begins by putting its channels first, else "nchw"."""
+    """Return "nhwc" if every node that takes the image begins by putting its channels first, else "nchw"."""
     users = [node for node in graph.node if name in node.input and any(each in needed for each in node.output)]
     turned = users and all(
-        node.op_type == "Transpose" and [list(each.ints) for each in node.attribute if each.name == "perm"] == [[0, 3, 1, 2]]
+        node.op_type == "Transpose"
+        and [list(each.ints) for each in node.attribute if each.name == "perm"] == [[0, 3, 1, 2]]
         for node in users
     )
     return "nhwc" if turned and len(dims) == 4 else "nchw"
@@ -466,17 +473,23 @@ def _with_clips(model: Foreign) -> Foreign:
     held = {each.name: each for each in out.graph.initializer}
     for node in out.graph.node:
         if node.op_type == "Constant":
-            held |= {node.output[0]: each.t for each in node.attribute if each.name == "value"}
+            held |= dict.fromkeys(node.output, next((each.t for each in node.attribute if each.name == "value"), None))
     changed: dict[str, str] = {}
     nodes = []
     for node in out.graph.node:
         if node.op_type == "QuantizeLinear" and node.input[0] not in held:
             scale = numpy_helper.to_array(held[node.input[1]])
-            zero = numpy_helper.to_array(held[node.input[2]]) if len(node.input) > 2 and node.input[2] else np.zeros((), np.uint8)
+            zero = (
+                numpy_helper.to_array(held[node.input[2]])
+                if len(node.input) > 2 and node.input[2]
+                else np.zeros((), np.uint8)
+            )
             if scale.size != 1:
                 raise ParameterError("it quantises values by a scale for each channel")
             bounds = np.iinfo(zero.dtype)
-            low, high = ((float(end) - float(zero.reshape(()))) * float(scale.reshape(())) for end in (bounds.min, bounds.max))
+            low, high = (
+                (float(end) - float(zero.reshape(()))) * float(scale.reshape(())) for end in (bounds.min, bounds.max)
+            )
             names = [f"{node.output[0]}.low", f"{node.output[0]}.high"]
             for each, value in zip(names, (low, high), strict=True):
                 out.graph.initializer.append(numpy_helper.from_array(np.array(value, scale.dtype), each))
@@ -486,7 +499,7 @@ def _with_clips(model: Foreign) -> Foreign:
             nodes.append(onnx.helper.make_node("Identity", [node.input[0]], [node.output[0]]))
         else:
             nodes.append(node)
-    kept = [each for each in nodes]
+    kept = list(nodes)
     fresh = [onnx.NodeProto() for _ in kept]
     for made, node in zip(fresh, kept, strict=True):
         made.CopyFrom(node)

@@ -27,7 +27,8 @@ Converter = Callable[[TensorGraph, str, Any, Node], Tensor]
 #: kept whole by the decomposition, because a layer of ours does the same
 _WHOLE = (
     "linear", "lstm", "gru", "rnn_tanh", "rnn_relu", "hardswish", "hardsigmoid", "silu", "mish", "gelu", "softplus",
-    "elu", "celu", "instance_norm", "leaky_relu", "prelu", "upsample_nearest2d", "upsample_nearest1d", "_upsample_nearest_exact2d",
+    "elu", "celu", "instance_norm", "leaky_relu", "prelu", "upsample_nearest2d",
+    "upsample_nearest1d", "_upsample_nearest_exact2d",
     "upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d", "avg_pool1d", "adaptive_avg_pool1d",
     "adaptive_max_pool1d", "adaptive_max_pool2d", "max_pool1d", "pixel_shuffle", "scaled_dot_product_attention", "pad",
     "reflection_pad2d", "replication_pad2d", "roll", "hardtanh", "relu6",
@@ -43,9 +44,7 @@ class Exported:
     Raises ParameterError that names the first node that cannot be imported.
     """
 
-    def __init__(
-        self, module: Foreign, input_shape: tuple[int, int, int], known: Mapping[str, Converter]
-    ) -> None:
+    def __init__(self, module: Foreign, input_shape: tuple[int, int, int], known: Mapping[str, Converter]) -> None:
         self.parts: list[tuple[str, Any, Converter]] = []
         if isinstance(module, (str, Path)):
             module = Path(module)
@@ -70,7 +69,7 @@ class Exported:
             try:
                 program = torch.export.export(module, (image,))
                 return _decomposed(program)
-            except Exception as error:  # noqa: BLE001  (torch has many kinds, and modules their own)
+            except Exception as error:
                 said = " ".join(str(error).split())
                 raise ParameterError(
                     f"{_kind(module)} cannot be exported by torch.export: {said[:300] or _kind(error)}; write its "
@@ -96,7 +95,7 @@ class Exported:
                 wanted = tuple(int(n) for n in value.shape)
                 found[node.name] = self.graph.reshape("input", self.graph.input, wanted)
             elif node.op == "output":
-                outputs = [each for each in _flat(node.args[0])]
+                outputs = list(_flat(node.args[0]))
                 given = [found[each.name] for each in outputs if each is not None]
                 first = next((each for each in given if isinstance(each, Node)), None)
                 if first is None or len([each for each in given if isinstance(each, Node)]) != 1:
@@ -127,7 +126,7 @@ class Exported:
                 return _constant(node, args, kwargs)
             operation = OPERATIONS.get(full.split(".")[1]) if full.startswith("aten.") else None
             if operation is None:
-                raise ParameterError(f"there is no layer for it; {ADVICE}")  # noqa: TRY301
+                raise ParameterError(f"there is no layer for {full.removesuffix('.default')}; {ADVICE}")  # noqa: TRY301
             kind_of_number = kwargs.get("dtype")
             if kind_of_number is not None and not kind_of_number.is_floating_point:
                 raise ParameterError(f"it makes {kind_of_number} of values that depend on the image; {ADVICE}")  # noqa: TRY301
@@ -166,7 +165,7 @@ class Exported:
         return {name: held[key] for name, key in named.items()}
 
     def values(self, image: FloatArray) -> Iterator[tuple[Node, FloatArray]]:
-        """What every node of the source's graph computes for one image (1, c, h, w), where a node of ours does the same."""
+        """What every node of the source computes for one image (1, c, h, w), where a node of ours does the same."""
         kept: list[tuple[str, Any]] = []
 
         class Recorder(torch.fx.Interpreter):  # type: ignore[misc]  # torch has no types here
@@ -250,7 +249,9 @@ def _loaded(path: Path) -> Foreign:
             warnings.simplefilter("ignore")  # torch's own, about what it does itself
             return _decomposed(torch.export.load(str(path)))
     except Exception as error:  # noqa: BLE001  (zip, json and torch each have their own kinds)
-        raise ParameterError(f"{path} is no sound archive of torch.export: {' '.join(str(error).split())[:200]}") from None
+        raise ParameterError(
+            f"{path} is no sound archive of torch.export: {' '.join(str(error).split())[:200]}"
+        ) from None
 
 
 def _decomposed(program: Foreign) -> Foreign:
@@ -296,7 +297,7 @@ def _replaced(
         return
     shapes: dict[int, tuple[int, ...]] = {}
     hooks = [
-        part.register_forward_hook(lambda _m, _i, out, index=len(parts) + at: shapes.update({index: tuple(out.shape)}))
+        part.register_forward_hook(lambda _m, _i, out, index=at: shapes.update({index: tuple(out.shape)}))
         for at, (_, part) in enumerate(chosen)
     ]
     try:
@@ -319,11 +320,11 @@ def _replaced(
 _STAND_IN_SHAPES: dict[int, tuple[int, ...]] = {}
 
 
-@torch.library.custom_op("crossgate::known", mutates_args=())  # type: ignore[misc]  # torch has no types here
+@torch.library.custom_op("crossgate::known", mutates_args=())  # type: ignore[untyped-decorator]  # torch has no types here
 def _known(x: torch.Tensor, index: int) -> torch.Tensor:
     return x.new_zeros(_STAND_IN_SHAPES[index])
 
 
-@_known.register_fake  # type: ignore[misc]
+@_known.register_fake  # type: ignore[untyped-decorator]
 def _known_shape(x: torch.Tensor, index: int) -> torch.Tensor:
     return x.new_empty(_STAND_IN_SHAPES[index])

@@ -77,14 +77,16 @@ def import_onnx(
     name: str | None = None,
     classes: Sequence[str] | None = None,
     card: Mapping[str, Any] | None = None,
+    output: str | None = None,
     check: bool = True,
 ) -> Network:
     """Import an ONNX file, opset 6 or later; it is read as data and nothing in it is executed.
 
     input_shape: (c, h, w) of an image, for files that leave it open.  name: of the network, else that of the file.
-    classes, card: as for import_torch.  check: run the file in onnxruntime where that is installed, else in onnx's own
-    reference, on two random images, and refuse the import if they differ by more than AGREEMENT of the largest output;
-    without a runtime that runs it, the card says "not compared".
+    classes, card: as for import_torch.  output: which of several outputs, by its name.  check: run the file in
+    onnxruntime where that is installed, else in onnx's own reference, on two random images, and refuse the import if
+    they differ by more than AGREEMENT of the largest output; without a runtime that runs it, the card says
+    "not compared".
     Raises ParameterError without onnx, for a damaged file, for a node that cannot be imported (the sentence names it),
     or if the two differ (the sentence names the first layer that does).
     """
@@ -92,13 +94,14 @@ def import_onnx(
     from_onnx = import_module("mapping.networks.importers.from_onnx")
     path = Path(path)
     wanted = None if input_shape is None else image_shape(input_shape)
-    file = from_onnx.OnnxFile(path, wanted)
+    file = from_onnx.OnnxFile(path, wanted, output)
     try:
         network, lowering = _network(
             file.graph, file.output, file.input_shape, name or path.stem, classes, {**(card or {}), **file.card}
         )
-    except ParameterError as error:
-        raise ParameterError(f"{path} cannot be imported: {error}") from None
+    except Exception as error:  # noqa: BLE001  (a damaged file makes numpy raise whatever it has)
+        reason = " ".join(str(error).split())[:600] or type(error).__name__
+        raise ParameterError(f"{path} cannot be imported: {reason}") from None
     return _compared(network, lowering, file) if check else network
 
 

@@ -1,4 +1,4 @@
-"""Dynamic convolutions of every spelling: kernels that are a mixture of constant ones, by shares that an attention gives.
+"""Dynamic convolutions of every spelling: kernels that are a mixture of constant ones, by shares of an attention.
 
 Whether a kernel is such a mixture is asked, not read: its pieces are evaluated on unit vectors of the shares, and the
 mixture must reproduce the kernel of random shares. What mixes but has no attention of ours becomes a convolution with
@@ -22,7 +22,19 @@ from mapping.networks.layers.convolutions import Attention
 _KERNELS = 256  # shares that a mixture may have, ours
 _SAME = 1e-9  # largest difference of a mixture from the kernel it stands for, over its largest value; ours, for float64
 
-_AFFINE = {"reshape", "permute", "concat", "slice", "gather", "expand", "pad", "reduce", "matmul", "binary", "batch_norm"}
+_AFFINE = {
+    "reshape",
+    "permute",
+    "concat",
+    "slice",
+    "gather",
+    "expand",
+    "pad",
+    "reduce",
+    "matmul",
+    "binary",
+    "batch_norm",
+}
 
 
 @dataclass(eq=False)
@@ -80,7 +92,7 @@ def front(node: Node, *, products: bool, pools: bool = False) -> list[Node]:
 
 
 def pooled_map(node: Node) -> Node | None:
-    """The map (1, c, h, w), or another view of one, whose channels a node holds the means of; None if it holds others."""
+    """The map (1, c, h, w), or another view of one, whose channels' means a node holds; None if it holds others."""
     if node.kind != "reduce" or node.attributes["operation"] != "mean":
         return None
     (x,) = node.inputs
@@ -102,7 +114,10 @@ def affine_in(node: Node, root: Node) -> tuple[FloatArray, FloatArray] | None:
         return None
     kernels = np.empty((n, *node.shape))
     for i, unit in enumerate(np.eye(n)):
-        kernels[i] = evaluate(node, {root: unit.reshape(root.shape)}) - rest
+        value = evaluate(node, {root: unit.reshape(root.shape)})
+        if value is None:
+            return None
+        kernels[i] = value - rest
     drawn = np.random.default_rng(n).normal(size=n)
     wanted = evaluate(node, {root: drawn.reshape(root.shape)})
     found = np.tensordot(drawn, kernels, 1) + rest
@@ -131,8 +146,7 @@ def mixture_of(node: Node) -> Mixture | None:
         if wanted is None or any(each is None for each in kernels):
             continue
         held = np.array(kernels)
-        found = np.tensordot(drawn, held, 1) * spots.reshape(node.shape[2:])
-        if _agree(found, wanted):
+        if _agree(np.tensordot(drawn, held, 1) * spots.reshape(node.shape[2:]), wanted):
             return Mixture(shares, held, np.zeros(node.shape), positions)
     return None
 
@@ -262,10 +276,7 @@ def dynamic(
         out = _all_kernels(graph, node, x, mixture, mixed_bias, geometry)
     else:
         raise ParameterError("the shares of its kernels come from no attention that is known")
-    if fixed_bias is not None:
-        result = graph.binary(node.name, "add", out, fixed_bias.reshape(-1, 1, 1))
-    else:
-        result = out
+    result = graph.binary(node.name, "add", out, fixed_bias.reshape(-1, 1, 1)) if fixed_bias is not None else out
     node.kind, node.inputs, node.attributes = "reshape", (result,), {}
 
 
@@ -311,7 +322,7 @@ def _weighted_sum(graph: TensorGraph, node: Node) -> None:
     if any(
         conv.inputs[0] is not first.inputs[0]
         or conv.attributes != first.attributes
-        or conv.inputs[1].shape != first.inputs[1].shape  # type: ignore[union-attr]
+        or conv.inputs[1].shape != first.inputs[1].shape
         or (conv.inputs[2] is None) != (first.inputs[2] is None)
         for _, conv in found
     ):
@@ -357,9 +368,10 @@ def _weighted(term: Node) -> tuple[Node, Node] | None:
     """(share of one value, convolution with a constant kernel) whose product a map is, or None."""
     if term.kind != "binary" or term.attributes["operation"] != "mul":
         return None
-    for share, conv in (term.inputs, term.inputs[::-1]):
-        if not isinstance(share, Node) or not isinstance(conv, Node) or math.prod(share.shape) != 1:
+    for share, weighted in (term.inputs, term.inputs[::-1]):
+        if not isinstance(share, Node) or not isinstance(weighted, Node) or math.prod(share.shape) != 1:
             continue
+        conv = weighted
         while conv.kind == "reshape" and isinstance(conv.inputs[0], Node):
             conv = conv.inputs[0]
         if conv.kind == "conv" and isinstance(conv.inputs[1], np.ndarray) and not isinstance(conv.inputs[2], Node):

@@ -17,8 +17,31 @@ from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from mapping.networks.graph import Network
 from mapping.networks.importers.tensor_graph import Node, Shape
-from mapping.networks.layers.activations import Activation, Clip, Elu, HardSigmoid, LeakyRelu, LogSoftmax, PRelu, Power, Relu, Softmax, Softplus
-from mapping.networks.layers.arithmetic import Add, Affine, Divide, MatMul, Maximum, Minimum, Multiply, Reduce, Scale, Subtract
+from mapping.networks.layers.activations import (
+    Activation,
+    Clip,
+    Elu,
+    HardSigmoid,
+    LeakyRelu,
+    LogSoftmax,
+    Power,
+    PRelu,
+    Relu,
+    Softmax,
+    Softplus,
+)
+from mapping.networks.layers.arithmetic import (
+    Add,
+    Affine,
+    Divide,
+    MatMul,
+    Maximum,
+    Minimum,
+    Multiply,
+    Reduce,
+    Scale,
+    Subtract,
+)
 from mapping.networks.layers.base import INPUT, Layer
 from mapping.networks.layers.convolutions import Conv, DynamicConv
 from mapping.networks.layers.matrix_layers import Linear
@@ -28,6 +51,7 @@ from mapping.networks.layers.recurrent import Recurrent
 from mapping.networks.layers.resizing import Upsample
 from mapping.networks.layers.shapes import Broadcast, Concat, Flatten, Gather, Pad, Permute, Reshape, Slice
 from mapping.networks.layers.transposed import ConvTranspose
+from mapping.networks.unrolling import Padding
 
 NO_EPSILON = 1e-300  # a batch norm's epsilon that sqrt(1 + epsilon) does not see
 OTHERS = "replace it by operations of docs/import.md"
@@ -130,18 +154,22 @@ def _source(node: Node, at: int = 0) -> Node:
     return x
 
 
-def _array(node: Node, at: int) -> FloatArray | None:
+def _array(node: Node, at: int) -> FloatArray:
     x = node.inputs[at]
-    if isinstance(x, Node):
+    if isinstance(x, Node) or x is None:
         raise ParameterError("its weights depend on the images")
-    return None if x is None else np.asarray(x, dtype=np.float64)
+    return np.asarray(x, dtype=np.float64)
+
+
+def _perhaps(node: Node, at: int) -> FloatArray | None:
+    return None if node.inputs[at] is None else _array(node, at)
 
 
 def _squeezed(shape: Shape) -> Shape:
     return tuple(n for n in shape if n != 1) or (1,)
 
 
-def _padding(ends: Ends) -> tuple[int, ...]:
+def _padding(ends: Ends) -> Padding:
     """Padding as the layers take it: a pair, or top, left, bottom, right."""
     (top, bottom), (left, right) = ends
     return (top, left) if (top, left) == (bottom, right) else (top, left, bottom, right)
@@ -152,9 +180,8 @@ def _reshape(to: Lowering, node: Node) -> str:
 
 
 def _conv(to: Lowering, node: Node) -> str:
-    x, weight, bias = _source(node), _array(node, 1), _array(node, 2)
+    x, weight, bias = _source(node), _array(node, 1), _perhaps(node, 2)
     b, c, h, w = x.shape
-    assert weight is not None
     groups = node.attributes["groups"] * b
     if b > 1:  # the same kernels on parts of the image, side by side
         weight, bias = np.tile(weight, (b, 1, 1, 1)), None if bias is None else np.tile(bias, b)
@@ -167,15 +194,15 @@ def _conv(to: Lowering, node: Node) -> str:
 
 
 def _conv_transpose(to: Lowering, node: Node) -> str:
-    x, weight, bias = _source(node), _array(node, 1), _array(node, 2)
+    x, weight, bias = _source(node), _array(node, 1), _perhaps(node, 2)
     b, c, h, w = x.shape
-    assert weight is not None
     if b > 1:
         weight, bias = np.tile(weight, (b, 1, 1, 1)), None if bias is None else np.tile(bias, b)
     geometry = {key: node.attributes[key] for key in ("stride", "dilation", "output_padding")}
     ends = node.attributes["padding"]
     cut = [(min(0, before), min(0, after)) for before, after in ends]
-    kept = tuple((max(0, before), max(0, after)) for before, after in ends)
+    (top, bottom), (left, right) = ((max(0, before), max(0, after)) for before, after in ends)
+    kept = ((top, bottom), (left, right))
     layer = ConvTranspose(
         to.name(node.name), (to.of(x, (b * c, h, w)),), weight, bias, padding=_padding(kept),
         groups=node.attributes["groups"] * b, **geometry,
@@ -189,8 +216,6 @@ def _conv_transpose(to: Lowering, node: Node) -> str:
 
 def _dynamic_conv(to: Lowering, node: Node) -> str:
     x, pooled, positions, kernels, bias = node.inputs
-    assert isinstance(x, Node)
-    assert isinstance(pooled, Node)
     inputs = [to.of(x, x.shape[1:])]
     channels = x.shape[1]
     looked_at = to.held[pooled]
@@ -213,7 +238,7 @@ def _dynamic_conv(to: Lowering, node: Node) -> str:
 
 
 def _linear(to: Lowering, node: Node) -> str:
-    x, weight, bias = _source(node), _array(node, 1), _array(node, 2)
+    x, weight, bias = _source(node), _array(node, 1), _perhaps(node, 2)
     n = x.shape[-1]
     shape = (n,) if math.prod(x.shape) == n else own(x.shape)
     if shape[-1] != n:
@@ -239,7 +264,11 @@ def _matmul(to: Lowering, node: Node) -> str:
 
 def _constant(to: Lowering, node: Node, beside: Node, value: FloatArray) -> str:
     """A layer that gives the same array for every image."""
-    one = to.add(Reduce(to.name(f"{node.name}.one"), (to.held[beside],), "max", tuple(range(len(to.shapes[to.held[beside]]))), True))
+    one = to.add(
+        Reduce(
+            to.name(f"{node.name}.one"), (to.held[beside],), "max", tuple(range(len(to.shapes[to.held[beside]]))), True
+        )
+    )
     return to.add(Affine(to.name(f"{node.name}.constant"), (to.view(one, (1,) * value.ndim),), np.zeros(()), value))
 
 
@@ -250,15 +279,14 @@ def _where_values_meet(to: Lowering, node: Node, operands: Sequence[Node]) -> tu
     whole = (1,) * rank if rank == 0 else node.shape
     ways = []
     start = 1 if rank > 1 and whole[0] == 1 else 0
-    ways.append([axis for axis in range(start, rank)])
+    ways.append(list(range(start, rank)))
     ways.append([axis for axis in range(rank) if whole[axis] != 1])
-    best: tuple[int, list[Shape], Shape] | None = None
+    best: tuple[int, list[Shape], Shape] = (len(full) + 1, [], ())
     for axes in ways:
         shapes = [tuple(shape[axis] for axis in axes) or (1,) for shape in full]
         count = sum(to.shapes[to.held[each]] != shape for each, shape in zip(operands, shapes, strict=True))
-        if best is None or count < best[0]:
+        if count < best[0]:
             best = (count, shapes, tuple(whole[axis] for axis in axes) or (1,))
-    assert best is not None
     return [to.of(each, shape) for each, shape in zip(operands, best[1], strict=True)], best[2]
 
 
@@ -277,15 +305,13 @@ def _binary(to: Lowering, node: Node) -> str:
             raise ParameterError(f"it raises to a power that depends on the image; {OTHERS}")
         if operation == "mul":
             for x, gates in ((one, other), (other, one)):
-                c = gates.shape[1] if len(gates.shape) > 1 else 0
-                if x.shape == node.shape and len(x.shape) == 4 == len(gates.shape) and x.shape[0] == 1:
-                    if gates.shape == (1, c, 1, 1) and c == x.shape[1] and x.shape[2:] != (1, 1):
-                        layer = Scale(to.name(node.name), (to.of(x, x.shape[1:]), to.of(gates, (c,))))
-                        return to.add(layer)
+                whole = x.shape == node.shape and len(x.shape) == 4 and x.shape[0] == 1 and x.shape[2:] != (1, 1)
+                if whole and gates.shape == (1, x.shape[1], 1, 1):  # channel attention
+                    gate = to.of(gates, x.shape[1:2])
+                    return to.add(Scale(to.name(node.name), (to.of(x, x.shape[1:]), gate)))
         names, _ = _where_values_meet(to, node, [one, other])
         return to.add(_TWO[operation](to.name(node.name), tuple(names)))
     x, constant, left = (one, other, False) if isinstance(one, Node) else (other, one, True)
-    assert isinstance(x, Node)
     constant = np.asarray(constant, dtype=np.float64)
     name = to.name(node.name)
     if constant.size == 1 and x.shape == node.shape:
@@ -313,14 +339,12 @@ def _binary(to: Lowering, node: Node) -> str:
 
 def _affine(to: Lowering, node: Node) -> str:
     x, gain, shift = _source(node), _array(node, 1), _array(node, 2)
-    assert gain is not None
-    assert shift is not None
     rank = len(node.shape)
     full = [(1,) * (rank - each.ndim) + each.shape for each in (gain, shift)]
     held = to.shapes[to.held[x]]
     if x.shape == node.shape:
-        per_channel = rank > 1 and x.shape[0] == 1 and all(
-            n == 1 or axis == 1 for each in full for axis, n in enumerate(each)
+        per_channel = (
+            rank > 1 and x.shape[0] == 1 and all(n == 1 or axis == 1 for each in full for axis, n in enumerate(each))
         )
         c = x.shape[1] if rank > 1 else 0
         if per_channel and held[0] == c:
@@ -430,7 +454,6 @@ def _softmax(to: Lowering, node: Node) -> str:
 
 def _batch_norm(to: Lowering, node: Node) -> str:
     x, *held = node.inputs
-    assert isinstance(x, Node)
     b, c = x.shape[:2]
     arrays = [np.tile(np.asarray(each, dtype=np.float64), b) for each in held if isinstance(each, np.ndarray)]
     now = to.shapes[to.held[x]]
@@ -443,8 +466,6 @@ def _batch_norm(to: Lowering, node: Node) -> str:
 
 def _group_norm(to: Lowering, node: Node) -> str:
     x, gamma, beta = _source(node), _array(node, 1), _array(node, 2)
-    assert gamma is not None
-    assert beta is not None
     b, c = x.shape[:2]
     shape = (b * c, *x.shape[2:]) if len(x.shape) > 2 else (b * c, 1)
     return to.add(GroupNorm(
@@ -462,7 +483,7 @@ def _layer_norm(to: Lowering, node: Node) -> str:
 
 def _local_response_norm(to: Lowering, node: Node) -> str:
     x, a = _source(node), node.attributes
-    b, c = x.shape[:2]
+    b, _c = x.shape[:2]
     if b != 1:
         raise ParameterError("it normalises several maps at once")
     return to.add(LocalResponseNorm(

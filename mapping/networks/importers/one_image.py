@@ -1,4 +1,4 @@
-"""A foreign graph of a fixed batch as the graph of one image: every shape and every count that holds the batch, divided."""
+"""A foreign graph of a fixed batch as the graph of one image: every shape and count that holds the batch, divided."""
 
 import math
 from collections.abc import Callable
@@ -121,7 +121,7 @@ def _permute(node: Node, axes: dict[Node, int], attributes: dict[str, object], b
 
 
 def _conv(node: Node, axes: dict[Node, int], attributes: dict[str, object], batch: int) -> int:
-    x, weight, bias = node.inputs
+    _x, weight, bias = node.inputs
     axis = _first(node, axes)
     if axis == 0 and not isinstance(weight, Node) and not isinstance(bias, Node):
         return 0

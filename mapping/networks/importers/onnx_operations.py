@@ -2,6 +2,7 @@
 
 # b = batch, c = channels, h, w = height, width of a map, n = values, t = steps in time
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -45,7 +46,9 @@ def _window(options: Options, x: Node, kernel: Sequence[int]) -> tuple[list[int]
     strides, dilations = options.get("strides") or [1] * axes, options.get("dilations") or [1] * axes
     pads = options.get("pads") or [0] * (2 * axes)
     if [len(kernel), len(strides), len(dilations), len(pads)] != [axes, axes, axes, 2 * axes] or axes not in (1, 2):
-        raise ParameterError(f"its window {list(kernel)} does not fit an input of {x.shape}; only lines and maps come in")
+        raise ParameterError(
+            f"its window {list(kernel)} does not fit an input of {x.shape}; only lines and maps come in"
+        )
     if min(strides) < 1 or min(dilations) < 1 or min(pads) < 0 or min(kernel) < 1:
         raise ParameterError("its window has a stride, dilation or size below 1, or a padding below 0")
     auto = options.get("auto_pad", "NOTSET")
@@ -97,9 +100,7 @@ def _conv_transpose(
     return to.conv_transpose(name, x, weight, bias, strides, ends, dilations, int(options.get("group", 1)), more)
 
 
-def _gemm(
-    to: TensorGraph, name: str, options: Options, one: Operand, other: Operand, added: Operand = None
-) -> Tensor:
+def _gemm(to: TensorGraph, name: str, options: Options, one: Operand, other: Operand, added: Operand = None) -> Tensor:
     left = to.permute(name, one, (1, 0)) if options.get("transA") else one
     right = to.permute(name, other, (1, 0)) if options.get("transB") else other
     alpha, beta = float(options.get("alpha", 1.0)), float(options.get("beta", 1.0))
@@ -143,7 +144,9 @@ def _layer_norm(
 
 def _lrn(to: TensorGraph, name: str, options: Options, x: Operand) -> Tensor:
     size = int(options["size"])
-    alpha, beta, bias = (float(options.get(key, value)) for key, value in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
+    alpha, beta, bias = (
+        float(options.get(key, value)) for key, value in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))
+    )
     return to.local_response_norm(name, x, size, alpha, beta, bias, (size - 1) // 2)
 
 
@@ -194,7 +197,9 @@ def _reduced_norm(power: int, *, root: bool) -> Callable[..., Tensor]:
     return reduce
 
 
-def _clip(to: TensorGraph, name: str, options: Options, x: Operand, low: Operand = None, high: Operand = None) -> Tensor:
+def _clip(
+    to: TensorGraph, name: str, options: Options, x: Operand, low: Operand = None, high: Operand = None
+) -> Tensor:
     bounds = [
         options.get(key) if given is None else number(f"its {key}imum", given)
         for key, given in (("min", low), ("max", high))
@@ -251,7 +256,10 @@ def _celu(to: TensorGraph, name: str, options: Options, x: Operand) -> Tensor:
 
 
 def _selu(to: TensorGraph, name: str, options: Options, x: Operand) -> Tensor:
-    alpha, gamma = float(options.get("alpha", 1.67326319217681884765625)), float(options.get("gamma", 1.05070102214813232421875))
+    alpha, gamma = (
+        float(options.get("alpha", 1.67326319217681884765625)),
+        float(options.get("gamma", 1.05070102214813232421875)),
+    )
     return to.function(name, x, "elu", alpha=alpha, scale=gamma, rate=1.0)
 
 
@@ -315,9 +323,7 @@ def _concat(to: TensorGraph, name: str, options: Options, *parts: Operand) -> Te
     return to.concat(name, parts, int(options.get("axis", 1)))
 
 
-def _split(
-    to: TensorGraph, name: str, options: Options, x: Operand, sizes: Operand = None
-) -> list[Tensor]:
+def _split(to: TensorGraph, name: str, options: Options, x: Operand, sizes: Operand = None) -> list[Tensor]:
     axis = int(options.get("axis", 0)) % len(x.shape)
     n, count = x.shape[axis], int(options["outputs"])
     if "split" in options:
@@ -330,7 +336,7 @@ def _split(
     if sum(parts) != n or len(parts) != count or min(parts) < 1:
         raise ParameterError(f"it splits {n} entries into {parts}")
     edges = [sum(parts[:i]) for i in range(count + 1)]
-    return [to.slice(name, x, axis, start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [to.slice(name, x, axis, start, stop) for start, stop in itertools.pairwise(edges)]
 
 
 def _slice(
@@ -353,7 +359,7 @@ def _slice(
 def _gather(to: TensorGraph, name: str, options: Options, x: Operand, index: Operand) -> Tensor:
     axis = int(options.get("axis", 0)) % len(x.shape)
     picked = constant("its index", index)
-    out = to.take(name, x, axis, picked.reshape(-1).tolist())
+    out = to.take(name, x, axis, [int(n) for n in picked.reshape(-1)])
     return to.reshape(name, out, (*x.shape[:axis], *picked.shape, *x.shape[axis + 1 :]))
 
 
@@ -361,7 +367,9 @@ def _pad(
     to: TensorGraph, name: str, options: Options, x: Operand, pads: Operand = None, value: Operand = None,
     axes: Operand = None,
 ) -> Tensor:  # fmt: skip
-    given = [int(n) for n in options.get("pads", options.get("paddings", []))] if pads is None else numbers("pads", pads)
+    given = (
+        [int(n) for n in options.get("pads", options.get("paddings", []))] if pads is None else numbers("pads", pads)
+    )
     rank = len(x.shape)
     chosen = list(range(rank)) if axes is None else [n % rank for n in numbers("axes", axes)]
     if len(given) != 2 * len(chosen):
@@ -401,7 +409,9 @@ def _einsum(to: TensorGraph, name: str, options: Options, *parts: Operand) -> Te
     if not arrow:
         letters = [c for c in left if c != ","]
         right = "".join(sorted(c for c in set(letters) if letters.count(c) == 1))
-    if len(terms) != len(parts) or any(len(set(t)) != len(t) or len(t) != len(p.shape) for t, p in zip(terms, parts, strict=True)):
+    if len(terms) != len(parts) or any(
+        len(set(t)) != len(t) or len(t) != len(p.shape) for t, p in zip(terms, parts, strict=True)
+    ):
         raise ParameterError(f"its rule {rule!r} takes diagonals, or does not fit its inputs")
     out, have = parts[0], terms[0]
     for at, (part, term) in enumerate(zip(parts[1:], terms[1:], strict=True), start=1):
@@ -416,7 +426,7 @@ def _einsum(to: TensorGraph, name: str, options: Options, *parts: Operand) -> Te
 def _contracted(
     to: TensorGraph, name: str, one: Tensor, left: str, other: Tensor, right: str, kept: set[str]
 ) -> tuple[Tensor, str]:
-    """Multiply two tensors and sum over the letters that nothing keeps; as a product of matrices where there are any."""
+    """Multiply two tensors and sum over the letters that nothing keeps, as a product of matrices."""
     summed = [c for c in left if c in right and c not in kept]
     both = [c for c in left if c in right and c in kept]
     only = [c for c in left if c not in right]
@@ -475,11 +485,8 @@ def _resampled(
     if mode == "nearest":  # which pixel, axis by axis
         out: Tensor = x
         for axis, (n, m, factor) in enumerate(zip(x.shape[2:], size, factors, strict=True), start=2):
-            at = _coordinates(np.arange(m), n, m, factor, coordinates)
-            picked = {
-                "round_prefer_floor": lambda a: np.ceil(a - 0.5), "round_prefer_ceil": lambda a: np.floor(a + 0.5),
-                "floor": np.floor, "ceil": np.ceil,
-            }[rounding](at)  # fmt: skip
+            at = _coordinates(np.arange(float(m)), n, m, factor, coordinates)
+            picked = _ROUNDING[rounding](at)
             out = to.take(name, out, axis, np.clip(picked, 0, n - 1).astype(int).tolist())
         return out
     kind = {"linear": "bilinear", "cubic": "bicubic"}.get(mode)
@@ -493,6 +500,14 @@ def _resampled(
         raise ParameterError("its cubic_coeff_a is other than -0.75")
     scale = tuple(1.0 / f for f in ([1.0] * (2 - len(factors)) + factors))
     return to.resize(name, x, size, kind, place, None if place == "align-corners" else (scale[0], scale[1]))
+
+
+_ROUNDING: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "round_prefer_floor": lambda at: np.ceil(at - 0.5),
+    "round_prefer_ceil": lambda at: np.floor(at + 0.5),
+    "floor": np.floor,
+    "ceil": np.ceil,
+}
 
 
 def _coordinates(at: FloatArray, n: int, m: int, factor: float, rule: str) -> FloatArray:
@@ -534,13 +549,19 @@ def _quantize(to: TensorGraph, name: str, options: Options, x: Operand, scale: O
     axis = int(options.get("axis", 1))
     shape = [-1 if i == axis % len(x.shape) and held.size > 1 else 1 for i in range(len(x.shape))]
     held, at = held.astype(float).reshape(shape), at.astype(float).reshape(shape if at.size > 1 else [1] * len(shape))
-    out = to.binary(name, "max", x, (low - at) * held) if held.size > 1 else to.clip(name, x, float(((low - at) * held).reshape(())), None)
+    out = (
+        to.binary(name, "max", x, (low - at) * held)
+        if held.size > 1
+        else to.clip(name, x, float(((low - at) * held).reshape(())), None)
+    )
     if held.size > 1:
         return to.binary(name, "min", out, (high - at) * held)
     return to.clip(name, out, None, float(((high - at) * held).reshape(())))
 
 
-def _dequantize(to: TensorGraph, name: str, options: Options, x: Operand, scale: Operand, zero: Operand = None) -> Tensor:
+def _dequantize(
+    to: TensorGraph, name: str, options: Options, x: Operand, scale: Operand, zero: Operand = None
+) -> Tensor:
     if isinstance(x, Node):  # what came before kept its scale
         return x
     held = constant("its scale", scale)
@@ -548,7 +569,9 @@ def _dequantize(to: TensorGraph, name: str, options: Options, x: Operand, scale:
     shape = [-1 if held.size > 1 and i == axis % x.ndim else 1 for i in range(x.ndim)]
     if held.ndim > 1:
         raise ParameterError("it has a scale for each block; use one for each tensor or axis")
-    values = x.astype(np.float64) - (0.0 if zero is None else constant("its zero point", zero).astype(np.float64).reshape(shape))
+    values = x.astype(np.float64) - (
+        0.0 if zero is None else constant("its zero point", zero).astype(np.float64).reshape(shape)
+    )
     return np.asarray(values * held.reshape(shape))
 
 
@@ -588,8 +611,10 @@ def _recurrent(cell: str) -> Callable[..., list[Operand]]:
         for way in range(ways):
             both = None if bias is None else constant("its bias", bias)[way]
             directions.append({
-                "weight_x": constant("its weights", weight)[way][rows], "weight_h": constant("its weights", recurrence)[way][rows],
-                "bias_x": None if both is None else both[:count][rows], "bias_h": None if both is None else both[count:][rows],
+                "weight_x": constant("its weights", weight)[way][rows],
+                "weight_h": constant("its weights", recurrence)[way][rows],
+                "bias_x": None if both is None else both[:count][rows],
+                "bias_h": None if both is None else both[count:][rows],
                 "reverse": way == 1 or options.get("direction") == "reverse",
             })  # fmt: skip
         out = to.recurrent(name, to.reshape(name, x, (t, x.shape[-1])), kind, directions)
@@ -613,7 +638,9 @@ def _cast(to: TensorGraph, name: str, options: Options, x: Operand, *_: Operand)
     return x
 
 
-def _dropout(to: TensorGraph, name: str, options: Options, x: Operand, ratio: Operand = None, training: Operand = None) -> Operand:
+def _dropout(
+    to: TensorGraph, name: str, options: Options, x: Operand, ratio: Operand = None, training: Operand = None
+) -> Operand:
     on = training is not None and bool(np.any(constant("its training mode", training)))
     rate = 0.5 if ratio is None else number("its ratio", ratio)
     if on and rate != 0.0:

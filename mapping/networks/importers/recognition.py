@@ -1,5 +1,7 @@
-"""Rewrites a foreign graph in place, by structure alone: activations that are spelt out, kernels that are mixed for each
-image, arithmetic with constants. A piece is asked what it computes, so a new spelling is no new code.
+"""Rewrites a foreign graph in place, by structure alone: a piece is asked what it computes.
+
+Activations that are spelt out, kernels that are mixed for each image, arithmetic with constants: a new spelling is no
+new code.
 """
 
 # c = channels, k = kernels, n = values
@@ -93,7 +95,8 @@ def _spelt_out(node: Node) -> None:
     """Turn a cluster of operations on single values into the activation that it computes, if it is one."""
     if _sources(node) is None:
         return
-    front, inside, roots = {node}, [], []
+    front, roots = {node}, []
+    inside: list[Node] = []
     while front and len(inside) < _CLUSTER:
         last = max(front, key=lambda each: each.index)
         sources = _sources(last)
@@ -150,9 +153,9 @@ def _linear(graph: TensorGraph, node: Node, uses: "Counter[Node]") -> None:
         if below.kind != "linear" or below.inputs[2] is not None or below.shape[-1:] != node.shape[-1:]:
             continue
         if bias.size in (1, node.shape[-1]) and bias.size == (bias.shape[-1] if bias.ndim else 1):
-            bias = np.broadcast_to(bias.reshape(-1), (node.shape[-1],))
+            row = np.broadcast_to(bias.reshape(-1), (node.shape[-1],))
             source, weight, _ = below.inputs
-            become(node, "reshape", (graph.linear_with_bias(node.name, source, weight, bias, below.shape),))
+            become(node, "reshape", (graph.linear_with_bias(node.name, source, weight, row, below.shape),))
             return
 
 

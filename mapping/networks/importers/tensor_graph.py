@@ -27,7 +27,7 @@ class Node:
     """One operation of a foreign network."""
 
     kind: str  #: name of the method of TensorGraph that makes it
-    inputs: tuple["Node | FloatArray | None", ...]
+    inputs: tuple[Any, ...]  #: nodes, arrays, and None for what is left out
     shape: Shape  #: of its output, the batch axis included
     name: str  #: where it stands in the source
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Node:
         return f"{self.kind} {self.shape} of {self.name}"
 
 
-Tensor: TypeAlias = Node | FloatArray
+Tensor: TypeAlias = Any  #: a Node, or an array where nothing depends on the images
 
 
 class TensorGraph:
@@ -146,11 +146,11 @@ class TensorGraph:
         if bias is not None and math.prod(_tensor(bias).shape) != weight.shape[0]:
             raise ParameterError(f"a bias of {_tensor(bias).shape} does not fit {weight.shape[0]} channels")
         size = _windows(x.shape[2:], weight.shape[2:], stride, padding, dilation)
-        if x.shape[0] * x.shape[2] * x.shape[3] == 1 and weight.shape[2:] == (1, 1) and size == (1, 1) and groups == 1:
-            if isinstance(weight, np.ndarray):  # a vector times a matrix
-                added = None if bias is None else self.reshape(name, bias, (weight.shape[0],))
-                row = self.linear(name, self.reshape(name, x, (1, x.shape[1])), weight[:, :, 0, 0], added)
-                return self.reshape(name, row, (1, weight.shape[0], 1, 1))
+        one_pixel = x.shape[0] * math.prod(x.shape[2:]) * math.prod(weight.shape[2:]) * math.prod(size) * groups == 1
+        if one_pixel and isinstance(weight, np.ndarray):  # a vector times a matrix
+            added = None if bias is None else self.reshape(name, bias, (weight.shape[0],))
+            row = self.linear(name, self.reshape(name, x, (1, x.shape[1])), weight[:, :, 0, 0], added)
+            return self.reshape(name, row, (1, weight.shape[0], 1, 1))
         if bias is not None:
             bias = self.reshape(name, bias, (weight.shape[0],))
         return self._node(
@@ -170,7 +170,7 @@ class TensorGraph:
         groups: int = 1,
         output_padding: Sequence[int] = (0, 0),
     ) -> Tensor:
-        """Transposed convolution of (b, c, h, w) with (c, c_out / groups, kernel_h, kernel_w); padding may be negative."""
+        """Convolve (b, c, h, w) transposed with (c, c_out / groups, kernel_h, kernel_w); padding may be negative."""
         x = self._depends(x)
         weight = _tensor(weight)
         if len(x.shape) == 3 and len(weight.shape) == 3:
@@ -420,7 +420,14 @@ class TensorGraph:
         if tuple(size) == x.shape[2:] and scale in (None, (1.0, 1.0)):
             return x
         return self._node(
-            "resize", name, (x,), (*x.shape[:2], *size), size=_pair(size), mode=mode, coordinates=coordinates, scale=scale
+            "resize",
+            name,
+            (x,),
+            (*x.shape[:2], *size),
+            size=_pair(size),
+            mode=mode,
+            coordinates=coordinates,
+            scale=scale,
         )
 
     def recurrent(self, name: str, x: Tensor, cell: str, directions: Sequence[dict[str, Any]]) -> Tensor:
@@ -549,9 +556,7 @@ class TensorGraph:
         out = self.matmul(name, x, self.permute(name, weight, (1, 0)))
         return out if bias is None else self.binary(name, "add", out, bias)
 
-    def linear_with_bias(
-        self, name: str, x: Node, weight: FloatArray, bias: FloatArray | None, shape: Shape
-    ) -> Node:
+    def linear_with_bias(self, name: str, x: Node, weight: FloatArray, bias: FloatArray | None, shape: Shape) -> Node:
         """A linear layer (…, n) -> (…, out) with weight (out, n) as one node."""
         return self._node("linear", name, (x, weight, bias), shape)
 
@@ -569,9 +574,7 @@ class TensorGraph:
 
         inputs: the map, the map that is pooled, and numbers that multiply every kernel position by position, or None.
         """
-        return self._node(
-            "dynamic_conv", name, (*inputs, kernels, bias), shape, attention=attention, **geometry
-        )
+        return self._node("dynamic_conv", name, (*inputs, kernels, bias), shape, attention=attention, **geometry)
 
     def _node(self, kind: str, name: str, inputs: Sequence[Tensor | None], shape: Shape, **attributes: Any) -> Node:  # noqa: ANN401
         node = Node(kind, tuple(inputs), tuple(int(n) for n in shape), name, attributes, len(self.nodes))

@@ -2,6 +2,7 @@
 
 # b = batch, c = channels, h, w = height, width of a map, n = values
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ ADVICE = "replace it by operations that docs/import.md lists, or say what its mo
 
 
 def array(value: Foreign) -> Foreign:
-    """Return a tensor of torch as an array: float64 if it holds numbers with a point, else whole numbers or booleans."""
+    """Return a tensor of torch as an array: float64 if it holds floats, else whole numbers or booleans."""
     if not isinstance(value, torch.Tensor):
         return value
     plain = value.detach().cpu()
@@ -178,7 +179,9 @@ def _native_layer_norm(
 
 
 def _reduction(operation: str) -> Callable[..., Tensor]:
-    def reduce(to: TensorGraph, name: str, x: Foreign, dim: Foreign = None, keepdim: bool = False, **_: Foreign) -> Tensor:
+    def reduce(
+        to: TensorGraph, name: str, x: Foreign, dim: Foreign = None, keepdim: bool = False, **_: Foreign
+    ) -> Tensor:
         axes = dim if isinstance(dim, (list, tuple)) else None if dim is None else (dim,)
         return to.reduce(name, x, operation, axes or None, keep=keepdim)
 
@@ -251,6 +254,12 @@ def _adaptive(operation: str) -> Callable[..., Foreign]:
     return pool
 
 
+def _as_strided(to: TensorGraph, name: str, x: Foreign, size: Sequence[int], *_: Foreign) -> Tensor:
+    if [n for n in size if n != 1] != [n for n in x.shape if n != 1] or sum(n != 1 for n in size) > 1:
+        raise ParameterError(f"it reads memory by strides of its own; {ADVICE}")
+    return to.reshape(name, x, size)
+
+
 def _squeeze(to: TensorGraph, name: str, x: Foreign, dims: Foreign = None) -> Tensor:
     rank = len(x.shape)
     chosen = range(rank) if dims is None else {d % rank for d in (dims if isinstance(dims, (list, tuple)) else (dims,))}
@@ -264,7 +273,13 @@ def _unsqueeze(to: TensorGraph, name: str, x: Foreign, dim: int) -> Tensor:
 
 
 def _slice(
-    to: TensorGraph, name: str, x: Foreign, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+    to: TensorGraph,
+    name: str,
+    x: Foreign,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
 ) -> Tensor:
     size = x.shape[dim]
     return to.slice(name, x, dim, start or 0, size if end is None else min(end, size), step)
@@ -279,7 +294,7 @@ def _split(to: TensorGraph, name: str, x: Foreign, sizes: Foreign, dim: int = 0)
     n = x.shape[dim]
     parts = sizes if isinstance(sizes, (list, tuple)) else [min(sizes, n - at) for at in range(0, n, sizes)]
     edges = [sum(parts[:i]) for i in range(len(parts) + 1)]
-    return [to.slice(name, x, dim, start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [to.slice(name, x, dim, start, stop) for start, stop in itertools.pairwise(edges)]
 
 
 def _index(to: TensorGraph, name: str, x: Foreign, indices: Sequence[Foreign]) -> Tensor:
@@ -337,19 +352,20 @@ def _repeat(to: TensorGraph, name: str, x: Foreign, times: Sequence[int]) -> Ten
 
 
 def _stack(to: TensorGraph, name: str, tensors: Sequence[Foreign], dim: int = 0) -> Tensor:
-    return to.concat(name, [_unsqueeze(to, name, each, dim) for each in tensors], dim if dim >= 0 else dim)
+    return to.concat(name, [_unsqueeze(to, name, each, dim) for each in tensors], dim)
 
 
 def _resize(mode: str, coordinates: str, *, corners: bool) -> Callable[..., Tensor]:
     def resize(to: TensorGraph, name: str, x: Foreign, size: Foreign, *more: Foreign) -> Tensor:
         align = bool(corners and more and more[0])
-        factors = more[-1] if more and isinstance(more[-1], (list, tuple)) else None
+        factors: Foreign = more[-1] if more and isinstance(more[-1], (list, tuple)) else None
         axes = len(x.shape) - 2
         if size is None:
             size = [math.floor(n * f) for n, f in zip(x.shape[2:], factors, strict=True)]
         scale = None
         if factors is not None and not align:
-            scale = tuple(1.0 / float(f) for f in ([1.0] * (2 - axes) + list(factors)))
+            vertical, horizontal = (1.0 / float(f) for f in ([1.0] * (2 - axes) + list(factors)))
+            scale = (vertical, horizontal)
         return to.resize(name, x, list(size), mode, "align-corners" if align else coordinates, scale)
 
     return resize
@@ -385,7 +401,7 @@ def _recurrent(
     out, at, ways = to.reshape(name, x, (t, x.shape[-1])), 0, 2 if bidirectional else 1
     ends: list[Tensor] = []
     for _ in range(layers):
-        directions = []
+        directions: list[dict[str, Any]] = []
         for way in range(ways):
             held = [constant("its weights", each) for each in weights[at : at + (4 if has_biases else 2)]]
             if len(held) != (4 if has_biases else 2) or any(each.ndim > 2 for each in held):
@@ -393,7 +409,13 @@ def _recurrent(
             at += len(held)
             biases = held[2:] if has_biases else [None, None]
             directions.append(
-                {"weight_x": held[0], "weight_h": held[1], "bias_x": biases[0], "bias_h": biases[1], "reverse": way == 1}
+                {
+                    "weight_x": held[0],
+                    "weight_h": held[1],
+                    "bias_x": biases[0],
+                    "bias_h": biases[1],
+                    "reverse": way == 1,
+                }
             )
         out = to.recurrent(name, out, cell, directions)
         hidden = directions[0]["weight_h"].shape[1]
@@ -443,6 +465,21 @@ def _roll(to: TensorGraph, name: str, x: Foreign, shifts: Sequence[int], dims: S
     return x
 
 
+def _flipped(to: TensorGraph, name: str, x: Foreign, dims: Sequence[int]) -> Tensor:
+    for axis in dims:
+        x = to.take(name, x, axis, list(range(x.shape[axis]))[::-1])
+    return x
+
+
+def _extreme(operation: str) -> Callable[..., Any]:
+    def reduce(to: TensorGraph, name: str, x: Foreign, *rest: Foreign) -> Any:  # noqa: ANN401
+        if rest:
+            return _max_of_axis(operation)(to, name, x, *rest)
+        return to.reduce(name, x, operation, None, keep=False)
+
+    return reduce
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "convolution": _convolution,
     "linear": lambda to, name, x, weight, bias=None: to.linear(name, x, weight, bias),
@@ -488,7 +525,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "_prelu_kernel": lambda to, name, x, weight: to.prelu(name, x, weight),
     "hardtanh": lambda to, name, x, low=-1.0, high=1.0: to.clip(name, x, float(low), float(high)),
     "clamp": _clamp,
-    "clamp_min": lambda to, name, x, low: _clamp(to, name, x, low),
+    "clamp_min": _clamp,
     "clamp_max": lambda to, name, x, high: _clamp(to, name, x, None, high),
     "_native_batch_norm_legit_no_training": _norm_of_training,
     "_native_batch_norm_legit": _norm_of_batch,
@@ -501,8 +538,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "sum": _reduction("sum"),
     "amax": _reduction("max"),
     "amin": _reduction("min"),
-    "max": lambda to, name, x, *rest: _max_of_axis("max")(to, name, x, *rest) if rest else to.reduce(name, x, "max", None, keep=False),
-    "min": lambda to, name, x, *rest: _max_of_axis("min")(to, name, x, *rest) if rest else to.reduce(name, x, "min", None, keep=False),
+    "max": _extreme("max"),
+    "min": _extreme("min"),
     "var": _variance,
     "linalg_vector_norm": _vector_norm,
     "max_pool1d": _max_pool,
@@ -519,6 +556,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "view": lambda to, name, x, shape: to.reshape(name, x, shape),
     "_unsafe_view": lambda to, name, x, shape: to.reshape(name, x, shape),
     "reshape": lambda to, name, x, shape: to.reshape(name, x, shape),
+    "as_strided": _as_strided,
     "squeeze": _squeeze,
     "unsqueeze": _unsqueeze,
     "permute": lambda to, name, x, order: to.permute(name, x, order),
@@ -535,7 +573,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "index": _index,
     "_unsafe_index": _index,
     "index_select": lambda to, name, x, dim, index: to.take(name, x, dim, constant("its index", index).tolist()),
-    "flip": lambda to, name, x, dims: _flipped(to, name, x, dims),
+    "flip": _flipped,
     "roll": _roll,
     "expand": lambda to, name, x, shape, **_: to.expand(name, x, shape),
     "repeat": _repeat,
@@ -572,9 +610,3 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "_assert_async": _none,
 }  # fmt: skip
 """What operations of ATen do, by the name without overload."""
-
-
-def _flipped(to: TensorGraph, name: str, x: Foreign, dims: Sequence[int]) -> Tensor:
-    for axis in dims:
-        x = to.take(name, x, axis, list(range(x.shape[axis]))[::-1])
-    return x
