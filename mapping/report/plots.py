@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+CROWDED = 24  # names of layers below an axis that still have room, ours
+
+
 def plot_energy(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
     """Draw each layer's energy per image as a stack of components."""
     ax = _axes(ax)
@@ -26,10 +29,11 @@ def plot_energy(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
     base = np.zeros(len(names))
     for component, colour in COLOURS.items():
         values = np.array([layer.energy_by_component_J[component] for layer in report.layers]) * 1e9
-        ax.bar(names, values, bottom=base, color=colour, label=component)
+        if values.any():  # what costs nothing needs no place in the legend
+            ax.bar(names, values, bottom=base, color=colour, label=component)
         base += values
     ax.set_ylabel("energy per image [nJ]")
-    ax.legend(frameon=False, ncols=2, fontsize="small")
+    _legend(ax, 3)
     return _tidy(ax)
 
 
@@ -42,7 +46,7 @@ def plot_error(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
     ax.bar(at + 0.2, [100 * layer.error for layer in report.layers], 0.4, color=TOGETHER, label="all layers up to it")
     ax.set_xticks(at, names)
     ax.set_ylabel("error of the outputs [%]")
-    ax.legend(frameon=False, fontsize="small")
+    _legend(ax, 2)
     return _tidy(ax)
 
 
@@ -105,7 +109,7 @@ def report_figure(report: ReportValues) -> "Figure":
     """Draw error, energy and latency of every layer side by side, as a figure of its own."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = Figure(figsize=(max(13.0, 0.6 * len(report.layers) + 5.0), 4.8), layout="constrained")
     axes: Any = figure.subplots(1, 3)
     plot_error(report, axes[0])
     plot_energy(report, axes[1])
@@ -125,7 +129,14 @@ def _axes(ax: "Axes | None") -> "Axes":
     return Figure(layout="constrained").subplots()
 
 
+def _legend(ax: "Axes", columns: int) -> None:
+    """Put the legend above the bars, where it covers none."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, ncols=columns, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0))
+
+
 def _tidy(ax: "Axes") -> "Axes":
-    ax.tick_params(axis="x", rotation=60)
+    names = len(ax.get_xticks())
+    ax.tick_params(axis="x", rotation=60 if names <= CROWDED else 90, labelsize=10 if names <= CROWDED else 6)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -51,7 +51,7 @@ def plot_tornado(found: Sequence[Effect], ax: "Axes | None" = None) -> "Axes":
     ax.axvline(0.0, color="black", linewidth=0.8)
     ax.set_yticks(range(len(found)), [effect.parameter for effect in found])
     ax.invert_yaxis()
-    ax.margins(x=0.3)  # room for the labels at the ends
+    ax.margins(x=0.35)  # room for the labels at the ends
     reference = f" from {factor * found[0].reference:.3g}" if found else ""
     ax.set_xlabel(f"change of {label}{reference}")
     ax.spines[["top", "right"]].set_visible(False)
@@ -96,6 +96,12 @@ def plot_response(
         ax.plot(places, means, "o-", color=colour, label=shown)
     if wide and not words:
         ax.set_xscale("log")
+    numbers = [row[parameter] for row in rows]
+    if not words and not wide and all(isinstance(each, int) for each in numbers):
+        ax.locator_params(axis="x", integer=True)
+    if metric.startswith("accuracy"):
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, 0.0), min(high, 1.01 * factor))
     if by is not None:
         ax.legend(frameon=False, fontsize="small")
     ax.set_xlabel(parameter)
