@@ -2,7 +2,7 @@
 
 A gate group is a rectangle of cells with one driver. Its gate network is a comb: a spine that feeds lines, each cell's
 gate a node that leaks into the cell's column or row; a group of one line is a chain. The network is linear and a tree,
-so chains of crossbar/lines.py solve it exactly (docs/equations/gates.md).
+so chains of crossbar/nodal/lines.py solve it exactly (docs/equations/gates.md).
 b = batch, m = rows, n = columns
 """
 

@@ -1,7 +1,7 @@
 """Kernels that solve arrays of nonlinear cells: Newton on Kirchhoff's current law, lines.py inside every step.
 
 b = batch, m = rows, n = columns; q nodes along a line, 1 where a line without resistance is one node; row nodes are
-stored as (q, m), column nodes as (q, n), as in crossbar/lines.py.
+stored as (q, m), column nodes as (q, n), as in crossbar/nodal/lines.py.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 Leaves of at most LEAF × LEAF cells are reduced LANES at a time; larger blocks are joined in pairs, each merge one
 Cholesky factor, one triangular solve and one rank-k update. The order of the merges depends on the shape alone
-(crossbar/plan.py), then runs on any conductances.
+(crossbar/transfer/merge_plan.py), then runs on any conductances.
 
 m = rows, n = columns, t = arrays of equal shape, p = ports
 """

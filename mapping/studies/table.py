@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from devices.errors import ParameterError
+from mapping.studies.plots import study_figure
 from mapping.studies.results import HEAD, Cell, Results, effects, parsed
 
 TABLE = "results.csv"
@@ -142,8 +143,6 @@ def _synchronised(path: Path, text: str) -> None:
 
 
 def _draw(results: Results, path: Path) -> None:
-    from mapping.studies.plots import study_figure
-
     study_figure(results).savefig(path, dpi=150)
 
 

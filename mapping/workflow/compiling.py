@@ -14,6 +14,7 @@ from mapping.placement.folding import prepare
 from mapping.placement.matrix import Matrix
 from mapping.placement.placing import place_layer
 from mapping.placement.program import Program
+from mapping.workflow.layout_choice import best_layout
 
 
 def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str], calibration: FloatArray) -> Program:
@@ -37,10 +38,6 @@ def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str
     for layer in placed:
         layout = hardware.mapping.of(layer.name) if isinstance(layer, DynamicConv) else "parallel"
         if layout == AUTO:
-            from mapping.workflow.layout_choice import (
-                best_layout,  # which compiles, writes and runs layers to compare them
-            )
-
             layout = best_layout(network, folded, layer.name, values, hardware)
         matrices |= place_layer(layer, values, hardware, layout)
     return Program(network, folded, hardware, matrices, calibration, digital_scales)
