@@ -8,7 +8,7 @@ The folders, lowest first; each imports only those above it in this list:
     chips                     a program in cells: Chip
     inference, prices         a chip reads images: RunResult; what a program takes
     workflow, report          compiling, writing, the cache; a run priced: Report
-    studies                   sweeps over chip descriptions
+    studies, training         sweeps over chip descriptions; networks fine-tuned through the exact chip
     cli                       the crossgate command
 
 Start with:

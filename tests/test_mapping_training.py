@@ -209,9 +209,9 @@ def test_training__bad_input_is_refused(rng, network, tmp_path):
         ChipModule(program, precision="half")
     with pytest.raises(ParameterError, match="reduce_every must be"):
         ChipModule(program, reduce_every=0)
-    with pytest.raises(ParameterError, match="mixed has layout 'stacked', which training does not cover"):
+    with pytest.raises(ParameterError, match="mixed has layout 'stacked', which ChipModule does not cover"):
         ChipModule(program_of(rng, network, "mapping.layout=stacked"))
-    with pytest.raises(ParameterError, match=r"dac\.coding must be 'pulse-width' for training, got 'amplitude'"):
+    with pytest.raises(ParameterError, match=r"dac\.coding must be 'pulse-width' for ChipModule, got 'amplitude'"):
         ChipModule(program_of(rng, network, "dac.coding=amplitude"))
     with pytest.raises(ParameterError, match="chips must be one of one, anew, got 'all'"):
         Schedule(chips="all")

@@ -18,6 +18,7 @@ from mapping.cli.estimation import estimate
 from mapping.cli.netlisting import netlist
 from mapping.cli.simulation import run
 from mapping.cli.sweeping import sweep
+from mapping.cli.training import train
 from mapping.cli.zoo import models
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ def _main(
         raise typer.Exit
 
 
-for each in (run, estimate, compare, netlist, models, curves, fit, device, sweep, cache):
+for each in (run, train, estimate, compare, netlist, models, curves, fit, device, sweep, cache):
     app.command()(each)
 app.add_typer(chips, name="chips")
 

@@ -10,13 +10,17 @@ from rich.console import Console
 
 import mapping
 from devices.errors import ParameterError
-from mapping import files, inference, workflow
+from mapping import files, inference, training, workflow
 from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, whole
 from mapping.cli.report_tables import show
 from mapping.cli.terminal import load_images, progress_bars, stoppable
 from mapping.files.whole_files import check_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from devices.aliases import FloatArray
+    from mapping.chips.chip import Chip as WrittenChip
     from mapping.data.datasets import Dataset
     from mapping.hardware.description import Hardware
     from mapping.inference.traces import RunResult
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from mapping.workflow.kept_results import KeptRun
 
 DEFAULT_OUT = Path("crossgate-out")
+SAMPLED = 16  # images that the report shows attention and its worst array for, as `run` keeps
 FIDELITIES = ("ideal", "linear", "nonlinear")
 
 
@@ -48,6 +53,13 @@ def run(
         Path, typer.Option(help="Folder for report.html, report.json, report.csv, layers.png, predictions.csv.")
     ] = DEFAULT_OUT,
     as_json: AsJson = False,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="cpu, or cuda: outputs by torch on a card, the same to rounding; energies are then those of crossgate "
+            "estimate."
+        ),
+    ] = "cpu",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything, keep nothing: neither the chip nor a stopped run.")
     ] = False,
@@ -60,6 +72,10 @@ def run(
         raise ParameterError(f"--fidelity must be one of {', '.join(FIDELITIES)}, got {fidelity!r}")
     count = None if images is None else whole("--images", images, 1)
     drawn = whole("--seed", seed, 0)
+    if device != "cpu":
+        training.check_device(device, "--device")
+        if fidelity != "linear":
+            raise ParameterError(f"--fidelity must be linear for --device {device}, got {fidelity!r}")
     network = mapping.load_model(model)
     hardware = mapping.load_hardware(chip).with_values(settings or ())
     if fidelity == "ideal":
@@ -69,7 +85,8 @@ def run(
     calibration, test = load_images(network, data, count, console)
     precision = "double" if fidelity == "ideal" else "single"  # where nothing deviates, rounding shows
     with stoppable(len(test), keep=not no_cache) as kept:
-        report, result = _simulate(network, hardware, calibration, test, drawn, precision, console, kept)
+        simulated = (network, hardware, calibration, test, drawn, precision, console, kept, device)
+        report, result = _simulate(*simulated)
         if fidelity == "nonlinear":
             report = _look_again(report, result, test, precision, console)
         paths = report.save(out, result, test.labels)
@@ -91,6 +108,7 @@ def _simulate(
     precision: str,
     console: Console,
     kept: "list[KeptRun] | None",
+    device: str,
 ) -> "tuple[Report, RunResult]":
     """Compile, write, run and price, with progress on the terminal.
 
@@ -106,6 +124,8 @@ def _simulate(
         progress.update(task, description="compute exactly", total=None)
         outputs = workflow.exact(program, test.images, precision, cache)
         progress.update(task, description=f"run {network.name}", total=len(test), completed=0)
+        if device != "cpu":
+            return _on_card(chip, test, outputs, seed, device, lambda done: progress.update(task, completed=done))
         batches = None if cache is None else workflow.KeptRun(cache, chip, test.images, seed=seed, precision=precision)
         if kept is not None and batches is not None:
             kept.append(batches)
@@ -120,6 +140,18 @@ def _simulate(
         )
         progress.update(task, description="price")
         return mapping.price(result, test.labels), result
+
+
+def _on_card(
+    chip: "WrittenChip", test: "Dataset", exact: "FloatArray", seed: int, device: str, progress: "Callable[[int], None]"
+) -> "tuple[Report, RunResult]":
+    """Run a written chip in torch; prices are those of an estimate, as a card counts nothing."""
+    logits = training.run_on_device(chip, test.images, device, seed=seed, progress=progress)
+    result = inference.RunResult(chip, logits, exact, (), seed, test.images[:SAMPLED].copy())
+    right, exactly = result.accuracy(test.labels)
+    report = mapping.price_estimate(chip.program, test.images)
+    report = replace(report, accuracy_chip=right, accuracy_exact=exactly, seed=chip.seed, seed_noise=seed)
+    return report, result
 
 
 def _look_again(report: "Report", result: "RunResult", test: "Dataset", precision: str, console: Console) -> "Report":

@@ -21,15 +21,15 @@ def check_trainable(program: Program) -> None:
     """Raise ParameterError for what training does not cover, before anything is computed."""
     coding = program.hardware.dac.coding
     if coding != "pulse-width":
-        raise ParameterError(f"dac.coding must be 'pulse-width' for training, got {coding!r}")
+        raise ParameterError(f"dac.coding must be 'pulse-width' for ChipModule, got {coding!r}")
     for layer in program.folded.layers:
         if layer.name in program.matrices and type(layer) not in TRAINED:
-            raise ParameterError(f"{layer.name} is a {type(layer).__name__}, which training does not cover")
+            raise ParameterError(f"{layer.name} is a {type(layer).__name__}, which ChipModule does not cover")
     for matrix in program.all_matrices:
         if matrix.column_gates or matrix.layout in ("stacked", "reprogram"):
             what = "gates of columns" if matrix.column_gates else f"layout {matrix.layout!r}"
             raise ParameterError(
-                f"{matrix.name} has {what}, which training does not cover: choose mapping.layout = 'parallel' or "
+                f"{matrix.name} has {what}, which ChipModule does not cover: choose mapping.layout = 'parallel' or "
                 f"'digital', and mapping.channel_attention = 'digital'"
             )
 
@@ -48,7 +48,8 @@ class Encoded:
         floor = gate_floor(cell) if matrix.gated else 0.0
         excess = floor / (1.0 - floor) if self.alone else 0.0
         self.shared = excess / (1.0 + matrix.kernels * excess)  # of the sum of all kernels that each stores less
-        self.ratio = self.factor = None  # of the compiler's compensation; of the digital scale times siemens
+        self.ratio: Tensor = None  #: (k, r, 2 n) what the compiler's compensation of wires makes of a target
+        self.factor: Tensor = None  #: (n,) digital scale times siemens
 
     def calibrate(self, weight: Tensor) -> None:
         """Take over what the compiler made of these weights: its compensation of wires, and its scale."""
@@ -61,7 +62,7 @@ class Encoded:
     def targets(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return target conductances (k, r, 2 n) [S] and digital scales (n,) in float64, for the layer's weights."""
         plain, siemens = self._plain(weight)
-        return plain * self.ratio, self.factor / siemens
+        return plain * self.ratio.to(plain.device), self.factor.to(plain.device) / siemens
 
     def _plain(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         w = self.weights(weight.double())
