@@ -43,8 +43,8 @@ from .tiles.converters import GateDac as GateDac
 from .tiles.tile import Tile as Tile
 from .transfer.family import Family as Family
 from .transfer.family import transfer_family as transfer_family
-from .transfer.family_gradient import FamilyGradient as FamilyGradient
-from .transfer.family_gradient import family_gradient as family_gradient
+from .transfer.family_gradients import FamilyGradient as FamilyGradient
+from .transfer.family_gradients import family_gradient as family_gradient
 from .transfer.gate_nodes import GainNodes as GainNodes
 from .transfer.gate_nodes import GateNodes as GateNodes
 from .transfer.gradients import WireGradient as WireGradient

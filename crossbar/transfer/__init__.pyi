@@ -1,7 +1,7 @@
 from .family import Family as Family
 from .family import transfer_family as transfer_family
-from .family_gradient import FamilyGradient as FamilyGradient
-from .family_gradient import family_gradient as family_gradient
+from .family_gradients import FamilyGradient as FamilyGradient
+from .family_gradients import family_gradient as family_gradient
 from .gate_nodes import GainNodes as GainNodes
 from .gate_nodes import GateNodes as GateNodes
 from .gradients import WireGradient as WireGradient

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from crossbar.tiles.converters import Dac, GateDac
-from crossbar.transfer.family_gradient import mix_slope
+from crossbar.transfer.family_gradients import mix_slope
 from crossbar.transfer.gate_nodes import Nodes
 from devices.cells.interface import Cell
 

@@ -15,7 +15,7 @@ import torch
 
 from crossbar.tiles.tile import Tile
 from crossbar.tiles.written_arrays import WrittenArray, build_tiles, terminal_conductances
-from crossbar.transfer.family_gradient import filament_slopes
+from crossbar.transfer.family_gradients import filament_slopes
 from crossbar.transfer.gradients import transfer_gradient
 from devices.aliases import FloatArray
 from devices.writing.spread import DrawnCells
