@@ -15,6 +15,7 @@ from mapping.cli.chip_list import app as chips
 from mapping.cli.comparing import compare
 from mapping.cli.curves import curves
 from mapping.cli.estimation import estimate
+from mapping.cli.importing import import_network
 from mapping.cli.netlisting import netlist
 from mapping.cli.simulation import run
 from mapping.cli.sweeping import sweep
@@ -40,6 +41,7 @@ def _main(
 
 for each in (run, train, estimate, compare, netlist, models, curves, fit, device, sweep, cache):
     app.command()(each)
+app.command("import")(import_network)
 app.add_typer(chips, name="chips")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from devices import checks
+from mapping.files.cache import Cache
 from mapping.networks.file_format import load_network, read_card
 from mapping.networks.graph import Network
 from mapping.networks.importers.importing import import_onnx
@@ -25,7 +26,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Network:
     path = _found(name_or_path)
     if path.suffix != ".onnx":
         return load_network(path)
-    return import_onnx(path)
+    return import_onnx(path, kept=Cache.of_user())
 
 
 def model_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """An imported network against the program it comes from: outputs, and the first layer that differs."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +12,14 @@ from mapping.networks.graph import Network
 AGREEMENT = 1e-5  # largest difference from the other program's outputs, over their largest; ours, for float32 weights
 CHECK_IMAGES = 2  # two, so that what mixes images up is seen
 SEED = 20250425  # of the images that both sides are run on
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found, as it is kept for the next import of the same file."""
+
+    against: str  #: what ran the original
+    largest_difference: float
 
 
 def random_images(network: Network) -> FloatArray:

@@ -3,8 +3,9 @@
 Importing this file needs onnx; running the original, onnxruntime or onnx's own reference.
 """
 
+import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,15 @@ class OnnxFile:
     def precision(self) -> float:
         """Distance of 1 from the next number in the precision of the image."""
         return float(np.finfo(_CLASSES[self.input.type.tensor_type.elem_type]).eps)
+
+    def digest(self, arrays: Iterable[tuple[str, FloatArray]]) -> str:
+        """Name of this file's contents and of what they became: the same for the same comparison."""
+        held = hashlib.sha256(self.path.read_bytes())
+        held.update(repr((self.output_name, self.input_shape, self.layout)).encode())
+        for name, value in arrays:  # weights beside the file count, and so does every change of the importers
+            held.update(name.encode())
+            held.update(np.ascontiguousarray(value).data)
+        return held.hexdigest()[:32]
 
     def outputs(self, images: FloatArray) -> tuple[FloatArray | None, str]:
         """Run the file on (b, c, h, w) images; (b, classes) and what ran it, or None and why nothing did."""

@@ -10,9 +10,11 @@ import numpy as np
 
 from devices.checks import whole
 from devices.errors import ParameterError
+from mapping.files.cache import Cache
 from mapping.networks.graph import Network
 from mapping.networks.importers.comparison import (
     AGREEMENT,
+    Comparison,
     checked,
     difference,
     first_difference,
@@ -22,6 +24,7 @@ from mapping.networks.importers.comparison import (
 from mapping.networks.importers.lowering import Lowering
 from mapping.networks.importers.recognition import recognise
 from mapping.networks.importers.tensor_graph import Node, TensorGraph
+from mapping.networks.layers.kinds import named_arrays
 
 if TYPE_CHECKING:
     from mapping.networks.importers.from_torch import Converter
@@ -79,6 +82,7 @@ def import_onnx(
     card: Mapping[str, Any] | None = None,
     output: str | None = None,
     check: bool = True,
+    kept: Cache | None = None,
 ) -> Network:
     """Import an ONNX file, opset 6 or later; it is read as data and nothing in it is executed.
 
@@ -86,7 +90,7 @@ def import_onnx(
     classes, card: as for import_torch.  output: which of several outputs, by its name.  check: run the file in
     onnxruntime where that is installed, else in onnx's own reference, on two random images, and refuse the import if
     they differ by more than AGREEMENT of the largest output; without a runtime that runs it, the card says
-    "not compared".
+    "not compared".  kept: where the result of the comparison is kept, so that a file is compared once.
     Raises ParameterError without onnx, for a damaged file, for a node that cannot be imported (the sentence names it),
     or if the two differ (the sentence names the first layer that does).
     """
@@ -102,7 +106,7 @@ def import_onnx(
     except Exception as error:  # noqa: BLE001  (a damaged file makes numpy raise whatever it has)
         reason = " ".join(str(error).split())[:600] or type(error).__name__
         raise ParameterError(f"{path} cannot be imported: {reason}") from None
-    return _compared(network, lowering, file) if check else network
+    return _compared(network, lowering, file, kept) if check else network
 
 
 def image_shape(value: Sequence[int]) -> tuple[int, int, int]:
@@ -132,8 +136,12 @@ def _network(
     return lowering.network(output, name, classes, card), lowering
 
 
-def _compared(network: Network, lowering: Lowering, file: Foreign) -> Network:
+def _compared(network: Network, lowering: Lowering, file: Foreign, kept: Cache | None) -> Network:
     """Compare a network with its file in a runtime, if there is one that runs it."""
+    key = None if kept is None else f"import-{file.digest(named_arrays(network.layers))}"
+    known = None if kept is None or key is None else kept.get(key, {"Comparison": Comparison})
+    if known is not None:
+        return noted(network, {"against": known.against, "largest_difference": known.largest_difference})
     images = random_images(network)
     theirs, runtime = file.outputs(images)
     if theirs is None:
@@ -144,7 +152,10 @@ def _compared(network: Network, lowering: Lowering, file: Foreign) -> Network:
     if not off <= allowed:
         pairs = ((lowering.held[node], value) for node, value in file.values(images[:1]) if node in lowering.held)
         where = first_difference(network, images[:1], pairs, allowed)
-    return checked(network, off, runtime, allowed, where)
+    network = checked(network, off, runtime, allowed, where)
+    if kept is not None and key is not None:
+        kept.put(key, Comparison(runtime, off), {"Comparison": Comparison}, about=f"comparison of {file.path.name}")
+    return network
 
 
 def _extra(module: str, extra: str) -> Foreign:
