@@ -178,7 +178,7 @@ def _branches(
     sides = terminals.sides(solution.v_rows, solution.v_columns)
     for rows, side, arriving in zip((True, False), sides, (-cells.T, cells), strict=True):
         nodes, terminal = side.nodes[which], side.terminal[which]
-        near, along, far = _line_currents(nodes, terminal, arriving, side.r_segment, side.near, side.far)
+        near, along, far = _line_currents(nodes, terminal, arriving, side.segments, side.near, side.far)
         if colour == "voltage":
             near, along, far = (terminal + nodes[0]) / 2, (nodes[1:] + nodes[:-1]) / 2, (terminal + nodes[-1]) / 2
         q, k = nodes.shape
@@ -199,8 +199,13 @@ def _branches(
 
 
 def _line_currents(
-    nodes: FloatArray, terminal: FloatArray, arriving: FloatArray, r_segment: float, near: FloatArray, far: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    nodes: FloatArray,
+    terminal: FloatArray,
+    arriving: FloatArray,
+    segments: FloatArray,
+    near: FloatArray,
+    far: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:  # fmt: skip
     """Currents [A] into lines of q nodes through their near end (k,) and far end (k,), and along them (q - 1, k).
 
     What no voltage drop shows follows from Kirchhoff's current law, or is nan.
@@ -212,8 +217,8 @@ def _line_currents(
 
     total = arriving.sum(0)
     first, last = through(near, nodes[0]), through(far, nodes[-1])
-    if r_segment > 0.0 and len(nodes) > 1:
-        along = -np.diff(nodes, axis=0) / r_segment
+    if segments.any():
+        along = -np.diff(nodes, axis=0) / segments
         first = np.where(np.isnan(first), along[0] - arriving[0], first)
         last = np.where(np.isnan(last), -along[-1] - arriving[-1], last)
         return first, along, last

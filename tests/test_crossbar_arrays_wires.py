@@ -53,7 +53,7 @@ def test_refused__per_line(name, value):
 
 @pytest.mark.parametrize("name", ["r_row", "r_column"])
 @pytest.mark.parametrize("value", [inf, [1.0, 2.0]])
-def test_refused__segments_are_finite_scalars(name, value):
+def test_refused__segments_are_one_finite_value_or_one_for_each(name, value):
     with pytest.raises(ParameterError, match=name):
         replace(Wires(1, 1, 1, 1), **{name: value})
 

@@ -9,6 +9,7 @@ from devices.aliases import FloatArray
 from devices.checks import array, number, whole
 from devices.errors import ParameterError
 
+SMALLEST = 1e-300  # [Ω] the conductance of less is not a number
 COPPER = 4.5e-3  #: [1/K] wires of a chip, NeuroSim V1.3; bulk copper 3.9e-3
 
 
@@ -35,11 +36,35 @@ def _end(name: str, value: object) -> float | FloatArray:
     return own
 
 
+def _segments(name: str, value: object) -> float | FloatArray:
+    """One resistance for all segments, or a read-only array with one for each [Ω]: all 0, or all above 0 or open."""
+    if np.ndim(np.asarray(value)) == 0:
+        return _invertible(name, number(name, value, unit="Ω", minimum=0.0))
+    own = array(name, value, ndim=2, minimum=0.0, finite=False) + 0.0  # a copy, without negative zeros
+    for i, k in np.argwhere((own > 0.0) & (own < SMALLEST)).tolist()[:1]:
+        _invertible(f"{name}[{i}, {k}]", float(own[i, k]))
+    if own.any() and not own.all():
+        index = tuple(np.argwhere(own == 0.0)[0].tolist())
+        raise ParameterError(f"{name} must be above 0 Ω in every segment, or 0 in all of them, got 0 at index {index}")
+    own.setflags(write=False)
+    return own
+
+
 def _invertible(name: str, resistance: float) -> float:
     """The resistance, if its conductance is a number as well."""
-    if 0.0 < resistance < 1e-300:
-        raise ParameterError(f"{name} must be 0 or at least 1e-300 Ω, got {resistance!r}")
+    if 0.0 < resistance < SMALLEST:
+        raise ParameterError(f"{name} must be 0 or at least {SMALLEST:g} Ω, got {resistance!r}")
     return resistance + 0.0
+
+
+Plain = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
+
+
+def _plain(value: float | FloatArray) -> Plain:
+    """A field as numbers, by line, or by line and segment."""
+    if isinstance(value, float):
+        return value
+    return tuple(value.tolist()) if value.ndim == 1 else tuple(tuple(line) for line in value.tolist())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,10 +76,10 @@ class Wires:
     Source: docs/equations/nodal.md, section 1.
     """
 
-    #: between neighbouring cells of a row [Ω], finite
-    r_row: float
-    #: between neighbouring cells of a column [Ω], finite
-    r_column: float
+    #: between neighbouring cells of a row [Ω]: one finite value, or (m, n-1) with inf where a row is broken
+    r_row: float | FloatArray
+    #: between neighbouring cells of a column [Ω]: one finite value, or (m-1, n) with inf where a column is broken
+    r_column: float | FloatArray
     #: from source i to row node (i, 0) [Ω], one value or (m,)
     r_driver: float | FloatArray
     #: from column node (m-1, j) to 0 V [Ω], one value or (n,)
@@ -66,8 +91,7 @@ class Wires:
 
     def __post_init__(self) -> None:
         for name in ("r_row", "r_column"):
-            segment = number(name, getattr(self, name), unit="Ω", minimum=0.0)
-            object.__setattr__(self, name, _invertible(name, segment))
+            object.__setattr__(self, name, _segments(name, getattr(self, name)))
         for name in ("r_driver", "r_sense", "r_driver_far", "r_sense_far"):
             object.__setattr__(self, name, _end(name, getattr(self, name)))
 
@@ -76,6 +100,29 @@ class Wires:
         """Whether nothing lies between a cell and its source or its sense node, so that currents = v @ g."""
         near = (self.r_row, self.r_column, self.r_driver, self.r_sense)
         return all(not np.any(resistance) for resistance in near)
+
+    @property
+    def rows_joined(self) -> bool:
+        """Whether the segments of the rows have 0 Ω, so that each row is one node."""
+        return not np.any(self.r_row)
+
+    @property
+    def columns_joined(self) -> bool:
+        """Whether the segments of the columns have 0 Ω, so that each column is one node."""
+        return not np.any(self.r_column)
+
+    @property
+    def broken(self) -> bool:
+        """Whether a segment conducts nothing."""
+        return bool(np.isinf(self.r_row).any() or np.isinf(self.r_column).any())
+
+    def row_segments(self, m: int, n: int, lines: str = "rows") -> FloatArray:
+        """Resistances (m, n-1) [Ω] of the segments of m driven lines of n cells; `lines` is what to call them."""
+        return self._each_segment("r_row", (m, n - 1), f"{m} {lines} of {n} cells")
+
+    def column_segments(self, m: int, n: int) -> FloatArray:
+        """Resistances (m-1, n) [Ω] of the segments of n columns of m cells."""
+        return self._each_segment("r_column", (m - 1, n), f"{n} columns of {m} cells")
 
     def driver(self, m: int, lines: str = "rows") -> FloatArray:
         """Resistances (m,) [Ω] between the sources and the row nodes of column 0; `lines` is what to call them."""
@@ -106,6 +153,15 @@ class Wires:
             raise ParameterError(f"1 + coefficient x (temperature - 300 K) must be > 0, got {factor:g}")
         return self if factor == 1.0 else replace(self, r_row=self.r_row * factor, r_column=self.r_column * factor)
 
+    def _each_segment(self, name: str, shape: tuple[int, int], what: str) -> FloatArray:
+        """Field `name` with one value per segment; raises ParameterError if it was given for another array."""
+        value = getattr(self, name)
+        if isinstance(value, float):
+            return np.full(shape, value)
+        if value.shape != shape:
+            raise ParameterError(f"{name} has shape {value.shape}, but {what} have segments of shape {shape}")
+        return np.array(value)
+
     def _lines(self, name: str, count: int, kind: str) -> FloatArray:
         """Field `name` with one value per line; raises ParameterError if it was given for another number of lines."""
         count = whole(kind, count, minimum=1)
@@ -116,10 +172,9 @@ class Wires:
             raise ParameterError(f"{name} has {value.size} resistances, but the array has {count} {kind}")
         return np.array(value)
 
-    def _values(self) -> tuple[float | tuple[float, ...], ...]:
+    def _values(self) -> tuple[Plain, ...]:
         """Every field as plain numbers."""
-        values = (getattr(self, each.name) for each in fields(self))
-        return tuple(value if isinstance(value, float) else tuple(value.tolist()) for value in values)
+        return tuple(_plain(getattr(self, each.name)) for each in fields(self))
 
     def __eq__(self, other: object) -> bool:
         return self._values() == other._values() if isinstance(other, Wires) else NotImplemented
@@ -127,11 +182,11 @@ class Wires:
     def __hash__(self) -> int:
         return hash(self._values())
 
-    def __reduce__(self) -> tuple[type["Wires"], tuple[float | tuple[float, ...], ...]]:
+    def __reduce__(self) -> tuple[type["Wires"], tuple[Plain, ...]]:
         return Wires, self._values()  # numpy forgets that an array is read-only when it is pickled
 
     def __repr__(self) -> str:
-        def text(value: float | tuple[float, ...]) -> str:
+        def text(value: Plain) -> str:
             if isinstance(value, tuple):
                 return f"[{', '.join(map(text, value))}]"
             return "float('inf')" if value == inf else repr(value)

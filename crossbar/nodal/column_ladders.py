@@ -57,13 +57,14 @@ def _join(node: FloatArray, own: int, end: float) -> None:
 
 @kernel
 def _ladder(
-    g: FloatArray, r_source: float, r_column: float, ends: FloatArray, shares: FloatArray, source: FloatArray,
+    g: FloatArray, r_source: FloatArray, r_column: FloatArray, ends: FloatArray, shares: FloatArray, source: FloatArray,
     sense: FloatArray,
 ) -> float:  # fmt: skip
     """Return the conductance between the terminals of one ladder of cells g (m,), and fill the shares of its nodes.
 
-    r_source, r_column: segments; ends: (4,) source line's first and last, column's first and last [ohm]; shares: work
-    space (2, m, 4); source, sense: (2, m) what S at 1 V and T at 1 V make of the nodes of source line and column.
+    r_source, r_column: (m - 1,) segments; ends: (4,) source line's first and last, column's first and last [ohm];
+    shares: work space (2, m, 4); source, sense: (2, m) what S at 1 V and T at 1 V make of the nodes of source line and
+    column.
     """
     m = len(g)
     line, column, shared = np.zeros(3), np.zeros(3), np.zeros(2)
@@ -76,9 +77,10 @@ def _ladder(
             _join(line, TO_S, ends[1])
             _join(column, TO_T, ends[3])
         # docs/equations/topologies.md eq. 7; a line without resistance stays one open node until the last rung
-        for chain, own, segment in ((0, TO_S, r_source), (1, TO_T, r_column)):
+        for chain, own, segments in ((0, TO_S, r_source), (1, TO_T, r_column)):
             share = shares[chain, i]
-            if segment == 0.0 and not last:
+            segment = 1.0 if last else segments[i]
+            if segment == 0.0:
                 share[:] = 0.0
                 share[NEXT] = 1.0
             elif chain == 0:
@@ -103,13 +105,13 @@ def _ladder(
 
 @kernel
 def solve_ladders(
-    g_on: FloatArray, g_off: FloatArray, on: BoolArray, v_source: FloatArray, v_sense: FloatArray, r_source: float,
-    r_column: float, ends: FloatArray, v_lines: FloatArray, v_columns: FloatArray, currents: FloatArray,
+    g_on: FloatArray, g_off: FloatArray, on: BoolArray, v_source: FloatArray, v_sense: FloatArray, r_source: FloatArray,
+    r_column: FloatArray, ends: FloatArray, v_lines: FloatArray, v_columns: FloatArray, currents: FloatArray,
     power: FloatArray,
 ) -> None:  # fmt: skip
     """Solve all columns for a batch of switch settings `on` (b, m), terminals at v_source, v_sense (b, n) [V].
 
-    g_on, g_off: (m, n) [S]; ends: (n, 4) as of `_ladder` [ohm].
+    g_on, g_off: (m, n) [S]; r_source, r_column: (n, m - 1) segments of each ladder, ends: (n, 4) as of `_ladder` [ohm].
     Fills voltages (b, m, n) of source lines and columns [V], currents (b, n) [A] and power (b,) [W].
     """
     m, n = g_on.shape
@@ -119,7 +121,7 @@ def solve_ladders(
         for j in range(n):
             for i in range(m):
                 g[i] = g_on[i, j] if on[k, i] else g_off[i, j]
-            conducts = _ladder(g, r_source, r_column, ends[j], shares, source, sense)
+            conducts = _ladder(g, r_source[j], r_column[j], ends[j], shares, source, sense)
             drop = v_source[k, j] - v_sense[k, j]
             currents[k, j] = conducts * drop
             total += conducts * drop * drop

@@ -107,8 +107,8 @@ def _chain(lines: Lines, injected: FloatArray, terminal: FloatArray) -> FloatArr
     x[0] += lines.near * terminal
     x[-1] += lines.far * terminal
     if q > 1:
-        x[1] += lines.segment * lines.fixed_near * terminal
-        x[-2] += lines.segment * lines.fixed_far * terminal
+        x[1] += lines.segment[0] * lines.fixed_near * terminal
+        x[-2] += lines.segment[-1] * lines.fixed_far * terminal
     clear_held(lines, x)
     sweep(lines, x)
     for at, fixed in ((0, lines.fixed_near), (-1, lines.fixed_far)):

@@ -96,9 +96,7 @@ def _solve(
 def _lines(g: FloatArray, wires: Wires) -> tuple[FloatArray, Lines, Lines]:
     """Checked conductances and the factorised lines of both directions."""
     g = checks.conductances("g", g)
-    m, n = g.shape
-    rows = linear.factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
-    return g, rows, linear.factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
+    return g, *linear.factorised_lines(g, wires)
 
 
 @kernel

@@ -21,17 +21,29 @@ MOST_STEPS = 2000  # ours: two lines that float far apart need some hundreds
 PARTS = 4  # of a batch per thread, so that threads end together (ours)
 
 
-def factorised(cells: FloatArray, r_segment: float, near: FloatArray, far: FloatArray) -> Lines:
-    """Factorise the lines of one direction; cells (nodes along the line, lines)."""
-    one_node = r_segment == 0.0 or len(cells) == 1
+def factorised(cells: FloatArray, segments: FloatArray | float, near: FloatArray, far: FloatArray) -> Lines:
+    """Factorise the lines of one direction; cells (nodes along the line, lines).
+
+    segments: (nodes along the line - 1, lines) or one value [ohm]; 0 in all of them makes each line one node.
+    """
+    one_node = len(cells) == 1 or not np.any(segments)
     fixed = [np.ascontiguousarray(end == 0.0, dtype=np.float64) for end in (near, far)]
     with np.errstate(divide="ignore"):
         ends = [np.where(end == 0.0, 0.0, 1.0 / end) for end in (near, far)]
     inverse = np.empty((1 if one_node else len(cells), cells.shape[1]))
     ratio = np.empty_like(inverse)
-    segment = 0.0 if one_node else 1.0 / r_segment
+    segment = np.empty((len(inverse) - 1, cells.shape[1]))
+    if not one_node:
+        segment[:] = 1.0 / np.asarray(segments)
     factorise_lines(cells, segment, ends[0], ends[1], fixed[0], fixed[1], inverse, ratio)
     return Lines(cells, inverse, ratio, ends[0], ends[1], segment, fixed[0], fixed[1])
+
+
+def factorised_lines(g: FloatArray, wires: Wires) -> tuple[Lines, Lines]:
+    """Factorise the rows and the columns of an array of cells g (m, n) [S]."""
+    m, n = g.shape
+    rows = factorised(np.ascontiguousarray(g.T), wires.row_segments(m, n).T, wires.driver(m), wires.driver_far(m))
+    return rows, factorised(g, wires.column_segments(m, n), wires.sense_far(n), wires.sense(n))
 
 
 def solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike = 0.0) -> Solution:
@@ -46,8 +58,7 @@ def solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike 
     m, n = g.shape
     v = checks.array("v", v, shape=(None, m))
     senses = checks.spread("v_sense", v_sense, (len(v), n), "(b, n)")
-    rows = factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
-    columns = factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
+    rows, columns = factorised_lines(g, wires)
     v_rows, v_columns = np.empty((len(v), m, n)), np.empty((len(v), m, n))
     steps = np.zeros(len(v), dtype=np.int64)
 
@@ -84,11 +95,12 @@ class Terminals(NamedTuple):
 
     def sides(self, v_rows: FloatArray, v_columns: FloatArray) -> "tuple[_Side, _Side]":
         """Both groups of lines with the voltages of their nodes (b, m, n) [V]."""
-        wires, lines, n = self.wires, self.v.shape[1], self.v_sense.shape[1]
+        wires, lines, (m, n) = self.wires, self.v.shape[1], v_columns.shape[1:]
         near, far = wires.driver(lines, self.lines), wires.driver_far(lines, self.lines)
+        nodes = self.driven(v_rows)
         return (
-            _Side(self.driven(v_rows), self.v, wires.r_row, near, far),
-            _Side(v_columns, self.v_sense, wires.r_column, wires.sense_far(n), wires.sense(n)),
+            _Side(nodes, self.v, wires.row_segments(lines, nodes.shape[1], self.lines).T, near, far),
+            _Side(v_columns, self.v_sense, wires.column_segments(m, n), wires.sense_far(n), wires.sense(n)),
         )
 
     @property
@@ -102,7 +114,7 @@ class _Side(NamedTuple):
 
     nodes: FloatArray  #: (b, q, k) [V]
     terminal: FloatArray  #: (b, k) beyond both ends [V]
-    r_segment: float  #: [ohm]
+    segments: FloatArray  #: (q - 1, k) [ohm]
     near: FloatArray  #: (k,) end at node 0 [ohm]
     far: FloatArray  #: (k,) end at the last node [ohm]
 
@@ -135,13 +147,14 @@ def _currents(cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_col
     m, n = cells.shape[1:]
     wires = terminals.wires
     drops = v_columns - terminals.v_sense[:, None]
-    segment = 1.0 / wires.r_column if wires.r_column > 0.0 and m > 1 else np.inf
+    chains = m > 1 and not wires.columns_joined
+    segments = 1.0 / wires.column_segments(m, n) if chains else np.full((2, n), np.inf)
     conducts, arrives = np.zeros(n), np.zeros((len(cells), n))
-    for end, at, beside in ((wires.sense(n), -1, -2), (wires.sense_far(n), 0, 1)):
+    for end, at, beside, segment in ((wires.sense(n), -1, -2, segments[-1]), (wires.sense_far(n), 0, 1, segments[0])):
         held = end == 0.0  # the last segment and the last cell lead to the terminal
         conducts += np.where(held, segment, 1.0 / np.where(held, 1.0, end))
         arrives += np.where(held, 0.0, drops[:, at] / np.where(held, 1.0, end))
-        if segment < np.inf:
+        if chains:
             arrives += np.where(held, segment * (drops[:, beside] - drops[:, at]) + cells[:, at], 0.0)
     currents: FloatArray = np.where(conducts < slopes, arrives, cells.sum(1))
     return currents
@@ -153,9 +166,9 @@ def heat(cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns:
     Source: docs/equations/lines.md eq. 10.
     """
     power: FloatArray = np.einsum("bmn,bmn->b", cells, v_rows - v_columns)
-    for nodes, terminal, r_segment, near, far in terminals.sides(v_rows, v_columns):
-        if r_segment > 0.0:
-            power += (np.diff(nodes, axis=1) ** 2).sum((1, 2)) / r_segment
+    for nodes, terminal, segments, near, far in terminals.sides(v_rows, v_columns):
+        if segments.any():
+            power += (np.diff(nodes, axis=1) ** 2 / segments).sum((1, 2))
         for end, at in ((near, 0), (far, -1)):
             some = end > 0.0
             power += ((terminal - nodes[:, at])[:, some] ** 2 / end[some]).sum(1)
@@ -183,8 +196,9 @@ def violation(cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_col
     for side, arriving in zip(terminals.sides(v_rows, v_columns), (-terminals.driven(cells), cells), strict=True):
         left = arriving.copy()
         held = np.zeros(left.shape[1:], dtype=bool)
-        if side.r_segment > 0.0:
-            along = np.diff(side.nodes, axis=1) / side.r_segment
+        joined = not side.segments.any()
+        if not joined:
+            along = np.diff(side.nodes, axis=1) / side.segments
             left[:, :-1] += along
             left[:, 1:] -= along
             most = np.maximum(most, np.abs(along).max((1, 2), initial=0.0))
@@ -194,7 +208,7 @@ def violation(cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_col
         for end, at in ((side.near, 0), (side.far, -1)):
             with np.errstate(divide="ignore"):
                 conductance = np.where(end > 0.0, 1.0 / end, 0.0)
-            left[:, at if side.r_segment > 0.0 else 0] += conductance * (side.terminal - side.nodes[:, at])
-            held[at if side.r_segment > 0.0 else 0] |= end == 0.0
+            left[:, 0 if joined else at] += conductance * (side.terminal - side.nodes[:, at])
+            held[0 if joined else at] |= end == 0.0
         worst = np.maximum(worst, np.abs(np.where(held, 0.0, left)).max((1, 2)))
     return float(np.max(worst / np.where(most > 0.0, most, 1.0), initial=0.0))

@@ -28,17 +28,17 @@ class Lines(NamedTuple):
     ratio: FloatArray  #: (q, k) share of a node's value handed to its neighbour
     near: FloatArray  #: (k,) conductance of the near end [S], 0 where the end is fixed
     far: FloatArray  #: (k,) conductance of the far end [S]
-    segment: float  #: conductance between neighbours [S], 0 where the line is one node
+    segment: FloatArray  #: (q - 1, k) conductances between neighbours [S], 0 where a line is broken
     fixed_near: FloatArray  #: (k,) 1 where the near end node sits on its terminal (0 ohm)
     fixed_far: FloatArray  #: (k,)
 
 
 @kernel
 def factorise_lines(
-    cells: FloatArray, segment: float, near: FloatArray, far: FloatArray, fixed_near: FloatArray, fixed_far: FloatArray,
-    inverse: FloatArray, ratio: FloatArray,
+    cells: FloatArray, segment: FloatArray, near: FloatArray, far: FloatArray, fixed_near: FloatArray,
+    fixed_far: FloatArray, inverse: FloatArray, ratio: FloatArray,
 ) -> None:  # fmt: skip
-    """Factorise chains of nodes whose cells lead to known voltages; `segment` 0 joins each line to one node."""
+    """Factorise chains of nodes whose cells lead to known voltages; one row of `inverse` makes each line one node."""
     count, k = cells.shape
     q = len(inverse)
     carry = np.zeros(k)
@@ -58,7 +58,7 @@ def factorise_lines(
                 leaving += near[line]
             if i == q - 1:
                 leaving += far[line]
-            onward = segment if i < q - 1 else 0.0
+            onward = segment[i, line] if i < q - 1 else 0.0
             pivot = leaving + onward
             held = (i == 0 and fixed_near[line] > 0.0) or (i == q - 1 and fixed_far[line] > 0.0)
             if held:
@@ -116,10 +116,10 @@ def inject_sources(lines: Lines, v: FloatArray, x: FloatArray) -> None:
         x[q - 1, line] += lines.far[line] * v[line]
         if q > 1 and lines.fixed_near[line] > 0.0:
             x[0, line] = 0.0
-            x[1, line] += lines.segment * v[line]
+            x[1, line] += lines.segment[0, line] * v[line]
         if q > 1 and lines.fixed_far[line] > 0.0:
             x[q - 1, line] = 0.0
-            x[q - 2, line] += lines.segment * v[line]
+            x[q - 2, line] += lines.segment[q - 2, line] * v[line]
 
 
 @kernel
@@ -183,7 +183,7 @@ def _into_columns(columns: Lines, g: FloatArray, r: FloatArray, c: FloatArray, o
         out[0, j] -= columns.near[j] * c[0, j]
     for i in range(q - 1):
         for j in range(n):
-            current = columns.segment * (c[i, j] - c[i + 1, j])
+            current = columns.segment[i, j] * (c[i, j] - c[i + 1, j])
             out[i, j] -= current
             out[i + 1, j] += current
     clear_held(columns, out)
@@ -379,7 +379,7 @@ def left_over(lines: Lines, nodes: FloatArray, terminals: FloatArray, arriving: 
         out[q - 1, line] += lines.far[line] * (terminals[line] - nodes[q - 1, line])
     for i in range(q - 1):
         for line in range(k):
-            current = lines.segment * (nodes[i, line] - nodes[i + 1, line])
+            current = lines.segment[i, line] * (nodes[i, line] - nodes[i + 1, line])
             out[i, line] -= current
             out[i + 1, line] += current
             most = max(most, abs(current))

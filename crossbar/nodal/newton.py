@@ -60,8 +60,7 @@ def solve_array(
     tolerance = checks.number("tolerance", tolerance, above=0.0, below=1.0)
     most_steps = checks.whole("most_steps", most_steps, minimum=1)
     g = array.g_filament.copy()  # kernels take arrays that can be written
-    rows = linear.factorised(np.ascontiguousarray(g.T), wires.r_row, wires.driver(m), wires.driver_far(m))
-    columns = linear.factorised(g, wires.r_column, wires.sense_far(n), wires.sense(n))
+    rows, columns = linear.factorised_lines(g, wires)
     v_rows, v_columns, cells = (np.empty((len(v), m, n)) for _ in range(3))
     slopes, history = np.zeros((len(v), n)), np.full((len(v), most_steps + 1), np.nan)
     steps, solved = np.zeros(len(v), dtype=np.int64), np.zeros(len(v), dtype=np.bool_)

@@ -265,6 +265,11 @@ def _adjoint(slopes: FloatArray, wires: Wires, columns: IntArray) -> tuple[Float
     return rows, nodes, np.maximum(solved.power - heat, 0.0)
 
 
+def _across(segments: float | FloatArray) -> float | FloatArray:
+    """Segments of lines along the other axis."""
+    return segments if isinstance(segments, float) else segments.T
+
+
 def _difference(x: FloatArray, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
     """Derivative of a function of each element of x ≥ 0, from values at x and above."""
     step = STEP * np.where(x > 0.0, x, x.max(initial=0.0) or 1.0)
@@ -277,7 +282,7 @@ def _difference(x: FloatArray, function: Callable[[FloatArray], FloatArray]) -> 
 def turned(wires: Wires, m: int, n: int) -> Wires:
     """Return the wires of an m × n array turned over: its columns are driven, from both ends, and its rows sensed."""
     ends = (wires.sense_far(n), wires.driver_far(m), wires.sense(n), wires.driver(m))
-    return Wires(wires.r_column, wires.r_row, *ends)
+    return Wires(_across(wires.r_column), _across(wires.r_row), *ends)
 
 
 def line_currents(
@@ -289,23 +294,27 @@ def line_currents(
     """
     m, n = cells.shape[-2:]
     upward = (-cells).swapaxes(-1, -2)[..., ::-1]
+    from_sense = columns.swapaxes(-1, -2)[..., ::-1]
+    down = wires.column_segments(m, n).T[:, ::-1]
     return (
-        _line(rows, cells, v, wires.r_row, wires.driver(m), wires.driver_far(m)),
-        _line(columns.swapaxes(-1, -2)[..., ::-1], upward, v_sense, wires.r_column, wires.sense(n), wires.sense_far(n)),
+        _line(rows, cells, v, wires.row_segments(m, n), wires.driver(m), wires.driver_far(m)),
+        _line(from_sense, upward, v_sense, down, wires.sense(n), wires.sense_far(n)),
     )
 
 
 def _line(
-    nodes: FloatArray, leaving: FloatArray, terminal: FloatArray, segment: float, near: FloatArray, far: FloatArray
-) -> LineCurrents:
+    nodes: FloatArray, leaving: FloatArray, terminal: FloatArray, segments: FloatArray, near: FloatArray,
+    far: FloatArray,
+) -> LineCurrents:  # fmt: skip
     """Currents of lines whose nodes (…, lines, q), near end first, lose currents `leaving` to cells.
 
+    segments: (lines, q - 1) [ohm].
     Source: docs/equations/sensitivity.md eq. 4.
     """
     total = leaving.sum(-1)
     fixed = near > 0.0
-    if segment > 0.0 and nodes.shape[-1] > 1:  # where the far node sits on its terminal
-        fed = leaving[..., -1] + (nodes[..., -1] - nodes[..., -2]) / segment
+    if segments.any():  # where the far node sits on its terminal
+        fed = leaving[..., -1] + (nodes[..., -1] - nodes[..., -2]) / segments[:, -1]
     else:
         fed = np.where(fixed, total, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -42,7 +42,7 @@ def solve_source_lines(
     g, on, r_on, r_off: as of `switched`.  v_source: [V] one value or two axes that spread over (b, lines).
     beside_columns: False: source line i runs along row i as the rows of `solve` do, and `wires` means the same; True:
     source line j runs beside column j, from its end r_driver at row 0 to r_driver_far at the last row, with a segment
-    of r_row between neighbouring rows, one r_driver per column.  v_sense: as of `solve`.
+    of r_row between neighbouring rows, one value or (n, m-1), and one r_driver per column.  v_sense: as of `solve`.
     Solution.v_rows are the voltages where the cells meet their source lines, behind the transistors.
     Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
     Source: docs/equations/topologies.md, sections 2 and 3.
@@ -58,19 +58,19 @@ def solve_source_lines(
             [wires.driver(n, "source lines"), wires.driver_far(n, "source lines"), wires.sense_far(n), wires.sense(n)],
             axis=1,
         )
+        segments = wires.row_segments(n, m, "source lines"), np.ascontiguousarray(wires.column_segments(m, n).T)
         currents, power = np.empty((b, n)), np.empty(b)
 
         def ladders(part: slice) -> None:
             solve_ladders(
-                cells.g_on, cells.g_off, cells.on[part], sources[part], senses[part], wires.r_row, wires.r_column, ends,
+                cells.g_on, cells.g_off, cells.on[part], sources[part], senses[part], *segments, ends,
                 v_lines[part], v_columns[part], currents[part], power[part],
             )  # fmt: skip
 
         in_shares(ladders, b)
         carried = np.where(cells.on[:, :, None], cells.g_on, cells.g_off) * (v_lines - v_columns)
         return Solution(currents, v_lines, v_columns, power, linear.violation(carried, terminals, v_lines, v_columns))
-    rows = linear.factorised(np.ascontiguousarray(cells.g_on.T), wires.r_row, wires.driver(m), wires.driver_far(m))
-    columns = linear.factorised(cells.g_on, wires.r_column, wires.sense_far(n), wires.sense(n))
+    rows, columns = linear.factorised_lines(cells.g_on, wires)
     steps, taken = np.zeros(b, dtype=np.int64), np.empty((b, n))
 
     def networks(part: slice) -> None:

@@ -5,7 +5,7 @@ from all modes of the circuit, so both are exact up to rounding (docs/equations/
 b = batch, t = times
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -23,21 +23,22 @@ INSTANT = 1e-13  # a time constant below this share of the largest is rounding, 
 Branch = tuple[int, int, float]
 
 
-def line(nodes: IntArray, terminal: int, segment: float, near: float, far: float) -> list[Branch]:
+def line(nodes: IntArray, terminal: int, segments: Sequence[float], near: float, far: float) -> list[Branch]:
     """Resistors (node, node, Ω) of one line: segments between neighbours, and from both its ends to one terminal."""
     ends = [(terminal, int(nodes[0]), near), (terminal, int(nodes[-1]), far)]
-    return ends + [(int(a), int(b), segment) for a, b in pairwise(nodes)]
+    return ends + [(int(a), int(b), ohm) for (a, b), ohm in zip(pairwise(nodes), segments, strict=True)]
 
 
 def wires_of(wires: Wires, rows: IntArray, columns: IntArray, sources: IntArray, senses: IntArray) -> list[Branch]:
     """Every wire of an array with nodes (m, n); docs/equations/nodal.md, section 1."""
     m, n = rows.shape
     driver, driver_far, sense, sense_far = wires.driver(m), wires.driver_far(m), wires.sense(n), wires.sense_far(n)
+    along, across = wires.row_segments(m, n).tolist(), wires.column_segments(m, n).T.tolist()
     parts: list[Branch] = []
     for i in range(m):
-        parts += line(rows[i], int(sources[i]), wires.r_row, driver[i], driver_far[i])
+        parts += line(rows[i], int(sources[i]), along[i], driver[i], driver_far[i])
     for j in range(n):
-        parts += line(columns[:, j], int(senses[j]), wires.r_column, sense_far[j], sense[j])
+        parts += line(columns[:, j], int(senses[j]), across[j], sense_far[j], sense[j])
     return parts
 
 

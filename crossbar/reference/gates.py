@@ -55,10 +55,12 @@ def gate_resistors(lines: GateLines, gate_nodes: IntArray, drivers: IntArray) ->
     for driver, (i, j) in zip(drivers, corners, strict=True):
         block = gate_nodes[i : i + rows, j : j + columns]
         if min(rows, columns) == 1:
-            parts += line(block.ravel(), int(driver), lines.r_segment, lines.r_driver, lines.r_driver_far)
+            segments = [lines.r_segment] * (block.size - 1)
+            parts += line(block.ravel(), int(driver), segments, lines.r_driver, lines.r_driver_far)
             continue
         teeth = block.T if lines.along == "columns" else block
-        parts += line(teeth[:, 0], int(driver), lines.r_spine, lines.r_driver, lines.r_driver_far)
+        spine = [lines.r_spine] * (len(teeth) - 1)
+        parts += line(teeth[:, 0], int(driver), spine, lines.r_driver, lines.r_driver_far)
         for tooth in teeth:
             parts += [(int(a), int(b), lines.r_segment) for a, b in pairwise(tooth)]
     return parts

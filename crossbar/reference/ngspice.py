@@ -162,7 +162,7 @@ class _Names:
     """Names of the nodes of an array; what 0 Ω joins shares one."""
 
     def __init__(self, m: int, n: int, wires: Wires) -> None:
-        self.r_row, self.r_column = wires.r_row, wires.r_column
+        self.one_row, self.one_column = wires.rows_joined, wires.columns_joined
         self.driver, self.driver_far = self.drivers(m, n, wires)
         self.sense, self.sense_far = wires.sense(n), wires.sense_far(n)
         self.last_row, self.last_column = m - 1, n - 1
@@ -173,17 +173,17 @@ class _Names:
 
     def row(self, i: int, j: int) -> str:
         """Name of row node (i, j): of its source or of its whole row if 0 Ω makes them one."""
-        touched = {0, self.last_column} if self.r_row == 0.0 else {j}
+        touched = {0, self.last_column} if self.one_row else {j}
         if (self.driver[i] == 0.0 and 0 in touched) or (self.driver_far[i] == 0.0 and self.last_column in touched):
             return f"s_{i}"
-        return f"r_{i}" if self.r_row == 0.0 else f"r_{i}_{j}"
+        return f"r_{i}" if self.one_row else f"r_{i}_{j}"
 
     def column(self, i: int, j: int) -> str:
         """Name of column node (i, j): of its ammeter or of its whole column if 0 Ω makes them one."""
-        touched = {0, self.last_row} if self.r_column == 0.0 else {i}
+        touched = {0, self.last_row} if self.one_column else {i}
         if (self.sense[j] == 0.0 and self.last_row in touched) or (self.sense_far[j] == 0.0 and 0 in touched):
             return f"t_{j}"
-        return f"c_{j}" if self.r_column == 0.0 else f"c_{i}_{j}"
+        return f"c_{j}" if self.one_column else f"c_{i}_{j}"
 
 
 class _BesideNames(_Names):
@@ -195,37 +195,40 @@ class _BesideNames(_Names):
 
     def row(self, i: int, j: int) -> str:
         """Name of the node where cell (i, j) meets its source line."""
-        touched = {0, self.last_row} if self.r_row == 0.0 else {i}
+        touched = {0, self.last_row} if self.one_row else {i}
         if (self.driver[j] == 0.0 and 0 in touched) or (self.driver_far[j] == 0.0 and self.last_row in touched):
             return f"s_{j}"
-        return f"r_{j}" if self.r_row == 0.0 else f"r_{i}_{j}"
+        return f"r_{j}" if self.one_row else f"r_{i}_{j}"
 
 
 def _beside_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
     """Every wire and end of source lines beside the columns."""
+    ohms = wires.row_segments(n, m, "source lines")
     for j in range(n):
         yield _Part(f"Rdrv_{j}", f"s_{j}", names.row(0, j), _ohms(names.driver[j]))
         yield _Part(f"Rdrvfar_{j}", f"s_{j}", names.row(m - 1, j), _ohms(names.driver_far[j]))
         for i in range(m - 1):
-            yield _Part(f"Rrow_{i}_{j}", names.row(i, j), names.row(i + 1, j), _ohms(wires.r_row))
+            yield _Part(f"Rrow_{i}_{j}", names.row(i, j), names.row(i + 1, j), _ohms(ohms[j, i]))
 
 
 def _row_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
     """Every wire and end of the rows, also those that join a node to itself or are open."""
+    ohms = wires.row_segments(m, n)
     for i in range(m):
         yield _Part(f"Rdrv_{i}", f"s_{i}", names.row(i, 0), _ohms(names.driver[i]))
         yield _Part(f"Rdrvfar_{i}", f"s_{i}", names.row(i, n - 1), _ohms(names.driver_far[i]))
         for j in range(n - 1):
-            yield _Part(f"Rrow_{i}_{j}", names.row(i, j), names.row(i, j + 1), _ohms(wires.r_row))
+            yield _Part(f"Rrow_{i}_{j}", names.row(i, j), names.row(i, j + 1), _ohms(ohms[i, j]))
 
 
 def _column_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
     """Every wire and end of the columns, also those that join a node to itself or are open."""
+    ohms = wires.column_segments(m, n)
     for j in range(n):
         yield _Part(f"Rsense_{j}", names.column(m - 1, j), f"t_{j}", _ohms(names.sense[j]))
         yield _Part(f"Rsensefar_{j}", names.column(0, j), f"t_{j}", _ohms(names.sense_far[j]))
         for i in range(m - 1):
-            yield _Part(f"Rcol_{i}_{j}", names.column(i, j), names.column(i + 1, j), _ohms(wires.r_column))
+            yield _Part(f"Rcol_{i}_{j}", names.column(i, j), names.column(i + 1, j), _ohms(ohms[i, j]))
 
 
 def _ohms(value: float) -> str:

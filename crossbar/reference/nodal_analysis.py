@@ -137,30 +137,32 @@ class _Nodes:
 
     def rows(self, wires: Wires) -> Iterator[_Resistor]:
         """Every wire and end of the rows; docs/equations/nodal.md, section 1."""
-        m = len(self.of_rows)
-        yield from _lines(self.of_rows, self.sources, wires.driver(m), wires.driver_far(m), wires.r_row)
+        m, n = self.of_rows.shape
+        segments = wires.row_segments(m, n)
+        yield from _lines(self.of_rows, self.sources, wires.driver(m), wires.driver_far(m), segments)
 
     def beside(self, wires: Wires) -> Iterator[_Resistor]:
         """Every wire and end of source lines that run beside the columns; docs/equations/topologies.md, section 3."""
-        n = len(self.senses)
+        m, n = self.of_rows.shape
         near, far = wires.driver(n, "source lines"), wires.driver_far(n, "source lines")
-        yield from _lines(self.of_rows.T, self.sources, near, far, wires.r_row)
+        yield from _lines(self.of_rows.T, self.sources, near, far, wires.row_segments(n, m, "source lines"))
 
     def columns(self, wires: Wires) -> Iterator[_Resistor]:
         """Every wire and end of the columns."""
-        n = len(self.senses)
-        yield from _lines(self.of_columns.T, self.senses, wires.sense_far(n), wires.sense(n), wires.r_column)
+        m, n = self.of_columns.shape
+        segments = wires.column_segments(m, n).T
+        yield from _lines(self.of_columns.T, self.senses, wires.sense_far(n), wires.sense(n), segments)
 
 
 def _lines(
-    nodes: IntArray, terminals: IntArray, near: FloatArray, far: FloatArray, segment: float
+    nodes: IntArray, terminals: IntArray, near: FloatArray, far: FloatArray, segments: FloatArray
 ) -> Iterator[_Resistor]:
     """Resistors of lines (lines, nodes along it): both ends to the line's terminal, and the segments between."""
-    for line, terminal, at_first, at_last in zip(nodes, terminals, near, far, strict=True):
+    for line, terminal, at_first, at_last, between in zip(nodes, terminals, near, far, segments, strict=True):
         yield terminal, line[0], at_first
         yield terminal, line[-1], at_last
-        for one, other in pairwise(line):
-            yield one, other, segment
+        for (one, other), ohm in zip(pairwise(line), between, strict=True):
+            yield one, other, ohm
 
 
 def _circuit(nodes: _Nodes, resistors: list[_Resistor], g: FloatArray, v: FloatArray, v_sense: FloatArray) -> Solution:

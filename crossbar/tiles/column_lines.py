@@ -14,8 +14,8 @@ def column_reach(g: FloatArray, wires: Wires) -> FloatArray:
     Source: docs/equations/sensitivity.md eq. 9.
     """
     m, n = g.shape[-2:]
-    near, far, r = wires.sense(n), wires.sense_far(n), wires.r_column
-    if r == 0.0:
+    near, far, r = wires.sense(n), wires.sense_far(n), wires.column_segments(m, n)
+    if wires.columns_joined:
         with np.errstate(divide="ignore", invalid="ignore"):
             ends = 1.0 / near + 1.0 / far
             one = np.where(np.isinf(ends), 1.0, ends / (g.sum(-2) + ends))
@@ -26,7 +26,7 @@ def column_reach(g: FloatArray, wires: Wires) -> FloatArray:
         p[..., 0, :] = g[..., 0, :] + 1.0 / far
         e[..., 0, :] = np.where(np.isinf(far), 0.0, 1.0 / (g[..., 0, :] * far + 1.0))
         for i in range(1, m):
-            before = 1.0 / (r + 1.0 / p[..., i - 1, :])
+            before = 1.0 / (r[i - 1] + 1.0 / p[..., i - 1, :])
             p[..., i, :] = g[..., i, :] + before
             e[..., i, :] = np.where(before > 0.0, before / p[..., i, :], 0.0) * e[..., i - 1, :]
     last_p, last_e = p[..., -1, :], e[..., -1, :]
@@ -36,5 +36,7 @@ def column_reach(g: FloatArray, wires: Wires) -> FloatArray:
     out = np.empty(g.shape)
     out[..., -1, :] = np.where(held, 1.0, np.where(open_end, last_e, (drawn * last_e + 1.0) / (drawn + 1.0)))
     for i in range(m - 2, -1, -1):
-        out[..., i, :] = e[..., i, :] + (out[..., i + 1, :] - e[..., i, :]) / (1.0 + p[..., i, :] * r)
+        broken = np.isinf(r[i])
+        loss = np.where(broken, np.inf, 1.0 + p[..., i, :] * np.where(broken, 0.0, r[i]))
+        out[..., i, :] = e[..., i, :] + (out[..., i + 1, :] - e[..., i, :]) / loss
     return out

@@ -38,7 +38,7 @@ from crossbar.transfer.merge_table import (
     stride,
 )
 from crossbar.transfer.patches import PATCH
-from crossbar.transfer.reduction_kernels import lay_arms, reduce_leaves, resistance_ratio
+from crossbar.transfer.reduction_kernels import MOST_ARMS, arms_of, lay_arms, reduce_leaves
 from devices.aliases import FloatArray, IntArray
 from devices.numerics.blas import solve_upper, times_symmetric, times_turned
 from devices.numerics.jit import kernel
@@ -254,7 +254,7 @@ def _undo_patch(
 def undo_leaves(
     groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
     sizes: tuple[int, ...],
-    half_row: float, between: float, half_column: float,
+    half_rows: FloatArray, half_columns: FloatArray,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
     slopes: FloatArray, d_g: FloatArray,
 ) -> None:  # fmt: skip
@@ -269,9 +269,10 @@ def undo_leaves(
         most = max(most, kind[1])
     buffer, down = np.empty(sizes[0] * v), np.zeros(sizes[0] * v)
     x, total = np.empty((most, sizes[1] * v)), np.empty((most, sizes[2] * v))
-    y, arms = np.empty((most, KEPT * v)), np.empty((most, (4 * PATCH + 3) * 2 * v))
+    y, arms = np.empty((most, KEPT * v)), np.empty((most, MOST_ARMS * 2 * v))
     cells, work = np.empty(PATCH * PATCH * v), np.empty(max(2 * sizes[1], MOST_NEIGHBOURS) * v)
     heads = np.empty((MOST_NODES, 2), dtype=np.int64)
+    alike = half_rows.size <= 1 and half_columns.size <= 1
     laid = np.full(most, -1)  # class of the leaves whose inner arms are laid
     for group in groups:
         kind = classes[group[0]]
@@ -282,7 +283,7 @@ def undo_leaves(
                 join_lanes(op, buffer, x[k], total[k])
                 continue
             a, b = op[PATCH_ROWS], op[PATCH_COLUMNS]
-            border = False
+            border = not alike
             for lane in range(v):
                 leaf = leaves[group[1 + lane]]
                 row, column = leaf[0] + op[PATCH_ROW], leaf[1] + op[PATCH_COLUMN]
@@ -291,14 +292,13 @@ def undo_leaves(
                     for j in range(b):
                         cells[(i * b + j) * v + lane] = g[row + i, column + j]
             if border or laid[k] != group[0]:
-                grid = arms[k, : (2 * a + 2 * b + 3) * 2 * v].reshape(-1, 2, v)
+                grid = arms[k, : arms_of(a, b) * 2 * v].reshape(-1, 2, v)
                 for lane in range(v):
                     leaf = leaves[group[1 + lane]]
                     row, column = leaf[0] + op[PATCH_ROW], leaf[1] + op[PATCH_COLUMN]
-                    lay_arms(grid[:, :, lane], a, b, row, column, m, n, half_row, half_column, left, right, top, bottom)
-                grid[-3, 0], grid[-3, 1] = resistance_ratio(2.0 * half_row)
-                grid[-2, 0], grid[-2, 1] = resistance_ratio(between)
-                grid[-1, 0], grid[-1, 1] = 1.0, 0.0
+                    lay_arms(
+                        grid[:, :, lane], a, b, row, column, m, n, half_rows, half_columns, left, right, top, bottom
+                    )
                 laid[k] = -1 if border else group[0]
             patch(op, nodes, cells, arms[k], buffer, y[k], 1)
         p = counts.sum()
@@ -352,7 +352,7 @@ def undo_arrays(
     arrays: IntArray, g: FloatArray, d_transfer: FloatArray,
     groups: IntArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray, sizes: tuple[int, ...],
     ops: IntArray, places: IntArray, counts: IntArray, start: int,
-    half_row: float, between: float, half_column: float,
+    half_rows: FloatArray, half_columns: FloatArray,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
     room: tuple[int, ...], d_g: FloatArray,
 ) -> int:  # fmt: skip
@@ -368,13 +368,13 @@ def undo_arrays(
     for t in arrays:
         reduce_leaves(
             groups, g[t : t + 1], leaf_ops, nodes, classes, leaves, sizes,
-            half_row, between, half_column, left, right, top, bottom, buffer,
+            half_rows, half_columns, left, right, top, bottom, buffer,
         )  # fmt: skip
         failed += join_kept(ops, places, True, buffer, x, s)
         lay_slopes(d_transfer[t], counts, slopes[start : start + p * step].reshape(p, step))
         undo_joins(ops, places, slopes, x, s, work)
         undo_leaves(
             groups, g[t], leaf_ops, nodes, classes, leaves, sizes,
-            half_row, between, half_column, left, right, top, bottom, slopes, d_g[t],
+            half_rows, half_columns, left, right, top, bottom, slopes, d_g[t],
         )  # fmt: skip
     return failed

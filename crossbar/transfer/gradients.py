@@ -50,7 +50,7 @@ def transfer_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> Fl
     at = border(wires, m, n)
     if wires.ideal:
         d_g = d_transfer.copy()
-    elif at.ends.joined_row or at.ends.joined_column:
+    elif at.ends.joined_row or at.ends.joined_column or wires.broken:
         d_g = np.array([_Voltages(each, wires).by_cell(d) for each, d in zip(g, d_transfer, strict=True)])
     elif len(g) == 1:
         d_g = _one(g[0], wires, d_transfer[0])[None]
@@ -121,7 +121,7 @@ def _many(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
     def undo_some(first: int) -> int:
         return int(undo_arrays(
             np.arange(first, t, workers), g, d_transfer, steps.groups, *_tables(steps), steps.ops, kept.places, counts,
-            steps.root.start, *at.scalars, *at.lines, room, d_g,
+            steps.root.start, *at.halves, *at.lines, room, d_g,
         ))  # fmt: skip
 
     with one_blas_thread():
@@ -153,7 +153,7 @@ def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
         undo_joins(steps.ops[some], kept.places[some], slopes, x, s, np.empty(kept.work))
 
     def undo_cells(groups: IntArray) -> None:
-        undo_leaves(groups, g, *_tables(steps), *at.scalars, *at.lines, slopes, d_g)
+        undo_leaves(groups, g, *_tables(steps), *at.halves, *at.lines, slopes, d_g)
 
     with one_blas_thread():
         list(over_threads(fill, parts))

@@ -55,7 +55,7 @@ class Interior:
         m, n = g.shape
         object.__setattr__(self, "g", g)
         at = border(self.wires, m, n)
-        if at.ends.joined_row or at.ends.joined_column:
+        if at.ends.joined_row or at.ends.joined_column or self.wires.broken:
             return
         steps = plan(m, n, at.ends)
         with one_blas_thread():
@@ -67,7 +67,8 @@ class Interior:
         """Return currents, all node voltages and power for a batch of inputs.
 
         v: (b, m) [V].  v_sense: voltages of the columns' ends [V], one value or two axes that spread over (b, n).
-        Raises ParameterError for a wrong shape or value.  Lines of 0 ohm are left to crossbar.solve.
+        Raises ParameterError for a wrong shape or value.  Lines of 0 ohm and broken
+        ones are left to crossbar.solve.
         """
         tree: _Tree | None = getattr(self, "_tree", None)
         if tree is None:
@@ -166,17 +167,28 @@ def _inner(
         y[:, one, other] = y[:, other, one] = -np.broadcast_to(value, (k, *one.shape))
 
     couple(node[0], node[1], cells)
-    if b > 1:
-        couple(node[0, :, 1:], node[0, :, :-1], 1.0 / wires.r_row)
-    if a > 1:
-        couple(node[1, 1:], node[1, :-1], 1.0 / wires.r_column)
-    to_ports = np.zeros((k, 2 * a * b, sum(counts)))
     m, n = g.shape
+    along, across = wires.row_segments(m, n), wires.column_segments(m, n)
+    if b > 1:
+        couple(node[0, :, 1:], node[0, :, :-1], 1.0 / along[rows[:, :, None], columns[:, None, :-1]])
+    if a > 1:
+        couple(node[1, 1:], node[1, :-1], 1.0 / across[rows[:, :-1, None], columns[:, None, :]])
+
+    def cut(segments: FloatArray, i: IntArray, j: IntArray) -> FloatArray:
+        """Half the segments that lead out of the leaves (any number where these are at the array's border)."""
+        if not segments.size:
+            return np.zeros(np.broadcast_shapes(i.shape, j.shape))
+        half: FloatArray = segments[np.clip(i, 0, len(segments) - 1), np.clip(j, 0, segments.shape[1] - 1)] / 2
+        return half
+
+    to_ports = np.zeros((k, 2 * a * b, sum(counts)))
+    first, last = columns[:, :1], columns[:, -1:]
+    upper, lower = rows[:, :1], rows[:, -1:]
     arms = (
-        (node[0, :, 0], np.where(columns[:, :1] == 0, at.left[rows], at.half_row)),
-        (node[0, :, -1], np.where(columns[:, -1:] == n - 1, at.right[rows], at.half_row)),
-        (node[1, 0], np.where(rows[:, :1] == 0, at.top[columns], at.half_column)),
-        (node[1, -1], np.where(rows[:, -1:] == m - 1, at.bottom[columns], at.half_column)),
+        (node[0, :, 0], np.where(first == 0, at.left[rows], cut(along, rows, first - 1))),
+        (node[0, :, -1], np.where(last == n - 1, at.right[rows], cut(along, rows, last))),
+        (node[1, 0], np.where(upper == 0, at.top[columns], cut(across, upper - 1, columns))),
+        (node[1, -1], np.where(lower == m - 1, at.bottom[columns], cut(across, lower, columns))),
     )
     port, fixed = 0, []  # fixed: leaf, node and port of nodes that are ports themselves
     for (nodes, resistances), count in zip(arms, counts, strict=True):

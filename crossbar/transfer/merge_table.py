@@ -16,7 +16,7 @@ PATCH_START, PATCH_ROW, PATCH_COLUMN, PATCH_ROWS, PATCH_COLUMNS, PATCH_SPACE, PA
     1, 9
 )
 # Its program has a row of these for every node, then the places that `patch` names. Arms of a patch with a × b cells:
-# left (a), right (a), top (b), bottom (b), between cells of a row, of a column, none.
+# left (a), right (a), top (b), bottom (b), between cells of a row (a × b - 1), of a column (a - 1 × b), none.
 CELL, CELL_PLACE, ARM_1, ARM_2, HAS_1, HAS_2, ALONG, NEIGHBOURS = range(8)
 NODE = 8
 

@@ -68,7 +68,9 @@ def program(a: int, b: int, first: Sequence[int], ports: int) -> tuple[list[int]
     left, right, top, bottom = first
     nodes = _Nodes(ports, 2 + 2 * b)  # two row nodes and two rows of column nodes live at the same time
     arm_right, arm_top, arm_bottom = a, 2 * a, 2 * a + b
-    arm_row, arm_column, none = 2 * a + 2 * b, 2 * a + 2 * b + 1, 2 * a + 2 * b + 2
+    arm_row = 2 * a + 2 * b
+    arm_column = arm_row + a * (b - 1)
+    none = arm_column + (a - 1) * b
 
     def row_node(j: int) -> int:
         return ports + j % 2
@@ -79,12 +81,12 @@ def program(a: int, b: int, first: Sequence[int], ports: int) -> tuple[list[int]
     for i in range(a):
         for j in range(b):
             before = (i, left + i) if j == 0 else (none, -1)
-            after = (arm_row, row_node(j + 1))
+            after = (arm_row + i * (b - 1) + j, row_node(j + 1))
             if j == b - 1:
                 after = (arm_right + i, right + i) if right >= 0 else (none, -1)
             nodes.eliminate(row_node(j), (before[0], after[0]), (before[1], after[1]), (i * b + j, column_node(i, j)))
         for j in range(b):
             above = (arm_top + j, top + j) if i == 0 and top >= 0 else (none, -1)
-            below = (arm_column, column_node(i + 1, j)) if i < a - 1 else (arm_bottom + j, bottom + j)
+            below = (arm_column + i * b + j, column_node(i + 1, j)) if i < a - 1 else (arm_bottom + j, bottom + j)
             nodes.eliminate(column_node(i, j), (above[0], below[0]), (above[1], below[1]), (-1, -1))
     return nodes.program, nodes.space

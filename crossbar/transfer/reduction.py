@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from crossbar.arrays.wires import Wires
+from crossbar.transfer.islands import without_islands
 from crossbar.transfer.merge_plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, Plan, plan, plan_lanes
 from crossbar.transfer.patches import padded
 from crossbar.transfer.reduction_kernels import join_all, reduce_leaves, reduce_together
@@ -32,18 +33,17 @@ class Border:
     """What the kernels need of the wires of an m × n array."""
 
     ends: Ends
-    half_row: float
-    between: float
-    half_column: float
+    half_rows: FloatArray  #: halves of the rows' segments [ohm], (1, 1) where all are alike
+    half_columns: FloatArray
     left: FloatArray
     right: FloatArray
     top: FloatArray
     bottom: FloatArray
 
     @property
-    def scalars(self) -> tuple[float, float, float]:
-        """Half a row segment, a column segment, half a column segment [ohm]."""
-        return self.half_row, self.between, self.half_column
+    def halves(self) -> tuple[FloatArray, FloatArray]:
+        """Halves of the segments of rows and columns [ohm]."""
+        return self.half_rows, self.half_columns
 
     @property
     def lines(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -62,7 +62,7 @@ def border(wires: Wires, m: int, n: int) -> Border:
     """Sort the wires of an m × n array into half-segments, ends and lines that are one node."""
     left, right = wires.driver(m), wires.driver_far(m)
     bottom, top = wires.sense(n), wires.sense_far(n)
-    joined_row, joined_column = wires.r_row == 0 and n > 1, wires.r_column == 0 and m > 1
+    joined_row, joined_column = wires.rows_joined and n > 1, wires.columns_joined and m > 1
     if n == 1:
         left, right = parallel(left, right), np.full(m, np.inf)
     if m == 1 and np.any((bottom == 0.0) & (top == 0.0)):
@@ -72,16 +72,18 @@ def border(wires: Wires, m: int, n: int) -> Border:
     if joined_column:
         bottom, top = np.zeros(n), np.full(n, np.inf)
     ends = Ends(bool(np.isfinite(right).any()), bool(np.isfinite(top).any()), joined_row, joined_column)
-    return Border(
-        ends, wires.r_row / 2, wires.r_column, wires.r_column / 2, left.copy(), right.copy(), top.copy(), bottom.copy()
+    half_rows, half_columns = (
+        np.full((1, 1), each / 2) if isinstance(each, float) else segments(m, n) / 2
+        for each, segments in ((wires.r_row, wires.row_segments), (wires.r_column, wires.column_segments))
     )
+    return Border(ends, half_rows, half_columns, left.copy(), right.copy(), top.copy(), bottom.copy())
 
 
 def fill_leaves(steps: Plan, groups: IntArray, g: FloatArray, at: Border, buffer: FloatArray) -> None:
     """Reduce some groups of leaves of an array g (m, n) [S] into their places in the buffer."""
     reduce_leaves(
         groups, g[None], steps.leaf_ops, steps.nodes, steps.classes, steps.leaves, steps.leaf,
-        *at.scalars, *at.lines, buffer,
+        *at.halves, *at.lines, buffer,
     )  # fmt: skip
 
 
@@ -90,8 +92,15 @@ def check_merges(failed: int, g: FloatArray, wires: Wires) -> None:
     if failed:
         raise ConvergenceError(
             f"{failed} merges of a {g.shape[-2]} × {g.shape[-1]} array failed: conductances from {g.min():.3g} to "
-            f"{g.max():.3g} S on wires of {wires.r_row:g} and {wires.r_column:g} Ω are too far apart for float64"
+            f"{g.max():.3g} S on wires of {_range(wires.r_row)} and {_range(wires.r_column)} Ω are too far apart for "
+            "float64"
         )
+
+
+def _range(segments: float | FloatArray) -> str:
+    """Segments for a message."""
+    low, high = np.min(segments), np.max(segments)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def transfer_matrices(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) -> FloatArray:
@@ -113,6 +122,8 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
     if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise ParameterError(f"dtype must be float64 or float32, got {np.dtype(dtype)}")
     g = checks.conductances("g", g, ndim=3)
+    if wires.broken:
+        g = np.array([without_islands(each, wires)[0] for each in g]).reshape(g.shape)
     t, m, n = g.shape
     at = border(wires, m, n)
     steps = plan_lanes(m, n, at.ends)
@@ -131,7 +142,7 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
         total = np.empty(max(steps.shared, 1) * LANES)
         for arrays in groups[first::workers]:
             reduce_together(
-                steps.ops, steps.nodes, sides, g, arrays, *at.scalars, *at.lines, buffer, x, total, transfers, taken
+                steps.ops, steps.nodes, sides, g, arrays, *at.halves, *at.lines, buffer, x, total, transfers, taken
             )
 
     for _ in over_threads(reduce_some, range(workers)):
@@ -184,7 +195,7 @@ def terminal_couplings(g: FloatArray, wires: Wires) -> FloatArray:
     Raises what reduce_array raises.
     Source: docs/equations/reduction.md eq. 1-5.
     """
-    g = checks.conductances("g", g)
+    g, wires = without_islands(checks.conductances("g", g), wires)
     m, n = g.shape
     at = border(wires, m, n)
     steps = plan(m, n, at.ends, TASKS)

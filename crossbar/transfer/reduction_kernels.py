@@ -10,6 +10,8 @@ from devices.aliases import FloatArray, IntArray
 from devices.numerics.jit import kernel
 from devices.numerics.simd import LANES
 
+MOST_ARMS = 4 * PATCH + 2 * PATCH * (PATCH - 1) + 1
+
 
 @kernel(inline=True)
 def resistance_ratio(r: float) -> tuple[float, float]:
@@ -17,38 +19,67 @@ def resistance_ratio(r: float) -> tuple[float, float]:
     return (r, 1.0) if r <= 1.0 else (1.0, 1.0 / r)
 
 
+@kernel(inline=True)
+def arms_of(a: int, b: int) -> int:
+    """Arms of a patch of a × b cells."""
+    return 2 * a + 2 * b + a * (b - 1) + (a - 1) * b + 1
+
+
+@kernel(inline=True)
+def _half(halves: FloatArray, i: int, j: int) -> float:
+    """Half a segment, of one value for all (1, 1) or one for each."""
+    return float(halves[min(i, halves.shape[0] - 1), min(j, halves.shape[1] - 1)])
+
+
 @kernel
 def lay_arms(
-    arms: FloatArray, a: int, b: int, row: int, column: int, m: int, n: int, half_row: float, half_column: float,
+    arms: FloatArray, a: int, b: int, row: int, column: int, m: int, n: int, rows: FloatArray, columns: FloatArray,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
 ) -> None:  # fmt: skip
-    """Lay the border's resistances into the arms (arms, 2) of a patch of a × b cells in an m × n array."""
+    """Lay segments and ends into the arms (arms, 2) of a patch of a × b cells at (row, column) of an m × n array.
+
+    rows, columns: halves of the segments, as `_half` takes them.
+    """
+    at = 2 * a + 2 * b
     for i in range(a):
-        arms[i, 0], arms[i, 1] = resistance_ratio(left[row + i] if column == 0 else half_row)
-        arms[a + i, 0], arms[a + i, 1] = resistance_ratio(right[row + i] if column + b == n else half_row)
+        k = row + i
+        arms[i, 0], arms[i, 1] = resistance_ratio(left[k] if column == 0 else _half(rows, k, column - 1))
+        arms[a + i, 0], arms[a + i, 1] = resistance_ratio(
+            right[k] if column + b == n else _half(rows, k, column + b - 1)
+        )
+        for j in range(b - 1):
+            arms[at, 0], arms[at, 1] = resistance_ratio(2.0 * _half(rows, k, column + j))
+            at += 1
     for j in range(b):
-        arms[2 * a + j, 0], arms[2 * a + j, 1] = resistance_ratio(top[column + j] if row == 0 else half_column)
-        to = bottom[column + j] if row + a == m else half_column
+        k = column + j
+        arms[2 * a + j, 0], arms[2 * a + j, 1] = resistance_ratio(top[k] if row == 0 else _half(columns, row - 1, k))
+        to = bottom[k] if row + a == m else _half(columns, row + a - 1, k)
         arms[2 * a + b + j, 0], arms[2 * a + b + j, 1] = resistance_ratio(to)
+    for i in range(a - 1):
+        for j in range(b):
+            arms[at, 0], arms[at, 1] = resistance_ratio(2.0 * _half(columns, row + i, column + j))
+            at += 1
+    arms[at, 0], arms[at, 1] = 1.0, 0.0
 
 
 @kernel
 def _reduce_lanes(
     ops: IntArray, nodes: IntArray, g: FloatArray, arrays: IntArray, rows: IntArray, columns: IntArray,
-    half_row: float, between: float, half_column: float,
+    half_rows: FloatArray, half_columns: FloatArray,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
     buffer: FloatArray, x: FloatArray, total: FloatArray,
 ) -> None:  # fmt: skip
     """Run patches and merges, in each lane on the cells of its array that start at its row and column."""
     _, m, n = g.shape
     cells, y = np.empty(PATCH * PATCH * LANES), np.empty(8 * PATCH * LANES)
-    arms = np.empty((4 * PATCH + 3) * 2 * LANES)
+    arms = np.empty(MOST_ARMS * 2 * LANES)
+    alike = half_rows.size <= 1 and half_columns.size <= 1  # then patches of one shape inside have the same arms
     laid_a = laid_b = 0  # shape of the patch whose inner arms are laid
     for op in ops:
         if op[SHARED] >= 0:
             join_lanes(op, buffer, x, total)
             continue
-        a, b, border = op[PATCH_ROWS], op[PATCH_COLUMNS], False
+        a, b, border = op[PATCH_ROWS], op[PATCH_COLUMNS], not alike
         for lane in range(LANES):
             row, column = rows[lane] + op[PATCH_ROW], columns[lane] + op[PATCH_COLUMN]
             border = border or row == 0 or column == 0 or row + a == m or column + b == n
@@ -56,13 +87,10 @@ def _reduce_lanes(
                 for j in range(b):
                     cells[(i * b + j) * LANES + lane] = g[arrays[lane], row + i, column + j]
         if border or a != laid_a or b != laid_b:
-            grid = arms[: (2 * a + 2 * b + 3) * 2 * LANES].reshape(-1, 2, LANES)
+            grid = arms[: arms_of(a, b) * 2 * LANES].reshape(-1, 2, LANES)
             for lane in range(LANES):
                 row, column = rows[lane] + op[PATCH_ROW], columns[lane] + op[PATCH_COLUMN]
-                lay_arms(grid[:, :, lane], a, b, row, column, m, n, half_row, half_column, left, right, top, bottom)
-            grid[-3, 0], grid[-3, 1] = resistance_ratio(2.0 * half_row)
-            grid[-2, 0], grid[-2, 1] = resistance_ratio(between)
-            grid[-1, 0], grid[-1, 1] = 1.0, 0.0
+                lay_arms(grid[:, :, lane], a, b, row, column, m, n, half_rows, half_columns, left, right, top, bottom)
             laid_a, laid_b = (0, 0) if border else (a, b)
         patch(op, nodes, cells, arms, buffer, y, 0)
 
@@ -71,7 +99,7 @@ def _reduce_lanes(
 def reduce_leaves(
     groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
     sizes: tuple[int, ...],
-    half_row: float, between: float, half_column: float,
+    half_rows: FloatArray, half_columns: FloatArray,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
 ) -> None:  # fmt: skip
     """Reduce groups of leaves of one class side by side and put each leaf into the buffer, its ports in their order."""
@@ -83,7 +111,7 @@ def reduce_leaves(
         root, counts = kind[2], kind[3:7]
         _reduce_lanes(
             leaf_ops[kind[0] : kind[0] + kind[1]], nodes, g, arrays, leaves[group[1:], 0], leaves[group[1:], 1],
-            half_row, between, half_column, left, right, top, bottom, lanes, x, total,
+            half_rows, half_columns, left, right, top, bottom, lanes, x, total,
         )  # fmt: skip
         p = counts.sum()
         step = stride(p)
@@ -105,7 +133,7 @@ def reduce_leaves(
 @kernel
 def reduce_together(
     ops: IntArray, nodes: IntArray, sides: IntArray, g: FloatArray, arrays: IntArray,
-    half_row: float, between: float, half_column: float,
+    half_rows: FloatArray, half_columns: FloatArray,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
     buffer: FloatArray, x: FloatArray, total: FloatArray, transfers: FloatArray, taken: FloatArray,
 ) -> None:  # fmt: skip
@@ -119,9 +147,8 @@ def reduce_together(
         arrays,
         first,
         first,
-        half_row,
-        between,
-        half_column,
+        half_rows,
+        half_columns,
         left,
         right,
         top,

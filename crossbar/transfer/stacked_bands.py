@@ -15,6 +15,7 @@ import numpy as np
 
 from crossbar.arrays.wires import Wires
 from crossbar.transfer.gate_nodes import Nodes
+from crossbar.transfer.islands import without_islands
 from crossbar.transfer.reduction import terminal_couplings
 from devices import checks
 from devices.aliases import FloatArray, IntArray
@@ -88,7 +89,7 @@ class StackedFamily:
         out, taken = np.empty((b, m if v is None else v.shape[1], n)), np.zeros((b, m))
         starts = np.cumsum([0, *(band.shape[1] for band in self.bands)])
         rows = np.cumsum([0, *self.rows])
-        single = self.wires.r_column == 0.0  # each column is one node of all bands
+        single = self.wires.columns_joined  # each column is one node of all bands
         with np.errstate(divide="ignore"):
             ends = 1.0 / self.wires.sense(n) + 1.0 / self.wires.sense_far(n)
         far = not single and bool(np.isfinite(self.wires.sense_far(n)).any())
@@ -131,19 +132,25 @@ def stacked_family(conductances: Sequence[Callable[[float], FloatArray]], nodes:
         cells.append(seen)
     rows, n = [len(seen[0]) for seen in cells], cells[0][0].shape[1]
     m = sum(rows)
+    largest = np.concatenate([np.max(seen, axis=0) for seen in cells])
+    connected, held = without_islands(largest, wires)
+    lost = (largest > 0.0) & (connected == 0.0)
     driver, driver_far = wires.driver(m), wires.driver_far(m)
-    cut = np.full(n, wires.r_column / 2)
+    along, across = held.row_segments(m, n), held.column_segments(m, n)
     stored = []
     for k, (seen, first) in enumerate(zip(cells, np.cumsum([0, *rows]).tolist(), strict=False)):
         mine = slice(first, first + rows[k])
-        if wires.r_column == 0.0:
+        if wires.columns_joined:
             bottom, top = np.zeros(n), np.full(n, np.inf)
         else:
-            bottom = wires.sense(n) if k == len(rows) - 1 else cut
-            top = wires.sense_far(n) if k == 0 else cut
-        own = Wires(wires.r_row, wires.r_column, driver[mine], bottom, driver_far[mine], top)
+            bottom = wires.sense(n) if k == len(rows) - 1 else across[mine.stop - 1] / 2
+            top = wires.sense_far(n) if k == 0 else across[first - 1] / 2
+        r_row = held.r_row if isinstance(held.r_row, float) else along[mine]
+        r_column = held.r_column if isinstance(held.r_column, float) else across[first : mine.stop - 1]
+        own = Wires(r_row, r_column, driver[mine], bottom, driver_far[mine], top)
         with one_blas_thread():
-            stored.append(np.stack([_laid_out(terminal_couplings(g, own), rows[k], n) for g in seen]))
+            each = [terminal_couplings(np.where(lost[mine], 0.0, g), own) for g in seen]
+        stored.append(np.stack([_laid_out(couplings, rows[k], n) for couplings in each]))
     return StackedFamily(nodes, tuple(stored), tuple(rows), n, wires)
 
 

@@ -197,7 +197,7 @@ def _voltages(
     """Return the voltages (b, c) [V] over all cells in the pulses of a round, and the power (b,) of all sources [W].
 
     memory: voltages that the pulses of a row and direction lost when they were last solved; a pulse starts from them.
-    Circuits that the passes of `settle` do not reach, and all with lines joined at their far ends, are Newton's.
+    Circuits that the passes of `settle` do not reach, and all with broken lines or terminals at far ends, are Newton's.
     """
     (b, m), n = round_.v.shape, round_.v_sense.shape[1]
     keys = list(zip(round_.row.tolist(), round_.kind[np.arange(b), round_.row].tolist(), strict=True))
@@ -207,12 +207,14 @@ def _voltages(
             drop[p] = memory[key]
     volts, power, solved = np.empty_like(drop), np.zeros(b), np.zeros(b, dtype=np.bool_)
     g = filaments.conductance()
-    if np.all(np.isinf(wires.driver_far(m))) and np.all(np.isinf(wires.sense_far(n))):
+    segments = wires.row_segments(m, n), wires.column_segments(m, n)
+    whole = all(np.isfinite(each).all() for each in segments)
+    if whole and np.all(np.isinf(wires.driver_far(m))) and np.all(np.isinf(wires.sense_far(n))):
         ends = wires.driver(m), wires.sense(n)
 
         def part(inputs: slice) -> None:
             settle(
-                filaments.cell.law, g, gain, round_.kind, round_.v, round_.v_sense, wires.r_row, wires.r_column, *ends,
+                filaments.cell.law, g, gain, round_.kind, round_.v, round_.v_sense, *segments, *ends,
                 tolerance, drop, volts, power, solved, inputs.start, inputs.stop,
             )  # fmt: skip
 

@@ -17,12 +17,13 @@ GROWN = 1.5  # a pass that moves drops by more than this times the pass before d
 
 @kernel
 def lost(
-    current: FloatArray, m: int, n: int, r_row: float, r_column: float, driver: FloatArray, sense: FloatArray,
+    current: FloatArray, m: int, n: int, r_row: FloatArray, r_column: FloatArray, driver: FloatArray, sense: FloatArray,
     drop: FloatArray, largest: FloatArray,
 ) -> None:  # fmt: skip
     """Fill `drop` (c,) with the voltages that cell currents (c,) [A] lose on the way to the cell and back [V].
 
-    largest: (1,) how far a drop moved at most.  Source: docs/equations/programming.md eq. 10.
+    r_row (m, n - 1), r_column (m - 1, n): segments [ohm].  largest: (1,) how far a drop moved at most.
+    Source: docs/equations/programming.md eq. 10.
     """
     below, way = np.zeros(n), np.zeros(n)  # of each column: current and loss from the bottom up
     for i in range(m):
@@ -42,16 +43,18 @@ def lost(
             most = max(most, abs(new - drop[at]))
             drop[at] = new
             right -= current[at]
-            loss += r_row * right
+            if j < n - 1:
+                loss += r_row[i, j] * right
             below[j] -= current[at]
-            way[j] += r_column * below[j]
+            if i > 0:
+                way[j] += r_column[i - 1, j] * below[j]
     largest[0] = most
 
 
 @kernel
 def settle(
     law: Any, g: FloatArray, gain: FloatArray, kind: IntArray, v: FloatArray, v_sense: FloatArray,  # noqa: ANN401
-    r_row: float, r_column: float, driver: FloatArray, sense: FloatArray, tolerance: float,
+    r_row: FloatArray, r_column: FloatArray, driver: FloatArray, sense: FloatArray, tolerance: float,
     drop: FloatArray, volts: FloatArray, power: FloatArray, solved: BoolArray, first: int, last: int,
 ) -> None:  # fmt: skip
     """Solve inputs first to last - 1 from the drops that are guessed in `drop` (b, c), which takes theirs.

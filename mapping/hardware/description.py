@@ -128,6 +128,10 @@ class Hardware:
     costs: Costs = field(default_factory=Costs)
 
     def __post_init__(self) -> None:
+        for key in ("r_row", "r_column"):
+            if not isinstance(getattr(self.wires, key), float):
+                shape = getattr(self.wires, key).shape
+                raise ParameterError(f"wires.{key} must be one value, as tiles of all shapes share it, got {shape}")
         check_bounds(self)
 
     @property

@@ -235,8 +235,8 @@ def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
     m, n = tile.shape[0] * matrix.bands, 2 * tile.shape[1]
     wires, farads = hardware.wires_in_use, capacitances(costs)
-    row = (_finite(wires.driver(m)) + n * wires.r_row) * n * farads.c_row
-    column = (_finite(wires.sense(n)) + m * wires.r_column) * m * farads.c_column
+    row = (_finite(wires.driver(m)) + n * float(wires.r_row)) * n * farads.c_row
+    column = (_finite(wires.sense(n)) + m * float(wires.r_column)) * m * farads.c_column
     if SAFE * max(row, column) <= hardware.dac.t_slot:
         return SAFE * max(row, column)
     cells: FloatArray = matrix.conductances[: matrix.bands, tile.rows, columns].reshape(-1, 2 * tile.shape[1])
@@ -260,8 +260,8 @@ def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     if SAFE * whole <= hardware.gate_dac.t_settle:
         return hardware.gate_dac.t_settle
     if matrix.column_gates:  # one line down each pair, its two columns side by side
-        lines = GateLines("column", wires.r_column, driver)
+        lines = GateLines("column", float(wires.r_column), driver)
     else:
-        lines = GateLines("tile", wires.r_row, driver, r_spine=wires.r_row)
+        lines = GateLines("tile", float(wires.r_row), driver, r_spine=float(wires.r_row))
     found = gate_settling(lines, (rows, 2 * pairs), farads)
     return max(hardware.gate_dac.t_settle, found.tile(0.5 / 2 ** (hardware.gate_dac.bits or 8)))
