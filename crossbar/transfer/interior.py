@@ -67,8 +67,7 @@ class Interior:
         """Return currents, all node voltages and power for a batch of inputs.
 
         v: (b, m) [V].  v_sense: voltages of the columns' ends [V], one value or two axes that spread over (b, n).
-        Raises ParameterError for a wrong shape or value.  Lines of 0 ohm and broken
-        ones are left to crossbar.solve.
+        Raises ParameterError for a wrong shape or value.  Lines of 0 ohm and broken ones are left to crossbar.solve.
         """
         tree: _Tree | None = getattr(self, "_tree", None)
         if tree is None:
