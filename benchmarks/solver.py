@@ -1,16 +1,22 @@
 """Times the exact transfer matrix beside other ways to the same currents, on the same arrays in one run.
 
-    python -m benchmarks.solver [--sizes 64 128 256] [--large] [--memory] [--ngspice] [--tiles 200] [--repeats 3]
+    python -m benchmarks.solver [--sizes 64 128 256] [--large] [--memory] [--ngspice] [--engine FOLDER] [--repeats 3]
 
-Every method's currents are compared with ours before its time is printed. Sparse LU: SciPy's SuperLU of the full nodal
-matrix in symmetric mode with minimum degree ordering, factorised once and solved for all inputs. badcrossbar
-(Joksas and Mehonic, SoftwareX 2020) runs where it is installed, ngspice where it is on the path.
+Every method's currents are compared with ours before its time is printed. All run in turn, round after round, and
+medians are given, so that a busy machine is as busy for each. Sparse LU: SciPy's SuperLU of the full nodal matrix in
+symmetric mode with minimum degree ordering, factorised once and solved for all inputs; KLU does the same through
+PyKLU where it is installed. badcrossbar (Joksas and Mehonic, SoftwareX 2020) and mpimpy (sweeps over tridiagonal
+lines, 20 of them as it comes) run where they are installed, ngspice where it is on the path, ngspice 45 with KLU from a
+folder with the npm package eecircuit-engine.
 """
 
 import argparse
 import importlib.util
 import os
 import platform
+import re
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -48,14 +54,49 @@ def timed(work: Callable[[], FloatArray], repeats: int) -> tuple[float, FloatArr
     return best, result
 
 
-def sparse_lu(g: FloatArray, v: FloatArray, wires: Wires) -> FloatArray:
+def in_turn(works: dict[str, Callable[[], FloatArray]], repeats: int) -> dict[str, tuple[float, FloatArray]]:
+    """Return the median time [s] and the last result of each, all of them run once in each round."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    results: dict[str, FloatArray] = {}
+    for _ in range(repeats):
+        for name, work in works.items():
+            start = time.perf_counter()
+            results[name] = work()
+            times[name].append(time.perf_counter() - start)
+    return {name: (statistics.median(times[name]), results[name]) for name in works}
+
+
+def installed(package: str) -> bool:
+    """Whether a peer can be imported."""
+    return importlib.util.find_spec(package) is not None
+
+
+Factorised = Callable[[scipy.sparse.csc_array], Callable[[FloatArray], FloatArray]]
+
+
+def super_lu(matrix: scipy.sparse.csc_array) -> Callable[[FloatArray], FloatArray]:
+    """Factorise by SciPy's SuperLU; returns its solve."""
+    factor = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    solve_columns: Callable[[FloatArray], FloatArray] = factor.solve
+    return solve_columns
+
+
+def klu(matrix: scipy.sparse.csc_array) -> Callable[[FloatArray], FloatArray]:
+    """Factorise by SuiteSparse's KLU; returns its solve."""
+    from PyKLU import Klu
+
+    solve_columns: Callable[[FloatArray], FloatArray] = Klu(scipy.sparse.csc_matrix(matrix)).solve
+    return solve_columns
+
+
+def by_nodes(g: FloatArray, v: FloatArray, wires: Wires, factorised: Factorised) -> FloatArray:
     """Currents (b, n) of inputs (b, m) through one sparse factorisation of the nodal matrix."""
     m, n = g.shape
     row = np.arange(m * n).reshape(m, n)
     column = row + m * n
     pairs = [
-        (row[:, :-1], row[:, 1:], np.full((m, n - 1), 1 / wires.r_row)),
-        (column[:-1], column[1:], np.full((m - 1, n), 1 / wires.r_column)),
+        (row[:, :-1], row[:, 1:], 1 / wires.row_segments(m, n)),
+        (column[:-1], column[1:], 1 / wires.column_segments(m, n)),
         (row, column, g),
     ]
     a, b, y = (np.concatenate([np.ravel(pair[part]) for pair in pairs]) for part in range(3))
@@ -67,10 +108,9 @@ def sparse_lu(g: FloatArray, v: FloatArray, wires: Wires) -> FloatArray:
     diagonal[column[-1]] += sense
     matrix = scipy.sparse.coo_array((np.concatenate([-y, -y]), (np.r_[a, b], np.r_[b, a])), shape=(2 * m * n,) * 2)
     matrix = (matrix + scipy.sparse.diags_array(diagonal)).tocsc()
-    factor = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-    injected = np.zeros((2 * m * n, len(v)))
+    injected = np.zeros((2 * m * n, len(v)), order="F")
     injected[row[:, 0]] = (v * drive).T
-    nodes = factor.solve(injected)
+    nodes = np.asarray(factorised(matrix)(injected)).reshape(2 * m * n, len(v))
     out: FloatArray = nodes[column[-1]].T * sense
     return out
 
@@ -84,41 +124,77 @@ def badcrossbar(g: FloatArray, v: FloatArray, wires: Wires) -> FloatArray:
     return out
 
 
+def mpimpy(g: FloatArray, v: FloatArray, wires: Wires) -> FloatArray:
+    """Currents (b, n) by mpimpy as it comes, whose ends are one segment of wire."""
+    from mpimpy.crossbar.crossbar import hdot
+
+    out: FloatArray = hdot(v, 1.0 / g, float(wires.r_row))
+    return out
+
+
 def compare(sizes: list[int], repeats: int, console: Console) -> None:
     """Print time and agreement of all methods with all inputs at once."""
     table = Table("array, inputs", "method", "time", "ours is faster by", "currents differ by", box=None)
     for n in sizes:
         g, v = cells(n), np.eye(n)
         transfer_matrix(g, WIRES)
-        ours, w = timed(lambda g=g: transfer_matrix(g, WIRES), max(repeats, 5))
+        works = {
+            "transfer_matrix": lambda g=g: transfer_matrix(g, WIRES),
+            "one matrix product of that size": lambda g=g: g @ g,
+            "SuperLU": lambda g=g, v=v: by_nodes(g, v, WIRES, super_lu),
+        }
+        if installed("PyKLU"):
+            works["KLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, klu)
+        if installed("badcrossbar"):
+            works["badcrossbar"] = lambda g=g, v=v: badcrossbar(g, v, WIRES)
+        found = in_turn(works, repeats)
+        ours, w = found.pop("transfer_matrix")
         table.add_row(f"{n} × {n}, {n}", "transfer_matrix", f"{ours * 1e3:.1f} ms", "", "")
-        product, _ = timed(lambda g=g: g @ g, 20)
+        product, _ = found.pop("one matrix product of that size")
         table.add_row("", "one matrix product of that size", f"{product * 1e3:.2f} ms", f"{product / ours:.2g}", "")
-        peers = [("sparse LU", sparse_lu)]
-        if importlib.util.find_spec("badcrossbar"):
-            peers.append(("badcrossbar", badcrossbar))
-        for name, method in peers:
-            seconds, currents = timed(lambda m=method, g=g, v=v: m(g, v, WIRES), repeats if n < 256 else 1)
+        for name, (seconds, currents) in found.items():
             error = np.abs(v @ w - currents).max() / np.abs(currents).max()
             table.add_row("", name, f"{seconds:.3f} s", f"[bold]{seconds / ours:.0f} ×[/bold]", f"{error:.1e}")
     console.print(table)
 
 
-def single(console: Console, ngspice: bool) -> None:
+def engine(netlist: Path, folder: Path) -> tuple[float, FloatArray]:
+    """CPU time [s] and currents (1, n) [A] of a netlist in ngspice 45 with KLU, as tests/data/klu_128x128/make.py."""
+    script = shutil.copy(Path(__file__).parents[1] / "tests/data/klu_128x128/solve.mjs", folder)
+    run = subprocess.run(["node", str(script), str(netlist)], capture_output=True, text=True, check=True)
+    seconds = re.search(r"^KLU: ([0-9.]+) s of CPU$", run.stderr, re.MULTILINE)
+    if seconds is None:
+        raise SystemExit(f"the engine did not use KLU: {run.stderr.strip()}")
+    return float(seconds[1]), np.array(run.stdout.split(), dtype=np.float64)[None]
+
+
+def single(console: Console, repeats: int, ngspice: bool, folder: Path | None) -> None:
     """Print the time of one input with all node voltages."""
     table = Table("array, 1 input", "method", "time", "ours is faster by", "currents differ by", box=None)
-    for n in (128, 512, 2048):
+    for n in (128, 256, 512, 2048):
         g, v = cells(n), np.random.default_rng(1).uniform(0.0, 0.1, (1, n))
         solve(g, v, WIRES)
-        ours, currents = timed(lambda g=g, v=v: solve(g, v, WIRES).currents, 3)
-        table.add_row(f"{n} × {n}", "solve", f"{ours * 1e3:.1f} ms", "", "")
-        if n == 128 and ngspice:
-            with tempfile.TemporaryDirectory() as folder:
-                netlist = Path(folder) / "array.cir"
+        works = {"solve": lambda g=g, v=v: solve(g, v, WIRES).currents}
+        if n == 128:
+            works["SuperLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, super_lu)
+            if installed("PyKLU"):
+                works["KLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, klu)
+            if installed("mpimpy"):
+                works["mpimpy"] = lambda g=g, v=v: mpimpy(g, v, WIRES)
+        found = in_turn(works, repeats)
+        if n <= 256:
+            with tempfile.TemporaryDirectory() as temporary:
+                netlist = Path(temporary) / "array.cir"
                 to_spice(g, v, WIRES, netlist)
-                seconds, theirs = timed(lambda netlist=netlist: run_ngspice(netlist), 1)
+                if ngspice and n == 128:
+                    found["ngspice on the path"] = timed(lambda netlist=netlist: run_ngspice(netlist), 1)
+                if folder is not None:
+                    found["ngspice 45, KLU, CPU time"] = engine(netlist, folder)
+        ours, currents = found.pop("solve")
+        table.add_row(f"{n} × {n}", "solve", f"{ours * 1e3:.1f} ms", "", "")
+        for name, (seconds, theirs) in found.items():
             error = np.abs(currents - theirs).max() / np.abs(theirs).max()
-            table.add_row("", "ngspice", f"{seconds:.1f} s", f"[bold]{seconds / ours:.0f} ×[/bold]", f"{error:.1e}")
+            table.add_row("", name, f"{seconds:.3g} s", f"[bold]{seconds / ours:.0f} ×[/bold]", f"{error:.1e}")
     console.print(table)
 
 
@@ -154,22 +230,42 @@ def peak(method: str, n: int) -> float:
     """Return by how much a fresh process grows while it finds one array's currents for all inputs [bytes]."""
     work = {"transfer_matrix": "transfer_matrix(g, WIRES)", "badcrossbar": "badcrossbar(g, np.eye(len(g)), WIRES)"}
     program = (
-        "import resource\nfrom benchmarks.solver import *\n"
-        f"g = cells(8)\n{work[method]}\ng = cells({n})\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        f"{work[method]}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+        "from benchmarks.solver import *\n"
+        f"g = cells(8)\n{work[method]}\ng = cells({n})\nbefore = high_water()\n{work[method]}\n"
+        "print(high_water() - before)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1]) * 1024
+    return float(done.stdout.split()[-1])
+
+
+def high_water() -> int:
+    """Return the most memory that this process had at once [bytes].
+
+    Linux hands getrusage's figure on from the process that started this one, so it would hide growth below that.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def more_memory(theirs: float, ours: float) -> str:
+    """Say how many times as much memory a peer takes; a process that had room left over does not grow."""
+    if ours <= 0.0:
+        return "while ours fits into what the process had before, so there is no ratio"
+    return f"{theirs / ours:.1f} times as much"
 
 
 def memory(console: Console, large: bool) -> None:
     """Print how much memory the transfer matrix takes, and badcrossbar's share for comparison."""
     ours = peak("transfer_matrix", 256)
     console.print(f"256 × 256, 256 inputs: transfer_matrix grows the process by {ours / 1e6:.0f} MB")
-    if importlib.util.find_spec("badcrossbar"):
+    if installed("badcrossbar"):
         theirs = peak("badcrossbar", 256)
-        console.print(f"  badcrossbar by {theirs / 1e6:.0f} MB, {theirs / ours:.1f} times as much")
+        console.print(f"  badcrossbar by {theirs / 1e6:.0f} MB, {more_memory(theirs, ours)}")
     if large:
         console.print(f"1024 × 1024: transfer_matrix grows the process by {peak('transfer_matrix', 1024) / 1e9:.2f} GB")
 
@@ -178,9 +274,12 @@ def main() -> None:
     """Run the comparison."""
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     arguments.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
-    arguments.add_argument("--repeats", type=int, default=2)
+    arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--large", action="store_true", help="also 512 and 1024, and their growth")
-    arguments.add_argument("--ngspice", action="store_true", help="also one input in ngspice: a minute or more")
+    arguments.add_argument(
+        "--ngspice", action="store_true", help="also one input in the ngspice on the path: a minute or more"
+    )
+    arguments.add_argument("--engine", type=Path, help="also in ngspice 45 with KLU: folder with eecircuit-engine")
     arguments.add_argument("--tiles", type=int, default=200, help="tiles of the batch whose rate is measured")
     arguments.add_argument("--nodes", type=int, default=10, help="gate nodes at which each of them is reduced")
     arguments.add_argument("--memory", action="store_true", help="also by how much the process grows")
@@ -188,7 +287,7 @@ def main() -> None:
     console = Console()
     console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}")
     compare(options.sizes, options.repeats, console)
-    single(console, options.ngspice)
+    single(console, options.repeats, options.ngspice, options.engine)
     rate(console, options.tiles, options.nodes)
     if options.memory:
         memory(console, options.large)

@@ -4,11 +4,12 @@ import re
 import runpy
 import shutil
 from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from crossbar import Wires, reference_solve, run_ngspice, to_spice
+from crossbar import Wires, reference_solve, run_ngspice, solve, to_spice, transfer_matrix
 from crossbar.reference.ngspice import read_spice
 from devices.errors import ParameterError, SimulationError
 
@@ -102,6 +103,15 @@ def test_stored__netlist_and_numbers_are_what_the_recipe_makes(stored, tmp_path)
     assert wires == stored.wires
     to_spice(stored.g, stored.v, stored.wires, tmp_path / "netlist.cir")
     assert (tmp_path / "netlist.cir").read_text() == (stored.folder / "netlist.cir").read_text()
+
+
+def test_klu__a_second_oracle_at_128_x_128():
+    """ngspice 45 with KLU solved the netlist of this array; the twin and both fast solvers say the same."""
+    folder = Path(__file__).parent / "data" / "klu_128x128"
+    g, v, wires = runpy.run_path(str(folder / "make.py"))["draw"]()
+    stored = np.loadtxt(folder / "currents.csv", delimiter=",", ndmin=2)
+    for found in (solve(g, v, wires).currents, v @ transfer_matrix(g, wires), reference_solve(g, v, wires).currents):
+        assert np.abs(found - stored).max() <= 1e-11 * np.abs(stored).max()  # KLU works in plain float64
 
 
 @live

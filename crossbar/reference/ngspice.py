@@ -28,9 +28,10 @@ DIGITS = 17  # decimal digits that name a float64
 
 # Nothing may be added to the circuit (gmin), and no pivot be taken for zero (pivtol). The tolerances of a linear
 # circuit only say when ngspice stops repeating the same solve; those of a nonlinear one end its Newton steps, whose
-# last one is far more exact than they ask, and they must stay above its rounding.
-OPTIONS = ".options gmin=1e-30 reltol=1e-12 abstol=1e-24 vntol=1e-18 pivtol=1e-40 pivrel=1e-3"
-NONLINEAR_OPTIONS = ".options gmin=1e-30 reltol=1e-9 abstol=1e-16 vntol=1e-12 pivtol=1e-40 pivrel=1e-3 itl1=1000"
+# last one is far more exact than they ask, and they must stay above its rounding. klu: ngspice 44 and 45 then
+# solve by KLU instead of Sparse 1.3, many times faster at 128 x 128; version 39 ignores the word.
+OPTIONS = ".options klu gmin=1e-30 reltol=1e-12 abstol=1e-24 vntol=1e-18 pivtol=1e-40 pivrel=1e-3"
+NONLINEAR_OPTIONS = ".options klu gmin=1e-30 reltol=1e-9 abstol=1e-16 vntol=1e-12 pivtol=1e-40 pivrel=1e-3 itl1=1000"
 
 
 class _Part(NamedTuple):
