@@ -27,6 +27,7 @@ from crossbar import (
     source_lines_to_spice,
     stacked_family,
     to_spice,
+    transfer_gradient,
     transfer_matrices,
     transfer_matrix,
     transient,
@@ -302,3 +303,15 @@ def test_refused__of_another_array():
 def test_chips__take_one_value_for_all_tiles():
     with pytest.raises(ParameterError, match=r"^wires\.r_row must be one value, as tiles of all shapes share it, got"):
         Hardware(wires=Wires(np.ones((2, 2)), 1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("broken", [0.0, 0.2])
+@pytest.mark.parametrize("arrays", [1, 3])
+def test_gradient__is_the_difference_quotient(rng, broken, arrays):
+    g, _, wires = drawn(rng, 9, 7, broken=broken, ends=(1.0, 50.0))
+    stack = np.stack([g * factor for factor in (1.0, 2.0, 0.5)[:arrays]])
+    factors, change = rng.normal(size=stack.shape), 1e-4 * stack * rng.uniform(-1.0, 1.0, stack.shape)
+    slopes = transfer_gradient(stack if arrays > 1 else g, wires, factors if arrays > 1 else factors[0])
+    up, down = (transfer_matrices(stack + sign * change, wires) for sign in (1.0, -1.0))
+    expected = (factors * (up - down)).sum((1, 2)) / 2.0
+    np.testing.assert_allclose((slopes * change).reshape(arrays, -1).sum(1), expected, rtol=1e-5, atol=1e-12)
