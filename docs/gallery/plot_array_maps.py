@@ -1,9 +1,9 @@
 """What the wires do inside an array of gated cells.
 
-Top: a 6 × 8 circuit at the read voltage, its branches coloured by current and by voltage; the drivers are at the left,
-the sense resistors at the bottom. Bottom: a 64 × 64 array under gates that open from the left to the right; how much
-voltage is left for each cell, and what its current lacks of that without wires. The wires (20 Ω a segment) are poor on
-purpose.
+Top: a 6 × 8 circuit at the read voltage, with branches coloured by current and by voltage. The drivers are at the left,
+the sense resistors at the bottom. Bottom: a 64 × 64 array under gates that open from left to right; the voltage that is
+left for each cell (IR drop), and the loss of its current against an array without wires. The wires (20 Ω per segment)
+are poor on purpose.
 """
 
 import numpy as np

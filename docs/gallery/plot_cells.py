@@ -1,8 +1,8 @@
 """The current of every preset.
 
-One panel per preset, current over voltage at five states from 0 (light) to 1 (dark) and, where the cell has a gate,
-with the gate open (lines) and closed (dashes).  Magnitudes on a logarithmic axis: a sinh bends upwards, and a selector
-is a notch about 0 V.
+Each panel shows one preset: current over voltage at five states from 0 (light) to 1 (dark). Cells with a gate are drawn
+with the gate open (lines) and closed (dashes). Magnitudes are on a logarithmic axis: a sinh bends upwards, and a
+selector has a gap around 0 V.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """A fit to noisy curves.
 
-Left: the current of three filaments at thirteen gate voltages, points with 1 % and 10 pA of noise, lines fitted.
-Right: measured less fitted current in units of the estimated noise; without pattern over voltage, gate and current,
-as the fitted law is the one that drew the points.  The gate capacitance is held: the curves cannot tell it.
+Left: the current of three filaments at thirteen gate voltages; points with 1 % and 10 pA of noise, and fitted lines.
+Right: measured minus fitted current in units of the estimated noise. It has no pattern over voltage, gate and current,
+because the fitted law is the one that made the points. The gate capacitance is held: the curves do not determine it.
 """
 
 import numpy as np

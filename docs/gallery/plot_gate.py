@@ -1,8 +1,8 @@
 """The gate of an adaptive memristor.
 
-Left: the read gain over the gate voltage, at three temperatures; the dots are the voltages of eleven even gains.
-They crowd where the curve is steep, so a gate driver needs the inverse of the curve, not a straight line.
-Right: the current over the voltage of one filament at the same gate voltages; the gate scales it, the sinh stays.
+Left: the read gain over the gate voltage, at three temperatures. The dots are the voltages of eleven equally spaced
+gains. They are dense where the curve is steep, so a gate driver needs the inverse of the curve, not a straight line.
+Right: the current of one filament over voltage, at the same gate voltages. The gate scales it; the sinh stays.
 """
 
 from dataclasses import replace

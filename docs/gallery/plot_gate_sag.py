@@ -1,8 +1,8 @@
 """Gate voltage over an array whose gates leak.
 
-One tile-wide gate at 2 V: a driver at the top left, a spine down the left side, lines along the rows, 10 nS of leak per
-cell. Left: the gate voltage at every cell; it sags most at the corner that is farthest from the driver.
-Right: what that does to the read gain along the first and the last row, and along the same rows driven one by one.
+One tile-wide gate is at 2 V: a driver at the top left, a spine down the left side, lines along the rows, and a leakage
+of 10 nS per cell. Left: the gate voltage at every cell; it drops most in the corner farthest from the driver.
+Right: the effect on the read gain along the first and the last row, and along the same rows driven one by one.
 """
 
 import numpy as np

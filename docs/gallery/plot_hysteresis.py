@@ -1,8 +1,8 @@
 """Loops at several gate voltages.
 
-Left: the current over a ramp of 1 V/s to 0.7 V, to -0.7 V and back; the gate scales it and moves SET from 0.54 to
+Left: the current over a ramp of 1 V/s to 0.7 V, to -0.7 V and back. The gate scales it and moves SET from 0.54 to
 0.29 V.
-Right: the state over the same voltage.  SET depends on the gate, which helps growth; RESET does not.
+Right: the state over the same voltage. SET depends on the gate, which supports growth; RESET does not.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
-"""Noise of one cell, described three ways.
+"""Noise of one cell, described in three ways.
 
-Left: the density of each noise of a 1 µS cell with one trap, and dots from Welch's method on a simulated trace; the
-last dots of the trap hold what sampling folds back.
+Left: the spectral density of each noise of a 1 µS cell with one trap (lines), and Welch's estimate from a simulated
+trace (dots). The last dots of the trap include aliased noise.
 Right: the standard deviation from 1 kHz to the frequency on the axis, from the closed integral (lines) and from the
-trace's spectrum added up (dots); the trap's step is there once its corner is passed.
+spectrum of the trace (dots). The step of the trap appears beyond its corner frequency.
 """
 
 from dataclasses import replace

@@ -1,9 +1,9 @@
 """Potentiation and depression at several gate voltages.
 
-Left: fifty SET pulses of 0.42 V and 100 us, then fifty RESET pulses of -0.34 V; only the gates of the cells differ.
-An open gate learns in a few pulses, a closed one hardly: heterosynaptic plasticity.  All forget alike.
-Right: a pulse of 0.58 V and 1 ms on the volatile cell, then rest.  Only open gates let a filament form; it dissolves
-with the fourth root of the time that is left.
+Left: fifty SET pulses of 0.42 V and 100 us, then fifty RESET pulses of -0.34 V. Only the gates of the cells differ. A
+cell with an open gate sets in a few pulses, with a closed gate hardly: heterosynaptic plasticity. All reset alike.
+Right: a pulse of 0.58 V and 1 ms on the volatile cell, then no voltage. A filament forms only with open gates. It
+dissolves with the fourth root of the remaining time.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""Conductances after they were written.
+"""Conductances after programming.
 
-Left: sixteen levels, each cell on its own path: thin filaments dissolve, and all relax as much as NeuRRAM's cells do.
-Right: the deviation of 64 x 64 verified cells from their targets over their age, in parts of the largest conductance.
-It is the write error at first, and after a day what relaxation has added.
+Left: sixteen levels, each cell with its own path. Thin filaments dissolve, and all relax as much as NeuRRAM's cells do.
+Right: the deviation of 64 x 64 verified cells from their targets over their age, relative to the largest conductance.
+At first it is the write error; after a day relaxation has been added.
 """
 
 import numpy as np

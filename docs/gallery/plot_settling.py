@@ -1,8 +1,8 @@
 """Settling of an array after its inputs step.
 
-Left: column currents of a 12 × 12 array over time, over their final values, from all modes of the circuit.
-Right: what is still missing of the fastest and the slowest column. Dots mark the time that two poles estimate for
-1 %, 0.1 % and 0.01 %, triangles the time after which it certainly is less: about one time constant later.
+Left: column currents of a 12 × 12 array over time, relative to their final values, from all modes of the circuit.
+Right: the remaining deviation of the fastest and the slowest column. Dots mark the two-pole estimates for 1 %, 0.1 %
+and 0.01 %. Triangles mark the guaranteed bound, about one time constant later.
 """
 
 import numpy as np

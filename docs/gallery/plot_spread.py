@@ -1,8 +1,9 @@
-"""How written cells differ.
+"""Variability of written cells.
 
-Left: the weakest and the strongest state of 100,000 cells, lognormal and normal; lines are the laws that drew them.
-Middle: one verified and one unverified write of three targets; the weaker the state the more lognormal.
-Right: the weakest state of cells that are written twice: along the diagonal lies the device, across it the cycle.
+Left: the weakest and the strongest state of 100,000 cells, lognormal and normal; lines are the distributions.
+Middle: one verified and one unverified write of three targets. The weaker the state, the more lognormal it is.
+Right: the weakest state of cells that are written twice: device-to-device variability lies along the diagonal,
+cycle-to-cycle variability across it.
 """
 
 import math

@@ -1,9 +1,9 @@
 """Writing an array of 128 x 128 cells through its own wires, and reading it.
 
-Left: errors after write-verify with half-selected lines, beside the normal error of 1 % that Spread draws.  Second:
-currents of the columns for a random input, solved with the same wires, beside those of the targets.  Third: the part
-of each cell's last pulse that the wires kept.  Right: how far the pulses of another row move cells that rest at the
-low end, for three ways to bias the rows and columns that are not selected.
+Left: errors after write-verify with half-selected lines, beside the normal error of 1 % that Spread draws. Second:
+column currents for a random input with the same wires, beside those of the targets. Third: the part of each cell's last
+pulse that is lost in the wires. Right: how far the pulses of another row disturb cells at the low end of their window,
+for three ways to bias the rows and columns that are not selected.
 """
 
 import numpy as np
