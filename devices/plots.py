@@ -12,10 +12,13 @@ from devices.measurements import summary
 from devices.noise.read_noise import ReadNoise
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from devices.measurements.fitting import Fit
+    from devices.measurements.law_fitting import LawFit
     from devices.measurements.measured_points import Curves
 
 
@@ -166,7 +169,7 @@ def plot_curves(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
     return _tidy(ax)
 
 
-def plot_residuals(fit: "Fit", ax: "Axes | None" = None, *, over: str = "v") -> "Axes":
+def plot_residuals(fit: "Fit | LawFit", ax: "Axes | None" = None, *, over: str = "v") -> "Axes":
     """Draw a fit's residuals in standard deviations over "v", "v_gate" or "current"; two in three lie in the band."""
     ax = _axes(ax)
     x: dict[str, tuple[FloatArray, str]] = {
@@ -218,6 +221,37 @@ def curves_figure(curves: "Curves") -> "Figure":
     held = curves.v.size - int(np.count_nonzero(curves.measured))
     limit = f", {held} at a limit of the current (crosses)" if held else ""
     figure.suptitle(f"{curves.v.size} points, {int(curves.sweep.max()) + 1} sweeps, {curves.states} filaments{limit}")
+    return figure
+
+
+def plot_laws(fits: "Sequence[LawFit]", ax: "Axes | None" = None) -> "Axes":
+    """Draw measured points and the currents of fitted laws over the voltage that was swept."""
+    ax = _axes(ax)
+    curves = fits[0].curves
+    over = "v" if np.ptp(curves.v) >= np.ptp(curves.v_gate) else "v_gate"
+    plot_points(curves, ax, over=over, log=True)
+    for k, fit in enumerate(fits):
+        x = fit.curves.v if over == "v" else fit.curves.v_gate
+        y = np.abs(fit.predicted)
+        label: str | None = fit.law.name
+        for sweep in range(int(fit.curves.sweep.max()) + 1):
+            here = (fit.curves.sweep == sweep) & (y > 0.0)
+            ax.plot(x[here], y[here], color=f"C{k}", linewidth=1.0, label=label)
+            label = None
+    ax.legend(frameon=False, fontsize="small")
+    return _tidy(ax)
+
+
+def laws_figure(fits: "Sequence[LawFit]") -> "Figure":
+    """Draw fitted laws, and the first one's residuals over voltages and current, as a figure of its own."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 7.4), layout="constrained")
+    grid = figure.add_gridspec(3, 2, width_ratios=(1.3, 1.0))
+    plot_laws(fits, figure.add_subplot(grid[:, 0]))
+    for k, over in enumerate(("v", "v_gate", "current")):
+        plot_residuals(fits[0], figure.add_subplot(grid[k, 1]), over=over)
+    figure.suptitle(f"{fits[0].curves.v.size} points; residuals of {fits[0].law.name}, coloured by state")
     return figure
 
 

@@ -47,7 +47,7 @@ python_use_unqualified_type_names = True
 #: the side bar: heading -> pages, in their order; pages that nobody placed come last in the first
 PARTS = {
     "Begin": ["start", "ten_minutes", "how_do_i", "which_solver"],
-    "Devices": ["tutorial_measured_curve", "fitting", "gallery/index"],
+    "Devices": ["tutorial_measured_curve", "fitting", "which_number_goes_where", "gallery/index"],
     "Chips": ["chips", "studies", "energy"],
     "Networks": ["import", "data", "layouts", "cifar10"],
     "Change it": ["architecture", "extending", "contributing", "design"],

@@ -304,6 +304,19 @@ def test_limits__an_ordinary_curve_with_noise_has_none(step, tmp_path, rng):
     assert reading.curves.censored is None
 
 
+def test_limits__the_rounded_maximum_of_a_reset_is_none(tmp_path):
+    """Up to 0.5 V the current grows, then it falls as the cell resets."""
+    v = np.linspace(0.01, 1.0, 100)
+    amperes = -1e-4 * v / (1.0 + np.exp((v - 0.62) / 0.05))
+    assert not read_measurement(limited(tmp_path / "t.csv", -v, amperes)).limits
+    there_and_back = np.concatenate([v, v[::-1]])
+    set_at_limit = np.where(there_and_back < 0.4, 1e-6 * there_and_back, 1e-4)
+    set_at_limit[100:] = np.minimum(1e-3 * v[::-1], 1e-4)
+    reading = read_measurement(limited(tmp_path / "u.csv", there_and_back, set_at_limit))
+    assert [limit.current for limit in reading.limits] == [1e-4]
+    assert np.count_nonzero(~reading.curves.measured) == np.count_nonzero(set_at_limit >= 0.995e-4)
+
+
 def test_limits__the_file_of_easyexpert_states_its_own(tmp_path):
     v = np.linspace(0.02, 0.4, 20)
     rows = ["SetupTitle, x", "TestParameter, Channel.IName, I1, I2", "TestParameter, Channel.VName, V1, V2",

@@ -9,7 +9,8 @@ from scipy.stats import t as student
 
 from devices import AdaptiveMemristor, ParameterError
 from devices.measurements.curves import Curves, simulate_curves
-from devices.measurements.fitting import FITTED, GATE, READ, _noise, fit_cell
+from devices.measurements.fitting import FITTED, GATE, READ, fit_cell
+from devices.measurements.likelihood import estimate_noise
 from devices.measurements.summary import ramp
 
 CELL = AdaptiveMemristor(
@@ -82,10 +83,10 @@ def test_fit_cell__agrees_with_a_plain_least_squares_twin(rng):
 def test_noise__both_parts_are_found(rng):
     predicted = 10.0 ** rng.uniform(-10, -5, 20_000)
     left = predicted * 0.03 * rng.standard_normal(20_000) + 2e-9 * rng.standard_normal(20_000)
-    relative, floor = _noise(predicted, left)
+    relative, floor = estimate_noise(predicted, left)
     assert relative == pytest.approx(0.03, rel=0.03)  # one part in the root of half the points, three times
     assert floor == pytest.approx(2e-9, rel=0.03, abs=0)
-    relative, floor = _noise(predicted, predicted * 0.03 * rng.standard_normal(20_000))
+    relative, floor = estimate_noise(predicted, predicted * 0.03 * rng.standard_normal(20_000))
     assert relative == pytest.approx(0.03, rel=0.03)
     assert floor < 1e-12
 
@@ -254,7 +255,9 @@ def test_fit_cell__refuses_a_switching_loop_and_fits_its_branches(rng):
     zero = np.zeros(v.size)
     loop = Curves(v, current, zero, zero, zero, time=np.arange(v.size) * 0.01)
     held = {"gain_min": 1.0, "g_leak": 0.0, "r_series": 0.0}
-    with pytest.raises(ParameterError, match=r"so the sweep writes; .* column 'state' .*SET and RESET are not fitted"):
+    with pytest.raises(
+        ParameterError, match=r"so the sweep writes; .* column 'state' .*SET and RESET are fitted by laws"
+    ):
         fit_cell(loop, held)
     branch = (states > 0.5).astype(int)
     quiet = (states < 0.01) | (states > 0.97)

@@ -5,6 +5,17 @@ from .curves import read_measurement as read_measurement
 from .fitting import Estimate as Estimate
 from .fitting import Fit as Fit
 from .fitting import fit_cell as fit_cell
+from .law_fitting import Comparison as Comparison
+from .law_fitting import LawFit as LawFit
+from .law_fitting import bootstrap as bootstrap
+from .law_fitting import compare_laws as compare_laws
+from .law_fitting import fit_law as fit_law
+from .laws_to_fit.catalogue import LAWS as LAWS
+from .laws_to_fit.interface import LawToFit as LawToFit
+from .laws_to_fit.interface import Parameter as Parameter
+from .laws_to_fit.loops import pku_cell as pku_cell
+from .laws_to_fit.loops import vteam_cell as vteam_cell
+from .laws_to_fit.loops import with_rate as with_rate
 from .measured_points import Curves as Curves
 from .measured_points import simulate_curves as simulate_curves
 from .summary import Summary as Summary

@@ -14,6 +14,7 @@ NEAR = 0.01  # part of a known limit from which on a current stands at it, ours:
 TIGHT, TIGHT_SPAN = 0.005, 0.05  # a plateau: currents within 0.5 % while the voltage grows by 5 %
 LOOSE, LOOSE_SPAN, LOOSE_POINTS = 0.03, 0.2, 5  # or within 3 %, while it grows by 20 %, over five points
 LEAST_POINTS = 3  # of a plateau
+FALLEN = 0.9  # part of the largest current below which a larger voltage shows a RESET and no limit, ours
 STEPS = 0.5  # part of the sweep's usual step by which recorded voltages go on at a limit if they are programmed, ours
 
 
@@ -66,7 +67,7 @@ def find_limits(
 def _plateau(v: FloatArray, size: FloatArray) -> tuple[BoolArray, float]:
     """Return the points of a branch that stand at its largest current while the voltage grows, and that current [A].
 
-    A passive cell's current grows at least as its voltage.
+    A passive cell's current grows at least as its voltage.  One that resets passes a maximum, and falls beyond it.
     """
     top = float(size.max())
     for spread, span, least in ((TIGHT, TIGHT_SPAN, LEAST_POINTS), (LOOSE, LOOSE_SPAN, LOOSE_POINTS)):
@@ -75,7 +76,8 @@ def _plateau(v: FloatArray, size: FloatArray) -> tuple[BoolArray, float]:
             if not near[run[0]] or run.size < least:
                 continue
             low, high = float(v[run].min()), float(v[run].max())
-            if low > 0.0 and high > (1.0 + span) * low:
+            beyond = size[v > 1.001 * high]
+            if low > 0.0 and high > (1.0 + span) * low and not np.any(beyond < FALLEN * top):
                 level = float(np.median(size[run]))
                 return size >= (1.0 - spread) * level, level
     return np.zeros(size.size, dtype=np.bool_), top

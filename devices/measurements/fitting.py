@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import least_squares, minimize_scalar
-from scipy.special import log_ndtr
+from scipy.optimize import least_squares
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
@@ -22,7 +21,9 @@ from devices.checks import number
 from devices.errors import ConvergenceError, ParameterError
 from devices.laws import dispatch, gate
 from devices.laws.adaptive import AdaptiveLaw
+from devices.measurements.likelihood import estimate_noise, pattern_of, residuals_of
 from devices.measurements.measured_points import Curves
+from devices.measurements.plausible_units import refuse_units
 
 LEVEL = 0.95  # of the intervals
 BOUND = 0.5  # default of `bound`, ours: half as much again, or half of it, still names a device
@@ -35,9 +36,6 @@ NOISE_SETTLED = 0.01  # change of the noise that ends them
 LARGEST_SCATTER = 0.5  # relative noise above which the law does not describe the curves, ours
 LOOP = 2.0  # ratio of currents at one voltage, in half of the repeated points, from which on a sweep has written, ours
 PATTERN = 0.5  # correlation of neighbouring residuals above which they follow a pattern, ours
-LARGEST_CONDUCTANCE = 1.0  # [S] of a filament
-LEAST_CONDUCTANCE = 1e-13  # [S]
-LARGEST_VOLTAGE = 100.0  # [V] beyond which an exponential law of a cell says nothing, ours
 BOTH_SIDES = 1.3  # ratio of the current at both ends of a gate sweep to its least, from which on it has two sides, ours
 
 
@@ -235,19 +233,7 @@ class _Problem:
 
         A current at a limit says that the cell's own is at least that: docs/equations/fitting.md eq. 7.
         """
-        residuals = (predicted - self.curves.current) / sigma
-        factors = np.ones_like(residuals)
-        if self.measured.all():
-            return residuals, factors
-        held = ~self.measured
-        sign = np.sign(self.curves.current[held])
-        above = sign * residuals[held]
-        log_part = log_ndtr(above)
-        size = np.sqrt(-2.0 * log_part)
-        hazard = np.exp(-0.5 * above**2 - log_part) / math.sqrt(2.0 * math.pi)
-        residuals[held] = size
-        factors[held] = -sign * np.divide(hazard, size, out=np.zeros_like(size), where=size > 1e-150)
-        return residuals, factors
+        return residuals_of(predicted, self.curves.current, sigma, self.measured)
 
     def solve(self, x: FloatArray, sigma: FloatArray, most: int, close: float) -> tuple[FloatArray, float, bool]:
         """Return the least-squares point from x on, its sum of squares and whether the search ended there."""
@@ -310,7 +296,7 @@ def _used(curves: Curves, v_limit: float | None) -> Curves:
     if v_limit is not None:
         keep &= np.abs(curves.v) <= number("v_limit", v_limit, unit="V", above=0.0)
     used = curves.where(keep)
-    _refuse_units(used)
+    refuse_units(used)
     held = [state for state in range(used.states) if not used.measured[used.state == state].any()]
     if held:
         raise ParameterError(
@@ -327,23 +313,6 @@ def _used(curves: Curves, v_limit: float | None) -> Curves:
     _refuse_both_sides(used)
     _refuse_loops(used.where(used.measured))
     return used
-
-
-def _refuse_units(curves: Curves) -> None:
-    """Raise ParameterError if voltages or conductances are beyond those of any cell."""
-    most = float(np.abs(curves.v).max())
-    if most > LARGEST_VOLTAGE:
-        raise ParameterError(
-            f"{curves.source} has voltages up to {most:.3g} V, beyond the {LARGEST_VOLTAGE:g} V of a cell; is the unit "
-            "of the voltage right?"
-        )
-    seen = np.abs(curves.current / curves.v)
-    largest, usual = float(np.quantile(seen, 0.98)), float(np.quantile(seen, 0.9))
-    if largest > LARGEST_CONDUCTANCE or (0.0 < usual < LEAST_CONDUCTANCE):
-        raise ParameterError(
-            f"{curves.source} has conductances of {usual:.3g} to {largest:.3g} S, where a cell has "
-            f"{LEAST_CONDUCTANCE:g} to {LARGEST_CONDUCTANCE:g} S; are the units of current and voltage right?"
-        )
 
 
 def _refuse_both_sides(curves: Curves) -> None:
@@ -365,7 +334,8 @@ def _refuse_both_sides(curves: Curves) -> None:
                 raise ParameterError(
                     f"{curves.source}: at {v:g} V the current has its minimum at gate voltage {gates[least]:g} V and "
                     "grows on both sides of it: the channel is ambipolar, as graphene is, and a gated cell opens on "
-                    f"one side only; keep the gate voltages of one side of {gates[least]:g} V"
+                    f"one side only; keep the gate voltages of one side of {gates[least]:g} V, or fit the law graphene "
+                    "with crossgate laws"
                 )
 
 
@@ -387,7 +357,8 @@ def _refuse_loops(curves: Curves) -> None:
         raise ParameterError(
             f"{curves.source} does not determine filament {state:.0f}: at {v:g} V and gate {v_gate:g} V its current is "
             f"{low[again][worst]:.3g} and {high[again][worst]:.3g} A, so the sweep writes; give each branch a number "
-            "of its own in a column 'state' and leave out voltages that write (SET and RESET are not fitted)"
+            "of its own in a column 'state' and leave out voltages that write (SET and RESET are fitted by laws of "
+            "their own: crossgate laws)"
         )
 
 
@@ -464,38 +435,13 @@ def _search(problem: _Problem) -> tuple[FloatArray, FloatArray, tuple[float, flo
         x, _, done = problem.solve(x, sigma, 200, 1e-10)
         predicted = problem.currents(x)
         measured = problem.measured
-        noise = _noise(predicted[measured], (current - predicted)[measured])
+        noise = estimate_noise(predicted[measured], (current - predicted)[measured])
         # a current at a limit has the noise of the limit, however much larger the cell's own would be
         before, sigma = sigma, np.hypot(noise[0] * np.where(measured, predicted, current), noise[1])
         if done and np.all(np.abs(np.log(sigma / before)) <= NOISE_SETTLED):
             settled = True
             break
     return x, sigma, noise, settled
-
-
-def _noise(predicted: FloatArray, left: FloatArray) -> tuple[float, float]:
-    """Return the relative noise and the floor [A] that make residuals likeliest, if they are normal.
-
-    For a given ratio of the two the likeliest scale is a mean, so one unknown is left.
-    Source: docs/equations/fitting.md eq. 3.
-    """
-    size = np.abs(predicted)
-    typical = max(float(np.median(size)), 1e-30)
-
-    def scaled(log_ratio: float) -> tuple[float, FloatArray]:
-        shape: FloatArray = size**2 + (typical * math.exp(log_ratio)) ** 2
-        return float(np.mean(left**2 / shape)), shape
-
-    def cost(log_ratio: float) -> float:
-        scale, shape = scaled(log_ratio)
-        return float(np.mean(np.log(shape))) + math.log(max(scale, 1e-60))
-
-    grid = np.linspace(math.log(1e-9), math.log(1e5), 60)
-    best = int(np.argmin([cost(float(at)) for at in grid]))
-    ends = (float(grid[max(best - 1, 0)]), float(grid[min(best + 1, grid.size - 1)]))
-    log_ratio = float(minimize_scalar(cost, bounds=ends, method="bounded").x)
-    relative = math.sqrt(max(scaled(log_ratio)[0], 1e-24))
-    return relative, relative * typical * math.exp(log_ratio)
 
 
 def _covariance(problem: _Problem, x: FloatArray, sigma: FloatArray, bound: float) -> tuple[FloatArray, list[_Open]]:
@@ -581,9 +527,7 @@ def _result(
     ]
     order = [field.name for field in dataclasses.fields(AdaptiveMemristor)]
     estimates.sort(key=lambda each: order.index(each.name))
-    pairs = np.flatnonzero((np.diff(curves.sweep) == 0) & measured[1:] & measured[:-1])
-    spread = float(np.mean(residuals[measured] ** 2))
-    pattern = float(np.mean(residuals[pairs] * residuals[pairs + 1])) / spread if pairs.size else 0.0
+    pattern = pattern_of(residuals, curves.sweep, measured)
     return Fit(cell, tuple(estimates), filaments, curves, predicted, residuals, noise[0], noise[1], degrees, pattern)
 
 

@@ -117,7 +117,7 @@ def _held(text: str) -> tuple[str, float]:
 
 def _chip_file(found: "Fit", base: str) -> str:
     """Return the chip description of a fit; what no curve tells stays as in its base."""
-    values = {each.name: each.value for each in found.estimates}
+    values: dict[str, float | str] = {each.name: each.value for each in found.estimates}
     comments = {
         each.name: "held" if each.held else f"{each.unit and each.unit + ', '}95 %: {each.low:.4g} ... {each.high:.4g}"
         for each in found.estimates

@@ -16,6 +16,7 @@ from mapping.cli.comparing import compare
 from mapping.cli.curves import curves
 from mapping.cli.estimation import estimate
 from mapping.cli.importing import import_network
+from mapping.cli.laws import laws
 from mapping.cli.netlisting import netlist
 from mapping.cli.simulation import run
 from mapping.cli.sweeping import sweep
@@ -39,7 +40,7 @@ def _main(
         raise typer.Exit
 
 
-for each in (run, train, estimate, compare, netlist, models, curves, fit, device, sweep, cache):
+for each in (run, train, estimate, compare, netlist, models, curves, fit, laws, device, sweep, cache):
     app.command()(each)
 app.command("import")(import_network)
 app.add_typer(chips, name="chips")

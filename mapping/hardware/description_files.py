@@ -53,11 +53,12 @@ def load_cell(name_or_path: str) -> tuple[str, Hardware]:
 
 
 def cell_file(
-    values: Mapping[str, float], base: str, about: str, comments: Mapping[str, str], head: Iterable[str] = ()
+    values: Mapping[str, float | str], base: str, about: str, comments: Mapping[str, str], head: Iterable[str] = ()
 ) -> str:
     """Return the text of a chip description that starts from `base` and sets fields of its cell.
 
-    values: by field.  comments: what stands behind a field's value.  head: lines of comment at the top.
+    values: by field, a preset before them.  comments: what stands behind a field's value.
+    head: lines of comment at the top.
     """
     lines = [f"# {' '.join(line.split())}" for line in head]
     lines += [f"base = {json.dumps(base)}", f"about = {json.dumps(about)}", "", "[cell]"]

@@ -1,0 +1,3 @@
+from .catalogue import LAWS as LAWS
+from .interface import LawToFit as LawToFit
+from .interface import Parameter as Parameter
