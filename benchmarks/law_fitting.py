@@ -92,13 +92,12 @@ TRIALS = {
         time=GEM_T, spread=0.1,
     ),
 }  # fmt: skip
-HELD = {name for law in LAWS.values() for name in law.fixed} | {"temperature"}
 
 
 def measure(law, trial, rng):
     """Return noisy points of a law with drawn parameters, and the parameters."""
     truth = {
-        name: value if name in {*trial.hold, *HELD} else value * (1.0 + trial.spread * rng.uniform(-1, 1))
+        name: value if name in {*trial.hold, *LAWS[law].fixed} else value * (1.0 + trial.spread * rng.uniform(-1, 1))
         for name, value in trial.truth.items()
     }
     size = trial.v.size
