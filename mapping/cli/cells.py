@@ -14,7 +14,7 @@ from rich.table import Table
 import devices
 import mapping
 from devices.errors import ParameterError
-from mapping.cli.curves import Columns, Compliance, Files, Only, Recorded, read_files
+from mapping.cli.measured.curve_files import Columns, Compliance, Files, Only, Recorded, read_files
 from mapping.cli.options import number
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.presentation.outside_text import outside, readable, show_written

@@ -13,10 +13,10 @@ from mapping.cli.caching import cache
 from mapping.cli.cells import device, fit
 from mapping.cli.chip_list import app as chips
 from mapping.cli.comparing import compare
-from mapping.cli.curves import curves
 from mapping.cli.estimation import estimate
 from mapping.cli.importing import import_network
-from mapping.cli.laws import laws
+from mapping.cli.measured.curve_files import curves
+from mapping.cli.measured.law_fits import laws
 from mapping.cli.netlisting import netlist
 from mapping.cli.simulation import run
 from mapping.cli.sweeping import sweep

@@ -17,7 +17,7 @@ import devices
 import mapping
 from devices.checks import known
 from devices.errors import ParameterError
-from mapping.cli.curves import Columns, Compliance, Only, Recorded, read_files
+from mapping.cli.measured.curve_files import Columns, Compliance, Only, Recorded, read_files
 from mapping.cli.options import number, whole
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.presentation.outside_text import outside, readable, show_written
