@@ -1,5 +1,6 @@
 """Documents: their Python blocks run, their links lead somewhere, the equations that code names exist."""
 
+import json
 import os
 import re
 import runpy
@@ -256,3 +257,19 @@ def test_chips__page_is_built_with_what_each_key_takes(monkeypatch):
     assert taken["gate_nodes"] == " from 2 to 64 "
     assert taken["channel_attention"] == " one of digital, gates "
     assert taken["r_driver_far"] == " ≥ 0 Ω or inf "
+
+
+NOTEBOOKS = sorted((ROOT / "docs" / "examples").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks__run_and_hold_no_outputs(notebook, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    assert all(len(line) <= 130 for cell in code for line in cell["source"])
+    space = {"__name__": "__notebook__"}
+    for cell in code:
+        exec(compile("".join(cell["source"]), str(notebook), "exec"), space)  # noqa: S102
+    plt.close("all")
