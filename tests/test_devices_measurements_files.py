@@ -171,6 +171,11 @@ SAME = {
     ],
     "a density beside it": ["V (V),J (A/cm2),I (A)", *(f"{v:.6g},{v:.6g},{G * v:.6g}" for v in PLAIN)],
     "gate current beside it": ["Vd (V),Id (uA),Ig (nA)", *(f"{v:.6g},{1e6 * G * v:.6g},{v:.6g}" for v in PLAIN)],
+    "units alone": ["V,A", *(f"{v:.6g},{G * v:.6g}" for v in PLAIN)],
+    "words around": ["TE Voltage (V) - Plot 0\tDevice current (A) - Plot 0", *(f"{v:.6g}\t{G * v:.6g}" for v in PLAIN)],
+    "an id of the device": ["id,V,I (A)", *(f"7,{v:.6g},{G * v:.6g}" for v in PLAIN)],
+    "EC-Lab": ["Ewe/V\t<I>/mA", *(f"{v:.6g}\t{1e3 * G * v:.6g}" for v in PLAIN)],
+    "pandas": ["V (V),I (A),V (V).1,I (A).1", *(f"{v:.6g},{G * v:.6g},," for v in PLAIN)],
     "a clock": ["Time,V,I", *(f"14:03:{k:02},{v:.6g},{G * v:.6g}" for k, v in enumerate(PLAIN))],
     "bars": ["V|I", *(f"{v:.6g}|{G * v:.6g}" for v in PLAIN)],
     "a Unicode minus": ["V,I", *(f"{v:.6g},{G * v:.6g}".replace("-", "\u2212") for v in PLAIN)],
@@ -197,6 +202,13 @@ def test_read_curves__encodings(heading, encoding, tmp_path):
     rows = [title, f"{volts};{heading}", *(f"{v:.6g};{1e6 * G * v:.6g}" for v in PLAIN)]
     curves = read_curves(written(tmp_path / "t.csv", rows, encoding))
     assert np.allclose(curves.current, G * PLAIN, rtol=1e-5, atol=0)
+
+
+def test_read_curves__a_line_of_units_is_no_header(tmp_path):
+    table = read_measurement(
+        written(tmp_path / "t.csv", ["Voltage,Current", "mV,A", *(f"{v:g},{v:g}e-6" for v in PLAIN)])
+    ).tables[0]
+    assert [(each.title, each.written) for each in table.columns] == [("Current", "A"), ("Voltage", "mV")]
 
 
 def test_read_curves__stacked_sweeps_and_one_file_each(tmp_path):

@@ -75,7 +75,7 @@ def names_curves(row: Row) -> bool:
 
 
 def _below_headers(rows: Sequence[Row], names: Callable[[Row], bool], facts: Facts) -> list[Block]:
-    starts = [k for k, row in enumerate(rows) if names(row)]
+    starts = [k for k, row in enumerate(rows) if names(row) and not (k and _is_units(row) and names(rows[k - 1]))]
     found = []
     for k, start in enumerate(starts):
         end = starts[k + 1] if k + 1 < len(starts) else len(rows)

@@ -46,7 +46,10 @@ def choose_columns(block: Block, asked: Mapping[str, str], where: str, *, comma:
     Raises ParameterError if a voltage or a current is missing or not unique.
     """
     titles = block.titles
-    headings = [read_heading(title, block.units[k] if k < len(block.units) else "") for k, title in enumerate(titles)]
+    headings = [
+        replace(read_heading(_base(title, titles), block.units[k] if k < len(block.units) else ""), title=title)
+        for k, title in enumerate(titles)
+    ]
     notes: list[str] = []
     numbered = [k for k, heading in enumerate(headings) if _is_numbering(block, k, heading, comma=comma)]
     found: dict[str, list[int]] = {}
@@ -64,7 +67,8 @@ def choose_columns(block: Block, asked: Mapping[str, str], where: str, *, comma:
             continue
         places = [k for k, h in enumerate(headings) if h.quantity == quantity and k not in taken]
         if places:
-            found[quantity] = [k for k in places if headings[k].rank == min(headings[j].rank for j in places)]
+            ranks = {k: (headings[k].rank, not headings[k].unit) for k in places}  # of equals, one with a unit
+            found[quantity] = [k for k in places if ranks[k] == min(ranks.values())]
     if any(k in numbered for k, h in enumerate(headings) if h.quantity == "current"):
         notes.append("a column that only counts lines is not taken as a current")
     like = next((quantity for quantity in LIKE_CURRENT if quantity in found), None)
@@ -130,7 +134,7 @@ def values_of(block: Block, place: int, *, comma: bool) -> np.ndarray[tuple[int]
 
 
 def _is_numbering(block: Block, place: int, heading: Heading, *, comma: bool) -> bool:
-    """Tell if a column without a unit only counts: whole numbers, each one more than the one before."""
+    """Tell if a column without a unit only counts: whole numbers, each one more than the one before; or is an id."""
     if heading.unit or heading.quantity not in {"current", "number"}:
         return False
     if heading.quantity == "number":
@@ -138,6 +142,8 @@ def _is_numbering(block: Block, place: int, heading: Heading, *, comma: bool) ->
     values = values_of(block, place, comma=comma)
     if values.size < 3 or not np.all(np.isfinite(values)):
         return False
+    if heading.title.strip().lower() == "id" and np.all(values == np.round(values)):
+        return True
     steps = np.diff(values)
     again = values[1:] == values[0]  # a numbering may begin anew with each sweep
     return bool(np.all(values == np.round(values)) and np.all((steps == 1.0) | again) and np.any(steps == 1.0))

@@ -32,6 +32,9 @@ NAMES: dict[str, tuple[str, ...]] = {
         "v_read",
         "read_voltage",
         "readvoltage",
+        "vread",
+        "v_in",
+        "vin",
         "v_bias",
         "bias_voltage",
         "v_dut",
@@ -68,6 +71,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         "amp",
         "amps",
         "i_cell",
+        "i_read",
+        "iread",
+        "i_out",
+        "iout",
         "cell_current",
         "i_dut",
         "drain_current",
@@ -109,6 +116,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "vbg",
         "v_tg",
         "vtg",
+        "bg",
+        "tg",
         "back_gate",
         "top_gate",
         "back_gate_voltage",
@@ -118,8 +127,32 @@ NAMES: dict[str, tuple[str, ...]] = {
         "栅电压",
         "ゲート電圧",
     ),
-    "time": ("time", "t", "time_stamp", "timestamp", "elapsed_time", "relative_time", "x_value", "zeit", "temps"),
-    "sweep": ("sweep", "sweep_number", "curve", "run", "cycle", "cycle_number", "loop", "repetition", "trace"),
+    "time": (
+        "time",
+        "t",
+        "elapsed",
+        "time_stamp",
+        "timestamp",
+        "elapsed_time",
+        "relative_time",
+        "x_value",
+        "zeit",
+        "temps",
+    ),
+    "sweep": (
+        "sweep",
+        "sweep_number",
+        "curve",
+        "run",
+        "cycle",
+        "cycle_number",
+        "loop",
+        "repetition",
+        "repeat",
+        "iteration",
+        "trace",
+        *(f"{each}_{sign}" for each in ("sweep", "cycle", "loop", "run", "curve") for sign in ("no", "nr", "#")),
+    ),
     "state": ("state", "filament", "family"),
     "resistance": ("r", "resistance", "r_cell", "ohm"),
     "conductance": ("g", "conductance", "g_cell"),
@@ -147,6 +180,14 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
 }  #: names of columns, in lower case with _ between words, without words that say how they were got
 AMPLITUDE = ("amplitude", "pulse_amplitude")  # of the pulse before a read, where no read voltage is given
+PARTS = {
+    "voltage": "v",
+    "potential": "v",
+    "bias": "v",
+    "current": "current",
+    "resistance": "resistance",
+}  # of longer names
+GATES = frozenset({"gate", "bg", "tg"})
 QUANTITY = {name: quantity for quantity, names in NAMES.items() for name in names}
 SILENT = frozenset({"avg", "average", "averaged", "mean", "dc", "smu", "ch", "channel", "dut", "value", "raw", "data"})
 READ = frozenset({"measured", "meas", "measure", "sensed", "actual"})
@@ -198,7 +239,7 @@ def read_heading(title: str, unit_below: str = "") -> Heading:
     name, written, trace, gate = _without_brackets(title.strip())
     if name is None:
         return Heading(title)
-    if not written and (match := re.fullmatch(r"(.*\S)\s*[/,]\s*(\S+)", name)) and unit_in(match[2]):
+    if not written and (match := re.fullmatch(r"(.*\S)\s*[/,:]\s*(\S+)", name)) and unit_in(match[2]):
         name, written = match[1], match[2]
     plain = _meaning(name)
     if plain is None and not written and (match := re.fullmatch(r"(.+?)(?:[\s_]+in)?[\s_]+([^\s_]+)", name)):
@@ -208,8 +249,11 @@ def read_heading(title: str, unit_below: str = "") -> Heading:
     if not written and unit_in(unit_below.strip("()[] ")):
         written = unit_below.strip("()[] ")
     symbol, scale = unit_in(written) or ("", 1.0)
-    if plain is None:  # an unknown name: its unit alone may do
-        quantity = {"V": "v", "A": "current"}.get(symbol)
+    if plain is None and not written and unit_in(name):
+        written = name
+        symbol, scale = unit_in(name) or ("", 1.0)
+    if plain is None:  # an unknown name: a word in it, or its unit alone, may do
+        quantity = _part(name) or {"V": "v", "A": "current"}.get(symbol)
         if quantity is None or SLOPE.search(name) or DERIVED.intersection(_words(name)):
             return Heading(title, unit=symbol, scale=scale, written=written)
         return Heading(title, quantity, REMOTE, scale, symbol, written, trace, gate=gate)
@@ -224,6 +268,9 @@ def _without_brackets(title: str) -> tuple[str | None, str, tuple[str, ...], flo
     """
     written, gate = "", None
     trace: list[str] = []
+    for match in re.finditer(r"\s*[\[(]\s*([^\[\]()]*?)\s*[\])](?=\s*\S)", title):  # as in Voltage (V) - Plot 0
+        if not written and unit_in(match[1]):
+            written, title = match[1], title.replace(match[0], "", 1)
     while match := re.fullmatch(r"(.*\S)\s*[\[(]\s*([^\[\]()]*?)\s*[\])]", title):
         title, inside = match[1], match[2]
         if re.fullmatch(r"\d+", inside):
@@ -243,6 +290,16 @@ def _words(name: str) -> list[str]:
     """Return the words of a name in lower case, taken apart at signs, numbers and capitals."""
     pieces = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-zà-ÿ]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+|#", name)
     return [piece.lower() for piece in pieces]
+
+
+def _part(name: str) -> str | None:
+    """Return the quantity that one word of a longer name says, None if there is none or several."""
+    words = _words(name)
+    found = {PARTS[word] for word in words if word in PARTS}
+    if len(found) != 1:
+        return None
+    quantity = found.pop()
+    return {"v": "v_gate", "current": "i_gate"}.get(quantity) if GATES.intersection(words) else quantity
 
 
 def _meaning(name: str) -> tuple[str, int, str, str] | None:

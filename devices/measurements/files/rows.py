@@ -10,6 +10,7 @@ from devices.measurements.files.numbers import COMMA, NUMBER, is_number
 SEPARATORS = ("\t", ";", ",", "|", "")  # "" is any white space; the first of equals is taken
 NAMES = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars", "": "spaces"}
 COMMENTS = ("#", "%", "!", "//")
+NEARLY = 0.9  # part of the largest score from which on an earlier separator is taken: titles hold numbers too, ours
 LOOKED_AT = 2000  # lines that the separator is chosen by
 
 
@@ -56,16 +57,15 @@ def rows_of(text: str, encoding: str) -> Sheet:
 
 def _separator(lines: Sequence[str]) -> str:
     """Return what separates cells: most of the cells between it are numbers, two in a line at least."""
-    best, most = "", 0.0
+    scores = dict.fromkeys(SEPARATORS, 0.0)
     for separator in SEPARATORS:
-        score = 0.0
         for line in lines:
             cells = [cell for cell in _split(line, separator) if cell]
             found = sum(bool(NUMBER.fullmatch(each) or COMMA.fullmatch(each)) for each in cells)
             if found > 1:
-                score += found / len(cells)
-        if score > most * (1.0 + 1e-9):
-            best, most = separator, score
+                scores[separator] += found / len(cells)
+    most = max(scores.values())
+    best = next(separator for separator in SEPARATORS if scores[separator] >= NEARLY * most)
     if most == 0.0:  # no line holds two numbers: what the first line has most of
         first = next((line for line in lines if not line.lstrip().startswith(COMMENTS)), "")
         best = max(";\t,", key=first.count)
