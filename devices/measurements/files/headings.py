@@ -268,9 +268,9 @@ def _without_brackets(title: str) -> tuple[str | None, str, tuple[str, ...], flo
     """
     written, gate = "", None
     trace: list[str] = []
-    for match in re.finditer(r"\s*[\[(]\s*([^\[\]()]*?)\s*[\])](?=\s*\S)", title):  # as in Voltage (V) - Plot 0
-        if not written and unit_in(match[1]):
-            written, title = match[1], title.replace(match[0], "", 1)
+    for inner in re.finditer(r"\s*[\[(]\s*([^\[\]()]*?)\s*[\])](?=\s*\S)", title):  # as in Voltage (V) - Plot 0
+        if not written and unit_in(inner[1]):
+            written, title = inner[1], title.replace(inner[0], "", 1)
     while match := re.fullmatch(r"(.*\S)\s*[\[(]\s*([^\[\]()]*?)\s*[\])]", title):
         title, inside = match[1], match[2]
         if re.fullmatch(r"\d+", inside):
