@@ -21,7 +21,7 @@ from mapping.cli.netlisting import netlist
 from mapping.cli.simulation import run
 from mapping.cli.sweeping import sweep
 from mapping.cli.training import train
-from mapping.cli.zoo import models
+from mapping.cli.zoo import layers, models
 
 app = typer.Typer(
     add_completion=False,
@@ -40,7 +40,7 @@ def _main(
         raise typer.Exit
 
 
-for each in (run, train, estimate, compare, netlist, models, curves, fit, laws, device, sweep, cache):
+for each in (run, train, estimate, compare, netlist, models, layers, curves, fit, laws, device, sweep, cache):
     app.command()(each)
 app.command("import")(import_network)
 app.add_typer(chips, name="chips")

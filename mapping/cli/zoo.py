@@ -1,9 +1,18 @@
-"""The command `crossgate models`: the networks of the zoo as a table."""
+"""The commands `crossgate models` and `crossgate layers`: tables of the networks and the kinds of layers there are."""
 
+import importlib.util
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
 import mapping
+from mapping.studies.layer_page import page
+from mapping.studies.layer_support import ARRANGEMENTS, COLUMNS, arranged, deviations, support
+
+if TYPE_CHECKING:
+    from mapping.placement.program import Program
 
 
 def models() -> None:
@@ -17,3 +26,35 @@ def models() -> None:
             f"{accuracy:.2%}" if isinstance(accuracy, float) else "",
         )  # fmt: skip
     Console().print(table)
+
+
+def layers(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/layers.md.")] = False,
+) -> None:
+    """Show what every kind of layer can do, and which deviation shows where; runs a small network of each."""
+    trains = reach if importlib.util.find_spec("torch") else None
+    with Console(stderr=True).status("running a small network around every kind of layer"):
+        rows, shown = support(trains=trains), deviations()
+        if trains is not None:
+            shown["trains"] = tuple(trains(arranged(each)) != "no" for each in ARRANGEMENTS)
+    if markdown:
+        typer.echo(page(rows, shown), nl=False)
+        return
+    console = Console()
+    table = Table(*COLUMNS, title="kinds of layers", box=None)
+    for row in rows:
+        table.add_row(*row.row)
+    console.print(table)
+    title = "which deviation shows in which layout, and what trains"
+    table = Table("deviation", *ARRANGEMENTS, title=title, box=None)
+    for name, marks in shown.items():
+        table.add_row(name, *("yes" if mark else "" for mark in marks))
+    console.print(table)
+    console.print("[dim]what the words mean: docs/layers.md[/dim]")
+
+
+def reach(program: "Program") -> str:
+    """Say what a gradient reaches in an example of a layer."""
+    from mapping.training.gradient_reach import gradient_reach
+
+    return gradient_reach(program, "layer", "map")

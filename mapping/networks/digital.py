@@ -119,12 +119,22 @@ def average_pool(
     total: FloatArray = windows(x, size, stride, beside).sum(axis=(4, 5))
     if count_padding and beside == sides(padding):
         return total / (size[0] * size[1])
-    inside = np.ones((1, 1, *shape), dtype=x.dtype)
+    counted = pool_pixels(shape, size, stride, padding, count_padding=count_padding, ceil=ceil)
+    mean: FloatArray = total / counted.astype(x.dtype)
+    return mean
+
+
+def pool_pixels(
+    shape: Pair, size: Pair, stride: Pair, padding: Padding, *, count_padding: bool, ceil: bool
+) -> FloatArray:
+    """Pixels (h', w') that each window of an average pool divides by, on maps of a shape (h, w)."""
+    beside = pool_sides(shape, size, stride, padding, ceil=ceil)
+    inside = np.ones((1, 1, *shape))
     if count_padding:
         inside = padded(inside, padding, 1.0)
         bottom, right = (now - before for now, before in zip(beside[2:], sides(padding)[2:], strict=True))
         beside = (0, 0, bottom, right)
-    counted: FloatArray = total / windows(inside, size, stride, beside).sum(axis=(4, 5))
+    counted: FloatArray = windows(inside, size, stride, beside).sum(axis=(4, 5))[0, 0]
     return counted
 
 

@@ -20,14 +20,18 @@ from devices.errors import ParameterError
 from devices.numerics.random_streams import stream_keys
 from mapping.chips.chip import Chip
 from mapping.networks.graph import Network
-from mapping.networks.layers import INPUT, Attention, Conv, DynamicConv, Layer, Linear
+from mapping.networks.layers.base import INPUT, Layer, as_given, as_maps
+from mapping.networks.layers.convolutions import Attention, Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear, MatrixLayer
+from mapping.networks.layers.transposed import ConvTranspose
+from mapping.networks.unrolling import sides
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
 from mapping.training import digital_layers
 from mapping.training.converters import codes, converted, gains, mix
 from mapping.training.counter_noise import normals
 from mapping.training.reduced_tiles import MatrixTiles, Reduction, SignalsOf, pairs
-from mapping.training.target_conductances import Encoded, check_trainable
+from mapping.training.target_conductances import TRAINED, Encoded, check_trainable
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.writing import write
 
@@ -140,16 +144,17 @@ class ChipModule(nn.Module):  # type: ignore[misc]
         self._anew = self.training and self.forwards % self.reduce_every == 0
         for layer, last in zip(folded.layers, folded.last_use, strict=True):
             output = self._layer(layer, [values[source] for source in layer.inputs], indices)
-            values[layer.name] = self._adjusted(layer.name, output)
+            axis = layer.output_axis if isinstance(layer, MatrixLayer) else 1
+            values[layer.name] = self._adjusted(layer.name, output, axis)
             for name in last:
                 del values[name]
         self.forwards += int(self.training)
         return values[folded.layers[-1].name]
 
-    def _adjusted(self, name: str, output: Tensor) -> Tensor:
+    def _adjusted(self, name: str, output: Tensor, axis: int = 1) -> Tensor:
         if name not in self.adjustments:
             return output
-        shape = (-1, *[1] * (output.ndim - 2))
+        shape = (-1, *[1] * (output.ndim - 1 - axis % output.ndim))
         scale, shift = (digital_layers.like(each, output).reshape(shape) for each in self.adjustments[name])
         return output * scale + shift
 
@@ -158,7 +163,11 @@ class ChipModule(nn.Module):  # type: ignore[misc]
         if matrices is None:
             return digital_layers.apply(layer, *inputs)
         if isinstance(layer, Linear):
-            return self._multiply(matrices[0], inputs[0][:, None, :], None, None, indices)[:, :, 0]
+            x = inputs[0].reshape(len(inputs[0]), -1, inputs[0].shape[-1])
+            out = self._multiply(matrices[0], x, None, None, indices)
+            return out.transpose(1, 2).reshape(*inputs[0].shape[:-1], -1)
+        if isinstance(layer, ConvTranspose):
+            return self._transposed(layer, matrices, inputs[0], indices)
         if not isinstance(layer, (Conv, DynamicConv)):
             raise TypeError(f"{layer!r} has matrices but no way to run them")
         shares = self._shares(layer, inputs, indices) if isinstance(layer, DynamicConv) else None
@@ -179,16 +188,40 @@ class ChipModule(nn.Module):  # type: ignore[misc]
                 for k, matrix in enumerate(members)
             )
         hardware = self.program.hardware
-        asked = gains(shares, hardware.gate_dac, hardware.cell) if members[0].gated else None
+        asked = None
+        if members[0].gated:
+            held = torch.cat([shares, torch.ones_like(shares[:, :1])], dim=1) if members[0].held else shares
+            asked = gains(held, hardware.gate_dac, hardware.cell)
         return self._multiply(members[0], rows, asked, shares, indices)
 
     def _windows(self, layer: Conv | DynamicConv, inputs: list[Tensor], group: int) -> Tensor:
         """Rows (b, p, r) of one group's windows, before they are coded."""
         channels = layer.channels // layer.groups
-        maps = inputs[0][:, group * channels : (group + 1) * channels]
-        geometry = {"dilation": layer.dilation, "padding": layer.padding, "stride": layer.stride}
-        rows = functional.unfold(maps, layer.kernel, **geometry).transpose(1, 2)
+        maps = as_maps(inputs[0])[:, group * channels : (group + 1) * channels]
+        around = digital_layers.padded(maps, layer.padding)
+        rows = functional.unfold(around, layer.kernel, dilation=layer.dilation, stride=layer.stride).transpose(1, 2)
         return rows if len(inputs) < 3 else rows * inputs[2].repeat(1, channels)[:, None, :]
+
+    def _transposed(self, layer: ConvTranspose, matrices: Sequence[Matrix], x: Tensor, indices: Any) -> Tensor:  # noqa: ANN401
+        """Read each pixel once and add the windows that it gives where they overlap, then the bias."""
+        maps: Tensor = as_maps(x)
+        outputs = []
+        each = layer.channels // layer.groups
+        _, *size = layer.output_shape(tuple(maps.shape[1:]))
+        top, left = sides(layer.padding)[:2]
+        reach = [
+            (n - 1) * s + d * (k - 1) + 1
+            for n, s, d, k in zip(maps.shape[2:], layer.stride, layer.dilation, layer.kernel, strict=True)
+        ]
+        missing = [max(p + n - r, 0) for p, n, r in zip((top, left), size, reach, strict=True)]
+        for matrix in matrices:
+            rows = maps[:, matrix.group * each : (matrix.group + 1) * each].flatten(2).transpose(1, 2)
+            products = self._multiply(matrix, rows, None, None, indices)
+            whole = functional.fold(products, reach, layer.kernel, dilation=layer.dilation, stride=layer.stride)
+            whole = functional.pad(whole, (0, missing[1], 0, missing[0]))
+            outputs.append(whole[:, :, top : top + size[0], left : left + size[1]])
+        out, bias = torch.cat(outputs, dim=1), self._weight(layer, None, "bias")
+        return as_given(out if bias is None else out + bias[:, None, None], x)
 
     def _shares(self, layer: DynamicConv, inputs: list[Tensor], indices: Any) -> Tensor:  # noqa: ANN401
         """Attention (b, k) in float64: FC layers on tiles, pooling and softmax digital."""
@@ -356,7 +389,7 @@ def _own_slopes(tile: Tile, seen: Any, slopes: Any) -> Any:  # noqa: ANN401 - ar
 
 def _weights(layer: Layer) -> list[tuple[str, Any]]:
     """Arrays of a layer that are trained, by their keys."""
-    if not isinstance(layer, (Conv, DynamicConv, Linear)):
+    if not isinstance(layer, TRAINED):
         return []
     found = [(f"{layer.name}.{key}", getattr(layer, key)) for key in ("weight", "bias")]
     if isinstance(layer, DynamicConv):

@@ -8,13 +8,16 @@ from typing import Any
 import torch
 
 from devices.errors import ParameterError
-from mapping.networks.layers import Conv, DynamicConv, Layer, Linear
+from mapping.networks.layers.base import Layer
+from mapping.networks.layers.convolutions import Conv, DynamicConv
+from mapping.networks.layers.matrix_layers import Linear
+from mapping.networks.layers.transposed import ConvTranspose
 from mapping.placement.encoding import gate_floor
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
 
 Tensor = Any  # torch's own classes have no types here
-TRAINED = (Conv, DynamicConv, Linear)
+TRAINED = (Conv, ConvTranspose, DynamicConv, Linear)
 
 
 def check_trainable(program: Program) -> None:
@@ -47,6 +50,7 @@ class Encoded:
         self.alone = not isinstance(layer, DynamicConv) or part is not None or layer.attention.kind == "softmax"
         floor = gate_floor(cell) if matrix.gated else 0.0
         excess = floor / (1.0 - floor) if self.alone else 0.0
+        self.taken = floor if matrix.held else 0.0  # part of the sum of all kernels that the last one takes away
         self.shared = excess / (1.0 + matrix.kernels * excess)  # of the sum of all kernels that each stores less
         self.ratio: Tensor = None  #: (k, r, 2 n) what the compiler's compensation of wires makes of a target
         self.factor: Tensor = None  #: (n,) digital scale times siemens
@@ -67,6 +71,8 @@ class Encoded:
     def _plain(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         w = self.weights(weight.double())
         stored = w - self.shared * w.sum(0)
+        if self.matrix.held:
+            stored = torch.cat([stored, -self.taken * w.sum(0, keepdim=True)])
         widest = stored if self.alone or self.matrix.gated else stored.abs().sum(0, keepdim=True)
         largest = widest.abs().amax(dim=(0, 1))
         if not self.program.hardware.tile.column_scales:
@@ -81,6 +87,9 @@ class Encoded:
         if self.part is not None or isinstance(self.layer, Linear):
             return weight.T[None]
         n, group = self.matrix.outputs, self.matrix.group
+        if isinstance(self.layer, ConvTranspose):
+            each = self.layer.channels // self.layer.groups
+            return weight[group * each : (group + 1) * each].flatten(1)[None]
         if isinstance(self.layer, Conv):
             return weight.flatten(1).T[None, :, group * n : (group + 1) * n]
         kernels = weight.flatten(2).transpose(1, 2)[..., group * n : (group + 1) * n]
@@ -91,6 +100,8 @@ class Encoded:
 
     def bias(self, bias: Tensor | None) -> Tensor | None:
         """Return what belongs to the matrix of a layer's biases: (n,) or (k, n)."""
+        if isinstance(self.layer, ConvTranspose):
+            return None  # it is added to the windows' sums
         if bias is None or self.part is not None or isinstance(self.layer, Linear):
             return bias
         n, group = self.matrix.outputs, self.matrix.group

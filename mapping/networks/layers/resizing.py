@@ -57,7 +57,7 @@ class Upsample(Layer):
         return as_given(np.ascontiguousarray(out), values[0])
 
     def _along(self, x: FloatArray, axis: int) -> FloatArray:
-        indices, weights = self._taps(x.shape[axis + 2], axis)
+        indices, weights = self.taps(x.shape[axis + 2], axis)
         if self.mode == "nearest":
             return np.take(x, indices[:, 0], axis=axis + 2)
         shape = (-1, 1) if axis == 0 else (-1,)
@@ -70,7 +70,7 @@ class Upsample(Layer):
             total = total + part
         return total
 
-    def _taps(self, length: int, axis: int) -> tuple[IntArray, FloatArray]:
+    def taps(self, length: int, axis: int) -> tuple[IntArray, FloatArray]:
         """Pixels (n, taps) of the input that each pixel along an axis follows, and their weights."""
         count = self.size[axis]
         at = np.arange(count)
