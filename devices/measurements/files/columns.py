@@ -10,7 +10,7 @@ import numpy as np
 from devices.errors import ParameterError
 from devices.measurements.files.blocks import Block
 from devices.measurements.files.headings import UNITS, WORDS, Heading, read_heading
-from devices.measurements.files.numbers import is_number, number_in
+from devices.measurements.files.numbers import number_in
 
 ASKED = {
     "voltage": "v", "current": "current", "gate": "v_gate", "time": "time", "sweep": "sweep", "state": "state",
@@ -125,7 +125,7 @@ def values_of(block: Block, place: int, *, comma: bool) -> np.ndarray[tuple[int]
     """Return the numbers of a column, nan where there is none."""
     values = np.full(len(block.rows), np.nan)
     for k, row in enumerate(block.rows):
-        if place < len(row.cells) and is_number(row.cells[place]):
+        if place < len(row.cells):
             try:
                 values[k] = number_in(row.cells[place], comma=comma)
             except ValueError:

@@ -20,11 +20,12 @@ def easyexpert_blocks(sheet: Sheet) -> list[Block]:
     Each row, or in the other orientation each column, begins with a tag: DataName the names, DataValue a row of points.
     Source: Agilent EasyEXPERT User's Guide, "Text File Export settings", tables 1-14 and 1-15.
     """
-    tagged = [(_tag(row.cells[0]), row) for row in sheet.rows if row.cells]
+    tagged = [(_tag(row.cells[0]), row) for row in sheet.rows if row.cells and row.cells[0][:1].isalpha()]
     if any(tag == "dataname" for tag, _ in tagged):
         across = [row for tag, row in tagged if {"dataname", "datavalue"} <= {_tag(cell) for cell in row.cells}]
         return _by_column(sheet, across[0]) if across else _by_row(tagged)
-    across = [row for row in sheet.rows if {"dataname", "datavalue"} <= {_tag(cell) for cell in row.cells}]
+    texts = [row for row in sheet.rows if row.texts > 1]
+    across = [row for row in texts if {"dataname", "datavalue"} <= {_tag(cell) for cell in row.cells}]
     return _by_column(sheet, across[0]) if across else []
 
 

@@ -3,12 +3,11 @@
 import math
 import re
 
-import numpy as np
-
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
 COMMA = re.compile(r"[+-]?(?:\d+,\d*|,\d+)(?:[eEdD][+-]?\d+)?")
 # Source: SCPI-99 volume 1, section 7.2.1.4 (9.9e37 infinity, 9.91e37 not a number); B1500A programming guide (the last)
 NO_READING = (9.9e37, 9.91e37, 1.99999e101)
+LEAST_MARK = 9e37  # below the smallest of them
 NO_READING_WORDS = frozenset(
     {"#ref", "#ref!", "#n/a", "#num!", "#div/0!", "#value!", "overflow", "ovf", "ovfl", "ovflw", "ol"}
 )
@@ -25,6 +24,20 @@ def number_in(text: str, *, comma: bool) -> float:
 
     Raises ValueError if the cell holds no finite number.
     """
+    try:
+        value = float(text)  # nearly always
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or "_" in text:
+        value = _slowly(text, comma=comma)
+    size = abs(value)
+    if size > LEAST_MARK and any(abs(size - mark) <= 1e-3 * mark for mark in NO_READING):
+        return math.nan
+    return value
+
+
+def _slowly(text: str, *, comma: bool) -> float:
+    """Return the number in a cell that Python does not take as it stands, nan for words of no reading."""
     plain = _plain(text)
     if plain.lower() in NO_READING_WORDS:
         return math.nan
@@ -37,7 +50,7 @@ def number_in(text: str, *, comma: bool) -> float:
     value = float(plain.replace("d", "e").replace("D", "e"))
     if not math.isfinite(value):
         raise ValueError("must be finite")
-    return math.nan if bool(np.any(np.isclose(abs(value), NO_READING, rtol=1e-3))) else value
+    return value
 
 
 def _plain(text: str) -> str:

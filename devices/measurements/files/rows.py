@@ -1,6 +1,7 @@
 """Text as rows of cells: the separator that makes most numbers, decimal commas, comments, quotes."""
 
 import csv
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,15 +25,15 @@ class Row:
     fault: str = ""  #: why it could not be split
     text: str = ""  #: of a comment, as it stands
 
-    @property
+    @functools.cached_property
     def numbers(self) -> int:
         """How many cells hold numbers."""
         return sum(is_number(cell) for cell in self.cells)
 
-    @property
+    @functools.cached_property
     def texts(self) -> int:
         """How many cells hold something else."""
-        return sum(bool(cell) and not is_number(cell) for cell in self.cells)
+        return sum(map(bool, self.cells)) - self.numbers
 
 
 @dataclass(frozen=True)
