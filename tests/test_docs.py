@@ -13,6 +13,8 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from mapping import Hardware
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 GALLERY = sorted((ROOT / "docs" / "gallery").glob("plot_*.py"))
@@ -74,6 +76,15 @@ def test_pages__blocks_with_torch_run(tmp_path, monkeypatch):
     page = ROOT / "docs" / "ten_minutes.md"
     exec(compile(blocks(page, "```python torch"), str(page), "exec"), {"__name__": "__page__"})  # noqa: S102
     assert (tmp_path / "mine.npz").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pages__keys_of_chips_that_they_name_exist(page):
+    """`[wires] r_row, r_column` in a sentence or a table names keys of the section `[wires]`."""
+    for section, keys in re.findall(r"`\[(\w+)\] (\w+(?:, \w+)*)`", page.read_text(encoding="utf-8")):
+        held = getattr(Hardware(), section)
+        unknown = [key for key in re.findall(r"\w+", keys) if not hasattr(held, key)]
+        assert not unknown, f"{name(page)}: [{section}] has no {unknown}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
