@@ -49,7 +49,7 @@ PARTS = {
     "Begin": ["start", "ten_minutes", "how_do_i", "which_solver"],
     "Devices": ["tutorial_measured_curve", "fitting", "which_number_goes_where", "gallery/index"],
     "Chips": ["chips", "studies", "energy"],
-    "Networks": ["import", "data", "layouts", "cifar10"],
+    "Networks": ["import", "training", "data", "layouts", "cifar10"],
     "Change it": ["architecture", "extending", "contributing", "design"],
     "Look up": ["api/index", "nomenclature", "verification"],
     "Equations": sorted(f"equations/{path.stem}" for path in (HERE / "equations").glob("*.md")),
