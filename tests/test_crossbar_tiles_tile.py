@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from dataclasses import replace
 from functools import partial
 
 import numba
@@ -575,3 +576,50 @@ def test_terminal_conductances__shape_and_values(rng):
     np.testing.assert_allclose(
         terminal_conductances(CELL, written, 0.1, None)[0, 0], seen(written, CELL.gain_high, 0.1), rtol=1e-12
     )
+
+
+# ---- ranges of bit-serial reads ----
+
+
+def bit_serial(rng, bits=5):
+    """A tile, codes that are mostly small as behind a rectifier, and the largest current of each read of a word."""
+    dac = Dac(bits=bits, coding="bit-serial")
+    written = array(rng, rows=60, pairs=6)
+    codes = dac.codes(rng.exponential(0.2, (4, 30, 60)))
+    tile = tile_of(written, dac=dac)
+    peaks = [float(np.abs(tile.currents(driven, tile.mix(None, 4))).max()) for _, driven, _ in dac.split(codes)]
+    return replace(written, full_scale=1.1 * max(peaks)), dac, codes, np.array(peaks) / max(peaks)
+
+
+def test_bit_ranges__leave_a_continuous_converter_alone(rng):
+    written, dac, codes, peaks = bit_serial(rng)
+    one, _ = tile_of(written, dac=dac).read(codes, None, keys(4), noise=False)
+    each, _ = tile_of(replace(written, bit_ranges=tuple(peaks)), dac=dac).read(codes, None, keys(4), noise=False)
+    np.testing.assert_allclose(each, one, rtol=1e-12, atol=1e-12 * np.abs(one).max())
+
+
+def test_bit_ranges__lessen_the_error_of_small_codes(rng):
+    written, dac, codes, peaks = bit_serial(rng)
+    exact, _ = tile_of(written, dac=dac).read(codes, None, keys(4), noise=False)
+    errors = []
+    for ranges in ((), tuple(peaks)):
+        tile = tile_of(replace(written, bit_ranges=ranges), dac=dac, adc=Adc(bits=5, offset=0.0))
+        found, activity = tile.read(codes, None, keys(4), noise=False)
+        errors.append(np.sqrt(np.mean((found * tile.adc.lsb(tile.full_scale) - exact) ** 2)))
+        assert activity.conversions == 4 * 30 * 5 * 6
+    assert peaks[-1] < 0.7
+    assert errors[1] < 0.75 * errors[0]
+
+
+def test_bit_ranges__noise_is_that_of_the_same_cells(rng):
+    written, dac, codes, peaks = bit_serial(rng)
+    read = []
+    for ranges in ((), tuple(peaks)):
+        tile = tile_of(replace(written, bit_ranges=ranges), dac=dac, noise=ReadNoise())
+        read.append(tile.read(codes, None, keys(4), noise=True)[0])
+    np.testing.assert_allclose(read[1], read[0], rtol=0.0, atol=1e-9 * np.abs(read[0]).max())
+
+
+def test_bit_ranges__refuse_another_number_of_reads(rng):
+    with pytest.raises(ParameterError, match=r"^bit_ranges must be empty or hold one for each of 1 reads, got 3$"):
+        tile_of(replace(array(rng), bit_ranges=(1.0, 1.0, 1.0)))

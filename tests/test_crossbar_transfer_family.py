@@ -69,14 +69,13 @@ def test_mix__exact_at_nodes(kind, error, count):
     np.testing.assert_allclose(nodes.mix(nodes.gains), np.eye(count), rtol=0.0, atol=error)
 
 
-@given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=10), st.floats(0.0, 1.0))
-def test_gain_nodes__reproduce_polynomials_in_the_root_of_the_gain(coefficients, where):
-    nodes = GainNodes(0.01, 0.9, 10)
+@given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=10), st.floats(0.0, 1.0), st.sampled_from([None, 0.5, 1.0]))
+def test_gain_nodes__reproduce_polynomials_in_their_coordinate(coefficients, where, power):
+    nodes = GainNodes(0.01, 0.9, 10, power)
     function = Polynomial(coefficients)
-    gain = 0.01 + where * 0.89
-    np.testing.assert_allclose(
-        nodes.mix(np.array(gain)) @ function(np.sqrt(nodes.gains)), function(np.sqrt(gain)), rtol=0.0, atol=1e-13
-    )
+    gain, power = 0.01 + where * 0.89, power or 1.0
+    mixed = nodes.mix(np.array(gain)) @ function(nodes.gains**power)
+    np.testing.assert_allclose(mixed, function(gain**power), rtol=0.0, atol=1e-13)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 8])
@@ -165,7 +164,7 @@ def test_gate_nodes__error_estimate_bounds_the_error(direct, count):
 @pytest.mark.parametrize("count", [6, 10, 14])
 def test_gain_nodes__error_estimate_is_within_a_factor_of_4(direct, count):
     """Shifted cells bend near the Dirac point, where Chebyshev nodes in √gain are few: 1e-3 of full scale with 10."""
-    entry, _, estimate = misses(direct, GainNodes(LOW, HIGH, count))
+    entry, _, estimate = misses(direct, GainNodes(LOW, HIGH, count, 0.5))
     assert estimate / 4.0 < entry < 4.0 * estimate
     assert entry > 5.0 * misses(direct, GateNodes(CELL, count))[0]
 
@@ -297,3 +296,48 @@ def test_gate_nodes__a_sharp_dirac_point_takes_a_finer_grid():
 
     np.testing.assert_allclose(nodes.mix(gains) @ seen(nodes.gains), seen(gains), rtol=0.0, atol=1e-4)
     np.testing.assert_allclose(nodes.mix(nodes.gains), np.eye(30), rtol=0.0, atol=1e-9)
+
+
+# ---- the coordinate of GainNodes ----
+
+
+@pytest.mark.parametrize("ohms", [0.1, 1.06, 10.0, 30.0, 100.0, 300.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_gain_nodes__take_the_coordinate_that_the_loss_asks_for(ohms, seed):
+    """Over arrays that lose 1 to 90 %, the chosen coordinate is the better one, or nearly: they cross at 60 %."""
+    rng = np.random.default_rng(seed)
+    g = 10.0 ** rng.uniform(-6.3, -4.3, (48, 24))
+    wires = Wires(ohms, ohms, min(100.0, 100.0 * ohms), min(10.0, 10.0 * ohms))
+    exact = transfer_matrices(BETWEEN[:, None, None] * g, wires)
+    errors = {}
+    for power in (None, 0.5, 1.0):
+        family = transfer_family(lambda gain: gain * g, GainNodes(LOW, HIGH, 8, power), wires)
+        errors[power] = np.abs(family.at(BETWEEN) - exact).max() / exact.max()
+    assert errors[None] <= 3.0 * min(errors[0.5], errors[1.0])
+    if ohms == 1.06:
+        assert errors[None] < 1e-10
+        assert errors[0.5] > 1e-9
+    if ohms == 300.0:
+        assert errors[None] < 0.4 * errors[1.0]
+
+
+def test_suited__changes_where_wires_take_three_fifths():
+    nodes = GainNodes(LOW, HIGH, 8)
+    powers = [nodes.suited(loss).power for loss in (0.0, 0.2, 0.5, 0.7, 0.99)]
+    assert powers == [1.0, 1.0, 1.0, 0.5, 0.5]
+    assert GainNodes(LOW, HIGH, 8, 0.5).suited(0.0).power == 0.5
+    assert nodes.suited(0.7).grown().power == 0.5
+
+
+@pytest.mark.parametrize("power", [0.0, 2.0, "1", np.nan])
+def test_gain_nodes__refuse_another_power(power):
+    with pytest.raises(ParameterError, match=r"^power must be 0\.5, 1 or None, got"):
+        GainNodes(0.1, 0.9, 4, power)
+
+
+def test_tolerance__grows_nodes_in_the_chosen_coordinate():
+    g, wires = np.full((24, 12), 2e-5), Wires(3000.0, 3000.0, 1.0, 1.0)
+    family = transfer_family(lambda gain: gain * g, GainNodes(LOW, HIGH, 3), wires, tolerance=1e-6)
+    assert family.nodes.power == 0.5
+    exact = transfer_matrices(BETWEEN[:, None, None] * g, wires)
+    assert np.abs(family.at(BETWEEN) - exact).max() <= 1e-5 * exact.max()

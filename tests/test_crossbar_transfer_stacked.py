@@ -55,7 +55,7 @@ def stacks(draw):
 def test_stacked__exact_at_the_nodes(case):
     """Every circuit, transfer and row couplings, against the slow twin and the reduction of the whole array."""
     rows, made, wires, rng = case
-    nodes = GainNodes(0.1, 1.0, 3)
+    nodes = GainNodes(0.1, 1.0, 3, 0.5)
     gains = nodes.gains[rng.integers(0, 3, (3, len(rows)))]
     family = stacked_family(made, nodes, wires)
     transfers, taken = family.reduce(gains)

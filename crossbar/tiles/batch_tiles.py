@@ -137,7 +137,7 @@ class RemadeTile:
         entries = BatchEntries(signal.shape[1])
         return Tile(
             entries, signal, to_columns, to_rows, entries, variances, self.dac, self.adc, self.full_scale,
-            self.written.offsets, self.noise, self.temperature, self.written.strips,
+            self.written.offsets, self.noise, self.temperature, self.written.strips, self.written.bit_ranges,
         )  # fmt: skip
 
 

@@ -47,6 +47,15 @@ class Tile:
     noise: ReadNoise
     temperature: float  #: [K]
     strips: tuple[int, ...] | None = None  #: as of WrittenArray
+    #: range of the converters in each read of a word, lowest bit first, over full_scale; empty: the same in all
+    bit_ranges: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.bit_ranges and len(self.bit_ranges) != self.dac.conversions:
+            raise ParameterError(
+                f"bit_ranges must be empty or hold one for each of {self.dac.conversions} reads, "
+                f"got {len(self.bit_ranges)}"
+            )
 
     @property
     def rows(self) -> int:
@@ -142,14 +151,18 @@ class Tile:
         worth = np.broadcast_to(factor, self.pairs)
         joules = 0.0
         for bit, plane in enumerate(drive.planes):
-            signal = _mixed(self.signal, mix * (plane.unit * self.dac.v_read / lsb), "signal").astype(kind, copy=False)
+            part = self.bit_ranges[bit] if self.bit_ranges else 1.0
+            shares = mix * (plane.unit * self.dac.v_read / (lsb * part))
+            signal = _mixed(self.signal, shares, "signal").astype(kind, copy=False)
             currents = _products(signal, plane.driven, "currents")
             variance = np.empty((0, 0, 0), dtype=kind)
             if plane.noise_powers is not None:
                 variance = _products(noisy, plane.noise_powers, "variance")
+                if part != 1.0:
+                    variance *= kind.type(part**-2)
             convert(
                 currents, variance, drive.group, kinds, plane.profile, keys + np.uint64(bit), offsets, largest,
-                (worth * plane.value).astype(kind), first, out,
+                (worth * (plane.value * part)).astype(kind), first, out,
             )  # fmt: skip
             joules += self._joules(plane, to_columns, factors)
         n, driven = len(drive.planes), float(sum(plane.count for plane in drive.planes))

@@ -1,8 +1,9 @@
 """Transfer matrices as smooth functions of one gate: a few nodes of the read gain, and what to mix between them.
 
 The transfer matrix of an array whose cells share a gate is a smooth function of the gain. GainNodes know nothing of the
-cell: Chebyshev nodes in √gain. GateNodes are fitted to a cell's gate law and to the shifts of its Dirac points, which
-bend the gains of the cells against each other (docs/equations/reduction.md, section 5).
+cell: Chebyshev nodes in the gain or, where wires take most of the current, in its root. GateNodes are fitted to a
+cell's gate law and to the shifts of its Dirac points, which bend the gains of the cells against each other
+(docs/equations/reduction.md, section 5).
 q = nodes, b = batch, m = rows, n = columns.
 """
 
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossbar.arrays.wires import Wires
-from crossbar.transfer.gate_nodes import MOST_NODES, Nodes
+from crossbar.transfer.gate_nodes import MOST_NODES, GainNodes, Nodes
 from crossbar.transfer.reduction import transfer_matrices
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ConvergenceError
+
+MOST_LOSS = 1.0 - 1e-9  # a broken column loses all: the coordinate stays the same, ours
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ def transfer_family(
     """Reduce an array at every node of the gate coordinate; with a tolerance, at as many nodes as it asks for.
 
     conductances: gain -> cell conductances (m, n) [S].  tolerance: largest estimate `Family.error`, relative to the
-    largest entry; nodes grow from those given, to at most `most_nodes`, and none is reduced twice.
+    largest entry; nodes grow from those given, to at most `most_nodes`, and none is reduced twice.  GainNodes without a
+    power take the coordinate that the loss of the open array asks for.
     Raises what transfer_matrices raises, ParameterError for a tolerance that is not between 0 and 1, ConvergenceError
     if the estimate is still above the tolerance with the most nodes.
     Source: docs/equations/reduction.md, section 5.
@@ -54,7 +58,12 @@ def transfer_family(
     if tolerance is not None:
         checks.number("tolerance", tolerance, above=0.0, below=1.0)
     most_nodes = checks.whole("most_nodes", most_nodes, minimum=nodes.count)
-    family = Family(nodes, _reduced(conductances, nodes.gains, wires))
+    transfers: list[FloatArray] = []
+    if isinstance(nodes, GainNodes) and nodes.power is None:
+        transfers = [_reduced(conductances, nodes.gains[-1:], wires)]
+        nodes = nodes.suited(wire_loss(conductances(nodes.high), transfers[0][0]))
+    rest = _reduced(conductances, nodes.gains[: nodes.count - len(transfers)], wires)
+    family = Family(nodes, np.concatenate([rest, *transfers]))
     while tolerance is not None and family.error > tolerance:
         larger = family.nodes.grown()
         if not family.nodes.count < larger.count <= most_nodes:
@@ -64,10 +73,17 @@ def transfer_family(
             )
         old = np.abs(larger.gains[:, None] - family.nodes.gains).argmin(0)
         new = np.setdiff1d(np.arange(larger.count), old)
-        transfers = np.empty((larger.count, *family.transfers.shape[1:]))
-        transfers[old], transfers[new] = family.transfers, _reduced(conductances, larger.gains[new], wires)
-        family = Family(larger, transfers)
+        grown = np.empty((larger.count, *family.transfers.shape[1:]))
+        grown[old], grown[new] = family.transfers, _reduced(conductances, larger.gains[new], wires)
+        family = Family(larger, grown)
     return family
+
+
+def wire_loss(g: FloatArray, transfer: FloatArray) -> float:
+    """Return the largest share of a column's current, all rows on, that wires take from cells g (m, n) [S], below 1."""
+    whole = g.sum(0)
+    lost = 1.0 - np.divide(transfer.sum(0), whole, out=np.ones_like(whole), where=whole > 0.0)
+    return float(np.clip(lost.max(initial=0.0), 0.0, MOST_LOSS))
 
 
 def _reduced(conductances: Callable[[float], FloatArray], gains: FloatArray, wires: Wires) -> FloatArray:

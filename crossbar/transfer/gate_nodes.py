@@ -1,5 +1,7 @@
 """Gate voltages at which a family of transfer matrices is reduced, and the factors that interpolate between them."""
 
+import cmath
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import comb
@@ -51,23 +53,56 @@ class Nodes(Protocol):
 
 @dataclass(frozen=True)
 class GainNodes:
-    """Chebyshev nodes (second kind) of the gate coordinate √gain between two gains."""
+    """Chebyshev nodes (second kind) of a power of the gain between two gains.
+
+    Source: docs/equations/reduction.md eq. 10 and 10a.
+    """
 
     low: float  #: smallest gain
     high: float  #: largest gain
     count: int  #: q, at least 2
+    #: gate coordinate gain^power: 1, or 1/2 where wires take most of the current; None: what the loss of the array asks
+    #: for, measured by transfer_family and stacked_family, and 1 until then
+    power: float | None = None
 
     def __post_init__(self) -> None:
-        checks.number("low", self.low, minimum=0.0)
-        checks.number("high", self.high, above=self.low)
+        low = checks.number("low", self.low, minimum=0.0)
+        checks.number("high", self.high, above=low)
         checks.whole("count", self.count, minimum=2)
+        if self.power is not None and self.power not in (0.5, 1.0):
+            raise ParameterError(f"power must be 0.5, 1 or None, got {self.power!r}")
+
+    def suited(self, loss: float) -> "GainNodes":
+        """Return these nodes in the coordinate that converges faster for an array whose wires take `loss`.
+
+        loss: largest share of an open column's current that is lost, from 0 to below 1.  A given power stays.
+        Source: docs/equations/reduction.md eq. 10a.
+        """
+        loss = checks.number("loss", loss, minimum=0.0, below=1.0)
+        if self.power is not None:
+            return self
+        pole = -self.high * (1.0 - loss) / loss if loss else -math.inf
+        return replace(self, power=max((1.0, 0.5), key=lambda power: self._ellipse(power, pole)))
+
+    def _ellipse(self, power: float, pole: float) -> float:
+        """By how much each node more divides the error: the ellipse of Bernstein through the nearest pole."""
+        if math.isinf(pole):
+            return power  # a straight line in the gain needs no node between its ends
+        low, high = self.low**power, self.high**power
+        z = (2.0 * complex(pole) ** power - high - low) / (high - low)
+        root = cmath.sqrt(z * z - 1.0)
+        return float(max(abs(z + root), abs(z - root)))
+
+    @property
+    def _of(self) -> float:
+        return 1.0 if self.power is None else self.power
 
     @property
     def gains(self) -> FloatArray:
         """Gains (q,) at the nodes, rising; the ends are `low` and `high`."""
         angles = np.pi * np.arange(self.count)[::-1] / (self.count - 1)
-        middle, half = (np.sqrt(self.high) + np.sqrt(self.low)) / 2, (np.sqrt(self.high) - np.sqrt(self.low)) / 2
-        gains: FloatArray = (middle + half * np.cos(angles)) ** 2
+        low, high = self.low**self._of, self.high**self._of
+        gains: FloatArray = ((high + low) / 2 + (high - low) / 2 * np.cos(angles)) ** (1.0 / self._of)
         gains[0], gains[-1] = self.low, self.high
         return gains
 
@@ -88,7 +123,7 @@ class GainNodes:
         Source: barycentric formula, Berrut and Trefethen, SIAM Review 46 (2004) 501, eq. 5.4.
         """
         gain = _inside(gain, self.low, self.high)
-        return _barycentric(np.sqrt(self.gains), np.sqrt(gain))
+        return _barycentric(self.gains**self._of, gain**self._of)
 
     def grown(self) -> "GainNodes":
         """Return 2 q - 1 nodes: these and one between every two of them."""

@@ -14,9 +14,10 @@ from itertools import pairwise
 import numpy as np
 
 from crossbar.arrays.wires import Wires
-from crossbar.transfer.gate_nodes import Nodes
+from crossbar.transfer.family import wire_loss
+from crossbar.transfer.gate_nodes import GainNodes, Nodes
 from crossbar.transfer.islands import without_islands
-from crossbar.transfer.reduction import terminal_couplings
+from crossbar.transfer.reduction import terminal_couplings, transfer_matrix
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError, ParameterError
@@ -122,6 +123,11 @@ def stacked_family(conductances: Sequence[Callable[[float], FloatArray]], nodes:
     """
     if not conductances:
         raise ParameterError("conductances must hold at least one band, got none")
+    if isinstance(nodes, GainNodes) and nodes.power is None:
+        opened = [checks.conductances("conductances", band(nodes.high)) for band in conductances]
+        if len({g.shape[1] for g in opened}) == 1:  # else refused below
+            whole = np.concatenate(opened)
+            nodes = nodes.suited(wire_loss(whole, transfer_matrix(whole, wires)))
     cells: list[list[FloatArray]] = []
     for k, band in enumerate(conductances):
         seen = [checks.array("conductances", band(float(gain)), ndim=2, minimum=0.0) for gain in nodes.gains]

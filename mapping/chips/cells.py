@@ -48,7 +48,9 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
     )
     offsets = converter_offsets(placement, hardware, stream)
     strips = matrix.strips(placement.rows)
-    return WrittenArray(written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets, strips)
+    return WrittenArray(
+        written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets, strips, placement.bit_ranges
+    )
 
 
 def written_to(

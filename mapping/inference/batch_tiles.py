@@ -65,7 +65,7 @@ def _rewritten(
         cells[entry] = written_to(wanted[entry : entry + 1], once, hardware, bank.cells.stuck, moments).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
     strips = matrix.strips(placement.rows)
-    written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets, strips)
+    written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets, strips, placement.bit_ranges)
     return rewritten_tile(
         hardware.cell, written, hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
     )

@@ -14,6 +14,8 @@ class Placement:
     rows: slice  #: of the matrix
     columns: slice  #: outputs of the matrix
     full_scale: float  #: range of the tile's converters [A], from calibration
+    #: range of each read of a bit-serial word, lowest bit first, over full_scale; empty: one range for all
+    bit_ranges: tuple[float, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -188,7 +188,9 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
         positions,
         math.prod(source.weights.shape[1:]) * positions if source.useful else 0,
         tuple(
-            Placement(rows, columns, _range(source.x[:, :, rows] / x_scale, signed, kernel[:, rows, columns], hardware))
+            Placement(
+                rows, columns, *_ranges(source.x[:, :, rows] / x_scale, signed, kernel[:, rows, columns], hardware)
+            )
             for rows, columns in cuts
         ),
         source.layout,
@@ -204,13 +206,24 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
     )
 
 
-def _range(x: FloatArray, signed: bool, kernel: FloatArray, hardware: Hardware) -> float:
-    """Range of a tile's converters [A] for inputs x (b, p, m) in ±1 and kernels (b or 1, m, c) [A]."""
-    dac, peak = hardware.dac, 0.0
+def _ranges(
+    x: FloatArray, signed: bool, kernel: FloatArray, hardware: Hardware
+) -> tuple[float, tuple[float, ...]]:  # fmt: skip
+    """Range of a tile's converters [A] for inputs x (b, p, m) in ±1 and kernels (b or 1, m, c) [A].
+
+    Then, for several reads of a word, what each of them needs of it; a read that calibration never drives gets all.
+    Source: docs/equations/periphery.md eq. 5a.
+    """
+    dac = hardware.dac
+    peaks = np.zeros(dac.conversions)
     for sign in (1.0, -1.0) if signed else (1.0,):
-        for _, driven, unit in dac.split(dac.codes(sign * x)):
-            peak = max(peak, unit * float(np.abs(np.matmul(driven, kernel)).max(initial=0.0)))
-    return hardware.adc.margin * peak if peak > 0.0 else dac.v_read * hardware.cell.g_max
+        for bit, (_, driven, unit) in enumerate(dac.split(dac.codes(sign * x))):
+            peaks[bit] = max(peaks[bit], unit * float(np.abs(np.matmul(driven, kernel)).max(initial=0.0)))
+    peak = float(peaks.max())
+    if peak <= 0.0:
+        return dac.v_read * hardware.cell.g_max, ()
+    shares = np.where(peaks > 0.0, peaks / peak, 1.0)
+    return hardware.adc.margin * peak, tuple(shares.tolist()) if dac.conversions > 1 else ()
 
 
 def moments_of(x: FloatArray) -> FloatArray:
