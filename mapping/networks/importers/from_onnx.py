@@ -182,6 +182,14 @@ class OnnxFile:
             held = shape[slice(options.get("start", 0), options.get("end"))] if kind == "Shape" else math.prod(shape)
             return np.array(held, dtype=np.int64)
         options |= {"opset": self.opset, "outputs": len(node.output)}
+        if kind == "QuantizeLinear" and isinstance(inputs[0], Node):
+            users = [each for each in self.model.graph.node if node.output[0] in each.input]
+            if not users or any(each.op_type != "DequantizeLinear" for each in users) or depth:
+                raise ParameterError(
+                    "whole numbers come out of it, not their values; keep its DequantizeLinear behind it"
+                )
+            if any(not _same_scale(node, each, found) for each in users):
+                raise ParameterError("its DequantizeLinear has another scale or zero point")
         if kind == "QuantizeLinear":
             options["zero_type"] = inputs[2].dtype.name if len(inputs) > 2 and inputs[2] is not None else None
         if not any(isinstance(each, Node) for each in inputs):
@@ -200,7 +208,7 @@ class OnnxFile:
             raise ParameterError("its functions call each other without end")
         found: dict[str, Operand] = dict(zip(function.input, inputs, strict=False))
         given = {each.name: each for each in node.attribute}
-        given = {**{each.name: each for each in function.attribute_proto}, **given}
+        given = {**{each.name: each for each in function.attribute_proto}, **_defaults(node, self.opset), **given}
         found |= dict.fromkeys(function.input[len(inputs) :])
         nodes = []
         for index, inner in enumerate(function.node):
@@ -250,12 +258,15 @@ class OnnxFile:
 
     def outputs(self, images: FloatArray) -> tuple[FloatArray | None, str]:
         """Run the file on (b, c, h, w) images; (b, classes) and what ran it, or None and why nothing did."""
-        try:
-            run, runtime = self._session(())
-            found = [run(image)[0].reshape(self.dims[0], -1)[:1] for image in images]
-        except Exception as error:  # noqa: BLE001  (each runtime has its own kinds)
-            return None, f"no runtime here runs the file: {' '.join(str(error).split())[:200]}"
-        return np.concatenate(found).astype(np.float64), runtime
+        reasons = []
+        for session in (self._session, self._reference):
+            try:
+                run, runtime = session(())
+                found = [run(image)[0].reshape(self.dims[0], -1)[:1] for image in images]
+                return np.concatenate(found).astype(np.float64), runtime
+            except Exception as error:  # noqa: BLE001  (each runtime has its own kinds)
+                reasons.append(" ".join(str(error).split())[:200])
+        return None, f"no runtime here runs the file: {reasons[0]}"
 
     def values(self, image: FloatArray) -> Iterator[tuple[Node, FloatArray]]:
         """What every node of the file computes for one image, where a node of ours holds the same."""
@@ -276,23 +287,17 @@ class OnnxFile:
 
     def _session(self, more: Sequence[str]) -> tuple[Any, str]:
         """What runs one image (c, h, w), with the outputs of more tensors, and its name."""
-        kind = _CLASSES[self.input.type.tensor_type.elem_type]
         model, plain = self.model, True
         if more or any(each.op_type == "QuantizeLinear" for each in self.model.graph.node):
             model, plain = _with_clips(self.model), False
             known = {each.name for each in model.graph.output}
             model.graph.output.extend(onnx.ValueInfoProto(name=each) for each in more if each not in known)
 
-        def shown(image: FloatArray) -> Any:  # noqa: ANN401
-            one = np.moveaxis(image, 0, -1) if self.layout == "nhwc" else image
-            one = one.reshape(1, *self.dims[1:])
-            return np.repeat(one, self.dims[0], axis=0).astype(kind)
-
         wanted = [self.output_name, *more]
         try:
             import onnxruntime
         except ImportError:
-            return self._reference(shown, wanted)
+            return self._reference(more)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         if not plain:
@@ -300,16 +305,22 @@ class OnnxFile:
         source = str(self.path) if plain else _inline(model, self.path).SerializeToString()
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         return (
-            lambda image: [np.asarray(each) for each in session.run(wanted, {self.input.name: shown(image)})],
+            lambda image: [np.asarray(each) for each in session.run(wanted, {self.input.name: self._shown(image)})],
             f"onnxruntime {onnxruntime.__version__}",
         )
 
-    def _reference(self, shown: Any, wanted: Sequence[str]) -> tuple[Any, str]:  # noqa: ANN401
+    def _shown(self, image: FloatArray) -> Any:  # noqa: ANN401
+        """An image (c, h, w) as the file takes it: its layout, its batch, its precision."""
+        one = np.moveaxis(image, 0, -1) if self.layout == "nhwc" else image
+        kind = _CLASSES[self.input.type.tensor_type.elem_type]
+        return np.repeat(one.reshape(1, *self.dims[1:]), self.dims[0], axis=0).astype(kind)
+
+    def _reference(self, more: Sequence[str]) -> tuple[Any, str]:
         """Run by onnx's own evaluator, which below opset 15 mixes batch statistics into batch norms: convert before."""
         from onnx import version_converter
         from onnx.reference import ReferenceEvaluator
 
-        model = onnx.load(str(self.path))
+        model, wanted = onnx.load(str(self.path)), [self.output_name, *more]
         if self.opset < 15:
             model = version_converter.convert_version(model, 15)
         model = _with_clips(model)
@@ -317,7 +328,7 @@ class OnnxFile:
         model.graph.output.extend(onnx.ValueInfoProto(name=each) for each in wanted if each not in known)
         session = ReferenceEvaluator(model)
         return (
-            lambda image: [np.asarray(each) for each in session.run(list(wanted), {self.input.name: shown(image)})],
+            lambda image: [np.asarray(each) for each in session.run(wanted, {self.input.name: self._shown(image)})],
             f"onnx {onnx.__version__}",
         )
 
@@ -436,6 +447,22 @@ def _count(kind: str, inputs: Sequence[Operand]) -> int:
     if kind == "Pad":
         return math.prod(int(n) + abs(max(shape, default=0)) * 2 for n in inputs[0].shape)
     return math.prod(shape) * int(inputs[0].size)
+
+
+def _same_scale(one: Foreign, other: Foreign, found: Mapping[str, Operand]) -> bool:
+    """Whether a DequantizeLinear takes back what a QuantizeLinear did."""
+    for mine, theirs in zip(list(one.input)[1:], list(other.input)[1:], strict=False):
+        if mine != theirs and not np.array_equal(found.get(mine), found.get(theirs)):  # type: ignore[arg-type]
+            return False
+    return len(one.input) == len(other.input)
+
+
+def _defaults(node: Foreign, opset: int) -> dict[str, Foreign]:
+    """Attributes that an operator of ONNX has where its node names none."""
+    if node.domain not in ("", "ai.onnx"):
+        return {}
+    schema = onnx.defs.get_schema(node.op_type, opset)
+    return {name: each.default_value for name, each in schema.attributes.items() if each.default_value.name}
 
 
 def _body(kind: str, opset: int) -> Foreign:

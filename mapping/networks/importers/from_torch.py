@@ -3,6 +3,7 @@
 Importing this file needs torch.
 """
 
+import logging
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -64,13 +65,19 @@ class Exported:
         first = next(iter(module.parameters()), torch.zeros(()))
         dtype = first.dtype if first.is_floating_point() else torch.float32
         image = torch.rand(1, *shape, dtype=torch.float32).to(dtype).to(first.device)
-        with evaluating(module), _replaced(module, image, known, self.parts), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own, about what it does itself
+        with evaluating(module), _quiet(), _replaced(module, image, known, self.parts):
             try:
                 program = torch.export.export(module, (image,))
                 return _decomposed(program)
             except Exception as error:
                 said = " ".join(str(error).split())
+                try:
+                    module(image)
+                except Exception as own:  # noqa: BLE001
+                    raise ParameterError(
+                        f"{_kind(module)} itself does not run on an image of {shape}: "
+                        f"{' '.join(str(own).split())[:300] or _kind(own)}"
+                    ) from error
                 raise ParameterError(
                     f"{_kind(module)} cannot be exported by torch.export: {said[:300] or _kind(error)}; write its "
                     "forward without decisions on values, or say what the part in question does through `known`"
@@ -121,6 +128,8 @@ class Exported:
             if full.startswith("crossgate."):
                 where, part, converter = self.parts[args[1]]
                 return converter(self.graph, where, part, args[0])
+            if full.startswith("aten._assert"):
+                return None
             everything = list(_flat([*args, *kwargs.values()]))
             if not any(isinstance(each, Node) for each in everything):
                 return _constant(node, args, kwargs)
@@ -187,6 +196,19 @@ class Exported:
                 yield node, value
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what torch says while it exports: warnings about what it does itself, tracebacks of what it tries."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 def unwrapped(module: Foreign) -> Foreign:
     """The module inside DataParallel or torch.compile."""
     while True:
@@ -245,8 +267,7 @@ def _loaded(path: Path) -> Foreign:
     if not path.is_file():
         raise ParameterError(f"there is no archive {path}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own, about what it does itself
+        with _quiet():
             return _decomposed(torch.export.load(str(path)))
     except Exception as error:  # noqa: BLE001  (zip, json and torch each have their own kinds)
         raise ParameterError(

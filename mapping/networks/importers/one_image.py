@@ -32,6 +32,10 @@ def one_image(graph: TensorGraph, output: Node) -> tuple[TensorGraph, dict[Node,
         shape = _divided(node.shape, axis, batch)
         out = made._node(node.kind, node.name, inputs, shape, **attributes)  # noqa: SLF001
         axes[node], changed[node] = axis, out
+    if math.prod(output.shape[: axes[output]]) != 1:
+        raise ParameterError(
+            f"its output {output.shape} does not begin with the batch; export the model with a batch of one"
+        )
     return made, changed
 
 

@@ -482,6 +482,10 @@ def _resampled(
     rounding: str,
 ) -> Tensor:  # fmt: skip
     mode = options.get("mode", "nearest")
+    if coordinates == "align_corners" and any(
+        round(n * f) != m or abs(n * f - m) > 1e-6 * m for n, f, m in zip(x.shape[2:], factors, size, strict=True)
+    ):
+        raise ParameterError("its scales give no whole number of pixels, and runtimes then align corners differently")
     if mode == "nearest":  # which pixel, axis by axis
         out: Tensor = x
         for axis, (n, m, factor) in enumerate(zip(x.shape[2:], size, factors, strict=True), start=2):
@@ -535,7 +539,8 @@ def _depth_to_space(to: TensorGraph, name: str, options: Options, x: Operand) ->
 
 def _space_to_depth(to: TensorGraph, name: str, options: Options, x: Operand) -> Tensor:
     (b, c, h, w), k = x.shape, int(options["blocksize"])
-    split = to.permute(name, to.reshape(name, x, (b, c, h // k, k, w // k, k)), (0, 3, 5, 1, 2, 4))
+    order = (0, 3, 5, 1, 2, 4) if options.get("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    split = to.permute(name, to.reshape(name, x, (b, c, h // k, k, w // k, k)), order)
     return to.reshape(name, split, (b, c * k * k, h // k, w // k))
 
 

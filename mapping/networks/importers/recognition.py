@@ -117,7 +117,9 @@ def _spelt_out(node: Node) -> None:
 
 
 def _computed(node: Node, root: Node, values: FloatArray) -> FloatArray | None:
-    return evaluate(node, {root: values})
+    shaped = values.reshape(-1, *(1,) * max(0, len(root.shape) - 1))  # constants of one value may have as many axes
+    found = evaluate(node, {root: shaped})
+    return None if found is None else found.reshape(-1)
 
 
 def _factors_out(graph: TensorGraph, output: Node) -> None:
