@@ -103,7 +103,7 @@ class BatchTile:
 
 @dataclass(frozen=True, eq=False)
 class RemadeTile:
-    """Cells as written, and what stands around them: of tiles that are made anew for each batch."""
+    """Written cells with their wires, converters and noise: what a tile is computed from again for each batch."""
 
     cell: Cell
     written: WrittenArray  #: (k, m, 2c)

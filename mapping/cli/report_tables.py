@@ -80,7 +80,7 @@ def show(report: "Report", console: Console) -> None:
     )
     totals.add_row(
         "area",
-        f"{report.area_m2 * 1e6:.3g} mm² of arrays and what stands around them",
+        f"{report.area_m2 * 1e6:.3g} mm² of arrays and their periphery",
     )
     totals.add_row("tiles", f"{report.tiles}")
     console.print(totals)

@@ -1,4 +1,4 @@
-"""Area of arrays and of what stands around them, per tile and per layer, from published parts.
+"""Area of arrays and of their periphery, per tile and per layer, from published components.
 
 docs/equations/costs.md, section 9.
 
@@ -21,7 +21,7 @@ EDRAM_BITS = 64 * 1024 * 8  # of the published buffer
 
 @dataclass(frozen=True)
 class ArrayReport:
-    """One tile: its part of a matrix, how far its cells are used, and its area with what stands around it."""
+    """One tile: its part of a matrix, the utilisation of its cells, and its area with its periphery."""
 
     matrix: str
     tile: int  #: number of the tile in its matrix

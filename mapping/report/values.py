@@ -30,7 +30,7 @@ class LayerReport:
     layout: str | None  #: how a dynamic layer is built; None for the others
     start_s: float  #: when it can begin, since the image arrived
     interval_s: float  #: how long it keeps the next image from its arrays
-    area_m2: float  #: of its arrays and what stands around them
+    area_m2: float  #: of its arrays and their periphery
     area_by_component_m2: dict[str, float]
     writes_per_day: float  #: of each of its cells, at the chip's throughput; 0 where cells are written once
     operations: int  #: useful operations, two per multiplication
