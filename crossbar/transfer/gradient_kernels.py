@@ -2,7 +2,7 @@
 
 A *slope* is the derivative of the sum by one coupling, kept in the places of the couplings themselves: lower triangles,
 in the same buffers. Merges are undone in the reverse order, each by what its elimination left (docs/equations/
-adjoint.md, section 2); leaves are reduced once more, four side by side, and undone at once.
+adjoint.md, section 2); leaves are reduced and undone four side by side.
 
 m = rows, n = columns, p = ports, s = nodes shared by two blocks, v = lanes
 """
@@ -35,10 +35,12 @@ from crossbar.transfer.merge_table import (
     SHARED,
     START,
     START_A,
+    TALL,
+    copy_to,
     stride,
 )
 from crossbar.transfer.patches import PATCH
-from crossbar.transfer.reduction_kernels import MOST_ARMS, arms_of, lay_arms, reduce_leaves
+from crossbar.transfer.reduction_kernels import arms_of, lay_arms
 from devices.aliases import FloatArray, IntArray
 from devices.numerics.blas import solve_upper, times_symmetric, times_turned
 from devices.numerics.jit import kernel
@@ -46,7 +48,6 @@ from devices.numerics.simd import LANES, Vector, broadcast, fused, load, store
 
 MOST_NODES = 2 * PATCH * PATCH  # of a patch
 MOST_NEIGHBOURS = 8 * PATCH  # of a node while its patch is reduced
-KEPT = MOST_NODES * MOST_NEIGHBOURS  # couplings of eliminated nodes that a patch keeps in each lane, a bound
 
 
 @kernel
@@ -251,36 +252,53 @@ def _undo_patch(
 
 
 @kernel
-def undo_leaves(
-    groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
-    sizes: tuple[int, ...],
-    half_rows: FloatArray, half_columns: FloatArray,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
-    slopes: FloatArray, d_g: FloatArray,
-) -> None:  # fmt: skip
-    """Reduce groups of leaves of one array g (m, n) [S] once more, side by side, and undo them: fills in d_g (m, n).
+def _floats(op: IntArray, nodes: IntArray) -> tuple[int, int]:
+    """Floats that a step of a leaf keeps in each lane: of x or the arms, and of the totals or the couplings."""
+    if op[SHARED] >= 0:
+        return (op[SHARED] + op[PORTS] + TALL) * op[SHARED], op[SHARED]
+    at, kept = op[PATCH_PROGRAM], 0
+    while at < op[PATCH_PROGRAM_END]:
+        count = nodes[at + NEIGHBOURS]
+        kept += count
+        at += NODE + count * (1 + nodes[at + HAS_1] + nodes[at + HAS_2]) + count * (count - 1) // 2
+    return arms_of(op[PATCH_ROWS], op[PATCH_COLUMNS]) * 2, kept
 
-    slopes: of the couplings of every leaf's ports, in their places of the plan's buffer.
-    """
-    v = LANES
-    m, n = g.shape
+
+@kernel
+def leaf_places(leaf_ops: IntArray, nodes: IntArray, classes: IntArray, places: IntArray) -> int:
+    """Fill in where each step of a leaf keeps its two parts, (ops, 2) floats in a lane; returns the room of a leaf."""
     most = 0
     for kind in classes:
-        most = max(most, kind[1])
-    buffer, down = np.empty(sizes[0] * v), np.zeros(sizes[0] * v)
-    x, total = np.empty((most, sizes[1] * v)), np.empty((most, sizes[2] * v))
-    y, arms = np.empty((most, KEPT * v)), np.empty((most, MOST_ARMS * 2 * v))
-    cells, work = np.empty(PATCH * PATCH * v), np.empty(max(2 * sizes[1], MOST_NEIGHBOURS) * v)
-    heads = np.empty((MOST_NODES, 2), dtype=np.int64)
+        at = 0
+        for k in range(kind[0], kind[0] + kind[1]):
+            one, two = _floats(leaf_ops[k], nodes)
+            places[k, 0], places[k, 1] = at, at + one
+            at += one + two
+        most = max(most, at)
+    return most
+
+
+@kernel
+def keep_leaves(
+    groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
+    sizes: tuple[int, ...], places: IntArray,
+    half_rows: FloatArray, half_columns: FloatArray,
+    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray, kept: FloatArray,
+) -> None:  # fmt: skip
+    """Do what `reduce_leaves` does for one array g (m, n) [S], and keep what each step eliminated: kept (groups, …)."""
+    v = LANES
+    m, n = g.shape
+    lanes, cells = np.empty(sizes[0] * v), np.empty(PATCH * PATCH * v)
     alike = half_rows.size <= 1 and half_columns.size <= 1
-    laid = np.full(most, -1)  # class of the leaves whose inner arms are laid
-    for group in groups:
+    laid = np.full(len(leaf_ops), -1)  # group whose inner arms were laid for a step
+    for at_group in range(len(groups)):
+        group, mine = groups[at_group], kept[at_group]
         kind = classes[group[0]]
-        ops, root, counts = leaf_ops[kind[0] : kind[0] + kind[1]], kind[2], kind[3:7]
-        for k in range(len(ops)):
-            op = ops[k]
+        for k in range(kind[0], kind[0] + kind[1]):
+            op = leaf_ops[k]
+            first, second = mine[places[k, 0] * v : places[k, 1] * v], mine[places[k, 1] * v :]
             if op[SHARED] >= 0:
-                join_lanes(op, buffer, x[k], total[k])
+                join_lanes(op, lanes, first, second)
                 continue
             a, b = op[PATCH_ROWS], op[PATCH_COLUMNS]
             border = not alike
@@ -291,37 +309,73 @@ def undo_leaves(
                 for i in range(a):
                     for j in range(b):
                         cells[(i * b + j) * v + lane] = g[row + i, column + j]
-            if border or laid[k] != group[0]:
-                grid = arms[k, : arms_of(a, b) * 2 * v].reshape(-1, 2, v)
+            if border or laid[k] < 0:
+                grid = first.reshape(-1, 2, v)
                 for lane in range(v):
                     leaf = leaves[group[1 + lane]]
                     row, column = leaf[0] + op[PATCH_ROW], leaf[1] + op[PATCH_COLUMN]
                     lay_arms(
                         grid[:, :, lane], a, b, row, column, m, n, half_rows, half_columns, left, right, top, bottom
                     )
-                laid[k] = -1 if border else group[0]
-            patch(op, nodes, cells, arms[k], buffer, y[k], 1)
-        p = counts.sum()
-        step = stride(p)
-        block = down[root * v : (root + p * step) * v].reshape(p, step, v)
-        place = np.empty(p, dtype=np.int64)
-        for lane in range(v):
-            leaf = leaves[group[1 + lane]]
-            port = 0
-            for side in range(4):
-                for k in range(counts[side]):
-                    place[port] = leaf[3 + side] + k
-                    port += 1
-            mine = slopes[leaf[2] : leaf[2] + p * step].reshape(p, step)
-            for i in range(p):
-                for j in range(i):
-                    block[i, j, lane] = mine[max(place[i], place[j]), min(place[i], place[j])]
-        for k in range(len(ops) - 1, -1, -1):
-            op = ops[k]
+                laid[k] = -1 if border else at_group
+            else:
+                copy_to(first, kept[laid[k], places[k, 0] * v : places[k, 1] * v])
+            patch(op, nodes, cells, first, lanes, second, 1)
+        _exchange(group, kind, leaves, lanes, buffer, True)
+
+
+@kernel
+def _exchange(
+    group: IntArray, kind: IntArray, leaves: IntArray, lanes: FloatArray, buffer: FloatArray, out: bool
+) -> None:  # fmt: skip
+    """Move triangles of a group's leaves from lanes to their places in the buffer (out), or from there to lanes."""
+    v = LANES
+    root, counts = kind[2], kind[3:7]
+    p = counts.sum()
+    step = stride(p)
+    block = lanes[root * v : (root + p * step) * v].reshape(p, step, v)
+    place = np.empty(p, dtype=np.int64)
+    for lane in range(v):
+        leaf = leaves[group[1 + lane]]
+        port = 0
+        for side in range(4):
+            for k in range(counts[side]):
+                place[port] = leaf[3 + side] + k
+                port += 1
+        mine = buffer[leaf[2] : leaf[2] + p * step].reshape(p, step)
+        for i in range(p):
+            for j in range(i):
+                high, low = max(place[i], place[j]), min(place[i], place[j])
+                if out:
+                    mine[high, low] = block[i, j, lane]
+                else:
+                    block[i, j, lane] = mine[high, low]
+
+
+@kernel
+def undo_leaves(
+    groups: IntArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
+    sizes: tuple[int, ...], places: IntArray, kept: FloatArray, slopes: FloatArray, d_g: FloatArray,
+) -> None:  # fmt: skip
+    """Undo groups of leaves of one array side by side, by what `keep_leaves` kept: fills in d_g (m, n).
+
+    slopes: of the couplings of every leaf's ports, in their places of the plan's buffer.
+    """
+    v = LANES
+    down = np.zeros(sizes[0] * v)
+    cells, work = np.empty(PATCH * PATCH * v), np.empty(max(2 * sizes[1], MOST_NEIGHBOURS) * v)
+    heads = np.empty((MOST_NODES, 2), dtype=np.int64)
+    for at_group in range(len(groups)):
+        group, mine = groups[at_group], kept[at_group]
+        kind = classes[group[0]]
+        _exchange(group, kind, leaves, down, slopes, False)
+        for k in range(kind[0] + kind[1] - 1, kind[0] - 1, -1):
+            op = leaf_ops[k]
+            first, second = mine[places[k, 0] * v : places[k, 1] * v], mine[places[k, 1] * v :]
             if op[SHARED] >= 0:
-                _undo_join_lanes(op, down, x[k], total[k], work)
+                _undo_join_lanes(op, down, first, second, work)
                 continue
-            _undo_patch(op, nodes, heads, arms[k], down, y[k], cells, work)
+            _undo_patch(op, nodes, heads, first, down, second, cells, work)
             a, b = op[PATCH_ROWS], op[PATCH_COLUMNS]
             for lane in range(v):
                 leaf = leaves[group[1 + lane]]
@@ -351,30 +405,29 @@ def lay_slopes(d_transfer: FloatArray, counts: IntArray, block: FloatArray) -> N
 def undo_arrays(
     arrays: IntArray, g: FloatArray, d_transfer: FloatArray,
     groups: IntArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray, sizes: tuple[int, ...],
-    ops: IntArray, places: IntArray, counts: IntArray, start: int,
+    leaf_at: IntArray, ops: IntArray, places: IntArray, counts: IntArray, start: int,
     half_rows: FloatArray, half_columns: FloatArray,
     left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
     room: tuple[int, ...], d_g: FloatArray,
 ) -> int:  # fmt: skip
     """Reduce some arrays of g (t, m, n) [S] and undo them, one after another: fills in d_g; returns failed merges.
 
-    room: floats of the plan's buffer, of all that merges keep (x and s), and of work space.
+    room: floats of the plan's buffer, of all that merges keep (x and s), of work space, and of what a group of leaves
+    keeps.
     """
     buffer, slopes = np.empty(room[0]), np.empty(room[0])
     x, s, work = np.empty(room[1]), np.empty(room[2]), np.empty(room[3])
+    kept = np.empty((len(groups), room[4]))
     p = counts.sum()
     step = stride(p)
     failed = 0
     for t in arrays:
-        reduce_leaves(
-            groups, g[t : t + 1], leaf_ops, nodes, classes, leaves, sizes,
-            half_rows, half_columns, left, right, top, bottom, buffer,
+        keep_leaves(
+            groups, g[t], leaf_ops, nodes, classes, leaves, sizes, leaf_at,
+            half_rows, half_columns, left, right, top, bottom, buffer, kept,
         )  # fmt: skip
         failed += join_kept(ops, places, True, buffer, x, s)
         lay_slopes(d_transfer[t], counts, slopes[start : start + p * step].reshape(p, step))
         undo_joins(ops, places, slopes, x, s, work)
-        undo_leaves(
-            groups, g[t], leaf_ops, nodes, classes, leaves, sizes,
-            half_rows, half_columns, left, right, top, bottom, slopes, d_g[t],
-        )  # fmt: skip
+        undo_leaves(groups, leaf_ops, nodes, classes, leaves, sizes, leaf_at, kept, slopes, d_g[t])
     return failed

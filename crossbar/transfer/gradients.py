@@ -14,14 +14,23 @@ import numpy as np
 from crossbar.arrays.wires import Wires
 from crossbar.nodal.linear import solve
 from crossbar.nodal.sensitivities import line_currents, turned
-from crossbar.transfer.gradient_kernels import join_kept, lay_slopes, undo_arrays, undo_joins, undo_leaves
+from crossbar.transfer.gradient_kernels import (
+    join_kept,
+    keep_leaves,
+    lay_slopes,
+    leaf_places,
+    undo_arrays,
+    undo_joins,
+    undo_leaves,
+)
 from crossbar.transfer.merge_plan import Plan, plan
 from crossbar.transfer.merge_table import PORTS, SHARED, stride
-from crossbar.transfer.reduction import TASKS, border, check_merges, fill_leaves
+from crossbar.transfer.reduction import TASKS, border, check_merges
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from devices.numerics.blas import one_blas_thread
+from devices.numerics.simd import LANES
 from devices.numerics.worker_threads import over_threads, threads
 
 
@@ -93,6 +102,8 @@ class _Kept(NamedTuple):
     x: int  #: floats of all
     s: int
     work: int  #: floats of the largest (s, p) and (s, s)
+    leaf_places: IntArray  #: (leaf ops, 2) where steps of a leaf keep theirs, in a lane
+    group: int  #: floats of a group of leaves
 
 
 def _kept(steps: Plan) -> _Kept:
@@ -100,7 +111,9 @@ def _kept(steps: Plan) -> _Kept:
     sizes = np.stack([size * ports, (size + 1) * size], axis=1)
     ends = np.cumsum(sizes, axis=0).reshape(-1, 2)
     x, s = (int(each) for each in (ends[-1] if len(ends) else (0, 0)))
-    return _Kept(ends - sizes, x, s, int((size * (ports + size)).max(initial=0)))
+    leaf_at = np.empty((len(steps.leaf_ops), 2), dtype=np.int64)
+    leaf = leaf_places(steps.leaf_ops, steps.nodes, steps.classes, leaf_at)
+    return _Kept(ends - sizes, x, s, int((size * (ports + size)).max(initial=0)), leaf_at, leaf * LANES)
 
 
 def _tables(steps: Plan) -> tuple[IntArray, IntArray, IntArray, IntArray, tuple[int, ...]]:
@@ -116,12 +129,12 @@ def _many(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
     kept, counts = _kept(steps), np.array(steps.root.counts, dtype=np.int64)
     d_g = np.empty(g.shape)
     workers = max(min(threads(), t), 1)
-    room = (steps.buffer, kept.x, kept.s, kept.work)
+    room = (steps.buffer, kept.x, kept.s, kept.work, kept.group)
 
     def undo_some(first: int) -> int:
         return int(undo_arrays(
-            np.arange(first, t, workers), g, d_transfer, steps.groups, *_tables(steps), steps.ops, kept.places, counts,
-            steps.root.start, *at.halves, *at.lines, room, d_g,
+            np.arange(first, t, workers), g, d_transfer, steps.groups, *_tables(steps), kept.leaf_places, steps.ops,
+            kept.places, counts, steps.root.start, *at.halves, *at.lines, room, d_g,
         ))  # fmt: skip
 
     with one_blas_thread():
@@ -140,10 +153,14 @@ def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
     d_g = np.empty(g.shape)
     tasks = [slice(*each) for each in np.stack([steps.tasks[:-1], steps.tasks[1:]], axis=1).tolist()]
     top = slice(int(steps.tasks[-1]), len(steps.ops))
-    parts = np.array_split(steps.groups, TASKS)
+    parts = np.array_split(np.arange(len(steps.groups)), TASKS)
+    shares = [slice(part[0], part[-1] + 1) for part in parts if len(part)]
+    of_leaves = np.empty((len(steps.groups), kept.group))
 
-    def fill(groups: IntArray) -> None:
-        fill_leaves(steps, groups, g, at, buffer)
+    def fill(some: slice) -> None:
+        keep_leaves(
+            steps.groups[some], g, *_tables(steps), kept.leaf_places, *at.halves, *at.lines, buffer, of_leaves[some]
+        )
 
     def keep(some: slice) -> int:
         last = some.stop == len(steps.ops)
@@ -152,11 +169,11 @@ def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
     def undo(some: slice) -> None:
         undo_joins(steps.ops[some], kept.places[some], slopes, x, s, np.empty(kept.work))
 
-    def undo_cells(groups: IntArray) -> None:
-        undo_leaves(groups, g, *_tables(steps), *at.halves, *at.lines, slopes, d_g)
+    def undo_cells(some: slice) -> None:
+        undo_leaves(steps.groups[some], *_tables(steps), kept.leaf_places, of_leaves[some], slopes, d_g)
 
     with one_blas_thread():
-        list(over_threads(fill, parts))
+        list(over_threads(fill, shares))
         failed = sum(over_threads(keep, tasks)) + keep(top)
         check_merges(failed, g, wires)
         root = steps.root
@@ -165,7 +182,7 @@ def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
         lay_slopes(d_transfer, np.array(root.counts, dtype=np.int64), block)
         undo(top)
         list(over_threads(undo, tasks))
-        list(over_threads(undo_cells, parts))
+        list(over_threads(undo_cells, shares))
     return d_g
 
 
