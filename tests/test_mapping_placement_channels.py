@@ -18,12 +18,15 @@ from mapping.networks import (  # fmt: skip
     Add,
     Attention,
     BatchNorm,
+    Clip,
     Conv,
     DynamicConv,
     GlobalAveragePool,
+    HardSigmoid,
     Linear,
     Network,
     Relu,
+    Reshape,
     Scale,
 )
 from mapping.placement.column_gates import gate_columns
@@ -82,7 +85,33 @@ def omni(rng, kind="softmax"):
     return Network("omni", (2, 6, 5), tuple("abc"), layers)
 
 
+def changed(rng, conv, before=(), gates=None):
+    """`excited` with another convolution, layers before it, and other gates."""
+    network = excited(rng)
+    own = [each for each in network.layers if each.name not in ("conv", "sigmoid")]
+    at = next(i for i, each in enumerate(own) if each.name == "scale")
+    gates = gates or (Activation("sigmoid", ("fc2",), "sigmoid"),)
+    return dataclasses.replace(network, layers=(*before, conv, *own[:at], *gates, *own[at:]))
+
+
+def one_dimensional(rng):
+    conv = Conv("conv", ("row",), rng.normal(size=(4, 2, 1, 3)), rng.normal(size=4), padding=(0, 1))
+    turned = Reshape("turned", ("fc2",), (1, 4))
+    gates = (
+        HardSigmoid("gates", ("turned",), 0.05),
+        Reshape("sigmoid", ("gates",), (4,)),
+    )  # above the floor
+    return changed(rng, conv, (Reshape("row", ("input",), (2, 30)),), (turned, *gates))
+
+
+def padded(rng):
+    conv = Conv("conv", ("input",), rng.normal(size=(4, 2, 2, 3)), None, (2, 1), (0, 2, 1, 1))
+    return changed(rng, conv, gates=(Clip("sigmoid", ("fc2",), 0.1, 0.9),))
+
+
 NETWORKS = {
+    "one-dimensional": one_dimensional,
+    "padded on some sides": padded,
     "squeeze and excitation": excited,
     "two groups": lambda rng: excited(rng, groups=2),
     "ReLU before a scale from elsewhere": lambda rng: excited(rng, own=False, relu=True),

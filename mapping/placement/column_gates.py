@@ -10,14 +10,14 @@ import numpy as np
 from devices.aliases import FloatArray
 from mapping.hardware.description import Choices
 from mapping.networks.graph import Network
-from mapping.networks.layers.activations import Activation, Relu, Softmax
+from mapping.networks.layers.activations import Activation, Clip, HardSigmoid, LogSoftmax, Relu, Softmax
 from mapping.networks.layers.arithmetic import Scale
 from mapping.networks.layers.base import Layer
 from mapping.networks.layers.convolutions import Conv, DynamicConv
 from mapping.networks.layers.matrix_layers import Linear
 from mapping.networks.layers.norms import BatchNorm
 from mapping.networks.layers.pools import GlobalAveragePool
-from mapping.networks.layers.shapes import Flatten
+from mapping.networks.layers.shapes import Flatten, Reshape
 from mapping.networks.unrolling import kernel_matrix
 from mapping.placement.gated_layers import GatedConv, GatedDynamicConv, MeanWindow
 
@@ -134,9 +134,13 @@ def _whole_matrix(conv: Conv) -> FloatArray:
 
 def _between_0_and_1(layers: dict[str, Layer], name: str) -> bool:
     layer = layers.get(name)
-    while isinstance(layer, (Flatten, GlobalAveragePool)):
+    while isinstance(layer, (Flatten, GlobalAveragePool, Reshape)):
         layer = layers.get(layer.inputs[0])
-    return isinstance(layer, Softmax) or (isinstance(layer, Activation) and layer.kind in BOUNDED)
+    if isinstance(layer, Clip):
+        return layer.low is not None and layer.low >= 0.0 and layer.high is not None and layer.high <= 1.0
+    if isinstance(layer, Activation):
+        return layer.kind in BOUNDED
+    return isinstance(layer, HardSigmoid) or (isinstance(layer, Softmax) and not isinstance(layer, LogSoftmax))
 
 
 def _above(layers: dict[str, Layer], name: str) -> set[str]:
