@@ -334,12 +334,13 @@ def test_fit_cell__a_filament_at_its_limit_alone_is_not_determined():
         )
 
 
-@pytest.mark.parametrize("what", ["current", "v"])
+@pytest.mark.parametrize("what", ["current", "v", "current v"])
 @pytest.mark.parametrize("scale", [1e6, 1e9, 1e12, 1e-6, 1e-9, 1e-12, 1e300, 1e-300])
 def test_fit_cell__wrong_units_end_in_one_sentence(what, scale, rng):
     curves = simulate_curves(BARE, [1e-6, 3e-5], V, 0.0, rng)
     values = {"v": curves.v, "current": curves.current}
-    values[what] = values[what] * scale
+    for name in what.split():
+        values[name] = values[name] * scale
     with pytest.raises(ParameterError) as caught:
         fit_cell(Curves(values["v"], values["current"], curves.v_gate, curves.sweep, curves.state), {"gain_min": 1.0})
     said = str(caught.value)

@@ -7,12 +7,18 @@ from devices.measurements.measured_points import Curves
 
 LARGEST_CONDUCTANCE = 1.0  # [S] of a filament
 LEAST_CONDUCTANCE = 1e-13  # [S]
+LEAST_VOLTAGE = 1e-4  # [V] that the largest of a curve is at least, ours: analysers resolve microvolts
 LARGEST_VOLTAGE = 100.0  # [V] beyond which an exponential law of a cell says nothing, ours
 
 
 def refuse_units(curves: Curves) -> None:
     """Raise ParameterError if voltages or conductances are beyond those of any cell."""
     most = float(np.abs(curves.v).max())
+    if most < LEAST_VOLTAGE:
+        raise ParameterError(
+            f"{curves.source} has voltages up to {most:.3g} V only, less than {LEAST_VOLTAGE:g} V; is the unit of the "
+            "voltage right?"
+        )
     if most > LARGEST_VOLTAGE:
         raise ParameterError(
             f"{curves.source} has voltages up to {most:.3g} V, beyond the {LARGEST_VOLTAGE:g} V of a cell; is the unit "
