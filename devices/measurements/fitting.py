@@ -23,7 +23,7 @@ from devices.laws import dispatch, gate
 from devices.laws.adaptive import AdaptiveLaw
 from devices.measurements.likelihood import estimate_noise, pattern_of, residuals_of
 from devices.measurements.measured_points import Curves
-from devices.measurements.plausible_units import refuse_units
+from devices.measurements.plausible_units import refuse_signs, refuse_units
 
 LEVEL = 0.95  # of the intervals
 BOUND = 0.5  # default of `bound`, ours: half as much again, or half of it, still names a device
@@ -303,13 +303,9 @@ def _used(curves: Curves, v_limit: float | None) -> Curves:
             f"{used.source} does not determine filament {held[0]}: all of its points stand at the compliance limit; "
             "measure it at smaller voltages"
         )
-    wrong = used.current * used.v < 0.0
-    if np.mean(wrong) > 0.5:
-        raise ParameterError(
-            f"{used.source}: current and voltage differ in sign in {np.count_nonzero(wrong)} of {wrong.size} points"
-        )
     if not np.any(used.current):
         raise ParameterError(f"{used.source}: every current is 0 A")
+    refuse_signs(used)
     _refuse_both_sides(used)
     _refuse_loops(used.where(used.measured))
     return used

@@ -21,7 +21,7 @@ from devices.measurements.laws_to_fit.catalogue import LAWS
 from devices.measurements.laws_to_fit.interface import LawToFit, Parameter
 from devices.measurements.likelihood import estimate_noise, log_likelihood, pattern_of, residuals_of
 from devices.measurements.measured_points import Curves
-from devices.measurements.plausible_units import refuse_units
+from devices.measurements.plausible_units import refuse_signs, refuse_units
 
 LEVEL = 0.95  # of the intervals
 BOUND = 0.5  # half of an interval over its value from which on a parameter counts as not determined, ours
@@ -110,8 +110,10 @@ def fit_law(
         known("law", law, LAWS)
     chosen = LAWS[law] if isinstance(law, str) else law
     limit = number("bound", bound, above=0.0, maximum=10.0)
-    used = curves.where(curves.v != 0.0) if not chosen.in_time else curves
-    refuse_units(curves.where(curves.v != 0.0))
+    used = curves if chosen.in_time else curves.where(curves.v != 0.0)
+    moved = curves.where(curves.v != 0.0)
+    refuse_units(moved)
+    refuse_signs(moved)
     chosen.check(used)
     problem = _Problem(used, chosen, dict(hold or {}), free)
     with threadpool_limits(1, "blas"):
@@ -282,10 +284,7 @@ class _Problem:
         size = np.abs(self.curves.current)
         sigma = 0.05 * size + 1e-3 * float(np.median(size[self.measured])) + 1e-30
         starts = [self.coordinates({**self.held, **each}) for each in self.law.starts(self.curves, self.held)]
-        cost = [
-            float(np.sum(residuals_of(self.currents(x), self.curves.current, sigma, self.measured)[0] ** 2))
-            for x in starts
-        ]
+        cost = [self._misfit(x, sigma) for x in starts]
         short: list[tuple[FloatArray, float, bool]] = []
         for k in np.argsort(cost)[:MOST_STARTS]:
             short.append(self.solve(starts[k], sigma, 60, 1e-6))
@@ -293,6 +292,11 @@ class _Problem:
             if len(short) > 2 and short[1][1] <= 1.001 * short[0][1]:
                 break
         return self.refine(short[0][0], sigma)
+
+    def _misfit(self, x: FloatArray, sigma: FloatArray) -> float:
+        """Return the sum of squares at a start, however far it is off."""
+        left = residuals_of(self.currents(x), self.curves.current, sigma, self.measured)[0]
+        return float(np.sum(np.clip(left, -1e100, 1e100) ** 2))
 
     def refine(self, x: FloatArray, sigma: FloatArray) -> tuple[FloatArray, tuple[float, float], bool]:
         """Solve for parameters and noise in turn from x on."""

@@ -8,6 +8,8 @@ from scipy.special import log_ndtr
 
 from devices.aliases import BoolArray, FloatArray, IntArray
 
+FAR = -30.0  # standard deviations below a limit from which on the hazard is the distance, to 1e-3
+
 
 def residuals_of(
     predicted: FloatArray, current: FloatArray, sigma: FloatArray, measured: BoolArray
@@ -26,7 +28,8 @@ def residuals_of(
     above = sign * residuals[held]
     log_part = log_ndtr(above)
     size = np.sqrt(-2.0 * log_part)
-    hazard = np.exp(-0.5 * above**2 - log_part) / math.sqrt(2.0 * math.pi)
+    near = np.maximum(above, FAR)  # further below, the hazard is the distance
+    hazard = np.where(above < FAR, -above, np.exp(-0.5 * near**2 - log_ndtr(near)) / math.sqrt(2.0 * math.pi))
     residuals[held] = size
     factors[held] = -sign * np.divide(hazard, size, out=np.zeros_like(size), where=size > 1e-150)
     return residuals, factors

@@ -229,7 +229,8 @@ def _pku_starts(curves: Curves, held: Values) -> Sequence[dict[str, float]]:
     low, high = _window(curves)
     seen, size = secants(curves), np.abs(curves.v)
     quiet = np.isfinite(seen) & (size <= 0.4 * size.max())
-    low, high = float(np.quantile(seen[quiet], 0.1)), float(np.quantile(seen[quiet], 0.9))
+    if np.count_nonzero(quiet) > 1:
+        low, high = float(np.quantile(seen[quiet], 0.1)), float(np.quantile(seen[quiet], 0.9))
     span = held["gap_max"] - held["gap_min"]
     g_0 = span / max(math.log(high / low), 0.5)
     per_volt = high * math.exp(held["gap_min"] / g_0)

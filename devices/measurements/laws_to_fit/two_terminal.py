@@ -104,7 +104,7 @@ def _check_schottky(curves: Curves) -> None:
         reach = min(curves.v.max(), -curves.v.min())
         sides = [size[(np.sign(curves.v) == sign) & (np.abs(curves.v) >= 0.7 * reach)] for sign in (1.0, -1.0)]
         if all(side.size for side in sides):
-            ratio = float(np.median(sides[0]) / max(float(np.median(sides[1])), 1e-30))
+            ratio = max(float(np.median(sides[0])), 1e-30) / max(float(np.median(sides[1])), 1e-30)
             if ratio < 1.0 / RECTIFYING:
                 raise ParameterError(
                     f"{curves.source} conducts {1 / ratio:.3g} times better at negative voltages: negate voltages and "
