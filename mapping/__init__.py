@@ -1,13 +1,13 @@
-"""Networks on crossbars: compiling, writing, running and pricing; the only package that knows weights and images.
+"""Networks on crossbars: compile, write, run and price. This is the only package that knows weights and images.
 
 The folders, lowest first; each imports only those above it in this list:
 
-    files, presentation       files that appear whole; how numbers look
+    files, presentation       atomic writes, cache, downloads; formats of numbers
     networks, data, hardware  a trained network; images with labels; chip descriptions
     placement                 a network on tiles: Program
     chips                     a program in cells: Chip
-    inference, prices         a chip reads images: RunResult; what a program takes
-    workflow, report          compiling, writing, the cache; a run priced: Report
+    inference, prices         images through a chip: RunResult; energy, latency and area of a program
+    workflow, report          compiling, writing, the cache; the priced run: Report
     studies, training         sweeps over chip descriptions; networks fine-tuned through the exact chip
     cli                       the crossgate command
 

@@ -10,7 +10,7 @@ from crossbar.tiles.written_arrays import build_tiles
 from devices.errors import ParameterError
 from devices.writing.spread import Spread
 from mapping.chips.cells import write_tile
-from mapping.chips.stuck_cells import RIDGE, made_up, trimmed
+from mapping.chips.stuck_cells import RIDGE, compensated, trimmed
 from mapping.hardware.description import Hardware
 from mapping.networks import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
 from mapping.placement.encoding import filaments
@@ -268,11 +268,11 @@ def columns(seed, k=2, m=24, c=5, p=400):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_made_up__is_the_least_squares_answer_of_the_whole_cells(seed):
+def test_compensated__is_the_least_squares_answer_of_the_whole_cells(seed):
     """Column by column against lstsq on the inputs themselves, the ridge as further rows."""
     wanted, missed, stuck, pairs, x = columns(seed)
     moments = moments_of(x[None])
-    answer = pair(made_up(wanted, missed, stuck, moments)) - pair(wanted)
+    answer = pair(compensated(wanted, missed, stuck, moments)) - pair(wanted)
     m = len(moments)
     ridge = (RIDGE * np.trace(moments) / m * len(x)) ** 0.5 * np.eye(m)
     system = np.concatenate([x, ridge])
@@ -284,17 +284,17 @@ def test_made_up__is_the_least_squares_answer_of_the_whole_cells(seed):
         assert not answer[k, ~free, column].any()
 
 
-def test_made_up__leaves_columns_without_stuck_cells_alone():
+def test_compensated__leaves_columns_without_stuck_cells_alone():
     wanted, missed, stuck, _, x = columns(4)
     stuck[..., :4], missed[..., :2] = False, 0.0
-    answer = made_up(wanted, missed, stuck, moments_of(x[None]))
+    answer = compensated(wanted, missed, stuck, moments_of(x[None]))
     np.testing.assert_array_equal(answer[..., :4], wanted[..., :4])
     assert (answer[..., 4:] != wanted[..., 4:]).any()
 
 
-def test_made_up__of_rows_that_are_never_driven():
+def test_compensated__of_rows_that_are_never_driven():
     wanted, missed, stuck, _, x = columns(5)
-    answer = made_up(wanted, missed, stuck, np.zeros((x.shape[1], x.shape[1])))
+    answer = compensated(wanted, missed, stuck, np.zeros((x.shape[1], x.shape[1])))
     np.testing.assert_allclose(answer, wanted, rtol=1e-12)
 
 

@@ -172,7 +172,7 @@ def test_fit__columns_units_and_a_limit_from_the_command_line(crossgate, tmp_pat
         "Y (uA)",
         "not used",
         "id",
-        "28 points, given; programmed voltages: at least that",
+        "28 points, given; programmed voltages: a lower bound",
         "filaments",
         "LEV",
     ):
@@ -191,7 +191,7 @@ def test_fit__correlated_residuals_withhold_use_it(crossgate, tmp_path):
     status, out, _ = crossgate("fit", tmp_path / "t.csv", *options)
     assert status == 0
     assert "use it" not in out
-    assert "not for use as it is" in out
+    assert "do not use this fit as it is" in out
     assert not json.loads(Path("crossgate-fit/fit.json").read_text())["usable"]
 
 

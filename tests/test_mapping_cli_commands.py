@@ -63,7 +63,7 @@ def test_run__writes_and_prints(crossgate, model):
     assert err == ""
     for words in (
         "small on two_terminal, seed 0", "conv", "fc", "accuracy", "12 images", "TOPS/W", "o/report.json", "mm²",
-        "GPUs at their peak", "brain's 20 fJ", "paced by", "adc", "drivers", "whole input",
+        "GPUs at their peak", "brain's 20 fJ", "limited by", "adc", "drivers", "for a single image",
     ):  # fmt: skip
         assert words in out
     written = sorted(path.name for path in Path("o").iterdir())
@@ -75,6 +75,8 @@ def test_run__writes_and_prints(crossgate, model):
     for column, key in (("chip", "accuracy_chip"), ("exact", "accuracy_exact")):
         assert np.mean([row[column] == row["label"] for row in rows]) == pytest.approx(held[key])
     assert held["configuration"]["tile"]["rows"] == 32
+    latencies = [si(held[key], "s") for key in ("latency_s_per_image", "latency_whole_s_per_image")]
+    assert (f"{latencies[1]} if every layer waited" in " ".join(out.split())) == (latencies[0] != latencies[1])
 
 
 def test_run__json_is_exactly_the_files_text(crossgate, model):
@@ -104,7 +106,7 @@ def test_run__nonlinear_fidelity_solves_reads_again(crossgate, model, tmp_path):
     for each in held["fidelity"]:
         assert 0.0 <= each["arithmetic"] < 1e-4
         assert 0.0 < each["nonlinear"] < 0.01
-    assert "Between levels of fidelity" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Levels of fidelity</h2>" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_run__ideal_fidelity_computes_the_exact_network(crossgate, model):
@@ -133,7 +135,9 @@ def test_run__from_the_cache_and_without_is_the_same_report(crossgate, model, tm
     chip.write_bytes(chip.read_bytes()[:-100])
     status, out, err = crossgate(*words)
     assert (status, out) == plain[:2]
-    assert re.fullmatch(r"crossgate: the cached file \S+ is damaged: its checksum differs; it is computed anew\n", err)
+    assert re.fullmatch(
+        r"crossgate: the cached file \S+ is damaged: its checksum differs; the result is computed again\n", err
+    )
 
 
 def test_cache__lists_and_clears(crossgate, model, tmp_path):
@@ -174,7 +178,7 @@ def test_run__stopped_by_a_signal_goes_on(name, crossgate, model, monkeypatch, t
         status, out, err = crossgate(*words, "--out", "stopped")
         assert (status, out) == (130, "")
         found = re.fullmatch(
-            r"crossgate: stopped; (\d) of 9 images are done: the same command goes on from there\n", err
+            r"crossgate: stopped; (\d) of 9 images are done: the same command continues from there\n", err
         )
         assert found
         done = int(found[1])
@@ -198,7 +202,7 @@ def test_run__stopped_with_nothing_kept_says_so(crossgate, model, monkeypatch):
     monkeypatch.setattr(inference, "_batch", stopping)
     status, _, err = crossgate("run", model, "--images", 2, "--no-cache", *QUICK)
     assert status == 130
-    assert err == "crossgate: stopped; 0 of 2 images are done: nothing is kept, as --no-cache says\n"
+    assert err == "crossgate: stopped; 0 of 2 images are done: nothing is kept because of --no-cache\n"
 
 
 @DEAF
@@ -220,7 +224,9 @@ def test_run__a_process_stopped_from_outside_goes_on(crossgate, model, tmp_path)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=120)
     assert (running.returncode, out) == (130, "")
-    assert re.fullmatch(r"crossgate: stopped; [369] of 12 images are done: the same command goes on from there\n", err)
+    assert re.fullmatch(
+        r"crossgate: stopped; [369] of 12 images are done: the same command continues from there\n", err
+    )
     assert list(held.glob("run-*/*.pack"))
     assert crossgate(*words)[:2] == crossgate(*words, "--no-cache")[:2]
 

@@ -487,14 +487,14 @@ def test_download__of_another_file_is_refused_and_forgotten(server, tmp_path, he
     server[0].content = b"x" * 1000
     if held:
         (tmp_path / "file.part").write_bytes(held)
-    with pytest.raises(ParameterError, match="is not the file it should be: its size or SHA-256 differs"):
+    with pytest.raises(ParameterError, match="is not the expected file: its size or SHA-256 differs"):
         fetch(server, tmp_path / "file", content=b"z" * 1000)
     assert not list(tmp_path.iterdir())
 
 
 def test_download__gives_up_and_keeps_what_it_has(server, tmp_path):
     server[0].content, server[0].cuts = b"x" * 1000, (600, 0, 0, 0)
-    with pytest.raises(OSError, match="the server sends nothing"):
+    with pytest.raises(OSError, match="the server sends no data"):
         fetch(server, tmp_path / "file")
     assert (tmp_path / "file.part").stat().st_size == 600
     assert len(server[0].asked) == 1 + download.TRIES

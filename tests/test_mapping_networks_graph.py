@@ -514,7 +514,7 @@ DAMAGES = {
     ),
     "a pickled array": (
         lambda m: m | {"0.weight.npy": npy(np.array([Bomb()], dtype=object), allow_pickle=True)},
-        "holds object",
+        "must be float32, float64 or int8, got object",
     ),
     "a pickled header": (
         lambda m: m | {"header.npy": npy(np.array([Bomb()], dtype=object), allow_pickle=True)},
@@ -525,9 +525,9 @@ DAMAGES = {
         lambda m: m | {"header.npy": npy(np.frombuffer(b"{nonsense", dtype=np.uint8))},
         "property name",
     ),
-    "a later version": (lambda m: with_header(m, lambda h: h.update(version=2)), "version 2 of the format"),
-    "another format": (lambda m: with_header(m, lambda h: h.update(format="onnx")), "not ours"),
-    "no layers": (lambda m: with_header(m, lambda h: h.pop("layers")), "no proper 'layers'"),
+    "a later version": (lambda m: with_header(m, lambda h: h.update(version=2)), "format version is 2"),
+    "another format": (lambda m: with_header(m, lambda h: h.update(format="onnx")), "not that of a network file"),
+    "no layers": (lambda m: with_header(m, lambda h: h.pop("layers")), "'layers' in its header is missing"),
     "layers of another kind": (lambda m: with_header(m, lambda h: h.update(layers=[3])), "layer 0 is of no known kind"),
     "an unknown layer": (lambda m: with_header(m, lambda h: h["layers"][0].update({"class": "Gru"})), "no known kind"),
     "a field too many": (lambda m: with_header(m, lambda h: h["layers"][0].update(colour=1)), "must have the fields"),

@@ -399,7 +399,7 @@ def test_examples__hold_every_kind():
         (lambda: Conv("x", ONE, np.ones((1, 1, 3, 1)), padding=(1, 0)).output_shape((1, 6)) and
          Conv("x", ONE, np.ones((1, 1, 2, 1)), padding=(1, 0)).output_shape((1, 6)), "makes 2 rows of a"),
         (lambda: ConvTranspose("x", ONE, np.ones((3, 1, 2, 2)), groups=2), "3 input channels into 2 groups"),
-        (lambda: ConvTranspose("x", ONE, np.ones((1, 1, 2, 2)), padding=(9, 0)).output_shape((1, 3, 3)), "off all"),
+        (lambda: ConvTranspose("x", ONE, np.ones((1, 1, 2, 2)), padding=(9, 0)).output_shape((1, 3, 3)), "leave an output"),
         (lambda: ConvTranspose("x", ONE, np.ones((2, 1, 2, 2))).output_shape((3, 3, 3)), r"maps of shape \(2, h, w\)"),
         (lambda: Linear("x", ONE, np.ones((2, 3))).output_shape((3, 2)), "takes 3 values"),
         (lambda: Recurrent("x", ONE, np.ones((3, 2)), np.ones((2, 1)), None, None, "gru"), "3 rows for each of its 1"),
@@ -407,7 +407,7 @@ def test_examples__hold_every_kind():
         (lambda: Recurrent("x", ONE, np.ones((3, 2)), np.ones((3, 1)), None, None, "gru").output_shape((4, 3)),
          r"sequence of shape \(t, 2\)"),
         (lambda: MaxPool("x", ONE, (2, 2), (1, 1), (0, 0, 2, 0)), "less than the window"),
-        (lambda: MaxPool("x", ONE, (1, 2), (1, 1), (0, 1), dilation=(1, 2)).output_shape((1, 1, 1)), "in the padding"),
+        (lambda: MaxPool("x", ONE, (1, 2), (1, 1), (0, 1), dilation=(1, 2)).output_shape((1, 1, 1)), "only padding"),
         (lambda: MaxPool("x", ONE, (2, 2), (1, 1), ceil_mode=1), "ceil_mode must be True or False"),
         (lambda: AdaptiveAveragePool("x", ONE, (2, 2)).output_shape((3, 4)), "makes 2 rows"),
         (lambda: AdaptiveMaxPool("x", ONE, (0, 2)), r"x.size\[0\] must be ≥ 1"),

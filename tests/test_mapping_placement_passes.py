@@ -534,5 +534,5 @@ def test_compensation__of_cells_that_conduct_nothing(rng):
 
 
 def test_compensation__refuses_wires_that_let_nothing_through(mixed_network, rng):
-    with pytest.raises(MappingError, match=r"no read gets through the wires of chip 'adaptive2d': Wires\(.*inf"):
+    with pytest.raises(MappingError, match=r"the wires of chip 'adaptive2d' let no current through: Wires\(.*inf"):
         compile_network(mixed_network, small(wires__r_driver="inf"), images(rng, 2))

@@ -94,9 +94,11 @@ def test_expected__gates_that_choose_one_kernel_load_its_rows_alone(program, ima
     """Attention of one kernel per image: rows droop as under that kernel, not as under a quarter of all."""
     found = histograms(program, images)["conv4"]
     (matrix,) = program.matrices["conv4"]
-    chosen = dataclasses.replace(found, shares=np.eye(4))
-    one = [expected(program, matrix, dataclasses.replace(found, shares=each[None])).joules_array for each in np.eye(4)]
-    even = dataclasses.replace(found, shares=np.full((1, 4), 0.25))
+    chosen = dataclasses.replace(found, attention=np.eye(4))
+    one = [
+        expected(program, matrix, dataclasses.replace(found, attention=each[None])).joules_array for each in np.eye(4)
+    ]
+    even = dataclasses.replace(found, attention=np.full((1, 4), 0.25))
     assert expected(program, matrix, chosen).joules_array == pytest.approx(np.mean(one), rel=1e-9, abs=0.0)
     assert expected(program, matrix, even).joules_array > 1.03 * np.mean(one)
 
@@ -106,7 +108,7 @@ def test_histograms__add_up_and_refuse_nonsense(program, images):
     assert set(found) == {matrix.name for matrix in program.all_matrices}
     for each in found.values():
         assert each.positive.sum(1) == pytest.approx(1.0, rel=1e-12)
-    assert found["conv2"].shares.shape == (2, 4)
+    assert found["conv2"].attention.shape == (2, 4)
     with pytest.raises(ParameterError, match="positive must add up to 1 in each row, got 2 to 2"):
         Histogram(np.ones((3, 2)), None, None)
     with pytest.raises(ParameterError, match="at least one image"):

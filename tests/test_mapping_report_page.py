@@ -148,7 +148,7 @@ def test_page__has_its_sections_and_needs_nothing_else(results, name):
 
 def test_page__names_seeds_versions_and_every_key(results):
     page, report = made(results, "dynamic")
-    assert "Seed of the chip 2, of its read noise 2" in page
+    assert "Seed of the chip: 2. Seed of the read noise: 2." in page
     for name, version in report.versions.items():
         assert f'<th scope="row">{name}</th><td>{version}</td>' in page
     for section in ("cell", "spread", "noise", "wires", "tile", "dac", "adc", "gate_dac", "costs"):

@@ -89,7 +89,7 @@ def test_range__of_whole_ends_is_whole_and_reaches_both():
     [
         ({"sweep": "spiral"}, "one of grid, one-at-a-time, random, got 'spiral'"),
         ({"parameters": ()}, "at least one parameter"),
-        ({"seeds": (1, 1)}, r"every seed may stand once, got \[1, 1\]"),
+        ({"seeds": (1, 1)}, r"seeds must all differ, got \[1, 1\]"),
         ({"seeds": (-1,)}, "≥ 0, got -1"),
         ({"sweep": "random"}, "a random sweep needs points"),
         ({"points": 3}, "a grid sweep takes no points, got 3"),
@@ -109,7 +109,7 @@ def test_study__refuses(study, changes, words):
     [
         ({"keys": "bits", "values": (1,)}, "SECTION.KEY of a chip description, model or chip, got 'bits'"),
         ({"keys": "adc.bits"}, "needs either values, or low and high"),
-        ({"keys": "adc.bits", "values": (4, 4)}, "every value may stand once"),
+        ({"keys": "adc.bits", "values": (4, 4)}, "values must all differ"),
         ({"keys": "adc.bits", "values": (4,), "low": 1}, "not both"),
         ({"keys": "adc.bits", "low": 8, "high": 4, "steps": 3}, "low must be < high, got 8 and 4"),
         ({"keys": "adc.bits", "low": 0, "high": 4, "scale": "log"}, "low must be > 0 on a log scale"),
@@ -137,7 +137,7 @@ def test_file__says_the_same_as_python(tmp_path, study):
     [
         ("imges = 3", "unknown key 'imges'; nearest valid: images"),
         ("[[parameter]]\nkey = 'adc.bits'\nvalue = [3]", "unknown key of a parameter 'value'; nearest valid: values"),
-        ("[parameter]\nkey = 'adc.bits'", r"written as \[\[parameter\]\] tables"),
+        ("[parameter]\nkey = 'adc.bits'", r"must be one or more \[\[parameter\]\] tables"),
         ("[[parameter]]\nvalues = [3]", "needs key = TEXT or keys"),
         ("seeds = 0", "seeds must be ≥ 1, got 0"),
         ("x =", "not valid TOML"),

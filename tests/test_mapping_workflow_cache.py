@@ -148,7 +148,7 @@ def test_pack__given_values_are_not_stored(tmp_path):
     pack(tmp_path / "a", [one, (one,), other], {}, {"first": one, "second": other})
     new = object()
     assert unpack(tmp_path / "a", {}, {"first": new, "second": 5}) == [new, (new,), 5]
-    with pytest.raises(ParameterError, match="holds something else"):
+    with pytest.raises(ParameterError, match="its content is not the expected one"):
         unpack(tmp_path / "a", {})
 
 
@@ -190,16 +190,16 @@ def test_damage__of_a_mapped_file_is_found(tmp_path, rng):
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ({"value": {"array": 0}, "arrays": [["<f8", [10**12], [0], 0]]}, "ends behind the file"),
+        ({"value": {"array": 0}, "arrays": [["<f8", [10**12], [0], 0]]}, "ends after the end of the file"),
         ({"value": {"array": 0}, "arrays": [["<f8", [-1], [0], 0]]}, "shape"),
         ({"value": {"array": 0}, "arrays": [["<f8", [1], [1], 0]]}, "order"),
-        ({"value": {"array": 0}, "arrays": [["|O", [1], [0], 0]]}, "something else"),
-        ({"value": {"array": 1}, "arrays": []}, "something else"),
-        ({"value": {"os.system": {"command": "false"}}, "arrays": []}, "something else"),
-        ({"value": {"Placement": {"rows": 1}}, "arrays": []}, "something else"),
-        ({"value": {"one": 1, "two": 2}, "arrays": []}, "something else"),
-        ({"arrays": []}, "something else"),
-        ([], "something else"),
+        ({"value": {"array": 0}, "arrays": [["|O", [1], [0], 0]]}, "its content is not the expected one"),
+        ({"value": {"array": 1}, "arrays": []}, "its content is not the expected one"),
+        ({"value": {"os.system": {"command": "false"}}, "arrays": []}, "its content is not the expected one"),
+        ({"value": {"Placement": {"rows": 1}}, "arrays": []}, "its content is not the expected one"),
+        ({"value": {"one": 1, "two": 2}, "arrays": []}, "its content is not the expected one"),
+        ({"arrays": []}, "its content is not the expected one"),
+        ([], "its content is not the expected one"),
     ],
 )
 def test_damage__files_with_a_sound_checksum_and_a_wrong_content(header, words, tmp_path):

@@ -1,4 +1,4 @@
-"""A program in cells: written tiles, stuck cells, the chip."""
+"""A program written into cells: tiles, stuck cells, the chip."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The cells of one tile: drawn, written around stuck cells, aged."""
+"""The cells of one tile: drawn with their variability, written, corrected for stuck cells, and aged."""
 
 import math
 from collections.abc import Callable
@@ -9,24 +9,25 @@ from crossbar.tiles.written_arrays import WrittenArray
 from crossbar.transfer.gate_nodes import GateNodes
 from devices.aliases import BoolArray, FloatArray
 from devices.writing.spread import Written
-from mapping.chips.stuck_cells import made_up, pair_differences, trimmed
+from mapping.chips.stuck_cells import compensated, pair_differences, trimmed
 from mapping.hardware.description import Hardware
 from mapping.placement.encoding import filaments, terminal_conductances
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
 
-REACH = 4.0  # standard deviations of the Dirac points that gate nodes are fitted to, ours
+REACH = 4.0  # range of Dirac-point shifts that gate nodes are fitted to, in standard deviations; ours
 
 
 def converter_offsets(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> FloatArray:
-    """Return the offsets (c,) of a tile's converters [codes], drawn from the tile's stream."""
+    """Return the offsets (c,) of a tile's converters [codes], drawn from the tile's random stream."""
     drawn: FloatArray = np.random.default_rng([*stream, 1]).standard_normal(placement.shape[1])
     return hardware.adc.offset * drawn
 
 
 def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...]) -> WrittenArray:
-    """Write the cells of one tile; a static kernel's gate is held open, so that its offset hardly matters.
+    """Write the cells of one tile and return their conductances [S] and Dirac-point shifts [V].
 
+    The gates of a static kernel are held open, so its cells need no gate nodes.
     stream: whole numbers that name the tile's random stream.
     """
     hardware = program.hardware
@@ -37,10 +38,10 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
     lines = np.tile(pairs, (wanted.shape[1], 1)) if matrix.column_gates else 1
     cells = hardware.spread.draw(hardware.cell, wanted.shape, np.random.default_rng([*stream, 0]), lines)
 
-    def once(targets: FloatArray) -> Written:  # the same stream again: the same luck
+    def write(targets: FloatArray) -> Written:  # every call restarts the stream: equal random draws
         return cells.write(targets, np.random.default_rng([*stream, 2]))
 
-    written = written_to(wanted, once, hardware, cells.stuck, matrix.moments[placement.rows.start])
+    written = written_to(wanted, write, hardware, cells.stuck, matrix.moments[placement.rows.start])
     written = hardware.retention.aged(hardware.cell, written, cells.stuck, np.random.default_rng([*stream, 3]))
     reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
     nodes = (
@@ -54,22 +55,27 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
 
 
 def written_to(
-    wanted: FloatArray, once: Callable[[FloatArray], Written], hardware: Hardware, stuck: BoolArray, moments: FloatArray
+    wanted: FloatArray,
+    write: Callable[[FloatArray], Written],
+    hardware: Hardware,
+    stuck: BoolArray,
+    moments: FloatArray,
 ) -> Written:
-    """Write terminal conductances (k, m, 2 c) [S], around stuck cells where the chip answers them.
+    """Write terminal conductances (k, m, 2 c) [S]; other cells compensate stuck ones if the chip description says so.
 
-    once: writes filaments [S]; called again with other targets it meets the same cells with the same luck; stuck: the
-    cells that take no write, as a test of the array finds them; moments: (m, m) mean products of the rows' inputs.
+    write: writes filament conductances [S]; every call has the same cells and the same random draws.
+    stuck: (k, m, 2 c) cells that take no write, as a test of the array finds them.
+    moments: (m, m) mean products of the rows' inputs.
     """
     cell, v_read, tile = hardware.cell, hardware.dac.v_read, hardware.tile
-    written = once(filaments(wanted, cell, v_read))
+    written = write(filaments(wanted, cell, v_read))
     if not hardware.spread.verified or not stuck.any() or not (tile.trim_pairs or tile.compensate_stuck):
         return written
     low, high = terminal_conductances(np.array([cell.g_min, cell.g_max]), hardware)
-    found, answered = terminal_conductances(written.g_filament, hardware), wanted
+    found, targets = terminal_conductances(written.g_filament, hardware), wanted
     if tile.trim_pairs:
-        answered = np.clip(trimmed(answered, found, stuck), low, high)
+        targets = np.clip(trimmed(targets, found, stuck), low, high)
     if tile.compensate_stuck:
-        missed = pair_differences(np.where(stuck, found, answered)) - pair_differences(wanted)
-        answered = np.clip(made_up(answered, missed, stuck, moments), low, high)
-    return once(filaments(answered, cell, v_read))
+        missed = pair_differences(np.where(stuck, found, targets)) - pair_differences(wanted)
+        targets = np.clip(compensated(targets, missed, stuck, moments), low, high)
+    return write(filaments(targets, cell, v_read))

@@ -1,4 +1,4 @@
-"""A written chip: Program × seed → every tile with the conductances that writing left, reduced and ready to run."""
+"""A written chip: Program × seed → every tile with its conductances after writing, its circuit reduced for reads."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ Adjustment = tuple[FloatArray, FloatArray]  #: digital scale and shift (n,) of o
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Cells of one tile that are written anew for each image."""
+    """Cells of one tile that is rewritten for each image."""
 
     cells: DrawnCells  #: (1, m, 2 c)
     offsets: FloatArray  #: (c,) of the converters [codes]
@@ -31,20 +31,20 @@ class Bank:
 
 @dataclass(frozen=True, eq=False)
 class Chip:
-    """A program on cells: what `write` returns and `run` reads."""
+    """A program written into cells: `write` makes it, `run` reads it."""
 
     program: Program
     seed: int
-    tiles: dict[str, tuple[Tile | BatchTile, ...]]  #: per matrix, in the order of its placements
-    #: likewise, of matrices whose tiles are made for each batch
+    tiles: dict[str, tuple[Tile | BatchTile, ...]]  #: by name of the matrix, in the order of its placements
+    #: the same for matrices whose circuits are solved anew for each batch
     banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = field(default_factory=dict)
-    #: of the outputs of each layer, and of each matrix of its attention; none where there is no need
+    #: by name of the layer, or of a matrix of its attention; empty if outputs are not adjusted
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
 
     def written(self, matrix: Matrix, at: int) -> WrittenArray:
-        """Return the cells of a matrix' tile number `at` as they were written, drawn again from the tile's stream.
+        """Return the cells of a matrix' tile number `at` after writing, drawn again from the tile's random stream.
 
-        A matrix that is written anew for each image is shown with its kernels as they would be written, one by one.
+        A matrix that is rewritten for each image is returned with its kernels written one by one.
         Raises ParameterError if the program has no such matrix or tile.
         """
         names = [each.name for each in self.program.all_matrices]
@@ -55,12 +55,12 @@ class Chip:
         return write_tile(matrix, matrix.tiles[at], self.program, stream)
 
     def single(self) -> "Chip":
-        """Return the same chip with tiles for reads of single precision."""
+        """Return the same chip with tiles that compute reads in single precision."""
         tiles = {name: tuple(_single(tile) for tile in held) for name, held in self.tiles.items()}
         return replace(self, tiles=tiles)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: where the arrays lie and how far they are filled."""
+        """Return the floor plan, for notebooks."""
         return self.program.floor_plan.to_html(f"written, seed {self.seed}")
 
 
@@ -69,10 +69,10 @@ def _single(tile: Tile | BatchTile) -> Tile | BatchTile:
 
 
 def write_arrays(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
-    """Write every tile of a program with the spread that `seed` draws, and solve its wires.
+    """Write every tile of a program with variability drawn from `seed`, and reduce its circuit.
 
-    Each tile draws from a stream of its own, so that neither order nor neighbours matter.
-    progress: called with the number of tiles done after each matrix.
+    Each tile has its own random stream, so its draws do not depend on the other tiles.
+    progress: called after each matrix with the number of tiles done.
     Raises ParameterError if seed is no whole number ≥ 0.
     """
     seed = checks.whole("seed", seed, minimum=0)

@@ -1,4 +1,4 @@
-"""The command `crossgate cache`: what is kept between runs, and how to be rid of it."""
+"""The command `crossgate cache`: lists or removes the results that are kept between runs."""
 
 import time
 from typing import Annotated
@@ -14,7 +14,7 @@ UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept; downloads stay.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all kept results. Downloads stay.")] = False,
 ) -> None:
     """List the compiled networks, written chips and stopped runs that are kept on this machine."""
     kept = files.Cache.of_user()
@@ -23,7 +23,7 @@ def cache(
         return
     entries = kept.entries()
     if entries:
-        table = Table("what", "size", "last used", box=None)
+        table = Table("result", "size", "last used", box=None)
         for each in entries:
             kind = each.path.name.partition("-")[0]
             table.add_row(
@@ -31,11 +31,14 @@ def cache(
             )
         Console().print(table)
     total = sum(each.size for each in entries)
-    typer.echo(f"{_size(total)} of at most {_size(files.LIMIT)} in {kept.folder}; what was used longest ago goes first")
+    typer.echo(
+        f"{_size(total)} of at most {_size(files.LIMIT)} in {kept.folder}; beyond that the least recently used results "
+        "are removed"
+    )
 
 
 def _size(count: int) -> str:
-    """Write a number of bytes with a prefix."""
+    """Format a number of bytes with a prefix."""
     for factor, unit in UNITS:
         if count >= factor:
             return f"{count / factor:.3g} {unit}"

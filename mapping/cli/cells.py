@@ -18,7 +18,7 @@ from mapping.cli.measured.curve_files import Columns, Compliance, Files, Only, R
 from mapping.cli.options import number
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.presentation.outside_text import outside, readable, show_written
-from mapping.presentation.quantities import si
+from mapping.presentation.quantities import duration, si
 
 if TYPE_CHECKING:
     from devices.measurements.fitting import Estimate, Fit
@@ -33,23 +33,29 @@ def fit(
     curves: Files,
     hold: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="A parameter that is known, such as c_gate=1.55e-3; may be repeated."),
+        typer.Option(
+            metavar="KEY=VALUE", help="Hold a parameter at a known value, such as c_gate=1.55e-3. May be repeated."
+        ),
     ] = None,
-    v_limit: Annotated[str | None, typer.Option(metavar="V", help="Leave out points at larger voltages.")] = None,
+    v_limit: Annotated[str | None, typer.Option(metavar="V", help="Ignore points at larger voltages.")] = None,
     bound: Annotated[
-        str, typer.Option(metavar="PART", help="Half of an interval over its value that is still accepted.")
+        str,
+        typer.Option(
+            metavar="PART", help="Largest accepted half width of a 95 % interval, relative to the parameter's value."
+        ),
     ] = "0.5",
     columns: Columns = None,
     compliance: Compliance = None,
     recorded: Recorded = None,
     only: Only = None,
     base: Annotated[
-        str | None, typer.Option(metavar="CHIP", help="What the chip file starts from; adaptive2d or two_terminal.")
+        str | None,
+        typer.Option(metavar="CHIP", help="Chip description that the file starts from: adaptive2d or two_terminal."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for fitted.toml, fit.json and fit.png.")] = Path("crossgate-fit"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the text of fit.json and nothing else.")] = False,
 ) -> None:
-    """Fit a gated cell to measured curves: parameters with intervals, residuals, and a file for --chip."""
+    """Fit a gated cell to measured curves and write a chip file for --chip, with an interval for each parameter."""
     held = dict(_held(each) for each in hold or ())
     limit = None if v_limit is None else number("--v-limit", v_limit)
     part = number("--bound", bound)
@@ -78,8 +84,8 @@ def fit(
         console.print(f"[dim]use it:  crossgate run --chip {outside(out / FITTED)}[/dim]", soft_wrap=True)
     else:
         console.print(
-            "[yellow]not for use as it is: the residuals follow a pattern, so the law is not that of this cell; look "
-            f"at {outside(out / 'fit.png')}[/yellow]",
+            "[yellow]do not use this fit as it is: the residuals follow a pattern, so the model does not describe this "
+            f"cell; see {outside(out / 'fit.png')}[/yellow]",
             soft_wrap=True,
         )
 
@@ -91,7 +97,7 @@ def device(
     out: Annotated[Path, typer.Option(help="Folder for the figure.")] = Path("crossgate-device"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON and nothing else.")] = False,
 ) -> None:
-    """Draw a cell: curves, gate, switching, pulses, noise and retention; without a name, list the presets."""
+    """Draw a cell: I-V curves, gate, switching, pulses, noise and retention. Without a name, list the presets."""
     if name is None:
         _show_presets(Console())
         return
@@ -116,7 +122,7 @@ def _held(text: str) -> tuple[str, float]:
 
 
 def _chip_file(found: "Fit", base: str) -> str:
-    """Return the chip description of a fit; what no curve tells stays as in its base."""
+    """Return the chip description of a fit; values that the curves do not determine stay as in the base."""
     values: dict[str, float | str] = {each.name: each.value for each in found.estimates}
     comments = {
         each.name: "held" if each.held else f"{each.unit and each.unit + ', '}95 %: {each.low:.4g} ... {each.high:.4g}"
@@ -131,7 +137,7 @@ def _chip_file(found: "Fit", base: str) -> str:
     head = (
         f"Fitted to {source}: {curves.v.size} points, {curves.states} filaments, {curves.gates.size} gate voltages.",
         f"Noise of the measurement: {found.noise_relative:.3g} of the current and {found.noise_floor:.3g} A.",
-        "The curves say nothing about writing, spread, read noise, wires and converters: these are the base's.",
+        "The curves do not determine writing, variability, read noise, wires and converters: these are the base's.",
         *(f"Note: {readable(note)}." for note in found.notes),
     )
     start = base if base in mapping.hardware_names() else str(Path(base).resolve())
@@ -139,7 +145,7 @@ def _chip_file(found: "Fit", base: str) -> str:
 
 
 def _name(found: "Fit") -> str:
-    """Return the names of the files, without their folders and as text that can be written."""
+    """Return the names of the files without their folders, as text that any encoding can write."""
     return readable(", ".join(Path(each).name for each in found.curves.source.split(", ")))
 
 
@@ -206,7 +212,7 @@ def _show_cell(title: str, hardware: "Hardware", numbers: "Summary", console: Co
         low, high = hardware.cell.v_gate_min, hardware.cell.v_gate_max
         gains = f"{numbers.gain_low:.3g} at {low:g} V … {numbers.gain_high:.3g} at {high:g} V"
         table.add_row("read gain", f"{gains}, {numbers.gain_high / numbers.gain_low:.3g} : 1")
-        closed = f", {_volts(numbers.v_set_closed)} at the closed one"
+        closed = f", {_volts(numbers.v_set_closed)} at the closed gate"
     else:
         table.add_row("read gain", "no gate")
         closed = ""
@@ -220,7 +226,7 @@ def _show_cell(title: str, hardware: "Hardware", numbers: "Summary", console: Co
     worst = f"w = {numbers.retention_worst_state:g}"
     table.add_row("retention", f"{_duration(numbers.retention_worst)} until {worst} has lost 10 % of its conductance")
     if numbers.retention_worst_state != 1.0:
-        table.add_row("", f"{_duration(numbers.retention)} until w = 1 has")
+        table.add_row("", f"{_duration(numbers.retention)} until w = 1 has lost 10 %")
     console.print(table)
 
 
@@ -229,12 +235,7 @@ def _volts(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if math.isinf(seconds):
-        return "over 300 years"
-    for size, unit in ((86400 * 365.25, "years"), (86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return si(seconds, "s")
+    return "over 300 years" if math.isinf(seconds) else duration(seconds)
 
 
 def _show_presets(console: Console) -> None:

@@ -19,7 +19,7 @@ app = typer.Typer(help="List the bundled chip descriptions, or show one with the
 
 @app.callback(invoke_without_command=True)
 def chips(context: typer.Context) -> None:
-    """List the bundled chip descriptions; `chips show NAME` shows all values of one and where they come from."""
+    """List the bundled chip descriptions; `chips show NAME` shows all values of one and the origin of each."""
     if context.invoked_subcommand is not None:
         return
     table = Table("chip", "tile", "wires [Ω]", "converters [bit]", "about", title="chip descriptions", box=None)
@@ -31,7 +31,10 @@ def chips(context: typer.Context) -> None:
             each.about,
         )  # fmt: skip
     Console().print(table)
-    Console().print("[dim]converters: row driver / column / gate; all values of one: crossgate chips show NAME[/dim]")
+    Console().print(
+        "[dim]converters: row driver / column converter / gate driver; all values of a chip: "
+        "crossgate chips show NAME[/dim]"
+    )
 
 
 @app.command()
@@ -40,7 +43,7 @@ def show(
     settings: Settings = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print key, value, unit and origin as JSON.")] = False,
 ) -> None:
-    """Show every value of a chip, its unit, and whether a default, a preset, a file or --set gave it."""
+    """Show every value of a chip, its unit and its origin: a default, a preset, a file or --set."""
     hardware, entries = descriptions.origins(chip, settings or ())
     if as_json:
         rows = [
@@ -68,7 +71,7 @@ def show(
 
 
 def _word(value: object) -> str:
-    """Write a value as a chip file does."""
+    """Format a value as a chip file does."""
     if value is None:
         return "ideal"
     if isinstance(value, bool):
@@ -77,7 +80,7 @@ def _word(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a value in JSON's words."""
+    """Return a value that JSON can hold."""
     if value is None:
         return "ideal"
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The `crossgate` command: its parts, and what becomes of errors; every computation lies below."""
+"""The `crossgate` command: its subcommands and the handling of errors; it computes nothing itself."""
 
 import contextlib
 import importlib.metadata
@@ -47,11 +47,11 @@ app.add_typer(chips, name="chips")
 
 
 def main() -> None:
-    """Run the command; what the user got wrong becomes one sentence and exit status 2."""
+    """Run the command; a user's error becomes one sentence on stderr and exit status 2."""
     try:
         app(standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe has gone, as `| head` does
+    except BrokenPipeError:  # the reader of the pipe has ended, as in `| head`
         _drop_output()
         raise SystemExit(1) from None
     except SimulationError as error:
@@ -63,7 +63,7 @@ def main() -> None:
         what = "write to standard output" if error.filename is None else f"read or write {error.filename}"
         sentence = f"cannot {what}: {error.strerror or error}"
     except Exception as error:
-        say = getattr(error, "format_message", None)  # wrong options and arguments, whichever parser typer brings
+        say = getattr(error, "format_message", None)  # wrong options and arguments, whichever parser typer uses
         if say is None:
             raise
         sentence = str(say()).rstrip(".")
@@ -77,6 +77,6 @@ def main() -> None:
 
 
 def _drop_output() -> None:
-    """Let the interpreter flush what is left of standard output into nothing when it ends."""
+    """Connect standard output to the null device, so that the interpreter can flush it at exit without an error."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

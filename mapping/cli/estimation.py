@@ -1,4 +1,4 @@
-"""The command `crossgate estimate`: energy, latency and area of a chip that is neither written nor run."""
+"""The command `crossgate estimate`: energy, latency and area of a chip without writing or running it."""
 
 import sys
 from pathlib import Path
@@ -19,11 +19,11 @@ def estimate(
     chip: Chip = DEFAULT_CHIP,
     settings: Settings = None,
     data: Data = None,
-    images: Annotated[str, typer.Option(metavar="N", help="How many images of the test split to look at.")] = "16",
+    images: Annotated[str, typer.Option(metavar="N", help="Number of test images that the estimate uses.")] = "16",
     out: Annotated[Path | None, typer.Option(help="Folder for report.json and report.csv.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate energy, latency and area per layer from what the exact network's layers see; writes and runs no chip."""
+    """Estimate energy, latency and area per layer from the exact network's activations, without running a chip."""
     count = whole("--images", images, 1)
     network, hardware = mapping.load_model(model), mapping.load_hardware(chip).with_values(settings or ())
     if out is not None:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their texts become numbers."""
+"""Options that several commands share, and the conversion of their texts to numbers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,20 +9,18 @@ from devices.errors import ParameterError
 
 DEFAULT_MODEL, DEFAULT_CHIP = "dvgg-digits", "adaptive2d"
 
-Model = Annotated[str, typer.Argument(help="A name of the zoo, or a .npz or .onnx file.")]
+Model = Annotated[str, typer.Argument(help="A network of the zoo, or a .npz or .onnx file.")]
 Chip = Annotated[str, typer.Option(help="A bundled chip description, or a .toml file.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as wires.r_row=2.8; may be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as wires.r_row=2.8. May be repeated."),
 ]
-Data = Annotated[
-    Path | None, typer.Option(help="Folder of the images; without it the bundled, cached or downloaded ones.")
-]
+Data = Annotated[Path | None, typer.Option(help="Folder of the images. Default: bundled, cached or downloaded images.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the text of report.json and nothing else.")]
 
 
 def whole(option: str, text: str, minimum: int) -> int:
-    """Read a whole number; typer's own readers do not all name the value that they refuse.
+    """Read a whole number; typer's own converters do not always name the value that they refuse.
 
     Raises ParameterError unless it is a whole number of at least the minimum.
     """
@@ -36,7 +34,7 @@ def whole(option: str, text: str, minimum: int) -> int:
 
 
 def number(option: str, text: str) -> float:
-    """Read a number; what is allowed is checked where it is used.
+    """Read a number; its range is checked where it is used.
 
     Raises ParameterError unless it is a number.
     """

@@ -1,37 +1,54 @@
 """Tables of a report on the terminal."""
 
+import math
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from mapping import prices
 from mapping.presentation.intervals import wilson
-from mapping.presentation.quantities import si
+from mapping.presentation.outside_text import outside
+from mapping.presentation.quantities import duration, ratio, rounded, si
 
 if TYPE_CHECKING:
     from mapping.report.report import Report
 
+ERRORS = "own error: of the layer alone, on the inputs it got; total error: with the errors of the layers before it"
+
 
 def show(report: "Report", console: Console) -> None:
-    """Print the layers and the totals; of an estimate without what only a run knows."""
-    ran = report.seed is not None
-    title = f"{report.model} on {report.chip}, {f'seed {report.seed}' if ran else 'estimated'}"
-    table = Table(title=title, title_style="bold")
-    for heading in ("layer", "kind"):
-        table.add_column(heading)
-    for heading in ("tiles", "used", *(("alone", "error") if ran else ()), "energy", "latency", "mm²"):
-        table.add_column(heading, justify="right")
-    for layer in report.layers:
-        table.add_row(
-            layer.name, layer.layout or layer.kind, str(layer.tiles),
-            f"{layer.utilisation:.0%}", *((f"{layer.own_error:.1%}", f"{layer.error:.1%}") if ran else ()),
-            si(layer.energy_J, "J"), si(layer.latency_s, "s"), f"{layer.area_m2 * 1e6:.2g}",
-        )  # fmt: skip
-    console.print(table)
+    """Print the layers and the totals of a report; an estimate has neither errors nor accuracies."""
+    console.print(_layers(report))
     if report.fidelity:
         console.print(_levels(report))
+    console.print(_totals(report))
+
+
+def _layers(report: "Report") -> Table:
+    """One row for each layer; the layout is shown if a layer is dynamic."""
+    title = outside(f"{report.model} on {report.chip}, {'estimated' if report.seed is None else f'seed {report.seed}'}")
+    ran = any(not math.isnan(layer.error) for layer in report.layers)  # a run on a GPU has no errors of layers
+    table = Table(title=title, title_style="bold", box=box.SIMPLE_HEAD, padding=0, caption=ERRORS if ran else None)
+    dynamic = any(layer.layout is not None for layer in report.layers)
+    for heading in ("layer", "kind", *(("layout",) if dynamic else ())):
+        table.add_column(heading, overflow="fold")
+    for heading in ("tiles", "used", *(("own\nerror", "total\nerror") if ran else ()), "energy", "latency", "mm²"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in report.layers:
+        table.add_row(
+            outside(layer.name), layer.kind, *((layer.layout or "",) if dynamic else ()), str(layer.tiles),
+            f"{layer.utilisation:.0%}", *((f"{layer.own_error:.1%}", f"{layer.error:.1%}") if ran else ()),
+            si(layer.energy_J, "J"), si(layer.latency_s, "s"), rounded(layer.area_m2 * 1e6, 2),
+        )  # fmt: skip
+    return table
+
+
+def _totals(report: "Report") -> Table:
     totals = Table.grid(padding=(0, 2))
+    totals.add_column(no_wrap=True)
+    totals.add_column(overflow="fold")
     if report.accuracy_chip is not None and report.accuracy_exact is not None:
         totals.add_row(
             "accuracy",
@@ -46,60 +63,64 @@ def show(report: "Report", console: Console) -> None:
     )  # fmt: skip
     shares = report.energy_shares
     totals.add_row("", ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share >= 5e-4))
-    gpus = [each for each in report.comparison if each.kind == "gpu"]
-    brain = next(each for each in report.comparison if each.kind == "brain")
-    line = (
-        report.operations_per_image / 2 * prices.BRAIN / report.energy_J_per_image if report.energy_J_per_image else 0.0
-    )
-    totals.add_row(
-        "against",
-        f"GPUs at their peak take {min(each.ratio[0] for each in gpus):.3g} to "
-        f"{max(each.ratio[1] for each in gpus):.3g} times as much ({gpus[-1].name} … {gpus[0].name}); "
-        f"the brain's 20 fJ for a multiplication {line:.2g} times "
-        f"({brain.ratio[0]:.2g} … {brain.ratio[1]:.2g} for 2 to 200 fJ)",
-    )
-    totals.add_row(
-        "latency",
-        f"[bold]{si(report.latency_s_per_image, 's')}[/bold] for a single image; "
-        f"{si(report.latency_whole_s_per_image, 's')} if every layer waited for its whole input",
-    )
-    pace = f", paced by {report.bottleneck}" if report.bottleneck is not None else ""
-    totals.add_row("throughput", f"[bold]{report.images_per_s:,.0f}[/bold] images/s one after another{pace}")
+    totals.add_row("comparison", _comparison(report))
+    latency, whole = si(report.latency_s_per_image, "s"), si(report.latency_whole_s_per_image, "s")
+    waiting = f"; {whole} if every layer waited for its whole input" if whole != latency else ""
+    totals.add_row("latency", f"[bold]{latency}[/bold] for a single image{waiting}")
+    limit = f", limited by {outside(report.bottleneck)}" if report.bottleneck is not None else ""
+    totals.add_row("throughput", f"[bold]{report.images_per_s:,.0f}[/bold] images/s one after another{limit}")
     if report.lifetime_s is not None:
         writes = max(layer.writes_per_day for layer in report.layers)
         totals.add_row(
-            "endurance", f"{writes:.3g} writes of a cell per day: worn out after {si(report.lifetime_s, 's')}"
+            "endurance",
+            f"{rounded(writes)} writes of a cell per day: its endurance is used up after {duration(report.lifetime_s)}",
         )
     low, high = report.tops_per_watt_band
     totals.add_row(
         "efficiency",
-        f"[bold]{report.tops_per_watt:.3g} TOPS/W[/bold] ({low:.3g} … {high:.3g}) of "
-        f"{report.operations_per_image / 1e6:.3g} M useful operations per image (2 per multiplication of the exact "
-        f"network); {report.tops_per_watt_executed:.3g} of those that arrays execute; without periphery "
-        f"{report.tops_per_watt_array:.3g} and {report.tops_per_watt_array_executed:.3g}",
+        f"[bold]{rounded(report.tops_per_watt)} TOPS/W[/bold] ({rounded(low)} … {rounded(high)}) for "
+        f"{rounded(report.operations_per_image / 1e6)} M useful operations per image (2 per multiplication of the "
+        f"exact network), {rounded(report.tops_per_watt_executed)} TOPS/W for the operations that the arrays execute; "
+        f"cells and wires alone, without periphery: {rounded(report.tops_per_watt_array)} and "
+        f"{rounded(report.tops_per_watt_array_executed)} TOPS/W",
     )
-    totals.add_row(
-        "area",
-        f"{report.area_m2 * 1e6:.3g} mm² of arrays and their periphery",
-    )
+    totals.add_row("area", f"{rounded(report.area_m2 * 1e6)} mm² of arrays and their periphery")
     totals.add_row("tiles", f"{report.tiles}")
-    console.print(totals)
+    return totals
+
+
+def _interval(accuracy: float, count: int) -> str:
+    """Format the 95 % interval of an accuracy over so many images, in percent."""
+    low, high = wilson(accuracy, count)
+    return f"{100.0 * low:.1f} … {100.0 * high:.1f} %"
+
+
+def _comparison(report: "Report") -> str:
+    """Energy of GPUs and of the brain for the same operations, relative to this chip."""
+    gpus = [each for each in report.comparison if each.kind == "gpu"]
+    brain = next(each for each in report.comparison if each.kind == "brain")
+    typical = ratio(report.operations_per_image / 2 * prices.BRAIN, report.energy_J_per_image)
+    return (
+        f"GPUs at their peak take {rounded(min(each.ratio[0] for each in gpus))} to "
+        f"{rounded(max(each.ratio[1] for each in gpus))} times this energy ({gpus[-1].name} … {gpus[0].name}); the "
+        f"brain's 20 fJ per multiplication would be {typical:.2g} times this energy ({brain.ratio[0]:.2g} … "
+        f"{brain.ratio[1]:.2g} for 2 to 200 fJ)"
+    )
 
 
 def _levels(report: "Report") -> Table:
-    """What lies between the levels of fidelity."""
-    table = Table(title="reads solved again, without noise", title_style="bold")
-    table.add_column("matrices")
-    for heading in ("reads", "arithmetic, of full scale", "wires", "bent laws"):
-        table.add_column(heading, justify="right")
+    """Differences between the levels of fidelity, layer by layer."""
+    table = Table(
+        title="random reads solved again, without noise", title_style="bold", box=box.SIMPLE_HEAD, padding=0,
+        caption="arithmetic: largest difference between the run and the reference solver, relative to the converter's "
+        "range; IR drop and nonlinearity: root mean square change of the currents, relative to them",
+    )  # fmt: skip
+    table.add_column("layer", overflow="fold")
+    for heading in ("reads", "arithmetic", "IR drop", "nonlinearity"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for each in report.fidelity:
         table.add_row(
-            each.layer, str(each.samples), f"{each.arithmetic:.1e}", f"{each.wires:.2%}", f"{each.nonlinear:.3%}"
-        )
+            outside(each.layer), str(each.samples), f"{each.arithmetic:.1e}", f"{each.wires:.2%}",
+            f"{each.nonlinear:.3%}",
+        )  # fmt: skip
     return table
-
-
-def _interval(share: float, count: int) -> str:
-    """The 95 % interval of an accuracy over so many images, in percent."""
-    low, high = wilson(share, count)
-    return f"{100.0 * low:.1f} … {100.0 * high:.1f} %"

@@ -1,4 +1,4 @@
-"""The command `crossgate run`: a network on a virtual chip, with progress and a report."""
+"""The command `crossgate run`: runs a network on a simulated chip, with progress bars and a report."""
 
 import sys
 from dataclasses import replace
@@ -39,14 +39,15 @@ def run(
     settings: Settings = None,
     data: Data = None,
     images: Annotated[
-        str | None, typer.Option(metavar="N", help="How many images; without it the whole test split.")
+        str | None, typer.Option(metavar="N", help="Number of images. Default: the whole test split.")
     ] = None,
-    seed: Annotated[str, typer.Option(metavar="N", help="Draws the chip and its read noise.")] = "0",
+    seed: Annotated[str, typer.Option(metavar="N", help="Seed of the chip's variability and of the read noise.")] = "0",
     fidelity: Annotated[
         str,
         typer.Option(
-            help="ideal: wires and cells without any deviation; linear: exact IR drop and every deviation; nonlinear: "
-            "the same, and reads drawn from it solved again with bent current-voltage laws."
+            help="ideal: no IR drop, no variability, no noise. linear: exact IR drop, variability and noise, with "
+            "linear cells. nonlinear: the same run; in addition random reads of it are solved again with nonlinear "
+            "current-voltage curves."
         ),
     ] = "linear",
     out: Annotated[
@@ -56,17 +57,17 @@ def run(
     device: Annotated[
         str,
         typer.Option(
-            help="cpu, or cuda: outputs by torch on a card, the same to rounding; energies are then those of crossgate "
-            "estimate."
+            help="cpu, or cuda: PyTorch computes the outputs on a GPU, equal up to rounding; energies are then those of "
+            "crossgate estimate."
         ),
     ] = "cpu",
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Compute everything, keep nothing: neither the chip nor a stopped run.")
+        bool, typer.Option("--no-cache", help="Compute everything anew and keep neither the chip nor a stopped run.")
     ] = False,
 ) -> None:
-    """Run a network's inference on a virtual chip and report accuracy, energy and latency per layer.
+    """Run a network's inference on a simulated chip and report accuracy, energy and latency per layer.
 
-    Stopped by Ctrl-C, the same command goes on where it was.
+    After Ctrl-C, the same command continues where it stopped.
     """
     if fidelity not in FIDELITIES:
         raise ParameterError(f"--fidelity must be one of {', '.join(FIDELITIES)}, got {fidelity!r}")
@@ -83,12 +84,12 @@ def run(
     check_folder(out)
     console = Console(stderr=True, quiet=as_json)
     calibration, test = load_images(network, data, count, console)
-    precision = "double" if fidelity == "ideal" else "single"  # where nothing deviates, rounding shows
+    precision = "double" if fidelity == "ideal" else "single"  # on an ideal chip single-precision rounding would show
     with stoppable(len(test), keep=not no_cache) as kept:
         simulated = (network, hardware, calibration, test, drawn, precision, console, kept, device)
         report, result = _simulate(*simulated)
         if fidelity == "nonlinear":
-            report = _look_again(report, result, test, precision, console)
+            report = _with_fidelity(report, result, test, precision, console)
         paths = report.save(out, result, test.labels)
     for each in kept or ():
         each.remove()
@@ -110,9 +111,9 @@ def _simulate(
     kept: "list[KeptRun] | None",
     device: str,
 ) -> "tuple[Report, RunResult]":
-    """Compile, write, run and price, with progress on the terminal.
+    """Compile, write, run and price, with progress bars on the terminal.
 
-    kept: gets the place where the run keeps its batches; None: neither that nor the cache is used.
+    kept: list that receives the store of the run's batches. None: batches are not stored and the cache is not used.
     """
     cache = None if kept is None else files.Cache.of_user()
     with progress_bars(console) as progress:
@@ -121,7 +122,7 @@ def _simulate(
         arrays = sum(len(matrix.tiles) for group in program.matrices.values() for matrix in group)
         progress.update(task, description="write and reduce tiles", total=arrays, completed=0)
         chip = workflow.written(program, seed, cache, progress=lambda done: progress.update(task, completed=done))
-        progress.update(task, description="compute exactly", total=None)
+        progress.update(task, description="compute exact outputs", total=None)
         outputs = workflow.exact(program, test.images, precision, cache)
         progress.update(task, description=f"run {network.name}", total=len(test), completed=0)
         if device != "cpu":
@@ -145,7 +146,7 @@ def _simulate(
 def _on_card(
     chip: "WrittenChip", test: "Dataset", exact: "FloatArray", seed: int, device: str, progress: "Callable[[int], None]"
 ) -> "tuple[Report, RunResult]":
-    """Run a written chip in torch; prices are those of an estimate, as a card counts nothing."""
+    """Run a written chip with PyTorch on a device; energies are those of an estimate, as no activity is counted."""
     logits = training.run_on_device(chip, test.images, device, seed=seed, progress=progress)
     result = inference.RunResult(chip, logits, exact, (), seed, test.images[:SAMPLED].copy())
     right, exactly = result.accuracy(test.labels)
@@ -154,10 +155,12 @@ def _on_card(
     return report, result
 
 
-def _look_again(report: "Report", result: "RunResult", test: "Dataset", precision: str, console: Console) -> "Report":
-    """Recompute reads of the run at other levels of fidelity, with progress on the terminal."""
+def _with_fidelity(
+    report: "Report", result: "RunResult", test: "Dataset", precision: str, console: Console
+) -> "Report":
+    """Solve random reads of the run again at other levels of fidelity, with a progress bar on the terminal."""
     with progress_bars(console) as progress:
-        task = progress.add_task("solve drawn reads again", total=None)
+        task = progress.add_task("solve random reads again", total=None)
         found = inference.sample(
             result, test.images, precision=precision,
             progress=lambda done, total: progress.update(task, completed=done, total=total),

@@ -1,4 +1,4 @@
-"""The command `crossgate sweep`: a study's points with progress, its effects as a table."""
+"""The command `crossgate sweep`: runs the points of a study with a progress bar and prints the effects as a table."""
 
 import json
 import sys
@@ -25,18 +25,19 @@ SHOWN = {"accuracy": "accuracy_chip", "energy": "energy_J_per_image", "latency":
 def sweep(
     study: Annotated[Path, typer.Argument(help="A study file (docs/studies.md).")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for results.csv and the rest; without it crossgate-sweep/NAME.")
+        Path | None, typer.Option(help="Folder for results.csv, summary.csv, study.png. Default: crossgate-sweep/NAME.")
     ] = None,
-    workers: Annotated[str, typer.Option(metavar="N", help="Processes on this machine.")] = "1",
+    workers: Annotated[str, typer.Option(metavar="N", help="Number of processes on this machine.")] = "1",
     threads: Annotated[
-        str | None, typer.Option(metavar="N", help="Threads of each; without it the processors are shared out.")
+        str | None,
+        typer.Option(metavar="N", help="Threads of each process. Default: the processors divided by the processes."),
     ] = None,
     dask: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler whose workers compute instead.")
+        str | None, typer.Option(metavar="ADDRESS", help="Address of a Dask scheduler whose workers run the points.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the effects as JSON and nothing else.")] = False,
 ) -> None:
-    """Run a study; what was stopped goes on where it was, with the same command."""
+    """Run a study. After a stop, the same command continues where it stopped."""
     processes = whole("--workers", workers, 1)
     each = None if threads is None else whole("--threads", threads, 1)
     described = studies.load_study(study)
@@ -59,7 +60,7 @@ def sweep(
             results = studies.sweep(described, folder, workers=processes, threads=each, dask=dask, progress=show)
         except KeyboardInterrupt:
             progress.stop()
-            console.print(f"stopped: {reached[0]} of {reached[1]} points are kept; the same command goes on")
+            console.print(f"stopped: {reached[0]} of {reached[1]} points are kept; the same command continues")
             raise typer.Abort from None
     found = {name: studies.effects(results, metric) for name, metric in SHOWN.items()}
     if as_json:
@@ -70,7 +71,7 @@ def sweep(
 
 
 def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]", console: Console) -> None:
-    """Print which parameter hurts most, and what each does to accuracy, energy and latency."""
+    """Print the largest harm of each parameter to accuracy, energy and latency, the most harmful parameter first."""
     units = {"energy": "J", "latency": "s"}
     table = Table(title=f"{escape(name)}: largest harm of each parameter, the worst first", title_style="bold")
     table.add_column("parameter")
@@ -79,7 +80,7 @@ def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]",
         if each in units and found[each]:
             reference = si(found[each][0].reference, units[each])
         table.add_column(f"{each}, from {reference}" if reference else each, justify="right")
-        table.add_column("at", justify="right")
+        table.add_column("at value", justify="right")
     order = [effect.parameter for effect in found["accuracy"]]
     for parameter in order:
         cells = []
@@ -97,10 +98,13 @@ def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]",
     console.print(table)
     versions = {row["versions"] for row in results.rows if row["versions"] is not None}
     if len(versions) > 1:
-        console.print(f"[yellow]the rows come from {len(versions)} sets of versions: see their last column[/yellow]")
+        console.print(
+            f"[yellow]the rows were computed with {len(versions)} different sets of library versions: see the column "
+            "versions[/yellow]"
+        )
     if results.failures:
         failed, first = f"{len(results.failures)} of {len(results.rows)} points failed", results.failures[0]["failure"]
-        console.print(f"[yellow]{failed}, the first: {first}[/yellow]")
+        console.print(f"[yellow]{failed}, the first one: {first}[/yellow]")
 
 
 def _plain(effect: "Effect") -> dict[str, object]:

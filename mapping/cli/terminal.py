@@ -1,4 +1,4 @@
-"""What commands show while they work, and how they stop."""
+"""Progress bars of the commands, and what happens when a command is stopped."""
 
 import contextlib
 import signal
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def progress_bars(console: Console) -> Iterator[Progress]:
-    """Show bars for what counts, on a terminal only; they go when the work is done."""
+    """Show progress bars, on a terminal only; they disappear when the work is done."""
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
@@ -41,15 +41,15 @@ def progress_bars(console: Console) -> Iterator[Progress]:
 def load_images(
     network: "Network", folder: Path | None, count: int | None, console: Console
 ) -> "tuple[Dataset, Dataset]":
-    """Load the calibration and the test images of a network, with a bar once bytes of a download come.
+    """Load the calibration and the test images of a network, with a progress bar for a download.
 
-    A network that names no data set gets the one that its images look like, and the user is told.
+    A network whose card names no data set gets a known one with images of the same shape, and a note says so.
     """
     name = workflow.data_name(network, folder)
     if folder is None and network.card.get("dataset") is None:
         console.print(
-            f"{escape(network.name)} names no data set; it takes images like those of {name}, which is used: --data "
-            "gives others",
+            f"{escape(network.name)} names no data set; {name} is used, because its images have the same shape; --data "
+            "selects other images",
             soft_wrap=True,
         )
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
@@ -63,23 +63,23 @@ def load_images(
 
 @contextlib.contextmanager
 def stoppable(images: int, *, keep: bool) -> "Iterator[list[KeptRun] | None]":
-    """Let Ctrl-C and SIGTERM end a run of so many images with one sentence on how many are done.
+    """Let Ctrl-C and SIGTERM end a run of so many images with one sentence that says how many are done.
 
-    Yields a list for the place where the run keeps its batches, None unless it is to keep them.
+    Yields a list for the store of the run's batches; None if they are not to be kept.
     """
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     kept: list[KeptRun] | None = [] if keep else None
-    ours = threading.current_thread() is threading.main_thread()  # in others no handler can be set
+    ours = threading.current_thread() is threading.main_thread()  # a handler can be set in the main thread only
     before = signal.signal(signal.SIGTERM, stop) if ours else None
     try:
         yield kept
     except KeyboardInterrupt:
         done = sum(each.images for each in kept or ())
-        goes_on = "the same command goes on from there" if keep else "nothing is kept, as --no-cache says"
-        typer.echo(f"crossgate: stopped; {done} of {images} images are done: {goes_on}", err=True)
+        next_time = "the same command continues from there" if keep else "nothing is kept because of --no-cache"
+        typer.echo(f"crossgate: stopped; {done} of {images} images are done: {next_time}", err=True)
         raise typer.Abort from None
     finally:
         if ours:

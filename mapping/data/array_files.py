@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files and in IDX files, checked against their size before anything is allocated."""
+"""Arrays in .npy, .npz and IDX files; sizes are checked before anything is allocated."""
 
 import gzip
 import math
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from devices.errors import ParameterError
 from mapping.files.regular_files import open_regular
 
-LARGEST_IDX = 2**31  # [byte] of an unpacked IDX file, ours; MNIST's largest has 47 MB
-#: what numpy's reader of headers raises for damaged ones
+LARGEST_IDX = 2**31  # largest size of an unpacked IDX file in bytes, ours; MNIST's largest has 47 MB
+#: exceptions of numpy's header reader for damaged headers
 DAMAGE = (ValueError, TypeError, OverflowError, SyntaxError, EOFError, MemoryError, RecursionError, tokenize.TokenError)
 IDX_TYPES: dict[int, np.dtype[Any]] = {
     8: np.dtype("u1"),
@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 
 
 def read_npy(path: Path) -> Array:
-    """Open a .npy file that holds no objects; what is used of it is read when it is used.
+    """Open a .npy file without Python objects; its values are read when they are used.
 
     Raises ParameterError if the file cannot be read, its header is damaged, or it is shorter than the header says.
     """
@@ -64,7 +64,7 @@ def read_npz(path: Path) -> dict[str, Array]:
 
 
 def read_idx(path: Path) -> Array:
-    """Read an IDX file, also one packed by gzip.  Source: Y. LeCun, C. Cortes, the MNIST database.
+    """Read an IDX file, which may be compressed by gzip.  Source: Y. LeCun, C. Cortes, the MNIST database.
 
     Raises ParameterError if the file cannot be read, is damaged, or its size is not what its header says.
     """
@@ -93,7 +93,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _header(path: Path, file: Any, size: int) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:  # noqa: ANN401
-    """Read shape, order and type of an array from the start of a file, or of a part of an archive, of so many bytes."""
+    """Read shape, order and type of an array from the header of a file or an archive's member of `size` bytes."""
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

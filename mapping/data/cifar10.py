@@ -1,4 +1,4 @@
-"""CIFAR-10 as its authors publish it: the binary and the Python layout, found in folders or downloaded.
+"""CIFAR-10 in the binary and the Python version that its authors publish, found in a folder or downloaded.
 
 A. Krizhevsky, Learning multiple layers of features from tiny images, 2009; https://www.cs.toronto.edu/~kriz/cifar.html
 """
@@ -25,21 +25,21 @@ Records = npt.NDArray[np.uint8]  #: (n, 3073): a label, then the red, green and 
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PARTS = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
-BINARY, PYTHON = "cifar-10-batches-bin", "cifar-10-batches-py"  #: folders that the archives unpack to
+BINARY, PYTHON = "cifar-10-batches-bin", "cifar-10-batches-py"  #: folders in the two archives
 ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 ARCHIVE, ARCHIVE_SIZE = "cifar-10-binary.tar.gz", 170_052_171  # bytes
-#: of the archive whose MD5 the authors' page gives as c32a1d4ab5d03f1284b67883e8d87530
+#: of the archive; the authors' page gives its MD5 as c32a1d4ab5d03f1284b67883e8d87530
 ARCHIVE_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 PIXELS = 3 * 32 * 32
 _RECORD = 1 + PIXELS
-_LARGEST_PICKLE = 2**26  # bytes; the official ones have 31 MB
-_HELD_OUT = 10  # one in so many training images of each class is for validation; ours
+_LARGEST_PICKLE = 2**26  # bytes; the official files have 31 MB
+_HELD_OUT = 10  # one of so many training images of each class is for validation; ours
 
 
 def find(folder: Path, part: str) -> list[Path] | None:
-    """Files of "train" or "test" in a folder, or in the official folders below it; None if there is none of them.
+    """Files of "train" or "test" in a folder, or in the official folders below it; None if none of them exists.
 
-    Raises ParameterError if some are there and others are not.
+    Raises ParameterError if some files exist and others do not.
     """
     lacking: tuple[Path, list[str]] | None = None
     for place in (folder, folder / BINARY, folder / PYTHON):
@@ -56,9 +56,9 @@ def find(folder: Path, part: str) -> list[Path] | None:
 
 
 def read(paths: list[Path]) -> Records:
-    """Records of official files, those ending in .bin binary and all others pickled.
+    """Records of official files; those that end in .bin are binary, all others are pickles.
 
-    Raises ParameterError for a file that is not what it should be.
+    Raises ParameterError for a file that is not a sound file of CIFAR-10.
     """
     records = np.concatenate([(_binary if path.suffix == ".bin" else _pickled)(path) for path in paths])
     if records[:, 0].max() >= len(CLASSES):
@@ -67,7 +67,7 @@ def read(paths: list[Path]) -> Records:
 
 
 def held_out(records: Records) -> npt.NDArray[np.bool_]:
-    """Mark one in ten of each class, those with the smallest CRC-32 of their pixels: the same in any order."""
+    """Mark one in ten images of each class: those with the smallest CRC-32 of their pixels, whatever their order."""
     sums = np.array([zlib.crc32(record[1:].data) for record in records], dtype=np.int64)
     chosen = np.zeros(len(records), dtype=np.bool_)
     for label in range(len(CLASSES)):
@@ -78,9 +78,9 @@ def held_out(records: Records) -> npt.NDArray[np.bool_]:
 
 
 def obtain(progress: Progress | None = None) -> Path:
-    """Folder of the data in the cache; unpacked or downloaded first if it is not there yet.
+    """Folder of the data in the cache; the data is downloaded and unpacked first if it is missing.
 
-    Raises ParameterError, saying what to download and where to put it, if that fails.
+    Raises ParameterError if that fails; the message says what to download and where to put it.
     """
     cache = cache_folder()
     if find(cache, "train") is not None and find(cache, "test") is not None:
@@ -100,7 +100,7 @@ def obtain(progress: Progress | None = None) -> Path:
 
 
 def _unpack(archive: Path, cache: Path) -> None:
-    """Take the six files out of the archive into the cache, then drop the archive; all of them or none."""
+    """Move the six files of the archive to the cache, all of them or none, then remove the archive."""
     with tempfile.TemporaryDirectory(dir=cache, prefix=".unpack-") as held, tarfile.open(archive) as tar:
         folder = Path(held) / BINARY
         folder.mkdir()
@@ -122,7 +122,7 @@ def _binary(path: Path) -> Records:
 
 
 def _pickled(path: Path) -> Records:
-    """Records of a file of the Python layout: a dictionary with b"data", (n, 3072) bytes, and b"labels", a list."""
+    """Records of a file of the Python version: a dictionary with b"data", (n, 3072) bytes, and b"labels", a list."""
     if path.stat().st_size > _LARGEST_PICKLE:
         raise ParameterError(f"{path} has {path.stat().st_size} bytes, more than any file of CIFAR-10")
     try:
@@ -143,7 +143,7 @@ def _pickled(path: Path) -> Records:
 
 
 class _Array:
-    """Stands in for the array in a pickle: keeps what numpy would be built from, and builds nothing."""
+    """Replaces the array in a pickle: it keeps the arguments that numpy would get and builds no array."""
 
     state: object = None
 
@@ -151,7 +151,7 @@ class _Array:
         self.state = state
 
     def bytes_of(self, shape: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
-        """The array, if it is one of bytes of this shape in C order."""
+        """The array if it holds bytes, has this shape and is in C order, else None."""
         if not isinstance(self.state, tuple) or len(self.state) != 5:
             return None
         _, found, kind, fortran, data = self.state
@@ -163,7 +163,7 @@ class _Array:
 
 
 class _Kind:
-    """Stands in for the dtype in a pickle."""
+    """Replaces the dtype in a pickle."""
 
     def __init__(self, code: object, *_: object) -> None:
         self.code = code
@@ -173,13 +173,13 @@ class _Kind:
 
 
 def _latin(text: str, encoding: str) -> bytes:
-    """What Python 3 writes into old pickles in place of bytes."""
+    """Decode the text that Python 3 writes into old pickles in place of bytes."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the text encoding {encoding!r}")
     return codecs.encode(text, "latin1")
 
 
-#: everything that a pickle may call; whatever it names is replaced by these
+#: everything that a pickle may call, and what is called instead
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
     ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
@@ -190,13 +190,13 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads dictionaries, lists, texts, numbers and one kind of array; nothing else is ever imported or called."""
+    """Reads dictionaries, lists, texts, numbers and byte arrays; nothing else is imported or called."""
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no file of CIFAR-10 needs")
         allowed = _ALLOWED[module, name]
-        return lambda *args: allowed(*args)  # noqa: PLW0108  (a pickle may set attributes of what it gets: not of ours)
+        return lambda *args: allowed(*args)  # noqa: PLW0108  (a pickle may set attributes of what it gets)
 
     def persistent_load(self, pid: object) -> object:
         raise pickle.UnpicklingError("it refers to something outside the file")

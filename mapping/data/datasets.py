@@ -1,7 +1,7 @@
-"""Images with labels: the bundled digits, a folder of arrays, and CIFAR-10 in its official layouts.
+"""Images with labels: the bundled digits, a folder of arrays, and the official files of CIFAR-10.
 
-Values are pixels in [0, 1], float64, (n, channel, height, width). The same split of the same data is the same images in
-the same order, always.
+Pixels are float64 in [0, 1], of shape (n, channel, height, width). The same split of the same data always holds the
+same images in the same order.
 """
 
 import os
@@ -31,15 +31,15 @@ CIFAR10_CLASSES = cifar10.CLASSES
 class Dataset:
     """One split of a data set.
 
-    Raises ParameterError if images, labels and classes do not belong together or a pixel is outside [0, 1].
+    Raises ParameterError if images, labels and classes do not match or a pixel is outside [0, 1].
     """
 
     images: FloatArray  #: (n, c, h, w), pixels in [0, 1]
     labels: IntArray  #: (n,), index into `classes`
-    classes: tuple[str, ...]  #: what the labels stand for
+    classes: tuple[str, ...]  #: names of the classes
     name: str  #: of the data set
     split: str  #: "train", "validation" or "test"
-    source: str  #: where it came from, for reports
+    source: str  #: folder or origin of the data, for messages
 
     def __post_init__(self) -> None:
         images = array("images", self.images, shape=(None, None, None, None), minimum=0.0)
@@ -80,15 +80,14 @@ def load_dataset(
 ) -> Dataset:
     """Load a split of a data set, or its first `limit` images.
 
-    Without data_dir: the bundled "digits", or "cifar10" from the cache, downloaded if it is not there; progress is
-    then called with the bytes that have come and those there are. With data_dir: a folder with images.npy and
-    labels.npy, (n, c, h, w) uint8 or float in [0, 1], or with what else docs/data.md lists; or, for "cifar10", the
-    official files, binary or Python version, in the folder itself or in cifar-10-batches-bin or cifar-10-batches-py
-    below it.
-    classes: what the labels of a folder stand for, where the folder does not say; else the data set's, or "0", "1", ….
-    CIFAR-10's validation images are, of each class's training images, the tenth whose pixels have the smallest CRC-32:
-    the same images whatever order a copy keeps them in.
-    Raises ParameterError if there is no such data, the files are not what they should be, or limit exceeds the split.
+    data_dir: a folder with images.npy (n, c, h, w), uint8 or float in [0, 1], and labels.npy (n,), or in another form
+    that docs/data.md lists; or, for "cifar10", the official files, binary or Python version, in the folder itself or in
+    cifar-10-batches-bin or cifar-10-batches-py below it. Without data_dir: the bundled "digits", or "cifar10" from the
+    cache, downloaded if it is missing.  progress: called with the bytes downloaded so far and the bytes in all.
+    classes: names of the classes if the folder gives none; default: those of the data set, or "0", "1", ….
+    The validation images of CIFAR-10 are the tenth of each class's training images whose pixels have the smallest
+    CRC-32, so they do not depend on the order of the images in a copy.
+    Raises ParameterError if there is no such data, the files are unsound, or limit exceeds the split.
     """
     if split not in SPLITS:
         raise ParameterError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
@@ -108,7 +107,7 @@ def load_dataset(
 
 
 def _digits(split: str, limit: int | None) -> Dataset:
-    """Return a part of the bundled digits, in the order that the file keeps."""
+    """Return a split of the bundled digits, in the order of the file."""
     path = DIGITS
     with np.load(path, allow_pickle=False) as held:
         ends = np.cumsum(held["sizes"], dtype=np.int64)
@@ -126,7 +125,7 @@ def _digits(split: str, limit: int | None) -> Dataset:
 
 
 def _from_folder(name: str, split: str, folder: Path, limit: int | None, classes: Sequence[str] | None) -> Dataset:
-    """Load what the folder holds: CIFAR-10's files if that is asked for and there, else images of one's own."""
+    """Load a folder: the official files if CIFAR-10 is asked for and they exist, else images of the user's own."""
     if name == "cifar10" and folder.is_dir():
         paths = cifar10.find(folder, "test" if split == "test" else "train")
         if paths is not None:

@@ -1,4 +1,4 @@
-"""Images of one's own: arrays, IDX files and folders of pictures, found in a folder and read as one split.
+"""Images of the user's own: arrays, IDX files or pictures in a folder, read as one split.
 
 n = images, c = channels, h = height, w = width
 """
@@ -15,8 +15,9 @@ from mapping.data.array_files import read_idx, read_npy, read_npz
 
 MOST_CLASSES = 100_000  # ours; ImageNet-21k has 21,841
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-IDX_PARTS = {"train": "train", "test": "t10k"}  #: how MNIST's files of a split begin
-NPZ_NAMES = (("images", "labels"), ("x_{}", "y_{}"), ("{}_images", "{}_labels"))  #: of arrays in a .npz, {}: the split
+IDX_PARTS = {"train": "train", "test": "t10k"}  #: first words in the names of MNIST's files, by split
+#: names of the arrays in a .npz file; {} stands for the split
+NPZ_NAMES = (("images", "labels"), ("x_{}", "y_{}"), ("{}_images", "{}_labels"))
 EXPECTED = (
     "images.npy with (n, channels, height, width) pixels and labels.npy with n whole numbers, a .npz file of the two, "
     "MNIST's IDX files, or one folder of pictures for each class"
@@ -24,18 +25,19 @@ EXPECTED = (
 
 
 class Found(NamedTuple):
-    """Images as a folder holds them."""
+    """Images and labels of a folder."""
 
     images: FloatArray  #: (n, c, h, w) in [0, 1]
     labels: npt.NDArray[Any]  #: (n,) whole numbers
-    classes: tuple[str, ...] | None  #: names, where the folder gives them
+    classes: tuple[str, ...] | None  #: names of the classes; None if the folder gives none
 
 
 def read_folder(place: Path, split: str, limit: int | None = None) -> Found:
     """Read the images and labels of a split, or its first `limit` images, from a folder or a .npz file.
 
-    A folder may hold one folder for each split; otherwise what it holds stands for any split, but for files whose names
-    say their split.  Raises ParameterError if there is nothing to read or it is not what it should be.
+    A folder may have one folder for each split, or files whose names contain the split. Otherwise its images are used
+    for any split.
+    Raises ParameterError if there are no images or they are unsound.
     """
     if place.suffix == ".npz" and place.is_file():
         return _archive(place, split, limit)
@@ -79,7 +81,7 @@ def _archive(path: Path, split: str, limit: int | None) -> Found:
 
 
 def _idx_files(folder: Path, split: str) -> tuple[Path, Path] | None:
-    """Return MNIST's files of a split, None if the folder has none of them."""
+    """Return MNIST's files (images, labels) of a split; None if the folder has no IDX files."""
     there = [path for path in folder.iterdir() if "-idx" in path.name or ".idx" in path.name]
     if not there:
         return None
@@ -95,7 +97,7 @@ def _idx_files(folder: Path, split: str) -> tuple[Path, Path] | None:
 
 
 def _pictures(place: Path, folders: list[Path], limit: int | None) -> Found:
-    """Read one folder of pictures for each class, in the order of names; with a limit the classes take turns."""
+    """Read one folder of pictures for each class, in the order of names; a limit takes the classes in turn."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -128,7 +130,7 @@ def _pictures(place: Path, folders: list[Path], limit: int | None) -> Found:
 def _checked(
     images: npt.NDArray[Any], labels: npt.NDArray[Any], of_images: str, of_labels: str, limit: int | None
 ) -> Found:
-    """Return images as float64 in [0, 1] with their labels, the first `limit` of them."""
+    """Check images and labels and return the first `limit` of them, with float64 pixels in [0, 1]."""
     if labels.dtype.kind not in "iu" or labels.ndim != 1 or len(labels) == 0:
         raise ParameterError(
             f"{of_labels} must hold one whole number for each image, got {labels.dtype} of shape {labels.shape}"

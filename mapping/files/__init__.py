@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: folders, packed values, the cache, downloads."""
+"""Files that are written completely or not at all: output folders, packed values, the cache, downloads."""
 
 import lazy_loader
 

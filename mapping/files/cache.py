@@ -1,7 +1,7 @@
-"""A folder of results that are dear to compute: named by the hash of all they depend on, bounded, safe to lose.
+"""A cache: a folder of results that are expensive to compute, named by a hash of everything they depend on.
 
-Files appear whole or not at all, and several processes may use the folder at once: whoever finds no file, or a damaged
-one, computes the result and writes it. Nothing in a result depends on whether it came from here.
+Files are written completely or not at all, and several processes may use the folder at once. A process that finds no
+file, or a damaged one, computes the result and writes it. A result is the same whether or not it comes from the cache.
 """
 
 import contextlib
@@ -18,22 +18,22 @@ from devices.errors import ParameterError
 from mapping.files.downloads import cache_folder
 from mapping.files.packed import about, pack, unpack
 
-LIMIT = 8 * 10**9  #: bytes of all entries together, ours; the oldest go first
-FORGOTTEN = 86_400.0  # s after which a half-written file is nobody's, ours
+LIMIT = 8 * 10**9  #: bytes of all results together, ours; the least recently used are removed first
+FORGOTTEN = 86_400.0  # s after which an unfinished file is removed, ours
 ENDING = ".pack"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One result in the folder, or all parts of one."""
+    """One result in the folder: a file, or a folder with its parts."""
 
     path: Path
     size: int  #: bytes
-    used: float  #: when it was written or read last, as time.time()
+    used: float  #: time of the last write or read, as time.time()
 
     @property
     def about(self) -> str:
-        """What the entry says of itself."""
+        """The sentence that describes the result, from its file."""
         files = sorted(self.path.glob(f"*{ENDING}")) if self.path.is_dir() else [self.path]
         return about(files[0]) if files else ""
 
@@ -43,12 +43,12 @@ def _say(sentence: str) -> None:
 
 
 class Cache:
-    """A folder of packed values under names; see the module."""
+    """A folder of packed values under names, as the module describes."""
 
     def __init__(self, folder: Path, limit: int = LIMIT, say: Callable[[str], object] = _say) -> None:
-        """Use a folder, which need not be there yet.
+        """Use a folder, which need not exist yet.
 
-        limit: bytes.  say: told in one sentence what was damaged or could not be written; on stderr if not given.
+        limit: bytes.  say: called with one sentence about a damaged or unwritable file; default: print to stderr.
         """
         self.folder, self.limit, self.say = folder, limit, say
         self._complained = False
@@ -63,19 +63,19 @@ class Cache:
         return self.folder / f"{name}{ENDING}"
 
     def get(self, name: str, classes: Mapping[str, type], given: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
-        """Return a value that was put under a name, None if there is none or it is damaged."""
+        """Return the value stored under a name; None if there is none or it is damaged."""
         path = self.path(name)
         try:
             value = unpack(path, classes, given)
         except FileNotFoundError:
             return None
         except ParameterError as error:
-            self.say(f"the cached file {path} is damaged: {error}; it is computed anew")
+            self.say(f"the cached file {path} is damaged: {error}; the result is computed again")
             return None
         except OSError as error:
             self._complain("read", error)
             return None
-        with contextlib.suppress(OSError):  # it may have been removed meanwhile
+        with contextlib.suppress(OSError):  # another process may have removed it
             os.utime(path)
         return value
 
@@ -83,28 +83,28 @@ class Cache:
         self, name: str, value: object, classes: Mapping[str, type], given: Mapping[str, object] | None = None,
         about: str = "",
     ) -> None:  # fmt: skip
-        """Keep a value under a name; where that fails, one sentence says so and nothing else happens."""
+        """Store a value under a name; a failure is reported in one sentence and has no other effect."""
         path = self.path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if pack(path, value, classes, given, about) > self.limit:
                 path.unlink(missing_ok=True)
             self.shrink()
-        except (OSError, TypeError) as error:  # TypeError: a kind of value that files do not know
+        except (OSError, TypeError) as error:  # TypeError: a value that cannot be packed
             self._complain("written", error)
 
     def remove(self, name: str) -> None:
-        """Forget the file or the folder of a name."""
+        """Remove the file or the folder of a name."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.path(name).unlink()
 
     def entries(self) -> list[Entry]:
-        """Return all entries, the one used last first."""
+        """Return all results, the most recently used first."""
         found = []
         with contextlib.suppress(OSError):
             for path in self.folder.iterdir():
-                with contextlib.suppress(OSError):  # a neighbour may remove it meanwhile
+                with contextlib.suppress(OSError):  # another process may remove it
                     files = list(path.iterdir()) if path.is_dir() else [path]
                     states = [file.stat() for file in files] or [path.stat()]
                     size = sum(state.st_size for state in states) if files else 0
@@ -112,13 +112,13 @@ class Cache:
         return sorted((each for each in found if not each.path.name.startswith(".")), key=lambda each: -each.used)
 
     def clear(self) -> int:
-        """Remove every entry and return the bytes that were freed."""
+        """Remove every result and return the number of bytes freed."""
         freed = sum(each.size for each in self.entries())
         shutil.rmtree(self.folder, ignore_errors=True)
         return freed
 
     def shrink(self) -> None:
-        """Remove the oldest entries until the others keep the limit, and what a process left half written long ago."""
+        """Remove the least recently used results beyond the limit, and old unfinished files."""
         held = 0
         for each in self.entries():
             held += each.size
@@ -133,4 +133,7 @@ class Cache:
         if not self._complained:
             self._complained = True
             reason = getattr(error, "strerror", None) or str(error)
-            self.say(f"the cache {self.folder} cannot be {what} ({reason}): results are not kept; --no-cache is silent")
+            self.say(
+                f"the cache {self.folder} cannot be {what} ({reason}): results are not kept; --no-cache turns this "
+                "message off"
+            )

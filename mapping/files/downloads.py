@@ -1,4 +1,4 @@
-"""Bring a file onto this machine: checked by its SHA-256, gone on with where an earlier try was cut off."""
+"""Downloads: a file is checked by its SHA-256, and an interrupted download continues where it stopped."""
 
 import hashlib
 import http.client
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from devices.errors import ParameterError
 
-Progress = Callable[[int, int], None]  #: called with the bytes that are here and those there will be
+Progress = Callable[[int, int], None]  #: called with the bytes downloaded so far and the bytes in all
 
-TRIES = 3  # connections that bring nothing, one after the other, ours
+TRIES = 3  # consecutive connections without any data before giving up, ours
 TIMEOUT = 30.0  # s without a byte, ours
-_PIECE = 2**18  # bytes between two calls of the progress, ours
+_PIECE = 2**18  # bytes between two calls of progress, ours
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $CROSSGATE_CACHE, or crossgate in the system's place for caches.
+    """Folder of downloads and cached results: $CROSSGATE_CACHE, or crossgate in the system's folder for caches.
 
-    Raises ParameterError if there is no home directory and no $CROSSGATE_CACHE.
+    Raises ParameterError if $CROSSGATE_CACHE is not set and the user has no home directory.
     """
     if chosen := os.environ.get("CROSSGATE_CACHE"):
         return Path(chosen).expanduser()
@@ -35,16 +35,16 @@ def cache_folder() -> Path:
         return Path(base).expanduser() / "crossgate"
     except RuntimeError:
         raise ParameterError(
-            "this user has no home directory, where the cache would be: set CROSSGATE_CACHE to a folder"
+            "the cache needs a folder, but this user has no home directory: set CROSSGATE_CACHE to a folder"
         ) from None
 
 
 def download(address: str, path: Path, size: int, sha256: str, progress: Progress | None = None) -> None:
-    """Fetch `address` into the file `path`, which appears whole or not at all.
+    """Download `address` to the file `path`, which is created only when complete.
 
-    What has come so far stays beside it in PATH.part, and the next call asks for the rest only.
-    size: bytes of the whole file. Raises OSError if it cannot be had (what has come stays), ParameterError if it is
-    not the file that the checksum stands for (what has come goes).
+    The bytes received so far stay in PATH.part, and the next call asks for the rest only.
+    size: bytes of the whole file.
+    Raises OSError if the download fails (PATH.part stays), ParameterError if the checksum differs (it is removed).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -60,15 +60,15 @@ def download(address: str, path: Path, size: int, sha256: str, progress: Progres
         else:
             fruitless = fruitless + 1 if _size(part) <= held else 0
             if fruitless == TRIES:
-                raise OSError("the server sends nothing")
+                raise OSError("the server sends no data")
     if not is_intact(part, size, sha256):
         part.unlink()
-        raise ParameterError(f"{address} is not the file it should be: its size or SHA-256 differs from {sha256}")
+        raise ParameterError(f"{address} is not the expected file: its size or SHA-256 differs from {sha256}")
     part.replace(path)
 
 
 def is_intact(path: Path, size: int, sha256: str) -> bool:
-    """Whether a file has the size and the checksum it should have."""
+    """Whether a file has the expected size and checksum."""
     if _size(path) != size:
         return False
     with path.open("rb") as file:
@@ -76,13 +76,13 @@ def is_intact(path: Path, size: int, sha256: str) -> bool:
 
 
 def _more(address: str, part: Path, held: int, size: int, progress: Progress | None) -> None:
-    """Ask for what is missing after the `held` bytes of `part`, and append it."""
+    """Request the bytes after the first `held` ones and append them to `part`."""
     request = urllib.request.Request(address, headers={"Range": f"bytes={held}-"} if held else {})  # noqa: S310
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  (our own constant address)
         rest = (
             held > 0 and answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {held}-")
         )
-        held = held if rest else 0  # a server that cannot send a part sends the whole
+        held = held if rest else 0  # a server that cannot send a range sends the whole file
         with part.open("ab" if rest else "wb") as file:
             while held < size and (piece := answer.read(min(_PIECE, size - held))):
                 file.write(piece)
@@ -100,7 +100,7 @@ def _size(path: Path) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """What an error of the network says, in one line."""
+    """The message of a network error, in one line."""
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answers {error.code} {error.reason}"
     inner = error.reason if isinstance(error, urllib.error.URLError) else error

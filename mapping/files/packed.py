@@ -1,7 +1,7 @@
-"""Files of nested values with large arrays: for caches, so fast to read, never executed, and any damage is found.
+"""Files of nested values with large arrays, for the cache: fast to read, never executed, and damage is detected.
 
-A file is a JSON text that describes the value, the arrays one after the other, and the SHA-256 of all that. Arrays are
-mapped into memory as they lie: a chip of a gigabyte needs no second one while it is read.
+A file holds a JSON text that describes the value, the arrays one after another, and the SHA-256 of both. Arrays are
+mapped into memory and not copied, so a chip of a gigabyte needs one gigabyte while it is read.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ import numpy as np
 from devices.errors import ParameterError
 from mapping.files.regular_files import open_regular
 
-MAGIC = b"crossgate pack 1"  # 16 bytes, the format's version at their end
+MAGIC = b"crossgate pack 1"  # 16 bytes that end in the format's version
 ALIGN = 64  # bytes between starts of arrays, a cache line
-MAPPED = 2**20  # bytes from which a file is mapped, ours; smaller ones are read, as each map keeps a file open
+MAPPED = 2**20  # bytes from which a file is mapped, ours; smaller files are read, because each map keeps a file open
 _LENGTH, _DIGEST = struct.Struct("<Q"), hashlib.sha256().digest_size
 _TYPES = {np.dtype(name).str: np.dtype(name) for name in ("?", "<i4", "<i8", "<u8", "<f4", "<f8")}
 _PLAIN = (bool, int, float, str)
@@ -34,12 +34,12 @@ Array = np.ndarray[Any, Any]
 def pack(
     path: Path, value: object, classes: Mapping[str, type], given: Mapping[str, object] | None = None, about: str = ""
 ) -> int:
-    """Write a value to a file, whole or not at all, and return the file's bytes.
+    """Write a value to a file, completely or not at all, and return the file's size in bytes.
 
-    It may hold None, booleans, numbers, texts, slices, arrays, and lists, tuples, dictionaries and `classes` (by name:
-    dataclasses and named tuples) of these. given: what is not stored but said by name, as the reader has it as well.
-    about: one sentence for lists.
-    Raises OSError if the file cannot be written, TypeError for what cannot be described.
+    value: None, booleans, numbers, texts, slices, arrays, and lists, tuples, dictionaries and `classes` of these.
+    classes: dataclasses and named tuples by name.  given: objects that are not stored but referred to by name, because
+    the reader has them too.  about: one sentence that describes the value in lists.
+    Raises OSError if the file cannot be written, TypeError for a value that cannot be packed.
     """
     names, arrays = {kind: name for name, kind in classes.items()}, list[Array]()
     described = _described(value, names, given or {}, arrays)
@@ -70,9 +70,9 @@ def pack(
 
 
 def unpack(path: Path, classes: Mapping[str, type], given: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
-    """Return the value that `pack` wrote with these classes and given values; arrays can be written to, the file stays.
+    """Return the value that `pack` wrote with these classes and given objects; writing to its arrays leaves the file.
 
-    Raises ParameterError, saying what is wrong, if the file is damaged or foreign, OSError if it cannot be read.
+    Raises ParameterError if the file is damaged or of another kind, OSError if it cannot be read.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -83,7 +83,7 @@ def unpack(path: Path, classes: Mapping[str, type], given: Mapping[str, object] 
         held = bytearray(held)
     whole = memoryview(held)
     if whole[: len(MAGIC)] != MAGIC:
-        raise ParameterError("it does not begin as such a file does")
+        raise ParameterError("it is not a file of this format and version")
     if hashlib.sha256(whole[:-_DIGEST]).digest() != whole[-_DIGEST:]:
         raise ParameterError("its checksum differs")
     (length,) = _LENGTH.unpack_from(whole, len(MAGIC))
@@ -94,11 +94,11 @@ def unpack(path: Path, classes: Mapping[str, type], given: Mapping[str, object] 
         arrays = [_array(held, first, size - _DIGEST, *entry) for entry in header["arrays"]]
         return _restored(header["value"], classes, given or {}, arrays)
     except (KeyError, IndexError, TypeError, ValueError, RecursionError, AttributeError, ParameterError) as error:
-        raise ParameterError(f"it holds something else: {' '.join(str(error).split())[:200]}") from None
+        raise ParameterError(f"its content is not the expected one: {' '.join(str(error).split())[:200]}") from None
 
 
 def about(path: Path) -> str:
-    """Return the sentence that a file says of itself, "" if there is none; nothing else of it is looked at."""
+    """Return the sentence that describes a file's value, "" if there is none; only the header is read."""
     try:
         with open_regular(path) as file:
             start = file.read(len(MAGIC) + _LENGTH.size)
@@ -116,12 +116,12 @@ def _gap(length: int) -> int:
 
 
 def _order(held: Array) -> list[int]:
-    """Axes in the order in which they lie in memory: products of arrays that lie otherwise sum in another order."""
+    """Axes in memory order; it is kept, because a matrix product may sum in another order on another memory layout."""
     return [int(axis) for axis in np.argsort([-abs(step) for step in held.strides], kind="stable")]
 
 
 def _described(value: object, names: Mapping[type, str], given: Mapping[str, object], arrays: list[Array]) -> object:
-    """Describe a value in JSON's words; every container becomes an object with one key, which says what it is."""
+    """Describe a value for JSON; every container becomes an object with one key, which names its kind."""
     for name, each in given.items():
         if value is each:
             return {"given": name}
@@ -147,7 +147,7 @@ def _described(value: object, names: Mapping[type, str], given: Mapping[str, obj
 
 
 def _names(kind: type) -> tuple[str, ...]:
-    """Fields that a dataclass or a named tuple is made from."""
+    """Names of the arguments that make a dataclass or a named tuple."""
     if is_dataclass(kind):
         return tuple(each.name for each in fields(kind) if each.init)
     return tuple(getattr(kind, "_fields", ()))
@@ -178,12 +178,12 @@ def _restored(
 
 
 def _array(held: Any, first: int, end: int, kind: str, shape: list[int], order: list[int], at: int) -> Array:  # noqa: ANN401
-    """Return the array that lies `at` bytes behind the first, once type, shape and place agree with the file."""
+    """Return the array that begins `at` bytes after the first one; type, shape and place are checked."""
     dtype = _TYPES[kind]
     if sorted(order) != list(range(len(shape))) or not all(type(n) is int and n >= 0 for n in (*shape, at)):
         raise ParameterError(f"an array has shape {shape} in the order {order} at {at}")
     count = math.prod(shape)
     if first + at + count * dtype.itemsize > end:
-        raise ParameterError(f"an array of shape {shape} ends behind the file")
+        raise ParameterError(f"an array of shape {shape} ends after the end of the file")
     flat = np.frombuffer(held, dtype, count, first + at) if count else np.empty(0, dtype)
     return flat.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))

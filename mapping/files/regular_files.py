@@ -1,4 +1,4 @@
-"""Files that are read: regular ones only, since a pipe or a device can keep a reader waiting for ever."""
+"""Reading of regular files; other files are refused, because a pipe or a device can block a reader for ever."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from typing import BinaryIO
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file for reading bytes.
 
-    Raises OSError if it cannot be opened, or is no regular file.
+    Raises OSError if it cannot be opened or is not a regular file.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(handle).st_mode):

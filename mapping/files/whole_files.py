@@ -1,4 +1,4 @@
-"""Files and figures of speech of every command: folders that are written whole, quantities with a prefix."""
+"""Output folders: all files of a command are written, or none."""
 
 import os
 import shutil
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from devices.errors import ParameterError
 
-ASIDE = ".crossgate-"  # how folders begin in which files are written before they appear
+ASIDE = ".crossgate-"  # first letters of temporary folders in which files are written before they are moved
 
 
 def check_folder(path: Path) -> None:
-    """Try whether a folder can be made and written, and leave nothing behind.
+    """Check that a folder can be created and written, without leaving anything in it.
 
     Raises ParameterError if it cannot.
     """
@@ -27,10 +27,10 @@ def check_folder(path: Path) -> None:
 
 
 def write_whole(folder: str | os.PathLike[str], writers: Mapping[str, Callable[[Path], object]]) -> list[Path]:
-    """Write files into a folder, all of them whole or none, and return their paths.
+    """Write files to a folder, all of them or none, and return their paths.
 
-    writers: what writes a file, by its name; each takes the path to write to.
-    Raises ParameterError if the folder cannot be made or written.
+    writers: by file name, a function that takes the path to write to.
+    Raises ParameterError if the folder cannot be created or written.
     """
     path = Path(folder)
     try:
@@ -47,7 +47,7 @@ def write_whole(folder: str | os.PathLike[str], writers: Mapping[str, Callable[[
 
 
 def _clear(folder: Path) -> None:
-    """Remove what processes that were killed left half written."""
+    """Remove the temporary folders of processes that were killed."""
     for left in folder.glob(f"{ASIDE}*"):
         owner = left.name.removeprefix(ASIDE).partition("-")[0]
         if owner.isdigit() and not _alive(int(owner)):
@@ -55,7 +55,7 @@ def _clear(folder: Path) -> None:
 
 
 def _alive(process: int) -> bool:
-    """Tell whether a process of this machine is there; where that cannot be told it may be."""
+    """Whether a process of this machine may be running."""
     if os.name != "posix":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Chip descriptions: the value, its files, its settings, where each value comes from, retention."""
+"""Chip descriptions: the value, its files, settings by key, the origin of each value, retention."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Chip descriptions: every choice of a virtual chip as one frozen value, read from TOML and checked key by key."""
+"""Chip descriptions: all parameters of a simulated chip in one frozen value, read from TOML and checked key by key."""
 
 import math
 from collections.abc import Iterable
@@ -24,16 +24,16 @@ from mapping.hardware.settings import parsed_value, updated
 
 @dataclass(frozen=True)
 class TileShape:
-    """Cells of one physical array, and how many nodes describe its gate."""
+    """Size of an array, and how its targets and outputs are corrected."""
 
     rows: int = 128  #: word lines, ours; 128 × 128 is the commonest published array
     columns: int = 128  #: bit lines; two make a differential pair
-    column_scales: bool = True  #: each output's weights fill the window; the sums are scaled back digitally
-    trim_pairs: bool = True  #: the partner of a cell that took no write is set to restore the pair's difference
-    compensate_stuck: bool = True  #: other cells of a column make up for stuck ones, as far as their inputs go together
-    adjust_outputs: bool = True  #: a digital scale and shift of each output are fitted on the chip as written
-    compensate_wires: bool = True  #: targets are set so that the nominal wires' losses cancel
-    gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 keep 3e-6 of a column's full current
+    column_scales: bool = True  #: each output's weights are scaled to the window; results are scaled back digitally
+    trim_pairs: bool = True  #: the partner of a stuck cell is written so that the pair's difference is restored
+    compensate_stuck: bool = True  #: other cells of a column compensate stuck pairs, as far as their inputs correlate
+    adjust_outputs: bool = True  #: a digital scale and shift of each output are fitted on the written chip
+    compensate_wires: bool = True  #: targets compensate the IR drop of the nominal wires
+    gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 are exact to 3e-6 of the full current
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -49,25 +49,25 @@ class TileShape:
         return self.columns // 2
 
 
-LAYOUTS = ("parallel", "stacked", "digital", "reprogram")  #: ways to build a dynamic layer
-AUTO = "auto"  #: the compiler chooses one of them
-CHANNEL_ATTENTION = ("digital", "gates")  #: what scales the outputs of a convolution by attention
+LAYOUTS = ("parallel", "stacked", "digital", "reprogram")  #: where a dynamic layer mixes its kernels
+AUTO = "auto"  #: the compiler chooses a layout
+CHANNEL_ATTENTION = ("digital", "gates")  #: what multiplies the outputs of a convolution by channel attention
 
 
 @dataclass(frozen=True)
 class Choices:
-    """How layers are built from arrays, chosen by the user or left to the compiler; docs/layouts.md."""
+    """How layers are built from arrays; docs/layouts.md."""
 
     layout: str = "parallel"  #: of dynamic layers, one of LAYOUTS or AUTO
-    layouts: dict[str, str] = field(default_factory=dict)  #: by name of the layer, where another one is wanted
-    copies: dict[str, int] = field(default_factory=dict)  #: by name: arrays of a layer built several times over
-    double_gates: bool = True  #: two gate lines of every cell group: one settles while the other is read
-    channel_attention: str = "digital"  #: what scales a convolution's outputs, one of CHANNEL_ATTENTION
-    pipelined: bool = True  #: a static layer begins when the rows that it needs are there
-    weight_energy: float = quantity(1.0, minimum=0.0)  #: of the logarithm of a layer's energy in AUTO
-    weight_latency: float = quantity(1.0, minimum=0.0)  #: of that of its latency
-    weight_area: float = quantity(1.0, minimum=0.0)  #: of that of its area
-    weight_error: float = quantity(1.0, minimum=0.0)  #: of that of its error on calibration images
+    layouts: dict[str, str] = field(default_factory=dict)  #: layout by layer name, where it differs from `layout`
+    copies: dict[str, int] = field(default_factory=dict)  #: number of copies of a layer's arrays, by layer name
+    double_gates: bool = True  #: each gate group has two gate lines: one settles while the other is read
+    channel_attention: str = "digital"  #: what multiplies a convolution's outputs, one of CHANNEL_ATTENTION
+    pipelined: bool = True  #: a static layer begins before its whole input is ready
+    weight_energy: float = quantity(1.0, minimum=0.0)  #: weight of the logarithm of a layer's energy in AUTO
+    weight_latency: float = quantity(1.0, minimum=0.0)  #: the same for its latency
+    weight_area: float = quantity(1.0, minimum=0.0)  #: the same for its area
+    weight_error: float = quantity(1.0, minimum=0.0)  #: the same for its error on calibration images
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -83,22 +83,22 @@ class Choices:
             checks.whole(f"mapping.copies.{name}", count, minimum=1, maximum=4096)
 
     def of(self, layer: str) -> str:
-        """Return the layout that was asked for a dynamic layer."""
+        """Return the layout chosen for a dynamic layer."""
         return self.layouts.get(layer, self.layout)
 
     def copies_of(self, layer: str) -> int:
-        """Return how many times the arrays of a layer are built."""
+        """Return the number of copies of a layer's arrays."""
         return self.copies.get(layer, 1)
 
     def check_names(self, layers: Iterable[str], dynamic: Iterable[str]) -> None:
-        """Raise ParameterError for a name that is no layer with a matrix, or a layout for one that is not dynamic."""
+        """Raise ParameterError if `copies` names no layer with a matrix, or `layouts` no dynamic layer."""
         for key, table, known in (("layouts", self.layouts, set(dynamic)), ("copies", self.copies, set(layers))):
             for name in table:
                 checks.known("layer", name, known, where=f"mapping.{key}")
 
 
 def _table(key: str, value: object) -> Iterable[tuple[str, Any]]:
-    """Return the entries of a table of layers."""
+    """Return the entries of a table by layer name."""
     if not isinstance(value, dict):
         raise ParameterError(f"mapping.{key} must be a table with one entry for each layer, got {value!r}")
     return value.items()
@@ -110,15 +110,15 @@ def _default_wires() -> Wires:
 
 @dataclass(frozen=True)
 class Hardware:
-    """A chip description; `load_hardware` reads one, docs/chips.md documents every key."""
+    """A chip description: `load_hardware` reads one, docs/chips.md documents every key."""
 
     name: str = "adaptive2d"
-    about: str = ""  #: one sentence for lists
+    about: str = ""  #: one sentence that describes the chip in lists
     cell: Cell = field(default_factory=AdaptiveMemristor)
     spread: Spread = field(default_factory=Spread)
     noise: ReadNoise = field(default_factory=ReadNoise)
     retention: Retention = field(default_factory=Retention)
-    #: a 22 nm crosspoint at twice the half pitch (NeuroSim V1.3 wires), drivers and sense inputs ours
+    #: 22 nm node, a cell of two half pitches (NeuroSim V1.3 wires); drivers and sense inputs ours
     wires: Wires = field(default_factory=_default_wires)
     tile: TileShape = field(default_factory=TileShape)
     dac: Dac = field(default_factory=Dac)
@@ -145,7 +145,7 @@ class Hardware:
         return self.wires.at_temperature(self.temperature, self.spread.wire_temperature_coefficient)
 
     def idealised(self) -> "Hardware":
-        """Return the same tiles and window with perfect cells, wires and converters, without spread and noise."""
+        """Return the same tiles and window with ideal cells, wires and converters, without variability and noise."""
         return replace(
             self,
             tile=replace(self.tile, adjust_outputs=False),
@@ -160,10 +160,10 @@ class Hardware:
         )
 
     def to_compile(self) -> "Hardware":
-        """Return the description with defaults in place of what compiling does not look at.
+        """Return the description with defaults in place of the values that compiling does not use.
 
-        Descriptions that are equal in this compile to the same placement. A compiler that chooses layouts writes and
-        prices trial chips, so it looks at everything.
+        Descriptions with equal results compile to the same placement. With AUTO the compiler writes and prices trial
+        chips, so it uses all values.
         """
         if AUTO in (self.mapping.layout, *self.mapping.layouts.values()):
             return self
@@ -182,7 +182,7 @@ class Hardware:
         )
 
     def validate(self, name: str, gated: bool) -> None:
-        """Raise MappingError if a layer cannot be placed on this chip, saying why."""
+        """Raise MappingError with the reason if a layer cannot be placed on this chip."""
         if gated and not self.cell.gated:
             raise MappingError(
                 f"{name} is a dynamic layer, whose kernels are mixed by gates, but the cells of chip {self.name!r} "
@@ -196,7 +196,7 @@ class Hardware:
             )
 
     def validate_columns(self, name: str) -> None:
-        """Raise MappingError if the outputs of a layer cannot be scaled by gates of its columns, saying why."""
+        """Raise MappingError with the reason if gates of columns cannot scale the outputs of a layer."""
         if not self.cell.gated:
             raise MappingError(
                 f"{name} would have its outputs scaled by gates of its columns, but the cells of chip {self.name!r} "
@@ -226,12 +226,12 @@ class Hardware:
 
 
 def _idealised(cell: Cell) -> Cell:
-    """The exact multiplier, or without a gate the resistor, of a cell's window."""
+    """Return an ideal cell with the window of a given one: an exact multiplier, or a resistor if it has no gate."""
     if isinstance(cell, SelectedCell):
         return _idealised(cell.cell)
     if isinstance(cell, AdaptiveMemristor):
         return replace(cell, v_0=math.inf, r_series=0.0, g_leak=0.0)
     if not cell.gated:
         return Resistor(cell.g_min, cell.g_max)
-    bottom = max(cell.g_min, 1e-6 * cell.g_max)  # a table of one level goes down to 0
+    bottom = max(cell.g_min, 1e-6 * cell.g_max)  # a tabulated cell may reach 0
     return AdaptiveMemristor(bottom, cell.g_max, v_0=math.inf, r_series=0.0, g_leak=0.0)

@@ -1,4 +1,4 @@
-"""Chip descriptions in files: found by name or path, read from TOML, resolved through their bases."""
+"""Files of chip descriptions: found by name or path, read from TOML, combined with the files they are based on."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from mapping.files.regular_files import read_text
 from mapping.hardware.description import Hardware
 from mapping.hardware.settings import TOP_KEYS, updated
 
-CHIPS = Path(__file__).parent / "chips"  #: where the bundled descriptions lie
-LARGEST_FILE = 2**20  #: bytes of a description, ours; the longest bundled one has some thousand
+CHIPS = Path(__file__).parent / "chips"  #: folder of the bundled descriptions
+LARGEST_FILE = 2**20  #: bytes of a description, ours; the longest bundled one has less than 2,000
 
 
 def hardware_names() -> tuple[str, ...]:
@@ -25,9 +25,9 @@ def hardware_names() -> tuple[str, ...]:
 
 
 def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
-    """Load a bundled chip description by name, or a .toml file by path; `base` names the description it starts from.
+    """Load a bundled chip description by name, or a .toml file by path; its key `base` names what it starts from.
 
-    Raises ParameterError for an unknown name, a file that is no TOML, an unknown key or a value out of bounds.
+    Raises ParameterError for an unknown name, a file that is not TOML, an unknown key or a value out of bounds.
     """
     hardware = Hardware()
     for path, content in chip_files(name_or_path):
@@ -38,10 +38,9 @@ def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
 
 
 def load_cell(name_or_path: str) -> tuple[str, Hardware]:
-    """Load the chip whose cell, noise and read are asked for by a preset's or a chip's name, or a .toml file's path.
+    """Load a chip by name or .toml path, or the default chip with a cell preset; returns a title and the chip.
 
-    Returns its title and the chip; a preset sits in the default chip.  Raises ParameterError for an unknown name, and
-    what load_hardware raises.
+    Raises ParameterError for an unknown name, and what load_hardware raises.
     """
     if name_or_path in PRESETS:
         return name_or_path, replace(Hardware(), cell=PRESETS[name_or_path]())
@@ -57,8 +56,7 @@ def cell_file(
 ) -> str:
     """Return the text of a chip description that starts from `base` and sets fields of its cell.
 
-    values: by field, a preset before them.  comments: what stands behind a field's value.
-    head: lines of comment at the top.
+    values: by field, a preset before them.  comments: by field, put after the value.  head: comments at the top.
     """
     lines = [f"# {' '.join(line.split())}" for line in head]
     lines += [f"base = {json.dumps(base)}", f"about = {json.dumps(about)}", "", "[cell]"]
@@ -69,9 +67,9 @@ def cell_file(
 
 
 def chip_files(name_or_path: str | os.PathLike[str]) -> tuple[tuple[Path, dict[str, Any]], ...]:
-    """Return the files that a description is read from and what each says, the one at the bottom of all bases first.
+    """Return the files of a description and their contents: first the lowest base, last the description itself.
 
-    Raises ParameterError for an unknown name, a file that is no TOML, or bases that go round in a circle.
+    Raises ParameterError for an unknown name, a file that is not TOML, or a file that is its own base.
     """
     found: list[tuple[Path, dict[str, Any]]] = []
     following: str | os.PathLike[str] | None = name_or_path
@@ -108,7 +106,7 @@ def _text(path: Path, key: str, value: object) -> str:
 
 
 def _beside(path: Path, base: str) -> str | Path:
-    """Return a base's name as it is, and its path as seen from the file that names it."""
+    """Return the name of a base unchanged; its path relative to the file that names it."""
     return path.parent / base if base.endswith(".toml") or os.sep in base else base
 
 

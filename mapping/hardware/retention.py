@@ -1,4 +1,4 @@
-"""What time does to a chip between its writing and its reading."""
+"""Retention: the change of a chip's conductances between writing and reading."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,19 +16,19 @@ from devices.writing.spread import Written
 
 @dataclass(frozen=True)
 class Retention:
-    """How old a chip is when it is read; docs/equations/programming.md, section 4."""
+    """Age of a chip when it is read; docs/equations/programming.md, section 4."""
 
-    age: float = quantity(0.0, "s", minimum=0.0)  #: between writing and reading; calibration knows nothing of it
-    relaxation: bool = True  #: whether cells also depart as those of NeuRRAM do; if not they only dissolve
+    age: float = quantity(0.0, "s", minimum=0.0)  #: time from writing to reading; calibration ignores it
+    relaxation: bool = True  #: conductances also relax at random, as NeuRRAM's do; False: filaments only dissolve
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
 
     def aged(self, cell: Cell, written: Written, stuck: BoolArray, rng: np.random.Generator) -> Written:
-        """Return what is left of written cells (..., m, n) at the chip's age.
+        """Return written cells (..., m, n) at the chip's age.
 
-        Cells without a state equation keep what they hold, and stuck ones stay where they are; a selector does nothing
-        at rest.  Source: docs/equations/programming.md eq. 7-8.
+        Cells without a state equation and stuck cells do not change; a selector has no effect at rest.
+        Source: docs/equations/programming.md eq. 7-8.
         """
         inner: Any = cell.cell if isinstance(cell, SelectedCell) else cell
         if self.age == 0.0 or not hasattr(inner, "evolve"):

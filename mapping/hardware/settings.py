@@ -1,4 +1,4 @@
-"""Keys of a description changed by name: values are parsed and checked, unknown names get a hint."""
+"""Settings: keys of a description are changed by name; values are parsed and checked, unknown names get a hint."""
 
 import dataclasses
 import tomllib
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 Described = TypeVar("Described", bound="DataclassInstance")
 
-TOP_KEYS = {"base", "name", "about"}  #: keys of a file that stand before its sections
-IDEAL = "ideal"  #: how TOML says that a converter has no finite resolution
+TOP_KEYS = {"base", "name", "about"}  #: keys before the sections of a file
+IDEAL = "ideal"  #: word in TOML for a converter without quantisation
 
 
 def parsed_value(text: str) -> object:
-    """Read a value as TOML does; a bare word is a text."""
+    """Read a value as TOML does; a word without quotes is a text."""
     try:
         value: object = tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
@@ -32,11 +32,11 @@ def parsed_value(text: str) -> object:
 def updated(value: Described, content: Mapping[str, Any], where: str) -> Described:
     """Apply sections of keys to a description, a frozen dataclass whose fields are the sections.
 
-    where: what an error names as the place of a key.  Raises ParameterError for an unknown section or key, naming the
+    where: name of the file or option, for messages.  Raises ParameterError for an unknown section or key, naming the
     nearest valid ones, or a value out of bounds.
     """
     sections = {each.name for each in dataclasses.fields(value)} - TOP_KEYS
-    top = set() if where == "--set" else TOP_KEYS  # a file may have mistyped one of these
+    top = set() if where == "--set" else TOP_KEYS  # a file may have misspelt one of these
     changes = {}
     for section, keys in content.items():
         checks.known("section", section, sections | top, where=where)
@@ -47,7 +47,7 @@ def updated(value: Described, content: Mapping[str, Any], where: str) -> Describ
 
 
 def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:  # noqa: ANN401  (one of ten parts)
-    """Return one part of a description with its keys changed."""
+    """Return one section of a description with its keys changed."""
     if section == "cell" and "preset" in keys:
         preset = str(keys.pop("preset"))
         checks.known("cell.preset", preset, PRESETS, where=where)
@@ -59,7 +59,7 @@ def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
         checks.known("key", key, valid, where=where, prefix=f"{section}.")
         keys[key] = _typed(given, hints[key], f"{section}.{key}", where)
         if isinstance(given, Mapping) and isinstance(getattr(value, key), dict):
-            keys[key] = {**getattr(value, key), **given}  # a table adds to that of its base
+            keys[key] = {**getattr(value, key), **given}  # a table is added to that of its base
     try:
         return replace(value, **keys)
     except ParameterError as error:
@@ -67,7 +67,7 @@ def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
 
 
 def _typed(given: object, hint: object, key: str, where: str) -> object:
-    """Bring a TOML value to the type of its field; `number` and `whole` check the rest where the value is born."""
+    """Convert a TOML value to the type of its field; the dataclass itself checks the range."""
     options = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if type(None) in options and given == IDEAL:
         return None

@@ -1,4 +1,4 @@
-"""Where each value of a resolved chip description comes from: the code's defaults, a preset, a file, a setting."""
+"""The origin of each value of a chip description: the code's default, a preset, a file or a setting."""
 
 import dataclasses
 import os
@@ -10,7 +10,7 @@ from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import CHIPS, chip_files, load_hardware
 from mapping.hardware.settings import TOP_KEYS
 
-DEFAULT = "default"  #: origin of what no file mentions
+DEFAULT = "default"  #: origin of values that no file sets
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Entry:
 
 
 def origins(name_or_path: str | os.PathLike[str], settings: Iterable[str] = ()) -> tuple[Hardware, tuple[Entry, ...]]:
-    """Load a chip description with KEY=VALUE settings; returns it and every value with its origin, section by section.
+    """Load a chip description with KEY=VALUE settings; returns it and all values with their origins, by section.
 
     Raises ParameterError as `load_hardware` and `Hardware.with_values` do.
     """
@@ -47,7 +47,7 @@ def origins(name_or_path: str | os.PathLike[str], settings: Iterable[str] = ()) 
 
 
 def _section(name: str, part: object, said: Iterable[tuple[str, Mapping[str, object]]]) -> list[Entry]:
-    """Entries of one section: the last of what was said of a key holds, and a preset says something of all."""
+    """Values of one section with their origins: the last file that sets a key counts, and a preset sets all keys."""
     fields = [each for each in dataclasses.fields(part) if each.init]  # type: ignore[arg-type]  # a dataclass
     found = dict.fromkeys((each.name for each in fields), DEFAULT)
     for origin, content in said:

@@ -1,4 +1,4 @@
-"""A chip reads images: batches, layer by layer, traces; reads solved again, the worst array."""
+"""Inference on a chip: batches, layers, traces; comparison of the levels of fidelity; the worst array."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Images that run through a chip together, and how."""
+"""A batch: images that run through a chip together, their seed and their precision."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from devices.aliases import FloatArray, IntArray
 from mapping.chips.chip import Chip
 from mapping.placement.matrix import Matrix
 
-#: takes the chip, a matrix on it, the codes (r, b, p) of its rows, which do not last, and the gains (b, k) of its gates
+#: called with the chip, a matrix, the codes (r, b, p) of its rows (overwritten later) and the gains (b, k) of its gates
 Observer = Callable[[Chip, Matrix, FloatArray, FloatArray | None], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What the images of one batch have in common; b = images."""
+    """Common values of the images of one batch; b = images."""
 
-    seed: int  #: of the read noise, and of what repeats of writing leave
-    indices: IntArray  #: (b,) numbers of the images in their run, which name their noise streams
+    seed: int  #: of the read noise, and of the write errors of cells that are rewritten for each image
+    indices: IntArray  #: (b,) numbers of the images in the run; each names a noise stream
     kind: np.dtype  #: of the arithmetic, float32 or float64
-    seen: Observer | None = None  #: is shown everything that tiles are read with, one matrix and sign after another
+    seen: Observer | None = None  #: called with the inputs of every read, for each matrix and sign

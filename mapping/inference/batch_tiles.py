@@ -1,4 +1,4 @@
-"""Tiles whose arrays differ from image to image: stacked bands, gates of columns, and cells written anew.
+"""Tiles whose circuit differs from image to image: stacked bands, gates of columns, and rewritten cells.
 
 b = batch, k = kernels, m = rows and c = pairs of one tile
 """
@@ -21,12 +21,12 @@ from mapping.placement.matrix import Matrix, Placement
 
 
 def tiles_for_batch(
-    chip: Chip, matrix: Matrix, gains: FloatArray | None, shares: FloatArray | None, batch: Batch
+    chip: Chip, matrix: Matrix, gains: FloatArray | None, attention: FloatArray | None, batch: Batch
 ) -> tuple[Chip, Activity]:
-    """Return the chip with the tiles that a matrix has for a batch of images, and what making them took.
+    """Return the chip with the tiles of a matrix for a batch of images, and the activity of writing them.
 
-    gains: (b, k) where its kernels have gates, (b, k, n) where its columns have; shares: (b, k).
-    The seed of the batch draws the errors of writing anew.
+    gains: read gains, (b, k) if its kernels have gates, (b, k, n) if its columns have.  attention: (b, k).
+    The seed of the batch draws the write errors.
     """
     banks = chip.banks.get(matrix.name)
     if banks is None:
@@ -39,8 +39,7 @@ def tiles_for_batch(
         elif isinstance(bank, ColumnTile):
             tiles.append(bank.at(_given("gains", gains)[:, :, placement.columns]))
         else:
-            mixed = _given("shares", shares)
-            tiles.append(_rewritten(chip, matrix, placement, bank, mixed, batch))
+            tiles.append(_rewritten(chip, matrix, placement, bank, _given("attention", attention), batch))
     if any(isinstance(bank, Bank) for bank in banks):
         done = rewriting(matrix, len(batch.indices))
     ready = tuple(tile.single() if batch.kind == np.float32 else tile for tile in tiles)
@@ -54,15 +53,15 @@ def _given(what: str, value: FloatArray | None) -> FloatArray:
 
 
 def _rewritten(
-    chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, shares: FloatArray, batch: Batch
+    chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, attention: FloatArray, batch: Batch
 ) -> BatchTile:
-    """Write the kernels mixed for each image into the cells of a tile, one image after the other."""
+    """Write the mixed kernel of each image into the cells of a tile, one image after another."""
     hardware = chip.program.hardware
-    wanted = mixed_targets(chip, matrix, placement, shares)
+    wanted = mixed_targets(chip, matrix, placement, attention)
     cells, moments = np.empty(wanted.shape), matrix.moments[placement.rows.start]
-    for entry, index in enumerate(batch.indices):
-        once = partial(_written, bank, (*bank.stream, 2, batch.seed, int(index)))
-        cells[entry] = written_to(wanted[entry : entry + 1], once, hardware, bank.cells.stuck, moments).g_filament[0]
+    for at, index in enumerate(batch.indices):
+        write = partial(_written, bank, (*bank.stream, 2, batch.seed, int(index)))
+        cells[at] = written_to(wanted[at : at + 1], write, hardware, bank.cells.stuck, moments).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
     strips = matrix.strips(placement.rows)
     written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets, strips, placement.bit_ranges)
@@ -72,12 +71,12 @@ def _rewritten(
 
 
 def _written(bank: Bank, stream: tuple[int, ...], targets: FloatArray) -> Written:
-    """Write filaments [S] with the luck of a stream."""
+    """Write filament conductances [S] with the random draws of a stream."""
     return bank.cells.write(targets, np.random.default_rng(list(stream)))
 
 
-def mixed_targets(chip: Chip, matrix: Matrix, placement: Placement, shares: FloatArray) -> FloatArray:
-    """Terminal conductances (b, m, 2 c) [S] to be written for each image: kernels mixed, losses of wires made up for.
+def mixed_targets(chip: Chip, matrix: Matrix, placement: Placement, attention: FloatArray) -> FloatArray:
+    """Return the target conductances (b, m, 2 c) [S] of each image's mixed kernel, compensated for IR drop.
 
     Source: docs/equations/encoding.md eq. 11.
     """
@@ -85,7 +84,7 @@ def mixed_targets(chip: Chip, matrix: Matrix, placement: Placement, shares: Floa
     low = float(cell.terminal_conductance(np.array(cell.g_min), cell.gain_high, v_read))
     columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
     kernels = matrix.conductances[:, placement.rows, columns]
-    difference = np.tensordot(shares, kernels[..., 0::2] - kernels[..., 1::2], axes=1)
+    difference = np.tensordot(attention, kernels[..., 0::2] - kernels[..., 1::2], axes=1)
     if matrix.through is not None:
         difference = difference * (matrix.through.min() / matrix.through[placement.rows, placement.columns])
     out = np.empty((*difference.shape[:2], 2 * difference.shape[2]))

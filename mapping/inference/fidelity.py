@@ -1,7 +1,7 @@
-"""Reads of a run looked at again: single reads of single tiles, recomputed from their cells by the slow twin.
+"""Levels of fidelity: random reads of a run are solved again from their cells.
 
-What the run's fast arithmetic makes of the circuit, what wires change, and what the bent current-voltage law of cells
-changes that the run takes as straight between zero and the read voltage.
+The reference solver checks the run's arithmetic. The currents without wires show the effect of IR drop. Newton's method
+shows the effect of nonlinear current-voltage curves; the run takes cells as linear from zero to the read voltage.
 m = rows, c = pairs of one tile, k = kernels
 """
 
@@ -24,47 +24,47 @@ from mapping.inference.running import PRECISIONS, walk
 from mapping.inference.traces import RunResult
 from mapping.placement.matrix import Matrix
 
-IMAGES = 16  # of a run that samples are taken from, at most, ours: they run once more
-EACH = 3  # samples of each matrix, ours
+IMAGES = 16  # largest number of images that reads are taken from, ours: these images run once more
+EACH = 3  # reads of each matrix, ours
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One read of one tile: currents of its pairs without noise, (c,) [A] each, for one plane of a signed input."""
+    """One read of one tile, for one sign of the input: the currents (c,) [A] of its pairs, without noise."""
 
     layer: str
     matrix: str
-    image: int  #: its number in the run
+    image: int  #: number of the image in the run
     tile: int
     position: int
     full_scale: float  #: range of the tile's converters [A]
-    run: FloatArray  #: as the run's own arithmetic has them
-    linear: FloatArray  #: of the same cells and wires by the slow twin, straight current-voltage laws
-    wireless: FloatArray  #: of the same cells without wires
-    nonlinear: FloatArray  #: of the same cells and wires by Newton, bent laws
+    run: FloatArray  #: currents of the run's own arithmetic
+    linear: FloatArray  #: by the reference solver: the same cells, taken as linear, and wires
+    wireless: FloatArray  #: the same cells without wires
+    nonlinear: FloatArray  #: by Newton's method: the same cells with nonlinear curves, and wires
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What lies between the levels of fidelity in one layer, over its samples."""
+    """Differences between the levels of fidelity in one layer, over its reads."""
 
     layer: str
-    samples: int
-    arithmetic: float  #: largest |run - linear| over the range of the converters
-    wires: float  #: root mean square of (linear - wireless) over that of linear
-    nonlinear: float  #: root mean square of (nonlinear - linear) over that of linear
+    samples: int  #: number of reads
+    arithmetic: float  #: largest |run - linear|, relative to the range of the converters
+    wires: float  #: root mean square of (linear - wireless), relative to that of linear
+    nonlinear: float  #: root mean square of (nonlinear - linear), relative to that of linear
 
 
 class _Read(NamedTuple):
-    """What a tile was read with."""
+    """The inputs of one read of a tile."""
 
     chip: Chip
     matrix: Matrix
-    entry: int
+    entry: int  #: number of the image in the batch
     tile: int
     position: int
     codes: FloatArray  #: (m,)
-    gains: FloatArray | None  #: (k,), or (k, c) where columns have gates; None: held
+    gains: FloatArray | None  #: (k,), or (k, n) if columns have gates; None: gates are held open
 
 
 def sample(
@@ -76,13 +76,12 @@ def sample(
     precision: str = "single",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Sample]:
-    """Draw reads of a run, `each` of every matrix, and recompute them.
+    """Draw `each` reads of every matrix of a run and solve them again.
 
-    images: (b, c, h, w) those of the run.  seed: draws images, tiles and positions.  precision: of the run.
-    progress: called with the number of samples done and of all.
-    Images that are drawn run once more, to the same bits.  Kernels that are written anew for each image have no cells
-    that last; they are left out.
-    Raises ParameterError unless there is one image for each of the run's.
+    images: (b, c, h, w) of the run.  seed: draws images, tiles and positions.  precision: of the run.
+    progress: called with the number of reads done and of all.
+    The drawn images run once more, with the same bits.  Matrices that are rewritten for each image are left out.
+    Raises ParameterError unless there are as many images as in the run.
     """
     images = checks.array("images", images, shape=(len(result.logits), None, None, None))
     each = checks.whole("each", each, minimum=1)
@@ -115,7 +114,7 @@ def sample(
 
 
 def by_layer(samples: list[Sample]) -> tuple[Fidelity, ...]:
-    """Sum samples up, layer by layer."""
+    """Return the differences between the levels of fidelity, layer by layer."""
     by_layer: dict[str, list[Sample]] = {}
     for one in samples:
         by_layer.setdefault(one.layer, []).append(one)
@@ -142,35 +141,38 @@ def _recomputed(layer: str, image: int, read: _Read, chip: Chip) -> Sample:
     hardware, matrix = chip.program.hardware, read.matrix
     dac, wires = hardware.dac, hardware.wires_in_use
     tile = read.chip.tiles[matrix.name][read.tile]
-    shares = read.codes / dac.full_code
+    inputs = read.codes / dac.full_code
     linear, wireless, nonlinear = np.zeros((3, 1))
     for array, v_gate, bands in _arrays(chip, matrix, read):
-        rows = np.tile(shares, bands)
+        rows = np.tile(inputs, bands)
         g = hardware.cell.terminal_conductance(array.g_filament, array.gain(v_gate)[0], dac.v_read)
         v = dac.v_read * rows[None]
         linear = linear + reference_solve(g, v, wires).currents[0]
         wireless = wireless + v[0] @ g
         weights, patterns = dac.instants(np.tile(read.codes, bands))
         nonlinear = nonlinear + weights @ solve_array(array, dac.v_read * patterns, wires, v_gate=v_gate).currents
-    run = _by_tile(tile, shares, read)
+    run = _by_tile(tile, inputs, read)
     pairs = (each[0::2] - each[1::2] for each in (linear, wireless, nonlinear))
     return Sample(layer, matrix.name, image, read.tile, read.position, tile.full_scale, run, *pairs)
 
 
-def _by_tile(tile: Tile | BatchTile, shares: FloatArray, read: _Read) -> FloatArray:
-    """Currents (c,) [A] by the tile's own matrices, in their precision."""
+def _by_tile(tile: Tile | BatchTile, inputs: FloatArray, read: _Read) -> FloatArray:
+    """Return the currents (c,) [A] of the tile's own transfer matrices, in their precision.
+
+    inputs: (m,) row voltages over the read voltage.
+    """
     if isinstance(tile, BatchTile):
         own, gains = tile.tile, np.full((1, tile.tile.gates), float(read.entry))
     else:
         own, gains = tile, np.array([read.gains])
     kind = own.signal.dtype
     mix = own.mix(None if own.nodes is None else gains, 1).astype(kind)
-    currents: FloatArray = own.currents(shares[None, None].astype(kind), mix)[0, 0].astype(np.float64)
+    currents: FloatArray = own.currents(inputs[None, None].astype(kind), mix)[0, 0].astype(np.float64)
     return currents
 
 
 def _arrays(chip: Chip, matrix: Matrix, read: _Read) -> list[tuple[Array, FloatArray | float | None, int]]:
-    """The circuits of a tile as written: cells, gate voltages that spread over them, and bands that share rows."""
+    """Return the circuits of a tile as written: cells, gate voltages that broadcast over them, and number of bands."""
     cell, written = chip.program.hardware.cell, chip.written(matrix, read.tile)
     k, m, n = written.g_filament.shape
     if not cell.gated:

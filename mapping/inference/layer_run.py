@@ -1,4 +1,4 @@
-"""One layer of a chip on one batch: attention, rows, tiles, partial sums, bias and scales."""
+"""One layer of a chip on one batch: attention, row inputs, tiles, partial sums, bias and scales."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from mapping.placement.row_codes import Rows, Vectors, Windows
 
 
 def adjust(output: FloatArray, by: Adjustment | None, axis: int = 1) -> FloatArray:
-    """Return outputs (b, …), n of them along an axis, times scales plus shifts (n,)."""
+    """Return outputs (b, …), with n of them along an axis, multiplied by scales (n,) plus shifts (n,)."""
     if by is None:
         return output
     behind = output.ndim - 1 - axis % output.ndim
@@ -40,10 +40,10 @@ def adjust(output: FloatArray, by: Adjustment | None, axis: int = 1) -> FloatArr
 def run_layer(
     chip: Chip, layer: Layer, inputs: list[FloatArray], batch: Batch
 ) -> tuple[FloatArray, Activity, FloatArray | None]:
-    """Run one layer: on tiles if it has matrices, else digitally."""
-    output, activity, shares = _unadjusted(chip, layer, inputs, batch)
+    """Run one layer, on tiles if it has matrices, else digitally; returns its output, activity and attention (b, k)."""
+    output, activity, attention = _unadjusted(chip, layer, inputs, batch)
     axis = layer.output_axis if isinstance(layer, MatrixLayer) else 1
-    return adjust(output, chip.adjustments.get(layer.name), axis), activity, shares
+    return adjust(output, chip.adjustments.get(layer.name), axis), activity, attention
 
 
 def _unadjusted(
@@ -62,25 +62,25 @@ def _unadjusted(
     if not isinstance(layer, (Conv, DynamicConv)):
         raise TypeError(f"{layer!r} has matrices but no way to run them")
     inputs, scales = split_scales(layer, inputs)
-    shares, activity = None, Activity()
+    attention, activity = None, Activity()
     if isinstance(layer, DynamicConv):
-        shares, activity = attend(chip, layer, inputs, batch)
+        attention, activity = attend(chip, layer, inputs, batch)
     outputs = []
     for g in range(layer.groups):
         members = [matrix for matrix in matrices if matrix.group == g]
         n = members[0].outputs
         mine = None if scales is None else scales[:, g * n : (g + 1) * n].astype(np.float64)
-        out, done = _group(chip, members, Windows(layer, inputs, g), shares, mine, batch)
+        out, done = _group(chip, members, Windows(layer, inputs, g), attention, mine, batch)
         outputs.append(out)
         activity = activity + done
     joined = np.concatenate(outputs, axis=1) if len(outputs) > 1 else outputs[0]
-    return joined.reshape(len(inputs[0]), *chip.program.folded.shapes()[layer.name]), activity, shares
+    return joined.reshape(len(inputs[0]), *chip.program.folded.shapes()[layer.name]), activity, attention
 
 
 def _transposed(
     chip: Chip, layer: ConvTranspose, matrices: Sequence[Matrix], inputs: list[FloatArray], batch: Batch
 ) -> tuple[FloatArray, Activity]:
-    """Run a transposed convolution: each input pixel is read once, its windows are added digitally."""
+    """Run a transposed convolution: each input pixel is one read, and overlapping windows are added digitally."""
     products, activity = [], counts.beside_matrices(layer, [inputs[0].shape[1:]], len(inputs[0]))
     for matrix in matrices:
         out, done = multiply(chip, matrix, Vectors(layer.rows(inputs, matrix.group)), None, None, batch)
@@ -92,13 +92,13 @@ def _transposed(
 def _recurrent(
     chip: Chip, layer: Recurrent, matrices: Sequence[Matrix], x: FloatArray, batch: Batch
 ) -> tuple[FloatArray, Activity]:
-    """Run a recurrent layer: its input's matrix for all steps, then the state's, step by step."""
+    """Run a recurrent layer: the input's matrix for all steps, then the state's matrix step by step."""
     done = [counts.beside_matrices(layer, [x.shape[1:]], len(x))]
     last = 0 if layer.reverse else x.shape[1] - 1
     unseen = replace(batch, seen=None)
 
     def product(number: int, rows: FloatArray, step: int) -> FloatArray:
-        shown = batch if step == last else unseen  # who looks at reads sees one step of them
+        shown = batch if step == last else unseen  # an observer is called for one step
         out, activity = matrix_of_recurrent(chip, matrices[number], rows[:, None], shown, step=step)
         done.append(activity)
         return out[:, 0]
@@ -120,37 +120,37 @@ def _group(
     chip: Chip,
     matrices: list[Matrix],
     rows: Rows,
-    shares: FloatArray | None,
+    attention: FloatArray | None,
     scales: FloatArray | None,
     batch: Batch,
 ) -> tuple[FloatArray, Activity]:
-    """Multiply rows by the matrices of one group: its kernels, mixed as their layout has it, or its one; (b, n, p).
+    """Multiply rows by the matrices of one group, with kernels mixed according to the layout; returns (b, n, p).
 
-    shares: (b, k) attention of a dynamic layer; scales: (b, n) what the gates of its columns are asked for.
+    attention: (b, k) of a dynamic layer.  scales: (b, n) factors, 0 to 1, that gates of the columns set.
     """
     hardware, first = chip.program.hardware, matrices[0]
     if scales is not None:
-        asked = None if shares is None else first.gate_shares(shares)
-        gains = column_gains(relative_gains(asked, scales, first.floor), hardware.gate_dac, hardware.cell)
-        ready, _ = tiles_for_batch(chip, first, gains, shares, batch)
-        return multiply(ready, first, rows, gains, shares, batch, scales=scales)
-    if shares is None:
+        weights = None if attention is None else first.gate_attention(attention)
+        gains = column_gains(relative_gains(weights, scales, first.floor), hardware.gate_dac, hardware.cell)
+        ready, _ = tiles_for_batch(chip, first, gains, attention, batch)
+        return multiply(ready, first, rows, gains, attention, batch, scales=scales)
+    if attention is None:
         return multiply(chip, first, rows, None, None, batch)
-    if first.kind == "kernel":  # each is read and converted by itself
+    if first.kind == "kernel":  # each kernel is read and converted by itself
         mixed, activity = np.zeros(1, dtype=batch.kind), Activity()
         for k, matrix in enumerate(matrices):
             out, done = multiply(chip, matrix, rows, None, None, batch)
-            mixed = mixed + shares[:, k, None, None].astype(batch.kind) * out
+            mixed = mixed + attention[:, k, None, None].astype(batch.kind) * out
             activity = activity + done
         return mixed, activity + counts.mixing_outputs(matrices, rows.shape[0])
-    asked = hardware.gate_dac.gains(first.gate_shares(shares), hardware.cell) if first.gated else None
-    ready, made = tiles_for_batch(chip, first, asked, shares, batch)
-    out, done = multiply(ready, first, rows, asked, shares, batch)
+    nominal = hardware.gate_dac.gains(first.gate_attention(attention), hardware.cell) if first.gated else None
+    ready, made = tiles_for_batch(chip, first, nominal, attention, batch)
+    out, done = multiply(ready, first, rows, nominal, attention, batch)
     return out, made + done
 
 
 def attend(chip: Chip, layer: DynamicConv, inputs: list[FloatArray], batch: Batch) -> tuple[FloatArray, Activity]:
-    """Return the attention (b, k) that a layer's input asks for: FC layers on tiles, pooling and softmax digital."""
+    """Return the attention (b, k) of a layer and its activity: FC layers on tiles, pooling and softmax digitally."""
     pooled = layer.pooled(inputs)
     hidden, done = attention_part(chip, layer, 0, pooled, batch)
     scores, more = attention_part(chip, layer, 1, digital.relu(hidden), batch)
@@ -160,7 +160,7 @@ def attend(chip: Chip, layer: DynamicConv, inputs: list[FloatArray], batch: Batc
 
 
 def attention_part(chip: Chip, layer: DynamicConv, at: int, x: FloatArray, batch: Batch) -> tuple[FloatArray, Activity]:
-    """Run FC layer number `at` of a layer's attention, before its ReLU or softmax: (b, r) to (b, n)."""
+    """Run FC layer number `at` of a layer's attention, without its ReLU or softmax: (b, r) to (b, n)."""
     matrix = chip.program.matrices[f"{layer.name}.attention"][at]
     out, activity = multiply(chip, matrix, Vectors(x), None, None, batch)
     return adjust(out[:, :, 0], chip.adjustments.get(matrix.name)), activity
@@ -171,17 +171,17 @@ def multiply(
     matrix: Matrix,
     rows: Rows,
     gains: FloatArray | None,
-    shares: FloatArray | None,
+    attention: FloatArray | None,
     batch: Batch,
     *,
     scales: FloatArray | None = None,
     step: int | None = None,
 ) -> tuple[FloatArray, Activity]:
-    """Multiply rows (b, p, r) by a matrix on its tiles and sum row tiles digitally: (b, n, p) of the batch's type.
+    """Multiply rows (b, p, r) by a matrix on its tiles and add partial sums digitally: (b, n, p) of the batch's type.
 
-    gains: (b, k) read gains that the gates arrive at, (b, k, n) those of each column; shares: (b, k) the attention that
-    mixes the biases; scales: (b, n) that which scales them.  step: of a matrix that is read several times for an image,
-    each time with noise of its own.
+    gains: (b, k) nominal read gains, (b, k, n) if columns have gates.  attention: (b, k) mixes the biases.
+    scales: (b, n) scales the biases.  step: number of the read if a matrix is read several times for an image; each
+    read has its own noise.
     """
     hardware = chip.program.hardware
     dac = hardware.dac
@@ -209,20 +209,20 @@ def multiply(
                 drives[start], gains, keys, out, factor=factor, first=placement.columns.start
             )
     activity = activity + counts.partial_sums(matrix, b * p)
-    activity = activity + counts.mixed_bias(matrix, b, mixed=shares is not None)
+    activity = activity + counts.mixed_bias(matrix, b, mixed=attention is not None)
     if gains is not None:
         activity = activity + counts.gate_activity(matrix, gains, hardware)
-    bias = _bias(matrix, shares, scales)
+    bias = _bias(matrix, attention, scales)
     if bias is not None:
         out += bias[:, :, None].astype(batch.kind)
     return out, activity
 
 
-def _bias(matrix: Matrix, shares: FloatArray | None, scales: FloatArray | None) -> FloatArray | None:
-    """Return what is added to each output, (b or 1, n)."""
+def _bias(matrix: Matrix, attention: FloatArray | None, scales: FloatArray | None) -> FloatArray | None:
+    """Return the number that is added to each output, (b or 1, n)."""
     bias = matrix.bias
     if bias is not None:
-        bias = shares @ bias if shares is not None else bias[None]
+        bias = attention @ bias if attention is not None else bias[None]
         if scales is not None:
             bias = bias * scales
     if matrix.shift is not None:

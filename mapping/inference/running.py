@@ -1,7 +1,7 @@
 """Inference on a written chip: Chip × images → outputs and a trace per layer.
 
-Loops run layer → tile → (batch × position × column); batches run side by side and bound memory. Every product is
-that of one image, and noise comes from one stream per image, tile and plane: neither batches nor threads change a bit.
+Loops run layer → tile → (batch × position × column). Batches run in parallel and bound the memory. Every product is of
+one image, and every image, tile and sign has its own noise stream, so results do not depend on batches or threads.
 b = batch, p = positions, r = matrix rows, n = outputs, k = kernels
 """
 
@@ -24,20 +24,20 @@ from mapping.networks.layers.base import INPUT
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.program import Program
 
-BATCH = 64  # images at a time on each thread, ours: bounds the unrolled maps
-SHARES = 4  # batches of a short run, ours: whatever the threads, so that sums over batches have the same last digit
-COMPARED = 128  # images whose layers are compared with the exact network's, ours
+BATCH = 64  # images at a time on each thread, ours: bounds the memory of the unrolled maps
+LEAST_BATCHES = 4  # a short run has so many batches on any number of threads, so that sums have equal last digits; ours
+COMPARED = 128  # number of images whose layers are compared with the exact network, ours
 PRECISIONS = {"single": np.float32, "double": np.float64}  #: of the arithmetic of a run
 
 
 class Kept(Protocol):
-    """Where a run keeps its batches, so that another run goes on where it was stopped."""
+    """Store of a run's batches, so that a stopped run can be continued."""
 
     def get(self, start: int, stop: int) -> BatchResult | None:
-        """Return what images start … stop - 1 left in an earlier run, None if it was not kept."""
+        """Return the stored result of images start … stop - 1; None if there is none."""
 
     def put(self, start: int, stop: int, done: BatchResult) -> None:
-        """Keep what they left."""
+        """Store the result of images start … stop - 1."""
 
 
 def run(
@@ -51,11 +51,11 @@ def run(
     progress: Callable[[int], None] | None = None,
     kept: Kept | None = None,
 ) -> RunResult:
-    """Run images (b, c, h, w) through a chip, batches side by side on all threads.
+    """Run images (b, c, h, w) through a chip, batches in parallel on all threads.
 
-    seed: of the read noise.  precision: "single" (currents to 1e-6 of their range) or "double" arithmetic.  exact:
-    (b, classes) what `exact_outputs` makes of the images, computed if not given.  progress: called with the number of
-    images done after each batch.  kept: keeps every batch that is done, and is asked first.
+    seed: of the read noise.  batch: images at a time.  precision: "single" (currents to 1e-6 of their range) or
+    "double" arithmetic.  exact: (b, classes) the result of `exact_outputs`, computed if not given.  progress: called
+    after each batch with the number of images done.  kept: store of finished batches, which are not run again.
     Raises ParameterError for images or outputs of another shape.
     """
     program = chip.program
@@ -63,7 +63,7 @@ def run(
     if exact is None:
         exact = exact_outputs(program, images, precision=precision)
     exact = checks.array("exact", exact, shape=(len(images), len(program.network.classes)))
-    batch = min(checks.whole("batch", batch, minimum=1), max(-(-len(images) // SHARES), 1))
+    batch = min(checks.whole("batch", batch, minimum=1), max(-(-len(images) // LEAST_BATCHES), 1))
     seed = checks.whole("seed", seed, minimum=0)
     kind = _kind(precision)
     ready = chip if precision == "double" else chip.single()
@@ -115,33 +115,33 @@ def _kind(precision: str) -> np.dtype:
 
 
 def walk(chip: Chip, images: FloatArray, batch: Batch) -> Iterator[Step]:
-    """Run images (b, c, h, w) through the layers, one after another; maps that no later layer reads are dropped."""
+    """Run images (b, c, h, w) through the layers in order; a map is dropped after its last use."""
     folded = chip.program.folded
     values = {INPUT: images.astype(batch.kind, copy=False)}
     for layer, last in zip(folded.layers, folded.last_use, strict=True):
         inputs = [values[source] for source in layer.inputs]
-        output, activity, shares = run_layer(chip, layer, inputs, batch)
-        yield Step(layer, inputs, output, activity, shares)
+        output, activity, attention = run_layer(chip, layer, inputs, batch)
+        yield Step(layer, inputs, output, activity, attention)
         values[layer.name] = output
         for name in last:
             del values[name]
 
 
 def _batch(chip: Chip, images: FloatArray, start: int, seed: int, kind: np.dtype) -> BatchResult:
-    """Run one batch whose first image has number `start`; the first COMPARED of a run are compared layer by layer."""
+    """Run the batch that begins with image `start`; layers of the run's first COMPARED images are compared."""
     folded = chip.program.folded
     seen = max(min(COMPARED - start, len(images)), 0)
     reference = folded.activations(images[:seen]) if seen else {}
     parts = {}
-    for layer, inputs, output, activity, shares in walk(
+    for layer, inputs, output, activity, attention in walk(
         chip, images, Batch(seed, np.arange(start, start + len(images)), kind)
     ):
         scales = split_scales(layer, inputs)[1]
-        parts[layer.name] = LayerPart(activity, shares, scales=scales)
+        parts[layer.name] = LayerPart(activity, attention, scales=scales)
         if seen:
             out, wanted = output[:seen].astype(np.float64), reference[layer.name]
             own = layer.apply(*(each[:seen].astype(np.float64) for each in inputs))
             sizes = (np.sum((out - wanted) ** 2), np.sum(wanted**2), np.sum((out - own) ** 2), np.sum(own**2))
             off, size, own_off, own_size = map(float, sizes)
-            parts[layer.name] = LayerPart(activity, shares, off, size, own_off, own_size, scales)
+            parts[layer.name] = LayerPart(activity, attention, off, size, own_off, own_size, scales)
     return BatchResult(output.astype(np.float64), parts)

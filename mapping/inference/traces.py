@@ -1,4 +1,4 @@
-"""What a run leaves behind: a trace per layer, the outputs, and the sums over batches they are made of."""
+"""Results of a run: its outputs, a trace for each layer, and the sums over batches that traces are made of."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,22 +13,22 @@ from mapping.chips.chip import Chip
 from mapping.networks.layers.base import Layer
 from mapping.placement.gated_layers import kind_of
 
-SAMPLE = 16  # images that a result keeps, ours
-PREDICTIONS = ("image", "label", "chip", "exact")  #: columns of a table of predicted classes
+SAMPLE = 16  # number of images that a result keeps, ours
+PREDICTIONS = ("image", "label", "chip", "exact")  #: columns of the table of predicted classes
 
 
 @dataclass(frozen=True, eq=False)
 class LayerTrace:
-    """What one layer did over a run, and how far its outputs lie from the exact network's."""
+    """Activity, error and attention of one layer in a run."""
 
     name: str
     kind: str
-    #: root mean square of (chip - exact) over that of exact on the first COMPARED images, errors before it included
+    #: total error: root mean square of (chip - exact) over that of exact, on the first COMPARED images
     error: float
-    own_error: float  #: the same against the exact layer on the inputs that the chip's layers gave it
+    own_error: float  #: the same against the exact layer on the inputs that the layer had on the chip
     activity: Activity  #: per image
-    attention: FloatArray | None  #: (b, k) what the gates were asked for; None for a static layer
-    scales: FloatArray | None = None  #: (b, n) what gates of columns were asked for; None where there are none
+    attention: FloatArray | None  #: (b, k) attention weights; None for a static layer
+    scales: FloatArray | None = None  #: (b, n) factors, 0 to 1, for the gates of columns; None without such gates
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,21 +37,21 @@ class RunResult:
 
     chip: Chip
     logits: FloatArray  #: (b, classes) of the chip
-    exact: FloatArray  #: (b, classes) of the same network computed exactly
+    exact: FloatArray  #: (b, classes) of the exact network
     layers: tuple[LayerTrace, ...]
     seed: int  #: of the read noise
-    sample: FloatArray  #: (≤ SAMPLE, c, h, w) first images of the run, as typical inputs for a closer look
+    sample: FloatArray  #: (≤ SAMPLE, c, h, w) first images of the run, as typical inputs for the worst array
 
     def accuracy(self, labels: IntArray) -> tuple[float, float]:
-        """Share of the images that the chip and the exact network put into their class.
+        """Return the accuracy of the chip and of the exact network, 0 to 1.
 
-        Raises ParameterError unless there is one label per image, each the number of a class.
+        labels: (b,).  Raises ParameterError unless there is one label per image, each the number of a class.
         """
         wanted = self._labels(labels)
         return float(np.mean(self.logits.argmax(1) == wanted)), float(np.mean(self.exact.argmax(1) == wanted))
 
     def predictions(self, labels: IntArray | None = None) -> list[dict[str, object]]:
-        """Name the classes image by image, in columns of PREDICTIONS; the label is left empty where none is given.
+        """Return the class names of each image by the columns PREDICTIONS; without labels that column is empty.
 
         Raises ParameterError unless there is one label per image, each the number of a class.
         """
@@ -65,7 +65,7 @@ class RunResult:
         ]
 
     def _labels(self, labels: IntArray) -> IntArray:
-        """Return labels that belong to the run's images and classes."""
+        """Return labels (b,) after a check that they fit the run's images and classes."""
         count = len(self.chip.program.network.classes)
         wanted = checks.array("labels", labels, shape=(len(self.logits),), minimum=0.0)
         if not np.all((wanted < count) & (wanted == np.floor(wanted))):
@@ -74,29 +74,29 @@ class RunResult:
 
 
 class LayerPart(NamedTuple):
-    """What one layer did with one batch."""
+    """Result of one layer for one batch."""
 
     activity: Activity
-    shares: FloatArray | None
+    attention: FloatArray | None  #: (b, k) attention weights
     off: float = 0.0  #: sum of squared differences from the exact network, on the images that are compared
-    size: float = 0.0  #: sum of its squares
-    own: float = 0.0  #: the same against the exact layer on the inputs that it had here
-    own_size: float = 0.0
-    scales: FloatArray | None = None  #: (b, n) what gates of columns were asked for
+    size: float = 0.0  #: sum of squares of the exact network's outputs
+    own: float = 0.0  #: as `off`, against the exact layer on the same inputs
+    own_size: float = 0.0  #: as `size`, of the exact layer on the same inputs
+    scales: FloatArray | None = None  #: (b, n) factors, 0 to 1, for the gates of columns
 
 
 class Step(NamedTuple):
-    """What one layer got and gave for a lot of images."""
+    """Inputs and output of one layer for a batch of images."""
 
     layer: Layer
     inputs: list[FloatArray]
     output: FloatArray
     activity: Activity
-    shares: FloatArray | None  #: (b, k) attention of a dynamic layer
+    attention: FloatArray | None  #: (b, k) of a dynamic layer
 
 
 class BatchResult(NamedTuple):
-    """What one batch of images left."""
+    """Result of one batch of images."""
 
     logits: FloatArray
     layers: dict[str, LayerPart]
@@ -109,29 +109,29 @@ class LayerSums:
         self.layer = layer
         self.off = self.own = self.own_size = self.size = 0.0
         self.activity = Activity()
-        self.shares: list[FloatArray] = []
+        self.attention: list[FloatArray] = []
         self.scales: list[FloatArray] = []
 
     def add(self, part: LayerPart) -> None:
-        """Add what one batch left."""
+        """Add the result of one batch."""
         self.off += part.off
         self.size += part.size
         self.own += part.own
         self.own_size += part.own_size
         self.activity = self.activity + part.activity
-        if part.shares is not None:
-            self.shares.append(part.shares)
+        if part.attention is not None:
+            self.attention.append(part.attention)
         if part.scales is not None:
             self.scales.append(part.scales.astype(np.float64))
 
     def trace(self, images: int) -> LayerTrace:
-        """Return the trace over so many images."""
+        """Return the trace of a run of so many images."""
         return LayerTrace(
             self.layer.name,
             kind_of(self.layer),
             (self.off / self.size) ** 0.5 if self.size else 0.0,
             (self.own / self.own_size) ** 0.5 if self.own_size else 0.0,
             self.activity.scaled(1.0 / max(images, 1)),
-            np.concatenate(self.shares) if self.shares else None,
+            np.concatenate(self.attention) if self.attention else None,
             np.concatenate(self.scales) if self.scales else None,
         )

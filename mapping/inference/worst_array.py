@@ -1,4 +1,4 @@
-"""A closer look at the array that loses most to its wires: solved node by node for the mean input of a run.
+"""The worst array: the one with the largest IR drop, solved node by node for the mean input of a run.
 
 m = rows, n = columns of one array, k = kernels
 """
@@ -18,26 +18,26 @@ from mapping.placement.matrix import Matrix
 
 @dataclass(frozen=True, eq=False)
 class CloseUp:
-    """One array of a chip under the mean row voltages that the first images of a run put on it."""
+    """One array of a chip, solved for the mean row voltages of the first images of a run."""
 
     layer: str
     matrix: str
     tile: int  #: number of the tile in its matrix
     kernel: int  #: number of the array in its tile
-    lost: float  #: what wires take from the array's current with every row driven alike and its gate open
+    lost: float  #: fraction of the current that wires take, with equal row voltages and an open gate
     v_rows: FloatArray  #: (m,) [V] mean voltages of the row drivers
-    drop: FloatArray  #: (m, n) what each cell's voltage lacks of its driver's, over the largest of v_rows
-    current_error: float  #: of the array's whole current under v_rows, relative
-    gain: float | None  #: read gain that the mean attention asks for; None where the gate is held open or there is none
+    drop: FloatArray  #: (m, n) IR drop: driver voltage less cell voltage, over the largest of v_rows
+    current_error: float  #: relative change of the array's total current by the wires, for v_rows
+    gain: float | None  #: read gain for the mean attention; None if the gate is held open or there is no gate
     array: Array  #: the cells as written
-    v_gate: float | None  #: gate voltage of that gain [V]
+    v_gate: float | None  #: gate voltage for this gain [V]
 
 
 def close_up(result: RunResult) -> CloseUp | None:
-    """Find and solve the array that loses most; None if nothing lies on arrays or no image was run.
+    """Find and solve the worst array; None if no layer is on arrays or no image was run.
 
-    An array is judged by what wires take from its current at the open gate, times what the mean attention leaves of its
-    gain. The circuit is linear at a fixed gate, so mean row voltages give the mean voltages of every cell.
+    The worst array has the largest product of the current that wires take at the open gate and the relative read gain
+    for the mean attention. The circuit is linear at a fixed gate voltage, so mean row voltages give mean cell voltages.
     """
     program = result.chip.program
     found: tuple[float, float, LayerTrace, int, int, int] | None = None
@@ -45,12 +45,12 @@ def close_up(result: RunResult) -> CloseUp | None:
         for group, matrix in enumerate(program.matrices.get(trace.name, ())):
             at_work = _gains(trace, result, matrix)
             if matrix.name not in result.chip.tiles:
-                continue  # made anew for each batch
+                continue  # its circuit changes with each batch
             for tile in range(len(matrix.tiles)):
                 for kernel, lost in enumerate(_lost(result, matrix, tile)):
-                    share = 1.0 if at_work is None else float(at_work[kernel]) / program.hardware.cell.gain_high
-                    if found is None or lost * share > found[0]:
-                        found = lost * share, lost, trace, group, tile, kernel
+                    open_to = 1.0 if at_work is None else float(at_work[kernel]) / program.hardware.cell.gain_high
+                    if found is None or lost * open_to > found[0]:
+                        found = lost * open_to, lost, trace, group, tile, kernel
     if found is None or not len(result.sample):
         return None
     _, lost, trace, group, tile, kernel = found
@@ -58,7 +58,7 @@ def close_up(result: RunResult) -> CloseUp | None:
 
 
 def _lost(result: RunResult, matrix: Matrix, at: int) -> list[float]:
-    """Part of the current of each kernel's array that its wires take: (k,)."""
+    """Return the fraction (k,) of the current of each kernel's array that its wires take."""
     placement, tile = matrix.tiles[at], result.chip.tiles[matrix.name][at]
     columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
     bare = matrix.conductances[:, placement.rows, columns].sum((1, 2))
@@ -69,12 +69,12 @@ def _lost(result: RunResult, matrix: Matrix, at: int) -> list[float]:
 
 
 def _gains(trace: LayerTrace, result: RunResult, matrix: Matrix) -> FloatArray | None:
-    """Read gains (k,) of the mean attention; None where gates are held."""
+    """Return the read gains (k,) for the mean attention; None if gates do not follow the attention."""
     if trace.attention is None or not len(trace.attention) or not matrix.gated:
         return None
     hardware = result.chip.program.hardware
-    asked = matrix.gate_shares(trace.attention.mean(0, keepdims=True))[0]
-    gains: FloatArray = hardware.gate_dac.gains(asked, hardware.cell)
+    mean = matrix.gate_attention(trace.attention.mean(0, keepdims=True))[0]
+    gains: FloatArray = hardware.gate_dac.gains(mean, hardware.cell)
     return gains
 
 
@@ -88,7 +88,7 @@ def _solved(result: RunResult, trace: LayerTrace, group: int, at: int, kernel: i
     gain = None if gains is None else float(gains[kernel])
     v_gate = float(cell.gate_voltage(np.array(cell.gain_high if gain is None else gain))) if cell.gated else None
     g = cell.terminal_conductance(array.g_filament, array.gain(v_gate)[0], v_read)
-    v_rows = v_read * _shares(result, trace.name, group, at)
+    v_rows = v_read * _mean_inputs(result, trace.name, group, at)
     solution = solve(g, v_rows[None], hardware.wires_in_use)
     largest, whole = float(v_rows.max()), float(v_rows @ g.sum(1))
     drop = v_rows[:, None] - (solution.v_rows[0] - solution.v_columns[0])
@@ -107,8 +107,8 @@ def _solved(result: RunResult, trace: LayerTrace, group: int, at: int, kernel: i
     )
 
 
-def _shares(result: RunResult, name: str, group: int, at: int) -> FloatArray:
-    """Mean share of the read voltage (m,) on a tile's rows over images and positions, of positive inputs."""
+def _mean_inputs(result: RunResult, name: str, group: int, at: int) -> FloatArray:
+    """Return the mean row voltages (m,) of a tile, relative to the read voltage, for positive inputs."""
     program = result.chip.program
     matrix = program.matrices[name][group]
     layer = next(each for each in program.folded.layers if each.name == name)
@@ -118,5 +118,5 @@ def _shares(result: RunResult, name: str, group: int, at: int) -> FloatArray:
         raise TypeError(f"{layer!r} has matrices but no way to run them")
     x = layer.rows(inputs, matrix.group)
     dac = program.hardware.dac
-    shares: FloatArray = (dac.codes(x[:, :, matrix.tiles[at].rows] / matrix.x_scale) / dac.full_code).mean((0, 1))
-    return shares
+    means: FloatArray = (dac.codes(x[:, :, matrix.tiles[at].rows] / matrix.x_scale) / dac.full_code).mean((0, 1))
+    return means

@@ -1,4 +1,4 @@
-"""A trained network as a value: layers, graph, exact arithmetic, file format, zoo, importers."""
+"""Trained networks as values: layers, graph, exact arithmetic, file format, zoo, importers."""
 
 import lazy_loader
 

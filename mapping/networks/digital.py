@@ -1,6 +1,6 @@
-"""What the digital part of a chip computes between two crossbars: pure functions on arrays of any batch.
+"""Digital operations between crossbars: functions of arrays with a batch axis.
 
-`Network.forward` and the run of a chip call the same functions, so they differ by their matrix products alone.
+`Network.forward` and a run of a chip call the same functions, so only their matrix products differ.
 """
 
 # b = batch, c = channels, h, w = height, width of a map
@@ -51,15 +51,15 @@ def scale(x: FloatArray, gates: FloatArray) -> FloatArray:
 
 
 def softmax(x: FloatArray, temperature: float = 1.0, axis: int = 1) -> FloatArray:
-    """Shares exp(x / T) over their sum along an axis, the channels' without it."""
+    """exp(x / T) over its sum along an axis, by default that of the channels; of any shape."""
     scaled = x / temperature
-    grown = np.exp(scaled - scaled.max(axis=axis, keepdims=True))
-    shares: FloatArray = grown / grown.sum(axis=axis, keepdims=True)
-    return shares
+    powers = np.exp(scaled - scaled.max(axis=axis, keepdims=True))
+    weights: FloatArray = powers / powers.sum(axis=axis, keepdims=True)
+    return weights
 
 
 def log_softmax(x: FloatArray, axis: int = 1) -> FloatArray:
-    """Logarithms of the shares exp(x) over their sum along an axis."""
+    """Logarithm of the softmax along an axis, of any shape."""
     lower = x - x.max(axis=axis, keepdims=True)
     out: FloatArray = lower - np.log(np.exp(lower).sum(axis=axis, keepdims=True))
     return out
@@ -83,9 +83,9 @@ def max_pool(
     dilation: Pair = (1, 1),
     ceil: bool = False,
 ) -> FloatArray:
-    """Largest value of each window of (b, c, h, w); pixels outside the map never win.
+    """Largest value of each window of (b, c, h, w); pixels outside the map are ignored.
 
-    ceil: a last window that hangs over the edge counts, if it begins inside the map or before it.
+    ceil: include a last window that crosses the edge, if it begins inside the map or in the padding before it.
     Raises ParameterError if no window fits or a window could lie outside the map entirely.
     """
     _check_padding(size, padding, dilation)
@@ -109,8 +109,8 @@ def average_pool(
 ) -> FloatArray:
     """Mean of each window of (b, c, h, w); the zeros of the padding count as pixels if count_padding.
 
-    ceil: a last window that hangs over the edge counts, if it begins inside the map or before it; what lies beyond the
-    padding never counts as a pixel.
+    ceil: include a last window that crosses the edge, if it begins inside the map or in the padding before it; places
+    beyond the padding never count as pixels.
     Raises ParameterError if no window fits or a window could lie outside the map entirely.
     """
     _check_padding(size, padding)
@@ -141,7 +141,7 @@ def pool_pixels(
 def pool_sides(
     shape: Pair, size: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1), *, ceil: bool
 ) -> Sides:
-    """Padding (top, left, bottom, right) of a pool, with what a last window needs that hangs over the edge.
+    """Padding (top, left, bottom, right) of a pool; ceil: with the extra padding of a last window across the edge.
 
     Raises ParameterError if no window fits.
     """
@@ -152,7 +152,7 @@ def pool_sides(
     for axis in range(2):
         extent, before = dilation[axis] * (size[axis] - 1) + 1, given[axis]
         length = shape[axis] + before + given[axis + 2]
-        steps = -((extent - length) // stride[axis])  # windows after the first, the last one hanging over
+        steps = -((extent - length) // stride[axis])  # number of windows after the first, with one across the edge
         if steps * stride[axis] >= shape[axis] + before:
             steps -= 1
         wanted[axis + 2] += max(steps * stride[axis] + extent - length, 0)
@@ -165,7 +165,7 @@ def adaptive_windows(length: int, count: int) -> list[slice]:
 
 
 def global_average_pool(x: FloatArray) -> FloatArray:
-    """Mean of each map: (b, c, h, w), or with other axes behind the channels, -> (b, c)."""
+    """Mean of each map: (b, c, h, w), or other axes after the channels, -> (b, c)."""
     mean: FloatArray = x.mean(axis=tuple(range(2, x.ndim)))
     return mean
 
@@ -189,8 +189,8 @@ def add(*terms: FloatArray) -> FloatArray:
 
 
 def _check_padding(size: Pair, padding: Padding, dilation: Pair = (1, 1)) -> None:
-    """Refuse a padding in which a whole window lies: a window of padding alone has no mean and no maximum."""
+    """Refuse a padding that holds a whole window: such a window has no mean and no maximum."""
     top, left, bottom, right = sides(padding)
     extent = [d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)]
     if max(top, bottom) >= extent[0] or max(left, right) >= extent[1]:
-        raise ParameterError(f"padding {padding} must be less than the window {size}, which else lies in it entirely")
+        raise ParameterError(f"padding must be less than the window {size}, as a window needs a pixel, got {padding}")

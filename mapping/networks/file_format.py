@@ -1,6 +1,6 @@
-"""The file format of networks: an .npz of plain arrays with a JSON header.
+"""The file format of networks: an .npz file of plain arrays with a JSON header.
 
-Nothing in a file is executed, and every size is checked before an array is made.
+Nothing in a file is executed, and every size is checked before an array is allocated.
 """
 
 import json
@@ -23,16 +23,16 @@ from mapping.networks.layers.convolutions import Attention, DynamicConv
 from mapping.networks.layers.kinds import KINDS, named_arrays
 
 _FORMAT, _VERSION = "crossgate network", 1
-_SHORTEST_CODED = 1024  # values; below it the scale's own entry in the file costs what the codes save, ours
-_LONGEST_REASON = 400  # characters of what a reader says of a damaged file, which may quote all of it; ours
-_LARGEST_HEADER, _LARGEST_FILE = 2**24, 2**32  # bytes a file may unpack to, 16 MiB and 4 GiB; ours
+_SHORTEST_CODED = 1024  # values; in a shorter array the entry of the scale takes as many bytes as codes save; ours
+_LONGEST_REASON = 400  # characters of a library's message about a damaged file, which may quote the file; ours
+_LARGEST_HEADER, _LARGEST_FILE = 2**24, 2**32  # largest unpacked sizes in bytes, 16 MiB and 4 GiB; ours
 
 
 def save_network(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write a network to `path` (.npz): a JSON header and one member per array, all or nothing.
+    """Write a network to `path` (.npz), completely or not at all: a JSON header and one member per array.
 
-    An array is stored as 8-bit codes times one scale, or as float32, where that loses nothing. The same network gives
-    the same bytes.
+    An array is stored as 8-bit codes with a scale, or as float32, if that is exact. The same network gives the same
+    bytes.
     Raises OSError if the folder cannot be written.
     """
     path = Path(path)
@@ -63,9 +63,9 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
-    """Read a network that `save_network` wrote: nothing in the file is executed, sizes are checked before arrays.
+    """Read a network that `save_network` wrote; nothing in the file is executed.
 
-    Raises ParameterError if there is no such file, or it is damaged, foreign or of a later version.
+    Raises ParameterError if there is no such file, or it is damaged, of another format or of a later version.
     """
 
     def build(archive: zipfile.ZipFile) -> Network:
@@ -81,7 +81,7 @@ def load_network(path: str | os.PathLike[str]) -> Network:
 def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the card of a stored network without its arrays.
 
-    Raises ParameterError if there is no such file, or it is damaged, foreign or of a later version.
+    Raises ParameterError if there is no such file, or it is damaged, of another format or of a later version.
     """
 
     def card(archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -94,7 +94,7 @@ Result = TypeVar("Result")
 
 
 def _opened(path: str | os.PathLike[str], read: Callable[[zipfile.ZipFile], Result]) -> Result:
-    """Read from the archive at `path`; whatever a damaged file makes the readers say becomes one sentence."""
+    """Read from the archive at `path`; any error about a damaged file becomes a ParameterError of one sentence."""
     try:
         with zipfile.ZipFile(path) as archive:
             return read(archive)
@@ -108,7 +108,7 @@ def _opened(path: str | os.PathLike[str], read: Callable[[zipfile.ZipFile], Resu
 def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
     """Read and check the JSON header."""
     if "header.npy" not in archive.namelist():
-        raise ParameterError("it has no header of ours")
+        raise ParameterError("it has no header of a network file")
     if archive.getinfo("header.npy").file_size > _LARGEST_HEADER:
         raise ParameterError("its header is larger than any network needs")
     with archive.open("header.npy") as stream:
@@ -120,21 +120,21 @@ def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
         raise ParameterError("its header is cut short")
     header = json.loads(text.decode())
     if not isinstance(header, dict) or header.get("format") != _FORMAT:
-        raise ParameterError("its header is not ours")
+        raise ParameterError("its header is not that of a network file")
     if header.get("version") != _VERSION:
-        raise ParameterError(f"it has version {header.get('version')!r} of the format, this program reads {_VERSION}")
+        raise ParameterError(f"its format version is {header.get('version')!r}, but this program reads {_VERSION}")
     wanted = {"name": str, "input_shape": list, "classes": list, "card": dict, "layers": list}
     for key, kind in wanted.items():
         if not isinstance(header.get(key), kind):
-            raise ParameterError(f"its header has no proper {key!r}")
+            raise ParameterError(f"{key!r} in its header is missing or of a wrong type")
     return header
 
 
 def _array_header(stream: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
-    """Read shape and type of the array that starts here; Fortran order is refused (we never write it)."""
+    """Read shape and type of the array that starts here; Fortran order, which we never write, is refused."""
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):
-        raise ParameterError(f"an array has version {version} of the npy format")
+        raise ParameterError(f"an array has version {version} of the npy format, not (1, 0)")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     if fortran and len(shape) > 1:
         raise ParameterError("an array is in Fortran order")
@@ -142,13 +142,13 @@ def _array_header(stream: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
 
 
 def _read_array(archive: zipfile.ZipFile, key: str, shape: object) -> FloatArray:
-    """Read one array, once its declared shape, its own header and its size agree."""
+    """Read one array after a check that its declared shape, its own header and its size agree."""
     if f"{key}.npy" not in archive.namelist():
         raise ParameterError(f"the array {key} is missing")
     with archive.open(f"{key}.npy") as stream:
         found, dtype = _array_header(stream)
         if dtype not in (np.dtype("<f4"), np.dtype("<f8"), np.dtype("i1")):
-            raise ParameterError(f"the array {key} holds {dtype}, not numbers of 4 or 8 bytes or codes of 1")
+            raise ParameterError(f"the array {key} must be float32, float64 or int8, got {dtype}")
         if list(found) != shape:
             raise ParameterError(f"the array {key} has shape {list(found)}, the header says {shape}")
         size = math.prod(found) * dtype.itemsize
@@ -168,7 +168,7 @@ def _described(layer: Layer | Attention) -> dict[str, Any]:
     for item in fields(layer):
         value = getattr(layer, item.name)
         if item.name in added and value == item.default:
-            continue  # so that the file stays what older programs read
+            continue  # older programs can then read the file
         if item.name in layer.arrays:
             entry[item.name] = None if value is None else list(value.shape)
         else:
@@ -212,7 +212,7 @@ def _values(
 
 
 def _coded(key: str, values: FloatArray) -> dict[str, np.ndarray[Any, Any]] | None:
-    """Return int8 codes and their scale where code times scale is exactly every value and is shorter, else None."""
+    """Return int8 codes and their scale if they are exact and shorter than the values, else None."""
     top = float(np.abs(values).max())
     if values.size < _SHORTEST_CODED or not top > 0.0:
         return None
@@ -223,7 +223,7 @@ def _coded(key: str, values: FloatArray) -> dict[str, np.ndarray[Any, Any]] | No
 
 
 def _narrow(values: FloatArray) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
-    """Return float32 values where every one is exactly such a number, else the float64 ones (little-endian both)."""
+    """Return float32 values if they are exact, else float64 values; both are little-endian."""
     with np.errstate(over="ignore", under="ignore"):
         single = values.astype("<f4")
     same = single.astype(np.float64).view(np.int64) == values.view(np.int64)  # bit for bit, -0.0 too

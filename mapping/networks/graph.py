@@ -1,6 +1,6 @@
-"""A trained network: layers, their graph, and its exact inference in float64.
+"""A trained network: its layers, their graph, and exact inference in float64.
 
-The graph is checked where the network is born, so a network is a value and may be shared.
+The graph is checked when a network is made. A network never changes afterwards.
 """
 
 # b = batch, c = channels, h, w = height, width of a map, k = kernels
@@ -22,22 +22,22 @@ from mapping.networks.layers.convolutions import Conv, DynamicConv
 from mapping.networks.layers.kinds import named_arrays
 from mapping.networks.layers.transposed import ConvTranspose
 
-_CHUNK_BYTES = 2**25  # unrolled maps held at once during exact inference, ours; malloc takes more from the system anew
-_LARGEST_MAP = 2**27  # values of one image after one layer, 1 GiB; ours: no sound network needs so many
+_CHUNK_BYTES = 2**25  # unrolled maps in memory at once in exact inference, ours; malloc keeps blocks up to this size
+_LARGEST_MAP = 2**27  # largest number of values of one image after one layer, 1 GiB; ours
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Layers in an order in which each comes after its inputs; the last one gives one number per class.
+    """Layers in order, each after its inputs; the last one gives one number per class.
 
-    Raises ParameterError if the graph or a shape is impossible; the sentence names the layer.
+    Raises ParameterError, which names the layer, if the graph or a shape is impossible.
     """
 
     name: str
     input_shape: tuple[int, int, int]  #: c, h, w of an image
-    classes: tuple[str, ...]  #: what the outputs stand for
+    classes: tuple[str, ...]  #: names of the classes, in the order of the outputs
     layers: tuple[Layer, ...]
-    card: dict[str, Any] = field(default_factory=dict)  #: where the network comes from, as plain JSON values
+    card: dict[str, Any] = field(default_factory=dict)  #: origin of the network, as plain JSON values
     _shapes: dict[str, Shape] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Network:
         set_fields(self, _shapes=self._trace())
 
     def shapes(self) -> dict[str, Shape]:
-        """Shape of one image's output of every layer, and of the image under "input"."""
+        """Shape of every layer's output for one image, by name; that of the image under "input"."""
         return dict(self._shapes)
 
     def layer(self, name: str) -> Layer:
@@ -70,7 +70,7 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """Number of stored numbers, the statistics of batch norms included."""
+        """Number of stored values, with the statistics of batch norms."""
         return sum(held.size for _, held in named_arrays(self.layers))
 
     def forward(
@@ -78,8 +78,8 @@ class Network:
     ) -> FloatArray:
         """Exact outputs of the last layer: (b, c, h, w) -> (b, classes), computed in float64, or in float32 if single.
 
-        attention: shares (b, k) that dynamic layers take by their names, instead of their own.
-        Raises ParameterError if images or shares have another shape or are not finite.
+        attention: weights (b, k), by name of the dynamic layer, to be used instead of its own.
+        Raises ParameterError if images or attention weights have another shape or are not finite.
         """
         given = {
             layer.name: array(f"attention[{layer.name!r}]", attention[layer.name], shape=(len(images), layer.kernels))
@@ -89,7 +89,7 @@ class Network:
         return self._evaluate(images, keep=False, single=single, attention=given)[self.layers[-1].name]
 
     def activations(self, images: FloatArray, *, single: bool = False) -> dict[str, FloatArray]:
-        """Exact output of every layer, the images under "input", and the attention (b, k) under "<name>.attention".
+        """Exact outputs of all layers by name, the images under "input", attention (b, k) under "<name>.attention".
 
         Computed in float64, or in float32 if single.
         Raises ParameterError if images has another shape or is not finite.
@@ -97,7 +97,7 @@ class Network:
         return self._evaluate(images, keep=True, single=single)
 
     def _trace(self) -> dict[str, Shape]:
-        """Walk the graph once: names, order and shapes."""
+        """Check names and order of the layers and return their shapes."""
         shapes: dict[str, Shape] = {INPUT: self.input_shape}
         used: set[str] = set()
         for layer in self.layers:
@@ -125,7 +125,7 @@ class Network:
 
     @cached_property
     def last_use(self) -> tuple[tuple[str, ...], ...]:
-        """For each layer the names of the maps that it is the last to take."""
+        """For each layer, the names of the outputs that no later layer uses."""
         last = {source: at for at, layer in enumerate(self.layers) for source in layer.inputs}
         return tuple(tuple(name for name, when in last.items() if when == at) for at in range(len(self.layers)))
 
@@ -148,10 +148,10 @@ class Network:
                 inputs = [values[source] for source in layer.inputs]
                 if isinstance(layer, DynamicConv):
                     own = given.get(layer.name)
-                    shares = layer.shares(inputs) if own is None else own[start : start + step]
-                    values[layer.name] = layer.mixed(inputs, shares)
+                    weights = layer.shares(inputs) if own is None else own[start : start + step]
+                    values[layer.name] = layer.mixed(inputs, weights)
                     if keep:
-                        values[f"{layer.name}.attention"] = shares
+                        values[f"{layer.name}.attention"] = weights
                 else:
                     values[layer.name] = layer.apply(*inputs)
                 for name in () if keep else self.last_use[index]:
@@ -162,7 +162,7 @@ class Network:
         return {name: np.concatenate([values[name] for values in parts]) for name in parts[0]}
 
     def _chunk(self, size: int) -> int:
-        """Images to evaluate at once, in numbers of `size` bytes: the largest unrolled map and kernels stay small."""
+        """Number of images to evaluate at once with values of `size` bytes, bounded by the largest unrolled map."""
         largest = 1
         for layer in self.layers:
             if isinstance(layer, ConvTranspose):

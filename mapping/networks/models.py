@@ -1,4 +1,4 @@
-"""The zoo: networks that come with the program, found by name, and networks in files, found by path."""
+"""The zoo: bundled networks are loaded by name, other networks by the path of their file."""
 
 import os
 from pathlib import Path
@@ -10,18 +10,18 @@ from mapping.networks.file_format import load_network, read_card
 from mapping.networks.graph import Network
 from mapping.networks.importers.importing import import_onnx
 
-ZOO = Path(__file__).parent / "zoo"  #: where the bundled networks lie
+ZOO = Path(__file__).parent / "zoo"  #: folder of the bundled networks
 
 
 def model_names() -> tuple[str, ...]:
-    """Names that `load_model` knows, in alphabetical order."""
+    """Names of the zoo's networks, in alphabetical order."""
     return tuple(sorted(path.stem for path in ZOO.glob("*.npz")))
 
 
 def load_model(name_or_path: str | os.PathLike[str]) -> Network:
-    """Load a network of the zoo by its name, or any other by the path of its .npz or .onnx file.
+    """Load a network of the zoo by name, or any network by the path of its .npz or .onnx file.
 
-    Raises ParameterError if there is no such network or file, or the file is damaged or holds what cannot be imported.
+    Raises ParameterError if there is no such network or file, or the file is damaged or cannot be imported.
     """
     path = _found(name_or_path)
     if path.suffix != ".onnx":
@@ -30,7 +30,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Network:
 
 
 def model_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Card of a network (data, accuracies, seed, command, licence, ...), of an .npz without loading its arrays.
+    """Card of a network: data, accuracies, seed, command, licence and more. Arrays of an .npz file are not loaded.
 
     Raises ParameterError if there is no such network or file, or the file is damaged.
     """
@@ -39,7 +39,7 @@ def model_card(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _found(name_or_path: str | os.PathLike[str]) -> Path:
-    """Return the file of a model: a path if it looks like one, else a name."""
+    """Return the file of a model; a text that is not a path is a name of the zoo."""
     text = os.fspath(name_or_path)
     if isinstance(name_or_path, os.PathLike) or text.endswith((".npz", ".onnx")) or os.sep in text:
         return Path(text)

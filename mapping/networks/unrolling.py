@@ -1,7 +1,7 @@
-"""Convolution as a matrix product: the one place that says which weight meets which pixel.
+"""Convolution as a matrix product; this file alone defines the order of rows and positions.
 
-Row order, everywhere: row = (channel * kernel_height + i) * kernel_width + j, the order of a kernel's own memory, so
-group g of a grouped convolution owns the contiguous rows [g, g + 1) * rows / groups.
+Row order: row = (channel * kernel_height + i) * kernel_width + j, the order of a kernel in memory. So group g of a
+grouped convolution has the contiguous rows [g, g + 1) * rows / groups.
 Position order: position = y * output_width + x.
 """
 
@@ -21,7 +21,7 @@ from devices.numerics.blas import one_blas_thread
 Scalar = TypeVar("Scalar", bound=np.generic)
 Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]
-Padding = Pair | Sides  #: zeros above and below, left and right alike; or (top, left, bottom, right)
+Padding = Pair | Sides  #: zeros: (above and below, left and right), or (top, left, bottom, right)
 
 
 def pair(name: str, value: object, *, minimum: int) -> Pair:
@@ -35,7 +35,7 @@ def pair(name: str, value: object, *, minimum: int) -> Pair:
 
 
 def as_padding(name: str, value: object) -> Padding:
-    """Return `value` as a pair where opposite sides are padded alike, else as (top, left, bottom, right).
+    """Return `value` as a pair if opposite sides have equal padding, else as (top, left, bottom, right).
 
     Raises ParameterError if value is neither two nor four whole numbers of at least 0.
     """
@@ -53,10 +53,10 @@ def sides(padding: Padding) -> Sides:
 def output_size(
     size: Pair, kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0), dilation: Pair = (1, 1)
 ) -> Pair:
-    """Height and width of the map that a window of `kernel` pixels makes of a map of `size` pixels.
+    """Height and width of the output of a window of `kernel` pixels over a map of `size` pixels.
 
-    A last window that does not fit entirely is left out.
-    Raises ParameterError if not even one window fits, or an argument is no such pair.
+    A last window that crosses the edge is left out.
+    Raises ParameterError if no window fits, or an argument is not such a pair.
     """
     size, kernel = pair("size", size, minimum=1), pair("kernel", kernel, minimum=1)
     stride, dilation = pair("stride", stride, minimum=1), pair("dilation", dilation, minimum=1)
@@ -72,7 +72,7 @@ def output_size(
 
 
 def padded(images: npt.NDArray[Scalar], padding: Padding, value: float = 0.0) -> npt.NDArray[Scalar]:
-    """Return (b, c, h, w) maps with one value around them."""
+    """Return (b, c, h, w) maps padded with one value."""
     top, left, bottom, right = sides(padding)
     if not (top or left or bottom or right):
         return images
@@ -82,9 +82,9 @@ def padded(images: npt.NDArray[Scalar], padding: Padding, value: float = 0.0) ->
 def windows(
     images: npt.NDArray[Scalar], kernel: Pair, stride: Pair = (1, 1), padding: Padding = (0, 0), dilation: Pair = (1, 1)
 ) -> npt.NDArray[Scalar]:
-    """View every window of (b, c, h, w) maps, zeros around them: (b, c, out_h, out_w, kernel_h, kernel_w), not copied.
+    """Return all windows of zero-padded (b, c, h, w) maps as a view (b, c, out_h, out_w, kernel_h, kernel_w).
 
-    Raises ParameterError if images has not four axes or no window fits.
+    Raises ParameterError if images does not have four axes or no window fits.
     """
     if images.ndim != 4:
         raise ParameterError(f"images must have 4 axes (batch, channel, height, width), got shape {images.shape}")
@@ -105,12 +105,14 @@ def unroll(
     *,
     room: npt.NDArray[Scalar] | None = None,
 ) -> npt.NDArray[Scalar]:
-    """Lay out (b, c, h, w) maps as (b, p, r): position after position, what the rows of a crossbar see.
+    """Unroll (b, c, h, w) maps to (b, p, r): for each position the inputs of the rows of a crossbar.
 
-    Keeps the type of the values, so it serves numbers and codes. In memory the rows come first (a transposed view of an
-    (r, b, p) array): copying follows the map's own lines, a block of rows is one piece, and reshape(b * p, r) is free.
-    room: a flat array that takes the rows, if it is large enough; fresh memory costs ten times the copying.
-    Raises ParameterError if images has not four axes or no window fits.
+    The type of the values is kept, so numbers and codes can be unrolled. The result is a transposed view of an
+    (r, b, p) array, so that copying follows the lines of the map, a block of rows is contiguous, and reshape(b * p, r)
+    copies nothing.
+    room: a flat array that takes the rows if it is large enough; allocating new memory takes ten times as long as
+    copying.
+    Raises ParameterError if images does not have four axes or no window fits.
     """
     view = windows(images, kernel, stride, padding, dilation).transpose(1, 4, 5, 0, 2, 3)
     r, (b, height, width) = math.prod(view.shape[:3]), view.shape[3:]
@@ -123,9 +125,9 @@ def unroll(
 
 
 def kernel_matrix(weight: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
-    """Lay out (c_out, c, kernel_h, kernel_w) weights as (r, c_out), the rows in the order of `unroll`.
+    """Return (c_out, c, kernel_h, kernel_w) weights as a matrix (r, c_out), with rows in the order of `unroll`.
 
-    Raises ParameterError if weight has not four axes.
+    Raises ParameterError if weight does not have four axes.
     """
     if weight.ndim != 4:
         raise ParameterError(f"weight must have 4 axes (c_out, c_in, height, width), got shape {weight.shape}")
@@ -142,9 +144,10 @@ def convolve(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> FloatArray:
-    """Convolve (b, c, h, w) maps with one kernel, or with one kernel per image; no kernel flip, as networks count it.
+    """Convolve (b, c, h, w) maps with one kernel, or with one kernel per image; the kernel is not flipped.
 
-    weight: (c_out, c / groups, kernel_h, kernel_w), or (b, ...) of the same.  bias: (c_out) or (b, c_out).
+    weight: (c_out, c / groups, kernel_h, kernel_w), with an axis b before for one kernel per image.  bias: (c_out) or
+    (b, c_out).
     Returns (b, c_out, out_h, out_w).
     Raises ParameterError if the shapes do not fit.
     """
@@ -172,7 +175,7 @@ def _product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
 
 
 def _products(rows: FloatArray, matrices: FloatArray) -> FloatArray:
-    """(b, p, r) @ (b, r, n), on one thread: waking threads for many small products costs more than it brings."""
+    """(b, p, r) @ (b, r, n), on one thread: for many small products starting threads takes more time than it saves."""
     with one_blas_thread():
         return rows @ matrices
 
@@ -180,10 +183,10 @@ def _products(rows: FloatArray, matrices: FloatArray) -> FloatArray:
 def overlap_add(
     products: FloatArray, size: Pair, output: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> FloatArray:
-    """Add the windows that each input pixel gives where they overlap: the transposed convolution's second half.
+    """Add the overlapping windows of a transposed convolution, one window for each input pixel.
 
-    products: (b, n * kernel_h * kernel_w, p) with one column per output channel and kernel pixel, p over the input's
-    `size`.  output: height and width of the result, padding being cut off.  Returns (b, n, *output).
+    products: (b, n * kernel_h * kernel_w, p), one column per output channel and kernel pixel, one position per pixel of
+    the input's `size`.  output: height and width of the result, without the padding.  Returns (b, n, *output).
     """
     top, left = sides(padding)[:2]
     b, columns, _ = products.shape

@@ -1,4 +1,4 @@
-"""A network on tiles: folding, encoding, placing, wire compensation, gates, counts, floor plan."""
+"""Placement of a network on tiles: folding, encoding, compensation of IR drop, gates, counts, floor plan."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""The pass that puts channel attention on gates: a scale behind a convolution becomes a gate of each of its columns.
+"""The pass that moves channel attention to gates: the Scale after a convolution becomes gates of its columns.
 
-docs/equations/columns.md, section 3, says which scales can and why others stay digital.
+docs/equations/columns.md, section 3, lists the conditions; a Scale that does not meet them stays digital.
 """
 
 from dataclasses import fields, replace
@@ -25,11 +25,11 @@ BOUNDED = ("sigmoid", "hard-sigmoid")  #: activations between 0 and 1
 
 
 class _StaysDigitalError(Exception):
-    """Why a scale stays digital."""
+    """The reason why a Scale stays digital."""
 
 
 def gate_columns(network: Network, choices: Choices) -> tuple[Network, dict[str, str]]:
-    """Return the network with every scale that can be on the gates of columns, and why each other one is digital.
+    """Return the network with every possible Scale on gates of columns, and the reason why each other one is digital.
 
     network: with batch norms folded.
     Source: docs/equations/columns.md, section 3.
@@ -45,7 +45,7 @@ def gate_columns(network: Network, choices: Choices) -> tuple[Network, dict[str,
 
 
 def _moved(network: Network, scale: Scale, choices: Choices) -> Network:
-    """Return the network with one scale on the gates of the convolution before it."""
+    """Return the network with one Scale moved to the gates of the convolution before it."""
     layers = {layer.name: layer for layer in network.layers}
     scale = _as(Scale, layers[scale.name])
     before = layers.get(scale.inputs[0])
@@ -96,9 +96,10 @@ def _moved(network: Network, scale: Scale, choices: Choices) -> Network:
 def _squeeze(
     layers: dict[str, Layer], conv: Conv | DynamicConv, relu: Relu | None, scale: Scale, users: dict[str, list[str]]
 ) -> None:
-    """Take the scale of a squeeze-and-excitation block from the input of its convolution, where that is the same.
+    """Compute the factors of a squeeze-and-excitation block from the convolution's input instead of its output.
 
-    The mean of a convolution's maps is its kernel times the mean window; the FC layer after it takes both at once.
+    The mean of a convolution's output is its kernel times the mean window of its input. The FC layer after the mean
+    takes up the kernel, so its result does not change.
     Source: docs/equations/columns.md eq. 6.
     """
     if isinstance(conv, DynamicConv) or relu is not None:
@@ -144,7 +145,7 @@ def _between_0_and_1(layers: dict[str, Layer], name: str) -> bool:
 
 
 def _above(layers: dict[str, Layer], name: str) -> set[str]:
-    """Return all layers that a layer depends on, itself included."""
+    """Return the names of all layers that a layer depends on, its own included."""
     found: set[str] = set()
     todo = [name]
     while todo:
@@ -156,7 +157,7 @@ def _above(layers: dict[str, Layer], name: str) -> set[str]:
 
 
 def _sorted(layers: dict[str, Layer]) -> tuple[Layer, ...]:
-    """Return layers so that each comes after its inputs, else in their order; the last one stays last."""
+    """Return the layers with each one after its inputs, otherwise in their order; the last one stays last."""
     left, done = list(layers.values()), []
     known: set[str] = set(layers)
     while left:

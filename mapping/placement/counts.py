@@ -1,6 +1,6 @@
-"""What one matrix does for a batch of images: additions, multiplications, buffer bits, gate switching and writes.
+"""Activity of one matrix for a batch of images: additions, multiplications, buffer bits, gate switching and writes.
 
-A run and an estimate count by these functions; only the reads of tiles are counted where they happen.
+A run and an estimate both count with these functions; reads are counted by the tiles themselves.
 """
 
 import math
@@ -16,13 +16,13 @@ from mapping.networks.layers.recurrent import Recurrent
 from mapping.networks.layers.transposed import ConvTranspose
 from mapping.placement.matrix import Matrix
 
-BUFFER_BITS = 8.0  #: of a code, a result or a weight in a buffer, ours
+BUFFER_BITS = 8.0  #: bits of a code, a result or a weight in a buffer, ours
 
 
 def partial_sums(matrix: Matrix, vectors: int) -> Activity:
-    """Count summing the tiles of each output, scaling and shifting it, and fetching codes and storing results.
+    """Count the sums over the tiles of each output, its scale and shift, and the buffer accesses of codes and results.
 
-    vectors: inputs that are multiplied, over all images and positions.
+    vectors: number of input vectors, over all images and positions.
     """
     results = float(vectors * matrix.outputs)
     terms = len({tile.rows.start for tile in matrix.tiles}) * (2 if matrix.signed else 1)
@@ -34,9 +34,9 @@ def partial_sums(matrix: Matrix, vectors: int) -> Activity:
 
 
 def mixed_bias(matrix: Matrix, images: int, *, mixed: bool) -> Activity:
-    """Count making the number that is added to each output, once per image.
+    """Count the computation of each output's bias, once per image.
 
-    mixed: whether the kernels' biases are mixed by the attention.
+    mixed: whether the attention mixes the kernels' biases.
     """
     once, done = float(images * matrix.outputs), Activity()
     if matrix.bias is None:
@@ -51,7 +51,7 @@ def mixed_bias(matrix: Matrix, images: int, *, mixed: bool) -> Activity:
 
 
 def mixing_outputs(kernels: Sequence[Matrix], images: int) -> Activity:
-    """Count mixing the outputs of kernels that are read one by one; the codes of their rows are fetched once."""
+    """Count the mixing of the outputs of kernels that are read one by one; their row codes are fetched once."""
     first, more = kernels[0], len(kernels) - 1
     results = float(images * first.positions * first.outputs)
     return Activity(
@@ -62,9 +62,9 @@ def mixing_outputs(kernels: Sequence[Matrix], images: int) -> Activity:
 
 
 def pooling_and_softmax(maps: Sequence[int], pooled: int, kernels: int, images: int) -> Activity:
-    """Count an attention's work outside its matrices.
+    """Count the digital work of an attention.
 
-    maps: (c, h, w) of the maps that are averaged; pooled: how many means that gives; kernels: of the softmax.
+    maps: (c, h, w) of the maps that are averaged.  pooled: number of means.  kernels: number of kernels of the softmax.
     """
     return Activity(
         additions=float(images * np.prod(maps, dtype=np.int64)), multiplications=float(images * (pooled + 2 * kernels))
@@ -72,7 +72,7 @@ def pooling_and_softmax(maps: Sequence[int], pooled: int, kernels: int, images: 
 
 
 def rewriting(matrix: Matrix, images: int) -> Activity:
-    """Count mixing kernels digitally and writing the mixture into cells."""
+    """Count the digital mixing of kernels and the writing of the mixed kernel into cells."""
     weights = float(images * matrix.rows * matrix.outputs)
     return Activity(
         additions=(matrix.kernels - 1) * weights,
@@ -83,19 +83,19 @@ def rewriting(matrix: Matrix, images: int) -> Activity:
 
 
 def beside_matrices(layer: Layer, shapes: Sequence[Shape], images: int) -> Activity:
-    """Count what a layer on tiles does digitally beside the sums of its matrices; shapes: of its inputs.
+    """Count the digital work of a layer on tiles, except the partial sums of its matrices; shapes: of its inputs.
 
     A transposed convolution fetches its windows, adds them where they overlap, adds its bias and stores the map. A
-    recurrent layer adds what its two matrices give, looks functions up, multiplies by its gates, and keeps its state in
-    a buffer.  Composition ours; docs/equations/costs.md, section 7.
+    recurrent layer adds the outputs of its two matrices, looks functions up, multiplies by its gates, and keeps its
+    state in a buffer.  Composition ours; docs/equations/costs.md, section 7.
     """
     if isinstance(layer, ConvTranspose):
         result = layer.output_shape(*shapes)
-        landing, met = layer.overlaps(shapes[0])
+        landed, reached = layer.overlaps(shapes[0])
         bias = math.prod(result) if layer.bias is not None else 0
         return Activity(
-            additions=float(images * (landing - met + bias)),
-            buffer_bits=BUFFER_BITS * float(images * (landing + math.prod(result))),
+            additions=float(images * (landed - reached + bias)),
+            buffer_bits=BUFFER_BITS * float(images * (landed + math.prod(result))),
         )
     if isinstance(layer, Recurrent):
         states = float(images * shapes[0][0] * layer.size)  # values of the state over all steps
@@ -119,9 +119,9 @@ _RECURRENT = {
 
 
 def gate_activity(matrix: Matrix, gains: FloatArray, hardware: Hardware) -> Activity:
-    """Count gate lines and the squares of their swings for gains (b, k), or (b, k, n) where columns have gates.
+    """Count gate updates and squared gate swings [V²] for read gains (b, k), or (b, k, n) if columns have gates.
 
-    A gate that is held open never swings, but those of its columns do.
+    The gate of a kernel that is held open does not swing; gates of its columns do.
     """
     cell = hardware.cell
     gains = gains[:, :-1] if matrix.held and not matrix.column_gates else gains

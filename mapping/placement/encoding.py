@@ -1,4 +1,4 @@
-"""Numbers of a network ↔ quantities of an array; the only place where a weight becomes siemens.
+"""The encoding of weights as conductances; no other file converts weights to siemens.
 
 k = kernels, r = matrix rows, n = outputs, c = differential pairs
 """
@@ -22,11 +22,13 @@ class Encoding:
     """Linear map of one layer's weights to pairs of terminal conductances at the top of the gate window."""
 
     siemens: FloatArray  #: (n,) conductance difference of a weight of 1 [S]
-    low: float  #: terminal conductance of a cell that carries nothing [S]
+    low: float  #: terminal conductance of a cell for weight 0 [S]
 
     @classmethod
     def of(cls, weights: FloatArray, cell: Cell, v_read: float, *, by_output: bool) -> "Encoding":
-        """Stretch the largest magnitude of weights (…, n), of each output or of all, over the window at v_read [V].
+        """Return the encoding in which the largest magnitude of weights (…, n) fills the conductance window.
+
+        v_read: read voltage [V].  by_output: take the largest magnitude of each output instead of all.
 
         Source: docs/equations/encoding.md eq. 2.
         """
@@ -46,21 +48,21 @@ class Encoding:
 
 
 def filaments(conductances: FloatArray, cell: Cell, v_read: float) -> FloatArray:
-    """Return the filament conductances [S] that show given terminal conductances at the top of the gate window."""
+    """Return the filament conductances [S] with given terminal conductances [S] at the top of the gate window."""
     return np.clip(cell.filament_for(conductances, cell.gain_high, v_read), cell.g_min, cell.g_max)
 
 
 def gate_floor(cell: Cell) -> float:
-    """Return what a kernel still contributes at attention 0, as a part of its full contribution."""
+    """Return the contribution of a kernel at attention 0, relative to its full contribution."""
     return cell.gain_low / cell.gain_high if cell.gated else 0.0
 
 
 def cancel_floor(weights: FloatArray, floor: float, sums_to_one: bool) -> tuple[FloatArray, float]:
-    """Return the kernels to store so that gates which never close still mix exactly, and the scale of the mixture.
+    """Return the kernels to store so that gates which do not close fully mix exactly, and the scale of the mixture.
 
-    weights: (k, …).  With gains floor + pi (1 - floor) and pi of sum 1, storing W_k - a Σ W_j with
-    a = e / (1 + k e), e = floor / (1 - floor), gives (1 - floor) Σ pi_k W_k. Attention that does not sum to 1 leaves
-    nothing to cancel against among these: one more kernel, -floor Σ W_j, is stored, whose gate is held open.
+    weights: (k, …).  With gains floor + pi (1 - floor) and attention weights pi of sum 1, storing W_k - a Σ W_j with
+    a = e / (1 + k e), e = floor / (1 - floor), gives (1 - floor) Σ pi_k W_k. For attention weights of another sum an
+    additional kernel, -floor Σ W_j, is stored, and its gate is held open.
     Source: docs/equations/encoding.md eq. 4-5.
     """
     scale = 1.0 - floor

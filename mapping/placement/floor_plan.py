@@ -1,4 +1,4 @@
-"""The floor plan: where the arrays of a program lie and how far they are filled."""
+"""The floor plan: the arrays of a program in the order of their placement, and their utilisation."""
 
 import math
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from mapping.presentation.colours import KIND_COLOURS
 from mapping.presentation.html_templates import WIDTH, environment
 from mapping.presentation.quantities import percent, ratio
 
-ARRAY_SIZES = ((150, 26.0), (600, 16.0), (2500, 9.0), (math.inf, 6.0))  # (arrays, px of each), ours
-NAMED_ARRAYS = 600  # ours: beyond that single arrays carry no text of their own
+ARRAY_SIZES = ((150, 26.0), (600, 16.0), (2500, 9.0), (math.inf, 6.0))  # (largest number of arrays, px of each), ours
+NAMED_ARRAYS = 600  # with more arrays than that single arrays have no text, ours
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedLayer:
-    """What the plan shows of one layer."""
+    """One layer of the plan."""
 
     name: str
     matrices: tuple[Matrix, ...]
     attention: tuple[Matrix, ...]  #: the matrices of its attention
     arrays: int  #: physical arrays
-    utilisation: float  #: part of their cells that carry a weight
+    utilisation: float  #: fraction of their cells that hold a weight
 
 
 @dataclass(frozen=True, eq=False)
 class FloorPlan:
-    """What the plan shows of a chip."""
+    """The plan of a chip."""
 
     title: str
     rows: int  #: of one physical array
@@ -35,18 +35,18 @@ class FloorPlan:
 
     @property
     def arrays(self) -> int:
-        """Physical arrays in all."""
+        """Number of physical arrays."""
         return sum(layer.arrays for layer in self.layers)
 
     def to_html(self, state: str) -> str:
-        """Return the plan as a piece of HTML; state: what stands behind the title."""
+        """Return the plan as a fragment of HTML; state: text after the title."""
         template = environment().get_template("show_program.html")
         return template.render(
             title=f"{self.title}, {state}", tile=f"{self.rows} × {self.columns}", plan=self.drawing()
         )
 
     def drawing(self) -> dict[str, Any]:
-        """Return blocks of arrays, one a layer: the kernels of a tile below one another, tiles from left to right."""
+        """Return a block of arrays for each layer: tiles from left to right, their kernels below one another."""
         size = next(px for most, px in ARRAY_SIZES if self.arrays <= most)
         blocks = [_block(self, layer, size, named=self.arrays <= NAMED_ARRAYS) for layer in self.layers]
         matrices = [matrix for layer in self.layers for matrix in layer.matrices + layer.attention]
@@ -72,7 +72,7 @@ def _block(plan: FloorPlan, layer: PlannedLayer, size: float, *, named: bool) ->
         cells.append({
             "x": x, "y": y, "width": 2 * pairs * unit, "height": rows * unit, "colour": KIND_COLOURS[matrix.kind],
             "text": f"{matrix.name}, tile {tile}, kernel {kernel}: {rows} rows × {2 * pairs} columns, "
-            f"{percent(2 * rows * pairs / (plan.rows * plan.columns), 0)} of its cells",
+            f"utilisation {percent(2 * rows * pairs / (plan.rows * plan.columns), 0)}",
         })  # fmt: skip
 
     main = [(matrix, tile) for matrix in layer.matrices for tile in range(len(matrix.tiles))]

@@ -1,4 +1,4 @@
-"""A network prepared for tiles: batch norms folded into matrices, scales moved onto gates."""
+"""Preparation of a network for tiles: batch norms are folded into matrices, channel attention moves to gates."""
 
 from dataclasses import replace
 
@@ -15,18 +15,18 @@ from mapping.placement.column_gates import gate_columns
 
 
 def prepare(network: Network, hardware: Hardware) -> tuple[Network, dict[str, str]]:
-    """Return the network as it is placed: batch norms folded, and channel attention on gates where the chip wants that.
+    """Return the network to be placed: batch norms folded, and channel attention on gates if the chip asks for that.
 
-    With it comes why scales that were wanted on gates stay digital, by name.
+    The second result has the reason why a Scale stays digital, by its name.
     """
     folded = fold(network)
     return gate_columns(folded, hardware.mapping) if hardware.mapping.channel_attention == "gates" else (folded, {})
 
 
 def fold(network: Network) -> Network:
-    """Fold each batch norm that alone follows a matrix into it, where that is exact.
+    """Fold each batch norm into the matrix before it if that is exact and nothing else uses the matrix' output.
 
-    Attention that does not sum to 1 would scale the shift as well; the batch norm after such a layer stays.
+    A batch norm stays after a dynamic layer whose attention weights do not sum to 1, as they would scale its shift.
     """
     layers: dict[str, Layer] = {layer.name: layer for layer in network.layers}
     used = [source for layer in network.layers for source in layer.inputs]
@@ -39,7 +39,7 @@ def fold(network: Network) -> Network:
             continue
         if not isinstance(before, (Conv, ConvTranspose, DynamicConv, Linear)):
             continue
-        if isinstance(before, Linear) and len(network.shapes()[norm.inputs[0]]) > 1:  # channels are not its outputs
+        if isinstance(before, Linear) and len(network.shapes()[norm.inputs[0]]) > 1:  # its channels are no outputs
             continue
         if isinstance(before, DynamicConv) and before.attention.kind != "softmax":
             continue
@@ -56,7 +56,7 @@ def fold(network: Network) -> Network:
 def _folded(layer: Conv | ConvTranspose | DynamicConv | Linear, norm: BatchNorm) -> Layer:
     gain = norm.gamma / np.sqrt(norm.variance + norm.epsilon)
     shift = norm.beta - gain * norm.mean
-    if isinstance(layer, DynamicConv):  # shares of sum 1 pass a shift that all kernels have in common
+    if isinstance(layer, DynamicConv):  # attention weights of sum 1 keep a shift that all kernels have in common
         bias = np.zeros(layer.weight.shape[:2]) if layer.bias is None else layer.bias
         return replace(layer, weight=layer.weight * gain[:, None, None, None], bias=gain * bias + shift)
     bias = np.zeros_like(gain) if layer.bias is None else layer.bias

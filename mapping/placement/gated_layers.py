@@ -1,4 +1,4 @@
-"""Convolutions whose outputs are scaled by attention, on gates of their columns: what a compiler makes, no file holds.
+"""Convolutions with channel attention on gates of their columns; the compiler makes them, network files have none.
 
 b = batch, c = channels, k = kernels, n = outputs
 """
@@ -20,7 +20,7 @@ from mapping.networks.unrolling import Padding, Pair, windows
 
 
 def kind_of(layer: Layer) -> str:
-    """Name what a layer is on a chip: "conv", "transposed conv", "dynamic conv", "linear", "recurrent" or "digital"."""
+    """Return a layer's kind: "conv", "transposed conv", "dynamic conv", "linear", "recurrent" or "digital"."""
     kinds: dict[type[Layer], str] = {
         Conv: "conv", DynamicConv: "dynamic conv", Linear: "linear", GatedConv: "conv",
         GatedDynamicConv: "dynamic conv", ConvTranspose: "transposed conv", Recurrent: "recurrent",
@@ -30,9 +30,9 @@ def kind_of(layer: Layer) -> str:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GatedConv(Conv):
-    """Convolution times a number for each output, in [0, 1]: its last input (c_out,); the shift is added afterwards."""
+    """Convolution whose outputs are multiplied by factors in [0, 1], the layer's last input (c_out,)."""
 
-    shift: FloatArray | None = None  #: (c_out,)
+    shift: FloatArray | None = None  #: (c_out,) added afterwards
 
     arrays = (*Conv.arrays, "shift")
 
@@ -50,13 +50,13 @@ class GatedConv(Conv):
         return super().output_shape(shapes[0])
 
     def apply(self, *values: FloatArray) -> FloatArray:
-        """Convolve (b, c_in, h, w), times (b, c_out)."""
+        """Convolve (b, c_in, h, w) and multiply by (b, c_out)."""
         return _scaled(super().apply(values[0]), values[-1], self.shift)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GatedDynamicConv(DynamicConv):
-    """Dynamic convolution times a number for each output, in [0, 1]: its last input (c_out,), after its other ones."""
+    """Dynamic convolution whose outputs are multiplied by factors in [0, 1], the layer's last input (c_out,)."""
 
     shift: FloatArray | None = None  #: (c_out,) added afterwards
 
@@ -76,25 +76,25 @@ class GatedDynamicConv(DynamicConv):
         return super().output_shape(*shapes[: len(self.inputs) - 1])
 
     def pooled(self, values: Sequence[FloatArray]) -> FloatArray:
-        """Means (b, c_in) of the maps that the attention looks at."""
+        """Means (b, c_in) of the maps that the attention takes."""
         return super().pooled(values[: len(self.inputs) - 1])
 
     def rows(self, values: Sequence[FloatArray], group: int) -> FloatArray:
-        """Lay one group of the first input out as (b, p, r)."""
+        """Unroll one group of the first input to (b, p, r)."""
         return super().rows(values[: len(self.inputs) - 1], group)
 
     def unroll(self, values: Sequence[FloatArray]) -> FloatArray:
-        """Lay the first input out as (b, p, r)."""
+        """Unroll the first input to (b, p, r)."""
         return super().unroll(values[: len(self.inputs) - 1])
 
-    def mixed(self, values: Sequence[FloatArray], shares: FloatArray) -> FloatArray:
-        """Convolve with given shares, times (b, c_out)."""
-        return _scaled(super().mixed(values[: len(self.inputs) - 1], shares), values[-1], self.shift)
+    def mixed(self, values: Sequence[FloatArray], attention: FloatArray) -> FloatArray:
+        """Convolve with given attention weights (b, k) and multiply by (b, c_out)."""
+        return _scaled(super().mixed(values[: len(self.inputs) - 1], attention), values[-1], self.shift)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MeanWindow(Layer):
-    """Mean of a map over the windows of a convolution: (c, h, w) -> (c kernel_h kernel_w,), what its rows see."""
+    """Mean window of a convolution, over its positions: (c, h, w) -> (c kernel_h kernel_w,)."""
 
     kernel: Pair
     stride: Pair
@@ -120,7 +120,7 @@ def _scaled(maps: FloatArray, scales: FloatArray, shift: FloatArray | None) -> F
 
 
 def _check_scales(layer: GatedConv | GatedDynamicConv, shapes: Sequence[Shape], outputs: int) -> None:
-    """Refuse scales of another number; without them only the shape of the output was asked for."""
+    """Refuse factors of another shape; shapes may lack them if only the shape of the output is asked for."""
     if len(shapes) == len(layer.inputs) and shapes[-1] != (outputs,):
         raise ParameterError(
             f"{layer.name} takes a number for each of its {outputs} outputs, but {layer.inputs[-1]} gives {shapes[-1]}"
@@ -131,14 +131,14 @@ Given = TypeVar("Given")
 
 
 def split_scales(layer: Layer, values: Sequence[Given]) -> tuple[list[Given], Given | None]:
-    """Return the inputs that a convolution sees, or their names, and the numbers (b, n) of the gates of its columns."""
+    """Split a layer's inputs, or their names: those of the convolution, and the factors (b, n) of its column gates."""
     if isinstance(layer, (GatedConv, GatedDynamicConv)):
         return list(values[:-1]), values[-1]
     return list(values), None
 
 
 def count_windows(layer: MeanWindow, shape: Shape) -> tuple[float, float]:
-    """Additions and multiplications of one image: sums along rows and columns once, then the border of each window."""
+    """Additions and multiplications of one image: running sums along rows and columns, then four terms per window."""
     c, pixels = shape[0], math.prod(shape[1:])
     r = c * layer.kernel[0] * layer.kernel[1]
     return 2.0 * c * pixels + r * (layer.kernel[0] + layer.kernel[1]), float(r)

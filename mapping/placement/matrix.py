@@ -1,4 +1,4 @@
-"""One matrix of a layer, and the tiles that it is cut into."""
+"""One matrix of a layer and its tiles."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from devices.aliases import FloatArray
 
 @dataclass(frozen=True)
 class Placement:
-    """One tile: a rectangle of a matrix, all its kernels on arrays or row bands that share the sense nodes."""
+    """One tile: a rectangle of a matrix; its kernels are on arrays, or on bands of rows, with common converters."""
 
     rows: slice  #: of the matrix
     columns: slice  #: outputs of the matrix
@@ -19,7 +19,7 @@ class Placement:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and pairs in use."""
+        """Number of rows and pairs in use."""
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
 
@@ -27,54 +27,54 @@ class Placement:
 class Matrix:
     """One matrix of a layer, cut into tiles."""
 
-    name: str  #: of the layer, with a suffix where it has several matrices
+    name: str  #: of the layer, with a suffix if the layer has several matrices
     #: "conv", "transposed conv", "dynamic conv", "kernel", "linear", "recurrent input", "recurrent state", "attention"
     kind: str
     conductances: FloatArray  #: (k, r, 2 n) [S] terminal conductances at the top of the gate window
-    scale: FloatArray  #: (n,) output of the layer per ampere and full code of 1
-    x_scale: float  #: input that a full code stands for
-    signed: bool  #: inputs of both signs: read once for each sign
+    scale: FloatArray  #: (n,) output of the layer per ampere, if full codes count as 1 [1/A]
+    x_scale: float  #: input value of a full code
+    signed: bool  #: inputs have both signs, and each sign is read by itself
     bias: FloatArray | None  #: (n,), or (k, n) mixed by the attention; added digitally
-    positions: int  #: input vectors per image
-    multiplications: int  #: weights times positions of one kernel: what the exact layer multiplies per image
+    positions: int  #: number of input vectors per image
+    multiplications: int  #: of the exact layer per image: weights of one kernel times positions
     tiles: tuple[Placement, ...]
-    layout: str = "parallel"  #: how kernels are mixed, one of LAYOUTS; of a matrix with one kernel it says nothing
-    group: int = 0  #: of the convolution, whose rows these are
-    copies: int = 1  #: of all its arrays, which share the positions
-    #: (m, m) mean products of the inputs of a tile's rows over the calibration, by the first of these rows
+    layout: str = "parallel"  #: where kernels are mixed, one of LAYOUTS; without meaning for a single kernel
+    group: int = 0  #: group of the convolution
+    copies: int = 1  #: number of copies of all its arrays; the positions are divided among them
+    #: (m, m) mean products of the inputs of a tile's rows over the calibration images, by the tile's first row
     moments: dict[int, FloatArray] = field(default_factory=dict)
-    through: FloatArray | None = None  #: (r, n) part of a pair's current that wires let through, for "reprogram"
-    #: each pair of columns has a gate of its own, which scales its output
+    through: FloatArray | None = None  #: (r, n) fraction of a pair's current left by IR drop, for "reprogram"
+    #: each pair of columns has its own gate, which scales its output
     column_gates: bool = False
-    shift: FloatArray | None = None  #: (n,) added digitally, whatever the gates of the columns do
-    window: int = 1  #: neighbouring rows that see the pixels of one window of one channel
-    floor: float = 0.0  #: what a kernel of share 0 counts in a column of scale 1, where columns have gates
-    held: bool = False  #: the last kernel's share is always 1: it takes away what the others' gates let through at 0
+    shift: FloatArray | None = None  #: (n,) added digitally, not scaled by the gates of the columns
+    window: int = 1  #: number of neighbouring rows with the pixels of one window of one channel
+    floor: float = 0.0  #: relative contribution of a kernel with attention weight 0, if columns have gates
+    held: bool = False  #: the last kernel's gate is held open: it subtracts the floor of the other kernels
 
     @property
     def kernels(self) -> int:
-        """Kernels that the matrix mixes."""
+        """Number of kernels that the matrix mixes."""
         return len(self.conductances)
 
     @property
     def rows(self) -> int:
-        """Rows of the matrix: inputs of one position."""
+        """Number of rows: inputs of one position."""
         return int(self.conductances.shape[1])
 
     @property
     def outputs(self) -> int:
-        """Outputs of the matrix, each a pair of columns."""
+        """Number of outputs, each a pair of columns."""
         return int(self.conductances.shape[2] // 2)
 
     @property
     def rewritten(self) -> bool:
-        """Whether the mixture of its kernels is written anew for each image."""
+        """Whether the mixed kernel is written into cells anew for each image."""
         return self.layout == "reprogram" and self.kind == "dynamic conv"
 
     def strips(self, rows: slice) -> tuple[int, ...] | None:
-        """First rows, within a tile of these rows, of those that see one channel; None if each row sees another.
+        """Return the first row of each channel within a tile of these rows; None if each row has a channel of its own.
 
-        Pixels of a window are much alike, so the noise of their cells may be computed together.
+        The pixels of a window are similar, so the noise of their cells may be computed together.
         """
         if self.window == 1:
             return None
@@ -82,29 +82,29 @@ class Matrix:
 
     @property
     def gated(self) -> bool:
-        """Whether its gates follow the input: kernels are mixed by them, or columns scaled."""
+        """Whether its gates change from image to image, because they mix kernels or scale columns."""
         return self.column_gates or (self.kind == "dynamic conv" and self.layout in ("parallel", "stacked"))
 
-    def gate_shares(self, shares: FloatArray) -> FloatArray:
-        """Return what the gates of the kernels are asked for, (b, kernels), by an attention (b, k)."""
-        return np.concatenate([shares, np.ones((len(shares), 1))], axis=1) if self.held else shares
+    def gate_attention(self, attention: FloatArray) -> FloatArray:
+        """Return the attention weights of all stored kernels, (b, kernels), from the attention (b, k) of the layer."""
+        return np.concatenate([attention, np.ones((len(attention), 1))], axis=1) if self.held else attention
 
     @property
     def gate_lines(self) -> int:
-        """Gate lines of the largest tile, over all its kernels."""
+        """Number of gate lines of the largest tile, over all kernels."""
         return self.kernels * (max(tile.shape[1] for tile in self.tiles) if self.column_gates else 1)
 
     @property
     def stored(self) -> int:
-        """Kernels that sit in cells; a matrix that is written anew for each image holds one."""
+        """Number of kernels stored in cells; 1 if the matrix is rewritten for each image."""
         return 1 if self.rewritten else self.kernels
 
     @property
     def bands(self) -> int:
-        """Kernels below one another in one array."""
+        """Number of kernels below one another in one array."""
         return self.kernels if self.layout == "stacked" else 1
 
     @property
     def arrays(self) -> int:
-        """Physical arrays of each tile, copies apart."""
+        """Number of physical arrays of each tile, copies not counted."""
         return self.stored // self.bands

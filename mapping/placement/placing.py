@@ -1,4 +1,4 @@
-"""The compiler: one pass per function, and `compile_network` that chains them.
+"""Placing: the matrices of a layer are encoded as conductances, cut into tiles, and calibrated.
 
 b = batch, p = positions, k = kernels, r = matrix rows, n = outputs
 """
@@ -22,29 +22,30 @@ from mapping.placement.encoding import Encoding, cancel_floor, gate_floor
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.gating import kernel_floor, relative_of_images
 from mapping.placement.matrix import Matrix, Placement
-from mapping.placement.wire_compensation import compensate, let_through, typical_gains
+from mapping.placement.wire_compensation import compensate, remaining_current, typical_gains
 
-#: matrices of a recurrent layer: what their names end in, and their kinds
+#: matrices of a recurrent layer: suffixes of their names, and their kinds
 RECURRENT = (("input", "recurrent input"), ("state", "recurrent state"), ("new", "recurrent state"))
 
 
 def place_layer(
     layer: MatrixLayer, values: Mapping[str, FloatArray], hardware: Hardware, layout: str
 ) -> dict[str, tuple[Matrix, ...]]:
-    """Place the matrices of one layer, a dynamic one in one of LAYOUTS: by its name, and by that of its attention.
+    """Return the placed matrices of one layer, by its name, and those of its attention, by "<name>.attention".
 
-    values: what every layer, and every attention, gives on the calibration images.
-    Raises MappingError if it cannot be placed.
+    values: outputs of every layer, and every attention, on the calibration images.  layout: of a dynamic layer, one of
+    LAYOUTS.
+    Raises MappingError if the layer cannot be placed.
     """
     dynamic = isinstance(layer, DynamicConv)
     hardware.validate(layer.name, dynamic and layout in ("parallel", "stacked"))
     x, scales = split_scales(layer, [values[source] for source in layer.inputs])
     if scales is not None:
         hardware.validate_columns(layer.name)
-    shares = values.get(f"{layer.name}.attention")
+    weights = values.get(f"{layer.name}.attention")
     copies = 1 if isinstance(layer, Recurrent) else hardware.mapping.copies_of(layer.name)  # steps follow one another
     sources = _sources(layer, x, scales, layout)
-    placed = {layer.name: tuple(place(source, shares, hardware, copies) for source in sources)}
+    placed = {layer.name: tuple(place(source, weights, hardware, copies) for source in sources)}
     if isinstance(layer, DynamicConv):
         parts = _attention_sources(layer, layer.pooled(x))
         placed[f"{layer.name}.attention"] = tuple(place(part, None, hardware) for part in parts)
@@ -53,24 +54,24 @@ def place_layer(
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A matrix before it is placed, with the inputs that calibration sends through it."""
+    """A matrix before placing, with its inputs for the calibration images."""
 
     name: str
     kind: str
     weights: FloatArray  #: (k, r, n)
     bias: FloatArray | None  #: (n,) or (k, n)
     x: FloatArray  #: (b, p, r)
-    sums_to_one: bool  #: the shares of the kernels
+    sums_to_one: bool  #: whether the attention weights of the kernels sum to 1
     layout: str = "parallel"  #: of several kernels
     group: int = 0
-    scales: FloatArray | None = None  #: (b, n) in [0, 1] that multiply the outputs, on gates of their columns
+    scales: FloatArray | None = None  #: (b, n) channel attention in [0, 1], on gates of the columns
     shift: FloatArray | None = None  #: (n,) added afterwards
-    useful: bool = True  #: False for all but one of the kernels that are read apart to be mixed afterwards
-    window: int = 1  #: rows of each channel
+    useful: bool = True  #: whether its multiplications count; in the layout "digital" only those of the first kernel do
+    window: int = 1  #: number of rows of each channel
 
 
 def _sources(layer: MatrixLayer, x: Sequence[FloatArray], scales: FloatArray | None, layout: str) -> list[Source]:
-    """Lay a layer out as matrices: one per group, in the digital layout one per group and kernel."""
+    """Return the matrices of a layer: one per group, in the layout "digital" one per group and kernel."""
     if isinstance(layer, Linear):
         return [Source(layer.name, "linear", layer.weight.T[None], layer.bias, layer.rows(x, 0), True)]
     if isinstance(layer, Recurrent):
@@ -130,14 +131,14 @@ def cut(length: int, most: int) -> list[slice]:
     return [slice(length * k // parts, length * (k + 1) // parts) for k in range(parts)]
 
 
-def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies: int = 1) -> Matrix:
-    """Encode a matrix, cut it into tiles and fix the range of each tile's converters over the calibration inputs.
+def place(source: Source, attention: FloatArray | None, hardware: Hardware, copies: int = 1) -> Matrix:
+    """Encode a matrix, cut it into tiles and set the range of each tile's converters for the calibration inputs.
 
-    shares: (b, k) attention of each calibration image; looked at where the matrix has several kernels.
-    Raises MappingError if a tile has fewer rows than bands, or the wires let nothing through.
+    attention: (b, k) weights of each calibration image; used if the matrix has several kernels.
+    Raises MappingError if a tile has fewer rows than bands, or IR drop leaves no current.
     """
     cell, dac = hardware.cell, hardware.dac
-    mixes = source.kind == "dynamic conv" and shares is not None
+    mixes = source.kind == "dynamic conv" and attention is not None
     columns_gated = source.scales is not None
     gated = mixes and source.layout != "reprogram"
     floor, relative = gate_floor(cell) if gated else 0.0, None
@@ -145,32 +146,32 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
         floor = kernel_floor(cell, source.scales) if mixes else 0.0
     stored, mixed = cancel_floor(source.weights, floor, source.sums_to_one)
     held = len(stored) > len(source.weights)
-    if held and shares is not None:
-        shares = np.concatenate([shares, np.ones((len(shares), 1))], axis=1)
+    if held and attention is not None:
+        attention = np.concatenate([attention, np.ones((len(attention), 1))], axis=1)
     if source.scales is not None:
-        relative = relative_of_images(shares if mixes else None, source.scales, floor, cell)
+        relative = relative_of_images(attention if mixes else None, source.scales, floor, cell)
     k, r, n = stored.shape
     bands = k if source.layout == "stacked" else 1
     if bands > hardware.tile.rows:
         raise MappingError(f"{source.name} has {k} kernels, too many for bands of a tile of {hardware.tile.rows} rows")
-    widest = stored if source.sums_to_one or gated else np.abs(stored).sum(0)  # what a mixture of cells can reach
+    widest = stored if source.sums_to_one or gated else np.abs(stored).sum(0)  # bound of a mixed kernel
     encoding = Encoding.of(widest, cell, dac.v_read, by_output=hardware.tile.column_scales)
     largest = float(np.abs(source.x).max(initial=0.0))
     x_scale = largest if largest > 0.0 else 1.0
     signed = bool(source.x.min(initial=0.0) < 0.0)
     mixture = np.ones((1, 1))
-    if mixes and shares is not None:
-        mixture = floor + (1.0 - floor) * shares
+    if mixes and attention is not None:
+        mixture = floor + (1.0 - floor) * attention
     cuts = [(rows, columns) for rows in cut(r, hardware.tile.rows // bands) for columns in cut(n, hardware.tile.pairs)]
     conductances = encoding.pairs(stored)
     kept, through = 1.0, None
     if hardware.tile.compensate_wires and not hardware.wires.ideal:
         if mixes and not gated:
             mean = np.tensordot(mixture.mean(0), stored, axes=1)
-            through = let_through(encoding.pairs(mean[None]), cuts, hardware)
+            through = remaining_current(encoding.pairs(mean[None]), cuts, hardware)
             kept = float(through.min())
         else:
-            gains = typical_gains(shares if gated else None, hardware)
+            gains = typical_gains(attention if gated else None, hardware)
             if relative is not None:
                 gains = (relative**2).sum(0) / relative.sum(0) * cell.gain_high
             conductances, kept = compensate(conductances, cuts, gains, hardware, stacked=bands > 1)
@@ -209,9 +210,9 @@ def place(source: Source, shares: FloatArray | None, hardware: Hardware, copies:
 def _ranges(
     x: FloatArray, signed: bool, kernel: FloatArray, hardware: Hardware
 ) -> tuple[float, tuple[float, ...]]:  # fmt: skip
-    """Range of a tile's converters [A] for inputs x (b, p, m) in ±1 and kernels (b or 1, m, c) [A].
+    """Return the range of a tile's converters [A], and with several reads of a code the fraction that each read needs.
 
-    Then, for several reads of a word, what each of them needs of it; a read that calibration never drives gets all.
+    x: (b, p, m) inputs in ±1.  kernel: (b or 1, m, c) [A].  A read that calibration never drives gets the full range.
     Source: docs/equations/periphery.md eq. 5a.
     """
     dac = hardware.dac
@@ -222,8 +223,8 @@ def _ranges(
     peak = float(peaks.max())
     if peak <= 0.0:
         return dac.v_read * hardware.cell.g_max, ()
-    shares = np.where(peaks > 0.0, peaks / peak, 1.0)
-    return hardware.adc.margin * peak, tuple(shares.tolist()) if dac.conversions > 1 else ()
+    fractions = np.where(peaks > 0.0, peaks / peak, 1.0)
+    return hardware.adc.margin * peak, tuple(fractions.tolist()) if dac.conversions > 1 else ()
 
 
 def moments_of(x: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""A compiled network: the folded network, the chip description, and where every piece of every matrix lies.
+"""A compiled network: the folded network, the chip description, and the placement of every matrix on tiles.
 
 k = kernels, r = matrix rows, n = outputs, m = rows and c = pairs of one tile
 """
@@ -17,35 +17,35 @@ from mapping.placement.matrix import Matrix
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A network placed on a chip description; write it to get a chip."""
+    """A network placed on a chip description; `write` makes a chip of it."""
 
-    network: Network  #: as given
+    network: Network  #: the given network
     folded: Network  #: with batch norms folded into the matrices where that is exact
     hardware: Hardware
-    matrices: dict[str, tuple[Matrix, ...]]  #: per layer: its groups; per "<layer>.attention": the two FC matrices
-    calibration: FloatArray  #: (b, c, h, w) images that ranges were fixed on
-    #: why scales that could have been on gates of columns are digital, by name of the Scale
+    matrices: dict[str, tuple[Matrix, ...]]  #: by layer: one per group; by "<layer>.attention": the two FC matrices
+    calibration: FloatArray  #: (b, c, h, w) images that converter ranges are set for
+    #: reasons why channel attention is digital although gates were asked for, by name of the Scale
     digital_scales: dict[str, str] = field(default_factory=dict)
 
     def priced(self, costs: Costs) -> "Program":
-        """Return the same program with other prices."""
+        """Return the same program with other costs."""
         return replace(self, hardware=replace(self.hardware, costs=costs))
 
     def of(self, layer: str) -> tuple[Matrix, ...]:
-        """All matrices that belong to a layer, its attention's included."""
+        """All matrices of a layer, those of its attention included."""
         return self.matrices.get(layer, ()) + self.matrices.get(f"{layer}.attention", ())
 
     @property
     def all_matrices(self) -> tuple[Matrix, ...]:
-        """Every matrix, in the order in which they are written."""
+        """Every matrix, in the order of writing."""
         return tuple(matrix for group in self.matrices.values() for matrix in group)
 
     def tiles(self, layer: str) -> int:
-        """Physical arrays that a layer occupies."""
+        """Number of physical arrays of a layer."""
         return sum(len(matrix.tiles) * matrix.arrays * matrix.copies for matrix in self.of(layer))
 
     def utilisation(self, layer: str) -> float:
-        """Part of the cells of a layer's arrays that carry a weight."""
+        """Fraction of the cells of a layer's arrays that hold a weight."""
         used = sum(
             2 * matrix.stored * matrix.copies * int(np.prod(tile.shape))
             for matrix in self.of(layer)
@@ -56,12 +56,12 @@ class Program:
 
     @property
     def operations(self) -> int:
-        """Useful operations per image: two per multiplication of the exact network, mixing of kernels not counted."""
+        """Useful operations per image: two per multiplication of the exact network, mixing of kernels excluded."""
         return 2 * sum(matrix.multiplications for matrix in self.all_matrices)
 
     @property
     def floor_plan(self) -> FloorPlan:
-        """Where the arrays lie, as a value to draw."""
+        """The floor plan, as a value that can be drawn."""
         layers = tuple(
             PlannedLayer(
                 layer.name, self.matrices.get(layer.name, ()), self.matrices.get(f"{layer.name}.attention", ()),
@@ -74,5 +74,5 @@ class Program:
         return FloorPlan(f"{self.network.name} on {self.hardware.name}", shape.rows, shape.columns, layers)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: where the arrays lie and how far they are filled."""
+        """Return the floor plan, for notebooks."""
         return self.floor_plan.to_html("compiled")

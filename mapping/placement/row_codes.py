@@ -1,4 +1,4 @@
-"""What the rows of a layer's matrices are driven with: maps become codes first, then positions and rows.
+"""Row codes: the inputs of a layer's matrices; maps are converted to codes first, then unrolled to rows.
 
 b = batch, c = channels, p = positions, r = rows
 """
@@ -23,9 +23,9 @@ class Rows(Protocol):
     shape: tuple[int, int, int]  #: (b, p, r)
 
     def codes(self, dac: Dac, factor: float, kind: np.dtype) -> FloatArray:
-        """Return what the drivers make of `factor` times the inputs: codes (r, b, p) of type `kind`.
+        """Return the drivers' codes (r, b, p) for `factor` times the inputs, of type `kind`.
 
-        They last until the same thread asks for others.
+        The next call on the same thread may overwrite them.
         """
 
 
@@ -33,7 +33,7 @@ _held = threading.local()
 
 
 def _room(size: int, kind: np.dtype) -> FloatArray:
-    """Return memory of this thread, used again and again: each layer of each batch unrolls its maps into it."""
+    """Return memory of this thread; every layer of every batch unrolls its maps into it."""
     room: FloatArray | None = getattr(_held, kind.name, None)
     if room is None or room.size < size:
         room = np.empty(size, dtype=kind)
@@ -42,7 +42,7 @@ def _room(size: int, kind: np.dtype) -> FloatArray:
 
 
 class Vectors:
-    """Inputs (b, r), or (b, p, r), that are rows as they are."""
+    """Inputs (b, r) or (b, p, r) that need no unrolling."""
 
     def __init__(self, x: FloatArray) -> None:
         self.x = x[:, None] if x.ndim == 2 else x
@@ -55,9 +55,9 @@ class Vectors:
 
 
 def rows_of(layer: MatrixLayer, inputs: list[FloatArray], group: int) -> Rows:
-    """Return what the rows of one group of a layer's matrices are driven with, inputs being those of the layer.
+    """Return the row inputs of one group of a layer's matrices, from the inputs of the layer.
 
-    A state that is known only step by step is the exact one.
+    The state of a recurrent layer is the exact one.
     """
     if isinstance(layer, (Conv, DynamicConv)):
         return Windows(layer, inputs, group)
@@ -65,19 +65,19 @@ def rows_of(layer: MatrixLayer, inputs: list[FloatArray], group: int) -> Rows:
 
 
 class Windows:
-    """Windows of maps, of the channels of one group of a convolution."""
+    """Windows of maps: the channels of one group of a convolution, unrolled."""
 
     def __init__(self, layer: Conv | DynamicConv, inputs: list[FloatArray], group: int) -> None:
         channels = layer.channels // layer.groups
         self.maps = as_maps(inputs[0])[:, group * channels : (group + 1) * channels]
         self.geometry = (layer.kernel, layer.stride, layer.padding, layer.dilation)
-        #: (b, kernel height × width) that multiply the rows of every channel; None: ones
+        #: (b, kernel height × width) factors of the rows of every channel; None: 1
         self.factors = inputs[2] if len(inputs) > 2 else None
         height, width = output_size((self.maps.shape[2], self.maps.shape[3]), *self.geometry)
         self.shape = (len(self.maps), height * width, channels * layer.kernel[0] * layer.kernel[1])
 
     def codes(self, dac: Dac, factor: float, kind: np.dtype) -> FloatArray:
-        """Return codes (r, b, p); pixels become codes before windows repeat them, where nothing tells these apart."""
+        """Return codes (r, b, p); without factors the pixels are converted before they are repeated by the windows."""
         scaled = self.maps * kind.type(factor)
         if self.factors is None:
             codes = dac.codes(scaled.astype(kind, copy=False))

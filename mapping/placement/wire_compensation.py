@@ -1,4 +1,4 @@
-"""Targets that cancel the losses of nominal wires."""
+"""Compensation of IR drop: targets whose currents through the nominal wires are the wanted ones."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,18 @@ from devices.errors import MappingError
 from mapping.hardware.description import Hardware
 from mapping.placement.encoding import filaments
 
-COMPENSATION_STEPS = 3  # ours: 20 % of IR drop leaves under 1 %
+COMPENSATION_STEPS = 3  # ours: an IR drop of 20 % leaves an error below 1 %
 
 
-def typical_gains(shares: FloatArray | None, hardware: Hardware) -> FloatArray:
-    """Return the read gain (k,) at which each kernel works, weighted by what it then contributes: E[pi²] / E[pi]."""
+def typical_gains(attention: FloatArray | None, hardware: Hardware) -> FloatArray:
+    """Return the typical read gain (k,) of each kernel, that of its mean attention weight E[pi²] / E[pi].
+
+    attention: (b, k); the mean is weighted by the kernel's contribution.  None: one kernel at an open gate.
+    """
     cell = hardware.cell
-    if shares is None:
+    if attention is None:
         return np.array([cell.gain_high])
-    typical = (shares**2).sum(0) / np.maximum(shares.sum(0), 1e-12)
+    typical = (attention**2).sum(0) / np.maximum(attention.sum(0), 1e-12)
     gains: FloatArray = cell.gain_low + typical * (cell.gain_high - cell.gain_low)
     return gains
 
@@ -27,14 +30,14 @@ def compensate(
     conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], gains: FloatArray, hardware: Hardware,
     *, stacked: bool = False,
 ) -> tuple[FloatArray, float]:  # fmt: skip
-    """Return targets whose transfer through the wires is what ideal wires would give, but for one common factor.
+    """Return targets (k, r, 2 n) [S] with the currents of ideal wires times one common factor, and the factor.
 
-    conductances: (k, r, 2 n) [S] terminal conductances at the top of the gate window; gains: (k,) where each kernel is
-    met, or (k, n) each of its outputs. The factor is the transfer of the cell that loses most; all others are written
-    weaker. Only the larger cell of a pair moves. COMPENSATION_STEPS fixed-point steps, each cutting the error by about
-    the fraction that wires take.
-    stacked: the kernels lie below one another on common columns.
-    Raises MappingError if the wires let nothing through.
+    conductances: (k, r, 2 n) [S] terminal conductances at the top of the gate window.  gains: (k,) typical read gain of
+    each kernel, or (k, n) of each of its outputs.  stacked: the kernels are below one another on common columns.
+    The factor is the relative current of the cell with the largest IR drop; all other cells are written weaker. Only
+    the larger cell of a pair changes. Each of the COMPENSATION_STEPS fixed-point steps multiplies the error by about
+    the fraction of the current that the wires take.
+    Raises MappingError if IR drop leaves no current.
     Source: docs/equations/encoding.md eq. 6.
     """
     cell, v_read = hardware.cell, hardware.dac.v_read
@@ -45,7 +48,7 @@ def compensate(
     wanted = [g[..., 0::2] - g[..., 1::2] for g in first]
     kept = min(float(_over(w, g).min()) for w, g in zip(_transfers(first, hardware, stacked), first, strict=True))
     if kept <= 0.0:
-        raise MappingError(f"no read gets through the wires of chip {hardware.name!r}: {hardware.wires!r}")
+        raise MappingError(f"the wires of chip {hardware.name!r} let no current through: {hardware.wires!r}")
     for _ in range(COMPENSATION_STEPS):
         seen = [cell.terminal_conductance(piece, gain, v_read) for piece, gain in zip(pieces, at, strict=True)]
         through = _transfers(seen, hardware, stacked)
@@ -61,17 +64,17 @@ def compensate(
 
 
 def _over(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return a / b, and 1 for a cell that conducts nothing."""
+    """Return a / b, and 1 for a cell with conductance 0."""
     return np.divide(a, b, out=np.ones_like(b), where=b > 0.0)
 
 
 def _both(columns: slice) -> slice:
-    """The cells of differential pairs."""
+    """Return the columns of differential pairs."""
     return slice(2 * columns.start, 2 * columns.stop)
 
 
 def _transfers(pieces: Sequence[FloatArray], hardware: Hardware, stacked: bool = False) -> list[FloatArray]:
-    """Transfer matrices (k, m, 2 c) of several tiles, those of equal shape in one call; stacked: bands of one array."""
+    """Return the transfer matrices (k, m, 2 c) [S] of several tiles; stacked: kernels are bands of one array."""
     shapes = {piece.shape[1:] for piece in pieces}
     out: dict[int, FloatArray] = {}
     for shape in sorted(shapes):
@@ -83,11 +86,12 @@ def _transfers(pieces: Sequence[FloatArray], hardware: Hardware, stacked: bool =
     return [out[index] for index in range(len(pieces))]
 
 
-def let_through(conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], hardware: Hardware) -> FloatArray:
-    """Return the part (r, n) of each pair's current that wires let through in an array of typical cells.
+def remaining_current(conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], hardware: Hardware) -> FloatArray:
+    """Return the fraction (r, n) of each pair's current that remains after IR drop in an array of typical cells.
 
-    conductances: (1, r, 2 n) [S] at the top of the gate window.  One number for each place is what a writer can keep in
-    a table, whatever is written there.  Raises MappingError if the wires let nothing through.
+    conductances: (1, r, 2 n) [S] typical ones, at the top of the gate window.  The result depends on the place only, so
+    a write circuit can keep it in a table.
+    Raises MappingError if IR drop leaves no current.
     Source: docs/equations/encoding.md eq. 11.
     """
     out = np.ones((conductances.shape[1], conductances.shape[2] // 2))
@@ -96,5 +100,5 @@ def let_through(conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], h
         part = _over(w, piece)[0]
         out[rows, columns] = 0.5 * (part[:, 0::2] + part[:, 1::2])
     if float(out.min()) <= 0.0:
-        raise MappingError(f"no read gets through the wires of chip {hardware.name!r}: {hardware.wires!r}")
+        raise MappingError(f"the wires of chip {hardware.name!r} let no current through: {hardware.wires!r}")
     return out

@@ -1,4 +1,4 @@
-"""How numbers look: quantities with prefixes, colours, HTML templates."""
+"""Formats of numbers, colours of figures, HTML templates, and text from outside on the terminal."""
 
 import lazy_loader
 

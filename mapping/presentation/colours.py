@@ -1,6 +1,6 @@
 """Colours of components, phases and kinds of layers, the same in every figure and page."""
 
-# Hues of Paul Tol's bright scheme, safe for colour-blind readers; figures and the report's page share them.
+# Paul Tol's bright scheme, which colour-blind readers can tell apart.
 COLOURS = {
     "array": "#4477aa", "adc": "#ee6677", "drivers": "#228833", "gates": "#ccbb44", "writes": "#222255",
     "digital": "#66ccee", "buffers": "#aa3377", "wires": "#ee8866", "clock": "#44bb99", "leakage": "#777777",

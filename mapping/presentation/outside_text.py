@@ -1,4 +1,4 @@
-"""Text from outside on the terminal: names of files and columns, whatever they hold."""
+"""Text from outside on the terminal: names of files, columns and layers, which may hold any characters."""
 
 import os
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 def readable(text: object) -> str:
-    """Return text that every encoder takes: bytes of a file's name that are no text become a mark."""
+    """Return text that any encoding can write: bytes of a file's name that are not text become a replacement mark."""
     return os.fsencode(str(text)).decode("utf-8", "replace")
 
 
 def outside(text: object) -> str:
-    """Return text that the terminal's markup leaves as it is."""
+    """Return text in which the terminal's markup is escaped."""
     return escape(readable(text))
 
 
 def show_written(paths: Iterable[os.PathLike[str]], console: "Console") -> None:
-    """Say which files were written."""
+    """Print which files were written."""
     console.print(f"[dim]written: {', '.join(outside(os.fspath(path)) for path in paths)}[/dim]", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What a program takes: schedule, area, overheads, digital work, own parts, estimates, yardsticks."""
+"""Energy, latency and area of a program: schedule, overheads, digital work, own components, estimates, comparison."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
-"""Area of arrays and of their periphery, per tile and per layer, from published components.
+"""Area of arrays and their periphery, per tile and per layer, from published components.
 
 docs/equations/costs.md, section 9.
 
-What has no published area is left out: control, clocks, wires between tiles, comparators, look-up tables.
+Components without a published area are left out: control, clocks, wires between tiles, comparators, look-up tables.
 """
 
 import math
@@ -15,35 +15,36 @@ from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
 
 AREAS = ("cells", "adc", "drivers", "gates", "digital", "buffers", "parts")
-BITS = 8  # of a value in a buffer and of a factor
+BITS = 8  # of a value in a buffer and of a multiplier's factor
 EDRAM_BITS = 64 * 1024 * 8  # of the published buffer
 
 
 @dataclass(frozen=True)
 class ArrayReport:
-    """One tile: its part of a matrix, the utilisation of its cells, and its area with its periphery."""
+    """One tile: its part of a matrix, its utilisation, and its area with periphery."""
 
     matrix: str
     tile: int  #: number of the tile in its matrix
-    rows: int  #: in use, of each kernel
-    pairs: int  #: in use
-    arrays: int  #: physical ones, copies included
-    utilisation: float  #: part of their cells that carry a weight
+    rows: int  #: number of rows in use, of each kernel
+    pairs: int  #: number of pairs of columns in use
+    arrays: int  #: number of physical arrays, copies included
+    utilisation: float  #: fraction of their cells that hold a weight
     area_m2: float
 
 
 def adc_area(adc: Adc, costs: Costs) -> float:
-    """Area [m²] of one converter of the chosen model, of the survey's where the model gives none."""
+    """Area [m²] of one converter of the chosen model; that of the survey if the model has no area."""
     part = adc_component(adc, costs.node, costs.adc_model)
     return part.area or adc_component(adc, costs.node, "survey").area
 
 
 def tile_area(matrix: Matrix, program: Program, costs: Costs) -> dict[str, float]:
-    """Return the area [m²] of one tile with all its arrays, copies included, by component; buffers apart.
+    """Return the area [m²] of one tile by component, with all its arrays and copies, without buffers.
 
-    Arrays are whole, however few of their cells are used. Arrays of one tile share converters; each row of each array
-    has a driver, each gate group its own, twice where gates are double; each converter a shift-and-add and a multiplier
-    for its scale, and one more where kernels are mixed digitally.  Source: docs/equations/costs.md eq. 17.
+    Arrays count in full, whatever their utilisation. The arrays of a tile have common converters. Each row of each
+    array has a driver. Each gate group has one driver, or two with double gates. Each converter has a shift-and-add and
+    a multiplier for its scale, and a second multiplier if kernels are mixed digitally.
+    Source: docs/equations/costs.md eq. 17.
     """
     hardware, node = program.hardware, costs.node
     shape = hardware.tile
@@ -65,10 +66,10 @@ def tile_area(matrix: Matrix, program: Program, costs: Costs) -> dict[str, float
 
 
 def layer_area(program: Program, layer: str, costs: Costs) -> dict[str, float]:
-    """Return the area [m²] of a layer by component, attention included, the user's parts apart.
+    """Return the area [m²] of a layer by component, with its attention, without components of the user's own.
 
-    Its buffer holds the input map twice, as one image is read while the next arrives; one that is rewritten also keeps
-    its kernels.
+    Its buffer holds the input map twice, because one image is read while the next one arrives. The buffer of a layer
+    that is rewritten for each image also holds its kernels.
     """
     out = dict.fromkeys(AREAS, 0.0)
     for matrix in program.of(layer):
@@ -86,7 +87,7 @@ def layer_area(program: Program, layer: str, costs: Costs) -> dict[str, float]:
 
 
 def arrays(program: Program, costs: Costs) -> tuple[ArrayReport, ...]:
-    """Return every tile of a program with its use and its area."""
+    """Return every tile of a program with its utilisation and its area."""
     shape = program.hardware.tile
     found = []
     for matrix in program.all_matrices:

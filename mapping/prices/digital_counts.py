@@ -1,8 +1,7 @@
-"""What layers without matrices make the digital part of a chip do, counted from their shapes alone.
+"""Digital work of layers without matrices, counted from their shapes.
 
-A comparison, addition or multiplication each, a look-up of 8 bits for a function of one value; every value is used once
-as it streams by, except a second operand, which is read from a buffer (8 bits). Composition ours; section 7 of
-docs/equations/costs.md.
+A function of one value is a look-up of 8 bits. A second operand is read from a buffer (8 bits); all other values stream
+through and need no buffer. Composition ours; section 7 of docs/equations/costs.md.
 """
 
 import math
@@ -62,15 +61,15 @@ from mapping.networks.layers.shapes import (
 from mapping.placement.gated_layers import MeanWindow, count_windows
 
 BITS = 8.0  # of a value in a buffer, as everywhere on the chip
-#: layers that pass values on: they are read in another order from where they lie anyway
+#: layers that only reorder values: the values are read from their buffer in another order, at no cost
 PASSING = (Flatten, Reshape, Permute, ChannelShuffle, Concat, Slice, Gather, Pad, Broadcast)
 
 
 @singledispatch
 def digital_work(layer: Layer, shapes: Sequence[Shape], result: Shape) -> Activity:
-    """Return the counts of one image in a digital layer that makes `result` of inputs of these shapes.
+    """Return the digital work of one image in a layer with inputs of these shapes and an output of shape `result`.
 
-    A layer of PASSING does nothing; one with matrices is not counted here.
+    A layer of PASSING has none; layers with matrices are not counted here.
     """
     return Activity()
 
@@ -114,7 +113,7 @@ def _(layer: Softmax, shapes: Sequence[Shape], result: Shape) -> Activity:
 
 @digital_work.register
 def _(layer: LogSoftmax, shapes: Sequence[Shape], result: Shape) -> Activity:
-    """The largest is found and subtracted, exponentials are looked up and summed, the sum's logarithm is subtracted."""
+    """Find and subtract the largest value, look up and add the exponentials, subtract the logarithm of the sum."""
     size, rows = _size(result), _size(result) / result[layer.axis]
     return Activity(additions=3.0 * size - rows, comparisons=size - rows, buffer_bits=BITS * (size + rows))
 
@@ -142,12 +141,12 @@ def _(layer: AdaptiveAveragePool | AdaptiveMaxPool, shapes: Sequence[Shape], res
 
 @digital_work.register
 def _(layer: Upsample, shapes: Sequence[Shape], result: Shape) -> Activity:
-    """Along the columns first, then along the rows of what that gave; the nearest pixel is only read again."""
+    """Interpolate along the columns, then along the rows; the mode "nearest" only reads pixels again."""
     taps = MODES[layer.mode]
     if taps == 1:
         return Activity()
     values = _size(result) + result[0] * layer.size[0] * float(shapes[0][-1])
-    if len(result) == 2:  # a single row is passed on
+    if len(result) == 2:  # a single row needs no interpolation between rows
         values = _size(result)
     return Activity(multiplications=taps * values, additions=(taps - 1) * values, buffer_bits=BITS * taps * values)
 
@@ -171,7 +170,7 @@ def _(layer: Multiply, shapes: Sequence[Shape], result: Shape) -> Activity:
 
 @digital_work.register
 def _(layer: Divide, shapes: Sequence[Shape], result: Shape) -> Activity:
-    """The reciprocal of each divisor is looked up."""
+    """Look up the reciprocal of each divisor and multiply."""
     return Activity(multiplications=_size(result), buffer_bits=_others(shapes) + BITS * _size(shapes[1]))
 
 
@@ -232,16 +231,16 @@ def _(layer: GroupNorm, shapes: Sequence[Shape], result: Shape) -> Activity:
 
 @digital_work.register
 def _(layer: LocalResponseNorm, shapes: Sequence[Shape], result: Shape) -> Activity:
-    """Squares, their sums, one scaling and one addition each, a look-up of the power, and the product."""
+    """Square, add, scale and shift each value's neighbours, look up the power, and multiply."""
     size = _size(result)
     return Activity(multiplications=3.0 * size, additions=layer.size * size, buffer_bits=2.0 * BITS * size)
 
 
 def _normalising(size: float, rows: float) -> Activity:
-    """Count what `rows` means and deviations over `size` values take, and a scale and a shift of each.
+    """Count the normalisation of `size` values by `rows` means and deviations, with a scale and a shift of each value.
 
-    Values are summed, held, and read twice more: less their mean they are squared and summed, then scaled. The root's
-    reciprocal is one look-up.
+    Values are added and stored, then read twice: the mean is subtracted, squares are added, and the values are scaled.
+    The reciprocal of the square root is one look-up.
     """
     return Activity(
         additions=4.0 * size - rows,  # two sums of size - rows, the mean subtracted, the shift, and epsilon
@@ -255,7 +254,7 @@ def _size(shape: Shape) -> float:
 
 
 def _others(shapes: Sequence[Shape]) -> float:
-    """Bits that operands after the first are read from a buffer."""
+    """Number of bits of the operands after the first, which are read from a buffer."""
     return BITS * sum(math.prod(shape) for shape in shapes[1:])
 
 

@@ -1,6 +1,6 @@
-"""Energy and time of a program from histograms of its inputs, without writing or running it: a fast first answer.
+"""Fast estimate of a program's activity from histograms of its inputs, without writing or running it.
 
-What shapes alone decide is exact; array and drivers follow the histograms (docs/equations/costs.md eq. 19).
+Counts that depend on shapes only are exact; array and drivers follow the histograms (docs/equations/costs.md eq. 19).
 b = batch, k = kernels
 """
 
@@ -26,19 +26,19 @@ from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
 from mapping.placement.row_codes import Rows, Vectors, rows_of
 
-MOMENTS = 16  # of a read at which pulses of different width are looked at, ours
-GAINS = 16  # images at whose gains arrays are looked at, ours
-LEVELS = 256  # codes of a continuous driver's histogram, ours
+MOMENTS = 16  # number of moments of a read at which pulses of different width are evaluated, ours
+GAINS = 16  # largest number of images whose read gains are evaluated, ours
+LEVELS = 256  # number of codes in the histogram of a continuous driver, ours
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """What each row of a matrix sees: how often each code occurs, for inputs of each sign, and the attention."""
+    """Frequencies of the codes of each row of a matrix, for inputs of each sign, and the attention of each image."""
 
-    positive: FloatArray  #: (r, levels) parts of a row's inputs, by code
-    negative: FloatArray | None  #: likewise of the inputs with their sign turned; None where inputs have one sign
-    shares: FloatArray | None  #: (b, k) attention of each image; None for one kernel
-    scales: FloatArray | None = None  #: (b, n) what gates of columns are asked for; None where there are none
+    positive: FloatArray  #: (r, levels) relative frequency of each code in a row
+    negative: FloatArray | None  #: the same for the negated inputs; None if inputs have one sign
+    attention: FloatArray | None  #: (b, k) attention weights; None for one kernel
+    scales: FloatArray | None = None  #: (b, n) factors, 0 to 1, for the gates of columns; None without such gates
 
     def __post_init__(self) -> None:
         for name in ("positive", "negative"):
@@ -51,7 +51,7 @@ class Histogram:
 
 
 def histograms(program: Program, images: FloatArray) -> dict[str, Histogram]:
-    """Return the histogram of each matrix, by name, that images (b, c, h, w) give in the exact network.
+    """Return the histogram of each matrix, by name, for images (b, c, h, w) in the exact network.
 
     Raises ParameterError for images of another shape, or none.
     """
@@ -65,11 +65,11 @@ def histograms(program: Program, images: FloatArray) -> dict[str, Histogram]:
             continue
         matrices = program.matrices.get(layer.name, ())
         inputs, scales = split_scales(layer, [values[source] for source in layer.inputs])
-        shares = values.get(f"{layer.name}.attention")
+        weights = values.get(f"{layer.name}.attention")
         for matrix in matrices:
             n = matrix.outputs
             mine = None if scales is None else scales[:, matrix.group * n : (matrix.group + 1) * n]
-            seen = _histogram(rows_of(layer, inputs, matrix.group), matrix, program, shares)
+            seen = _histogram(rows_of(layer, inputs, matrix.group), matrix, program, weights)
             found[matrix.name] = replace(seen, scales=mine)
         if isinstance(layer, DynamicConv):
             first, second = program.matrices[f"{layer.name}.attention"]
@@ -80,7 +80,7 @@ def histograms(program: Program, images: FloatArray) -> dict[str, Histogram]:
     return found
 
 
-def _histogram(rows: Rows, matrix: Matrix, program: Program, shares: FloatArray | None) -> Histogram:
+def _histogram(rows: Rows, matrix: Matrix, program: Program, attention: FloatArray | None) -> Histogram:
     dac = program.hardware.dac
     levels = LEVELS if dac.bits is None else int(dac.full_code) + 1
 
@@ -92,11 +92,11 @@ def _histogram(rows: Rows, matrix: Matrix, program: Program, shares: FloatArray 
         counts: FloatArray = np.bincount(flat.ravel(), minlength=r * levels).reshape(r, levels) / flat.shape[1]
         return counts
 
-    return Histogram(parts(1.0), parts(-1.0) if matrix.signed else None, shares)
+    return Histogram(parts(1.0), parts(-1.0) if matrix.signed else None, attention)
 
 
 def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Activity]:
-    """Return what one image is expected to do in each layer on arrays, by name, from the histogram of each matrix.
+    """Return the expected activity of one image in each layer on arrays, by name, from the histogram of each matrix.
 
     Raises ParameterError for a matrix without a histogram.
     """
@@ -126,26 +126,26 @@ def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Acti
 
 
 def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
-    """Return what one matrix is expected to do for one image.  Source: docs/equations/costs.md eq. 19."""
+    """Return the expected activity of one matrix for one image.  Source: docs/equations/costs.md eq. 19."""
     hardware = program.hardware
     dac = hardware.dac
     p, n = float(matrix.positions), dac.conversions
     signs = [found.positive] if found.negative is None else [found.positive, found.negative]
-    driven = np.zeros(matrix.rows)  # of each row's reads: the part with a pulse
-    moments: list[tuple[float, FloatArray]] = []  # (reads, their part in which each row is driven), and how hard
+    driven = np.zeros(matrix.rows)  # fraction of each row's reads with a pulse
+    moments: list[tuple[float, FloatArray]] = []  # (number of reads, mean row voltage over the read voltage (r,))
     for parts in signs:
         levels = parts.shape[1]
         codes: FloatArray = np.arange(float(levels)) * (dac.full_code / (levels - 1))
         for _, values, unit in dac.split(codes):
-            share = values * unit
-            driven += parts @ (share > 0.0)
-            if dac.coding == "amplitude":  # all rows for the whole read, each at its mean square root
-                moments.append((1.0, np.sqrt(parts @ share**2)))
+            level = values * unit
+            driven += parts @ (level > 0.0)
+            if dac.coding == "amplitude":  # all rows for the whole read, each at its root mean square voltage
+                moments.append((1.0, np.sqrt(parts @ level**2)))
             elif dac.coding == "bit-serial":
-                moments.append((1.0, parts @ share))
-            else:  # pulses begin together: those longer than a moment are on
+                moments.append((1.0, parts @ level))
+            else:  # all pulses begin together, so at each moment the longer ones are on
                 ends = (np.arange(MOMENTS) + 0.5) / MOMENTS
-                moments += [(1.0 / MOMENTS, parts @ on) for on in (share[:, None] > ends).T]
+                moments += [(1.0 / MOMENTS, parts @ on) for on in (level[:, None] > ends).T]
     arrays, reads = matrix.stored, p * n * len(signs)
     done = Activity()
     for tile in matrix.tiles:
@@ -162,7 +162,7 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
             joules_array=_conductance(program, matrix, tile.rows, columns, found, moments)
             * p * dac.v_read**2 * dac.t_read,
         )  # fmt: skip
-    mixed = found.shares is not None and matrix.kind == "dynamic conv"
+    mixed = found.attention is not None and matrix.kind == "dynamic conv"
     done = done + counts.partial_sums(matrix, matrix.positions) + counts.mixed_bias(matrix, 1, mixed=mixed)
     gains = _gains(program, matrix, found)
     if gains is not None:
@@ -171,14 +171,14 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
 
 
 def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | None:
-    """Read gains that the gates of a matrix arrive at for each image, (b, k), or (b, k, n) of columns; None: held."""
+    """Return nominal read gains of a matrix' gates for each image, (b, k), or (b, k, n) of columns; None: held open."""
     hardware = program.hardware
     if matrix.column_gates and found.scales is not None:
-        asked = None if found.shares is None else matrix.gate_shares(found.shares)
-        relative = relative_gains(asked, found.scales, matrix.floor)
+        weights = None if found.attention is None else matrix.gate_attention(found.attention)
+        relative = relative_gains(weights, found.scales, matrix.floor)
         return column_gains(relative, hardware.gate_dac, hardware.cell)
-    if matrix.gated and found.shares is not None:
-        return hardware.gate_dac.gains(matrix.gate_shares(found.shares), hardware.cell)
+    if matrix.gated and found.attention is not None:
+        return hardware.gate_dac.gains(matrix.gate_attention(found.attention), hardware.cell)
     return None
 
 
@@ -190,12 +190,12 @@ def _conductance(
     found: Histogram,
     moments: Sequence[tuple[float, FloatArray]],
 ) -> float:
-    """Conductance [S] that the sources of a tile see, over all its arrays and all moments of its reads.
+    """Return the mean conductance [S] between the sources of a tile and 0 V, over its arrays and the moments of a read.
 
-    Cells as they are written on the average, at the gains of up to GAINS of the images, behind the row's driver and a
-    third of its wire; columns rise by what flows through the sense resistor and a third of theirs, which rows at 0 V
-    draw down again.
-    moments: (part of a read, (r,) part of the inputs that drive each row).  Source: docs/equations/costs.md eq. 19.
+    The model takes the mean conductances after writing, at the read gains of up to GAINS images. Each cell is in series
+    with the row's driver and a third of the row's wire. The voltage of a column rises by its current through the sense
+    resistor and a third of the column's wire; rows at 0 V draw part of this current.
+    moments: (fraction of a read, (r,) mean row voltage over the read voltage).  Source: docs/equations/costs.md eq. 19.
     """
     wires = program.hardware.wires_in_use
     m, n = rows.stop - rows.start, columns.stop - columns.start
@@ -214,21 +214,21 @@ def _conductance(
 
 
 def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found: Histogram) -> Iterator[FloatArray]:
-    """Mean conductances (k, m, 2 c) [S] of a tile's cells as written, for each of up to GAINS images if they differ."""
+    """Yield mean conductances (k, m, 2 c) [S] of a tile after writing, for up to GAINS images if they differ."""
     hardware = program.hardware
     cell, v_read = hardware.cell, hardware.dac.v_read
     targets = matrix.conductances[:, rows, columns]
-    shares, gains = found.shares, _gains(program, matrix, found)
+    attention, gains = found.attention, _gains(program, matrix, found)
     if gains is not None:
         filament = mean_written(filaments(targets, cell, v_read), hardware)
         for at in gains[_some(len(gains))]:
             lines = np.repeat(at, 2, axis=-1)[:, None, columns] if matrix.column_gates else at[:, None, None]
             yield cell.terminal_conductance(filament, lines, v_read)
         return
-    if shares is not None and matrix.rewritten:
+    if attention is not None and matrix.rewritten:
         low = float(terminal_conductances(np.array(cell.g_min), hardware))
         signed = targets[..., 0::2] - targets[..., 1::2]
-        each = np.tensordot(shares[_some(len(shares))], signed, axes=1)[:, None]
+        each = np.tensordot(attention[_some(len(attention))], signed, axes=1)[:, None]
         pairs = np.stack([np.maximum(each, 0.0), np.maximum(-each, 0.0)], -1)
         written: Iterable[FloatArray] = low + pairs.reshape(len(each), 1, *targets.shape[1:])
     else:
@@ -238,16 +238,16 @@ def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found:
 
 
 def mean_written(wanted: FloatArray, hardware: Hardware) -> FloatArray:
-    """Return what cells of pairs (..., m, 2 c) [S] hold on the average after writing filaments of these sizes.
+    """Return the mean filament conductances (..., m, 2 c) [S] of pairs after writing the wanted ones.
 
-    Errors are cut off at the ends of the window, some cells are stuck, and partners of those restore the pair's
-    difference where the chip trims pairs.  Source: docs/equations/costs.md eq. 27.
+    Write errors are clipped to the window, some cells are stuck, and if the chip trims pairs the partners of stuck
+    cells restore the difference of the pair.  Source: docs/equations/costs.md eq. 27.
     """
     cell, spread = hardware.cell, hardware.spread
     low, top = cell.g_min * np.exp(spread.window_low_ln_sigma**2 / 2.0), cell.g_max
     sigma = np.hypot(spread.write_error * cell.g_max, spread.window_low_ln_sigma * cell.g_min)
 
-    def met(target: FloatArray) -> FloatArray:
+    def mean_of(target: FloatArray) -> FloatArray:
         if not spread.verified or sigma == 0.0:
             return target
         below, above = (low - target) / sigma, (target - top) / sigma
@@ -255,23 +255,23 @@ def mean_written(wanted: FloatArray, hardware: Hardware) -> FloatArray:
         return inside
 
     on, off = spread.stuck_on, spread.stuck_off
-    held = met(wanted)
+    held = mean_of(wanted)
     if spread.verified and hardware.tile.trim_pairs:
         beside = wanted - wanted.reshape(*wanted.shape[:-1], -1, 2)[..., ::-1].reshape(wanted.shape)
         held = (1.0 - on - off) * held + sum(
-            part * met(np.clip(end + beside, low, top)) for part, end in ((on, top), (off, low))
+            part * mean_of(np.clip(end + beside, low, top)) for part, end in ((on, top), (off, low))
         )
     mean: FloatArray = on * top + off * low + (1.0 - on - off) * held
     return mean
 
 
 def _excess(u: FloatArray) -> FloatArray:
-    """Mean of max(x + u, 0) for a standard normal x."""
+    """Return the mean of max(x + u, 0) for a standard normal x."""
     excess: FloatArray = np.exp(-(u**2) / 2.0) / np.sqrt(2.0 * np.pi) + u * ndtr(u)
     return excess
 
 
 def _some(count: int) -> IntArray:
-    """Numbers of up to GAINS of so many images, evenly spread."""
+    """Return the numbers of up to GAINS evenly spaced images out of `count`."""
     chosen: IntArray = np.linspace(0, count - 1, min(count, GAINS)).astype(np.int64)
     return chosen

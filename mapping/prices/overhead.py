@@ -1,6 +1,6 @@
-"""What arrays take beside their own work: wires between them, clocks, leakage; from counts, areas and times.
+"""Overheads of arrays: wires between them, clocks and leakage, from counts, areas and times.
 
-Arrays are the leaves of one H-tree over the chip; a layer's arrays are neighbours, in the order of the layers
+Arrays are the leaves of one H-tree over the chip; the arrays of a layer are neighbours, in the order of the layers
 (docs/equations/costs.md, section 12).
 """
 
@@ -14,7 +14,7 @@ from mapping.networks.layers.base import INPUT
 from mapping.placement.program import Program
 
 BITS = 8.0  # of a code, a result and a gate's voltage on a wire
-SUM_BITS = 16.0  # of a sum that is not complete, as wide as ISAAC's shift-and-add
+SUM_BITS = 16.0  # of a partial sum, the width of ISAAC's shift-and-add
 
 
 def overheads(
@@ -25,10 +25,10 @@ def overheads(
     areas: Mapping[str, float],
     interval: float,
 ) -> dict[str, Activity]:
-    """Return what each layer on arrays takes beside its own work for one image, by name.
+    """Return the overhead activity of one image in each layer on arrays, by name.
 
-    done: of one image; times: its phases [s]; areas [m²]: all of each layer on arrays; interval: from one image to the
-    next [s], in which its area leaks.
+    done: activity of one image, by layer.  times: phases [s], by layer.  areas [m²]: of each layer on arrays.
+    interval: time from one image to the next [s], during which the area leaks.
     Source: docs/equations/costs.md eq. 22-23.
     """
     moved = traffic(program, areas)
@@ -48,17 +48,20 @@ def overheads(
 
 
 def register_bits(done: Activity, adc: Adc) -> float:
-    """Return the bits that registers take in: codes of rows and gates, and what converters give."""
+    """Return the number of bits written to registers: codes of rows and gates, and results of converters."""
     return BITS * (done.row_codes + done.gate_updates) + (adc.bits or 8) * done.conversions
 
 
 def tree(area: float, leaves: float) -> float:
-    """Return the length [m] of all wires of an H-tree over a square.  Source: docs/equations/costs.md eq. 23."""
+    """Return the total wire length [m] of an H-tree over a square of an area [m²].
+
+    Source: docs/equations/costs.md eq. 23.
+    """
     return 1.5 * math.sqrt(area) * (math.sqrt(leaves) - 1.0)
 
 
 def way(outer: float, inner: float) -> float:
-    """Return the way [m] in an H-tree from the root of a square to that of one in it, of these areas [m²].
+    """Return the wire length [m] in an H-tree from the root of a square to that of a square in it, areas in [m²].
 
     Source: docs/equations/costs.md eq. 22.
     """
@@ -66,10 +69,10 @@ def way(outer: float, inner: float) -> float:
 
 
 def traffic(program: Program, areas: Mapping[str, float]) -> dict[str, float]:
-    """Return bits times their way [m] that the wires of each layer on arrays carry for one image, by name.
+    """Return bits times wire length [m] of each layer on arrays for one image, by name.
 
-    Codes go to every array that needs them, sums come back from every tile; what layers give goes to where it is
-    needed next, the image comes in at the root of the chip and the last results leave there.  areas [m²]: by layer.
+    Codes go to every array that needs them, and sums come back from every tile. The outputs of a layer go to the next
+    layers. The image enters at the root of the chip, and the last outputs leave there.  areas [m²]: by layer.
     """
     names = list(areas)
     chip = sum(areas.values())
@@ -95,14 +98,14 @@ def traffic(program: Program, areas: Mapping[str, float]) -> dict[str, float]:
 
 
 def within(program: Program, layer: str, area: float) -> float:
-    """Return bits times their way [m] between the root of a layer of an area [m²] and its arrays, for one image.
+    """Return bits times wire length [m] between the root of a layer of this area [m²] and its arrays, for one image.
 
-    A code goes once to the root of the arrays that share its row, those of all kernels and of tiles beside one another,
-    and from there on all their branches; a sum comes from its tile.
+    A code goes once to the root of all arrays with its row (all kernels, and tiles side by side), and from there along
+    all branches to these arrays. A sum comes from its tile.
     """
     array = area / program.tiles(layer)
     moved = 0.0
-    sharing: dict[tuple[str, int, int], tuple[float, float]] = {}  # rows of one input: bits, arrays that share them
+    sharing: dict[tuple[str, int, int], tuple[float, float]] = {}  # by rows: (bits, arrays with these rows)
     for matrix in program.of(layer):
         inputs = f"group {matrix.group}" if matrix in program.matrices.get(layer, ()) else matrix.name
         pieces = len({tile.rows.start for tile in matrix.tiles})
@@ -124,7 +127,7 @@ def within(program: Program, layer: str, area: float) -> float:
 
 
 def _origins(name: str, inputs: Mapping[str, tuple[str, ...]], placed: Mapping[str, float]) -> set[str]:
-    """Return the layers on arrays, or the image, from which a value comes through digital layers alone."""
+    """Return the layers on arrays, or the image, from which a value comes through digital layers only."""
     if name == INPUT or name in placed:
         return {name}
     return set().union(*(_origins(source, inputs, placed) for source in inputs[name]))

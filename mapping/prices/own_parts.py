@@ -1,4 +1,4 @@
-"""A user's parts on the layers of a network: how many there are, what they add to time and area, and their bills."""
+"""Components of the user's own in the layers of a network: their number, time, area and energy."""
 
 import math
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from mapping.placement.program import Program
 
 @dataclass(frozen=True)
 class PartReport:
-    """One part of the user's over the whole network."""
+    """One component of the user's own, over the whole network."""
 
     name: str
     action: str
-    counts: str  #: the count of an activity for which it acts
-    actions: float  #: per image
+    counts: str  #: name of the activity count that triggers an action
+    actions: float  #: number of actions per image
     instances: int
     energy_J: float  # noqa: N815  #: per image, leakage included
     energy_band_J: tuple[float, float]  # noqa: N815
@@ -27,16 +27,16 @@ class PartReport:
 
 @dataclass(frozen=True)
 class AddedParts:
-    """What the parts of one layer add to it, energy apart."""
+    """Area, leakage and time of the user's components in one layer."""
 
     area: float = 0.0  #: [m²]
     leakage: float = 0.0  #: [W]
-    time: float = 0.0  #: [s] that the slowest part works on one image, while the layer reads
-    behind: float = 0.0  #: [s] from the last read to the last result: one action of each part
+    time: float = 0.0  #: [s] for which the slowest component works on one image, while the layer reads
+    behind: float = 0.0  #: [s] from the last read to the last result: one action of each component
 
 
 def instances(program: Program, layer: str, part: Part) -> int:
-    """Return how many of a part a layer, a block of arrays, has; one without arrays has as many as one array."""
+    """Return the number of instances of a component in a layer; a layer without arrays has as many as one array."""
     count = {
         "block": 1,
         "tile": sum(len(matrix.tiles) * matrix.copies for matrix in program.of(layer)),
@@ -46,9 +46,9 @@ def instances(program: Program, layer: str, part: Part) -> int:
 
 
 def added(program: Program, costs: Costs, layer: str, done: Activity) -> AddedParts:
-    """Return what the parts that act in a layer add to it.
+    """Return area, leakage and time of the components that act in a layer.
 
-    done: of one image.  Source: docs/equations/costs.md eq. 25.
+    done: activity of one image.  Source: docs/equations/costs.md eq. 25.
     """
     found = AddedParts()
     for part in costs.parts.values():
@@ -68,7 +68,10 @@ def added(program: Program, costs: Costs, layer: str, done: Activity) -> AddedPa
 def part_reports(
     program: Program, costs: Costs, done: Mapping[str, Activity], interval: float
 ) -> tuple[PartReport, ...]:
-    """Return what each part does over all layers.  done: of one image, by layer; interval [s]: between images."""
+    """Return each component's report over all layers.
+
+    done: activity of one image, by layer.  interval: time from one image to the next [s].
+    """
     found = []
     for name, part in costs.parts.items():
         energy, actions, count = NOTHING, 0.0, 0

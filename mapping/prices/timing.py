@@ -1,6 +1,6 @@
-"""When each layer works: phases of an image, what images one after another can overlap, settling from the solver.
+"""Timing: phases of each layer, overlap of consecutive images, settling times from the circuit solver.
 
-Images enter at even intervals, so the schedule of each is that of the first, moved
+Images enter at equal intervals, so each has the schedule of the first image, shifted in time
 (docs/equations/costs.md, section 4).
 """
 
@@ -36,33 +36,33 @@ from mapping.networks.layers.shapes import ChannelShuffle, Concat, Gather, Slice
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
 
-#: layers each row of whose output needs the same row of their inputs
+#: layers in which each output row needs only the same row of the inputs
 ROW_BY_ROW = (
     Relu, Activation, LeakyRelu, PRelu, Elu, Softplus, HardSigmoid, Clip, Power, BatchNorm, LocalResponseNorm,
     ChannelShuffle, Elementwise,
 )  # fmt: skip
-SAFE = 20.0  #: time constants after which any line has settled, ours: half a code of 16 bits takes 11.1
+SAFE = 20.0  #: number of time constants after which any line has settled, ours: half a code of 16 bits takes 11.1
 GATES = 6  #: digital steps of a recurrent layer's gates, ours: sum, look-up, product, sum, look-up, product
-PHASES = ("attention", "gates", "write", "read")  #: of a layer, one after another
+PHASES = ("attention", "gates", "write", "read")  #: phases of a layer, in order
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """One image on its way through the layers, and the least time until the next may follow."""
+    """Times of one image in each layer, and the shortest time until the next image can follow."""
 
-    starts: dict[str, float]  #: when each layer can begin [s], by name
-    ends: dict[str, float]  #: [s]
-    intervals: dict[str, float]  #: how long each layer on tiles keeps the next image from its arrays [s]
+    starts: dict[str, float]  #: time when each layer begins [s], by name
+    ends: dict[str, float]  #: time when each layer ends [s], by name
+    intervals: dict[str, float]  #: time for which one image occupies the arrays of each layer on tiles [s], by name
     latency: float  #: of a single image [s]
 
     @property
     def interval(self) -> float:
-        """Time from one image to the next [s] where the slowest layer sets the pace."""
+        """Time from one image to the next [s], set by the slowest layer."""
         return max(self.intervals.values(), default=0.0)
 
     @property
     def bottleneck(self) -> str | None:
-        """The layer that sets the pace; None where nothing lies on tiles."""
+        """Name of the slowest layer; None if no layer is on tiles."""
         return max(self.intervals, key=lambda name: self.intervals[name], default=None)
 
 
@@ -74,17 +74,17 @@ def schedule(
     *,
     pipelined: bool | None = None,
 ) -> Schedule:
-    """Return when layers work.
+    """Return the schedule of one image.
 
-    A static layer begins when the rows of its input maps that it needs are there, so early that it can read without a
-    break; one with attention, gates or cells to write needs its inputs whole.  times: `phases` of each layer on tiles.
-    digital [s]: what a layer without matrices takes beside one digital step, by name.  pipelined: whether layers begin
-    before their inputs are whole, without it as `mapping.pipelined` says.
+    A static layer begins as soon as enough rows of its inputs are ready for it to read without interruption. A layer
+    with attention, gates or cells to write needs its whole inputs.
+    times: `phases` of each layer on tiles.  digital: time of a layer without matrices beside one digital step [s], by
+    name.  pipelined: whether layers begin before their inputs are complete; default: `mapping.pipelined`.
     Source: docs/equations/costs.md eq. 16, 26.
     """
     streams = program.hardware.mapping.pipelined if pipelined is None else pipelined
     shapes = program.folded.shapes()
-    ready: dict[str, FloatArray] = {INPUT: np.zeros(1)}  # when each row of a map is there [s]
+    ready: dict[str, FloatArray] = {INPUT: np.zeros(1)}  # time when each row of a map is ready [s]
     starts: dict[str, float] = {}
     ends: dict[str, float] = {}
     intervals: dict[str, float] = {}
@@ -106,8 +106,8 @@ def schedule(
             last = len(held) - 1
             there = np.maximum(there, held[last if needed is None else np.clip(needed, 0, last)])
         pace, steps = reading / rows, np.arange(rows)
-        begins = np.maximum.accumulate(there - pace * steps)  # of each row, were it not for the ones before it
-        if parts is not None:  # without a break: the first row begins as late as the most hurried one asks
+        begins = np.maximum.accumulate(there - pace * steps)  # earliest time of each row, after those before it
+        if parts is not None:  # without interruption: the first row waits until no later row has to
             begins = np.full(rows, begins[-1])
         ready[layer.name] = before + begins + pace * (steps + 1) + behind
         starts[layer.name] = float(begins[0])
@@ -117,9 +117,9 @@ def schedule(
 
 
 def rows_needed(layer: Layer, at: int, rows: int) -> IntArray | None:
-    """Return the last row of input number `at` that each of a layer's output rows needs; None: the whole input.
+    """Return the last row of input number `at` that each output row of a layer needs; None: the whole input.
 
-    Rows beyond the input's last one are padding.
+    Rows after the last input row are padding.
     """
     y: IntArray = np.arange(rows)
     if isinstance(layer, ROW_BY_ROW) or (isinstance(layer, Scale) and at == 0):
@@ -136,16 +136,16 @@ def rows_needed(layer: Layer, at: int, rows: int) -> IntArray | None:
 
 
 def _behind(program: Program, layer: str, costs: Costs) -> float:
-    """Time [s] from the last read of a layer, or its last conversion, to its last result."""
+    """Return the time [s] from the last read of a layer, or its last conversion, to its last result."""
     found = [_time(matrix, program, costs) - _steady(matrix, program, costs) for matrix in program.matrices[layer]]
     return max(found, default=0.0)
 
 
 def interval(parts: Mapping[str, float], double_gates: bool) -> float:
-    """Return the least time [s] between two images in a layer: that of the part of it which is busy longest.
+    """Return the shortest time [s] between two images in a layer: the time of its busiest part.
 
-    Attention and reads have arrays of their own.  With two gate lines to a group the next gates settle during a read,
-    else after it; cells are written only while they are not read.
+    Attention and reads have separate arrays. With double gates the next gates settle during a read, otherwise after it.
+    Cells cannot be written while they are read.
     Source: docs/equations/costs.md eq. 16.
     """
     reads = parts["write"] + parts["read"]
@@ -155,24 +155,25 @@ def interval(parts: Mapping[str, float], double_gates: bool) -> float:
 
 
 def latency(program: Program, layer: str, costs: Costs) -> float:
-    """Return the time [s] that one image spends in a layer: that of its phases."""
+    """Return the time [s] that one image spends in a layer, the sum of its phases."""
     return sum(phases(program, layer, costs).values())
 
 
 def phases(program: Program, layer: str, costs: Costs) -> dict[str, float]:
-    """Return the time [s] that one image spends in each phase of a layer, in their order.
+    """Return the time [s] that one image spends in each phase of a layer, in order.
 
-    Positions follow one another; while one is converted the next is read. A gated layer first waits for its whole
-    attention: two FC reads, a digital softmax, and the settling of its gates; one that is rewritten, for its rows to be
-    written.  Kernels that are mixed digitally are read meanwhile.  Source: docs/equations/costs.md eq. 9-10.
+    Positions are read one after another; one position is converted while the next is read. A gated layer first waits
+    for its attention (two FC reads, a digital softmax) and the settling of its gates, a rewritten layer for its
+    attention and the writing of its rows. Kernels that are mixed digitally are read during the attention.
+    Source: docs/equations/costs.md eq. 9-10.
     """
     matrices = program.matrices.get(layer, ())
     attention = program.matrices.get(f"{layer}.attention", ())
-    softmax = 4.0 * costs.t_digital if attention else 0.0  # exponent, sum, division, inverse law
+    softmax = 4.0 * costs.t_digital if attention else 0.0  # exponential, sum, division, inverse gate law
     attends = sum((_time(matrix, program, costs) for matrix in attention), softmax)
     read = max((_time(matrix, program, costs) for matrix in matrices), default=0.0)
     states = [matrix for matrix in matrices if matrix.kind == "recurrent state"]
-    if states:  # the input's matrix is one step ahead of the state's
+    if states:  # the input's matrix is read one step ahead of the state's
         step = max(_time(each, program, costs) / each.positions for each in matrices if each not in states)
         read = max(read, step + sum(_time(matrix, program, costs) for matrix in states))
     gates = max((t_gates(matrix, program.hardware, costs) for matrix in matrices if matrix.gated), default=0.0)
@@ -187,23 +188,23 @@ def phases(program: Program, layer: str, costs: Costs) -> dict[str, float]:
 
 
 def _time(matrix: Matrix, program: Program, costs: Costs) -> float:
-    """Time [s] of all reads of a matrix for one image.  Source: docs/equations/costs.md eq. 9."""
+    """Return the time [s] of all reads of a matrix for one image.  Source: docs/equations/costs.md eq. 9."""
     read, convert = _read_convert(matrix, program, costs)
     sums = math.ceil(math.log2(len({tile.rows.start for tile in matrix.tiles}) + 1)) * costs.t_digital
-    if matrix.kind == "recurrent state":  # no step begins before the last one has gone through its gates
+    if matrix.kind == "recurrent state":  # a step begins when the previous one has passed its gates
         reads = program.hardware.dac.conversions * (2 if matrix.signed else 1)
         return matrix.positions * (reads * max(read, convert) + min(read, convert) + sums + GATES * costs.t_digital)
     return _steady(matrix, program, costs) + min(read, convert) + sums
 
 
 def _steady(matrix: Matrix, program: Program, costs: Costs) -> float:
-    """Time [s] of all reads or all conversions of a matrix for one image, whichever takes longer."""
+    """Return the time [s] of all reads or all conversions of a matrix for one image, whichever is longer."""
     steps = math.ceil(matrix.positions / matrix.copies) * program.hardware.dac.conversions * (2 if matrix.signed else 1)
     return steps * max(_read_convert(matrix, program, costs))
 
 
 def _read_convert(matrix: Matrix, program: Program, costs: Costs) -> tuple[float, float]:
-    """Time [s] of a read, and of the conversions of what it gave."""
+    """Return the time [s] of a read and that of its conversions."""
     dac, adc = program.hardware.dac, program.hardware.adc
     pairs = max(tile.shape[1] for tile in matrix.tiles)
     read = dac.t_read - dac.t_slot + max(dac.t_slot, t_column(matrix, program.hardware, costs))
@@ -211,22 +212,22 @@ def _read_convert(matrix: Matrix, program: Program, costs: Costs) -> tuple[float
 
 
 def _finite(ohms: FloatArray) -> float:
-    """Largest of the resistances that connect anything."""
+    """Return the largest finite resistance, 0 if there is none."""
     connected = ohms[np.isfinite(ohms)]
     return float(connected.max(initial=0.0))
 
 
 def capacitances(costs: Costs) -> Capacitances:
-    """Capacitances of one cell's piece of the lines and of its gate."""
+    """Return the capacitances of a cell's segments of the lines and of its gate."""
     wire = costs.c_wire * costs.pitch
     return Capacitances(wire, wire, 0.0, 0.0, 0.0, costs.c_gate * costs.pitch**2, wire)
 
 
 def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
-    """Return the time [s] in which the columns of a matrix' largest tile come within half a code of their currents.
+    """Return the time [s] after which the column currents of a matrix' largest tile are within half a code.
 
-    Of its nominal cells at open gates, for all rows together and for the one farthest from the sense ends.  Where
-    SAFE time constants of the slower line alone pass within a slot they stand for it, and nothing is solved.
+    It is solved for the nominal cells at open gates, with all rows driven and with only the row farthest from the sense
+    inputs. If SAFE time constants of the slower line are shorter than a slot, they are returned and nothing is solved.
     Source: docs/equations/settling.md eq. 7-10; costs.md eq. 20.
     """
     if hardware.wires.ideal:
@@ -247,10 +248,11 @@ def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
 
 
 def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
-    """Return the time [s] in which the gates of a matrix settle to half a step of their drivers.
+    """Return the time [s] after which the gate voltages of a matrix are within half a step of their drivers.
 
-    The larger of `gate_dac.t_settle` and what the comb of gate lines over its largest tile takes, with the resistances
-    of row wires and row drivers (ours); not solved where SAFE time constants of the whole comb pass before that.
+    It is the larger of `gate_dac.t_settle` and the settling time of the gate lines over the largest tile, which have
+    the resistances of row wires and row drivers (ours). If SAFE time constants of these lines are shorter than
+    `gate_dac.t_settle`, nothing is solved.
     Source: docs/equations/settling.md eq. 3-10; costs.md eq. 20.
     """
     rows, pairs = max((tile.shape for tile in matrix.tiles), key=lambda each: each[0] * each[1])
@@ -259,7 +261,7 @@ def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     whole = (driver + (rows + 2 * pairs) * wires.r_row) * rows * 2 * pairs * farads.at_gate
     if SAFE * whole <= hardware.gate_dac.t_settle:
         return hardware.gate_dac.t_settle
-    if matrix.column_gates:  # one line down each pair, its two columns side by side
+    if matrix.column_gates:  # one line along each pair of columns
         lines = GateLines("column", float(wires.r_column), driver)
     else:
         lines = GateLines("tile", float(wires.r_row), driver, r_spine=float(wires.r_row))

@@ -1,7 +1,7 @@
-"""What an image's operations would take elsewhere: graphics cards at their peak, a brain's synapses, published chips.
+"""Comparison: the energy of an image's operations on GPUs at their peak, in a brain, and on published chips.
 
-One operation is a multiplication or an addition, two for each multiplication of the exact network; a synaptic
-operation stands for one multiplication with its addition.
+An operation is a multiplication or an addition, so each multiplication of the exact network counts as two. A synaptic
+operation counts as one multiplication and one addition.
 """
 
 import json
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from devices.errors import ParameterError
 
-MEASURED = Path(__file__).with_name("measured_gpu.json")  #: what benchmarks/gpu.py measured; there may be none
+MEASURED = Path(__file__).with_name("measured_gpu.json")  #: measurements of benchmarks/gpu.py; the file may be missing
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """Somebody else's energy of an operation, with its range."""
+    """Published energy of an operation, with its range."""
 
     name: str
     kind: str  #: "gpu", "brain" or "chip"
@@ -34,8 +34,8 @@ def _chip(name: str, low: float, high: float, source: str) -> Yardstick:
     return Yardstick(name, "chip", 1e-12 / high, 1e-12 / low, source)
 
 
-#: Cards at their dense peak and full power, a bound that no run reaches: small networks get 5 to 30 % of it, single
-#: images far less.  Brain: 20 W over 1e14 to 1e16 synaptic operations a second, of two operations each.
+#: GPUs: dense peak at full power, which no run reaches; small networks reach 5 to 30 % of it, single images far less.
+#: Brain: 20 W for 1e14 to 1e16 synaptic operations per second, of two operations each.
 YARDSTICKS = (
     _card("V100, FP16", 125.0, 300.0, "NVIDIA V100 data sheet: 125 TFLOP/s in tensor cores, 300 W"),
     _card("A100, FP16", 312.0, 400.0, "NVIDIA A100 data sheet: 312 TFLOP/s dense, 400 W"),
@@ -48,25 +48,25 @@ YARDSTICKS = (
     _chip("Liu et al., 2020", 78.4, 78.4, "Q. Liu et al., ISSCC 2020, title: 78.4 TOPS/W analog ReRAM chip"),
     _chip("He et al., 2020", 25.0, 51.0, "W. He et al., IEEE Solid-State Circuits Lett. 3 (2020), 90 nm, 2-bit RRAM"),
 )
-BRAIN = 20e-15  #: the line between: 1e15 synaptic operations a second [J]
+BRAIN = 20e-15  #: energy of a synaptic operation at 1e15 per second [J]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """An image's useful operations on another's terms."""
+    """Energy of an image's useful operations elsewhere."""
 
     name: str
-    kind: str  #: that of a yardstick, or "measured"
+    kind: str  #: as of a Yardstick, or "measured"
     energy_J: tuple[float, float]  # noqa: N815  #: of one image, low and high
-    ratio: tuple[float, float]  #: over this chip's energy, low and high
+    ratio: tuple[float, float]  #: relative to this chip's energy, low and high
     source: str
 
 
 def measurements(model: str, energy: float, path: Path = MEASURED) -> tuple[Compared, ...]:
-    """Return what cards were measured to take for an image of a network, beside the energy [J] that it took here.
+    """Return measured energies of GPUs for an image of a network, compared with the energy [J] of this chip.
 
-    From the energy above rest to that of the whole card; none where no file of measurements is.
-    Raises ParameterError for a file that holds no measurements.
+    low: energy above that of the idle card; high: of the whole card. Without a file of measurements there is no result.
+    Raises ParameterError for a file without measurements.
     """
     if not path.is_file():
         return ()
@@ -88,7 +88,7 @@ def measurements(model: str, energy: float, path: Path = MEASURED) -> tuple[Comp
 
 
 def compare(operations: float, energy: float) -> tuple[Compared, ...]:
-    """Return what `operations` useful ones take elsewhere, beside the energy [J] that they took here."""
+    """Return the energy of so many useful operations elsewhere, compared with the energy [J] of this chip."""
     found = []
     for each in YARDSTICKS:
         low, high = operations * each.low, operations * each.high

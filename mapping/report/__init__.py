@@ -1,4 +1,4 @@
-"""A run or an estimate priced: values, page, figures, files."""
+"""The report of a run or an estimate: pricing, values, HTML page, figures, files."""
 
 import lazy_loader
 

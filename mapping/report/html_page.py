@@ -1,7 +1,7 @@
-"""The report as a page of its own, and what notebooks show of a report, a program and a chip.
+"""The report as an HTML page, and its short form for notebooks.
 
-Numbers are made ready here, as words and as places in drawings; how they look is the templates' business. A page needs
-no other file and no network.
+Texts and positions of the drawings are computed here; the templates lay them out. A page needs no other file and no
+network.
 """
 
 import base64
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-FOLLOWING = 2  # images that the schedule shows behind the first, ours
-TICKS = 6  # of a time axis at most, ours
-CHARACTER, NAME = 7.0, 40  # [px] of a letter beside the schedule, letters of a name at most, ours
+FOLLOWING = 2  # images that the schedule shows after the first, ours
+TICKS = 6  # largest number of ticks of a time axis, ours
+CHARACTER, NAME = 7.0, 40  # width of a letter in the schedule [px], largest number of letters of a name; ours
 
 
 def page(report: ReportValues, result: RunResult | None = None) -> str:
-    """Return a report as HTML text; with the run that was priced also its floor plan, worst array and attention."""
+    """Return a report as HTML text; with the run also its floor plan, worst array and attention."""
     return (
         environment()
         .get_template("report.html")
@@ -50,12 +50,12 @@ def page(report: ReportValues, result: RunResult | None = None) -> str:
 
 
 def show_report(report: ReportValues) -> str:
-    """Return the totals and layers of a report as a piece of HTML."""
+    """Return the totals and layers of a report as a fragment of HTML."""
     return environment().get_template("show_report.html").render(_report(report))
 
 
 def _report(report: ReportValues) -> dict[str, Any]:
-    """Everything of a page that the report alone tells."""
+    """Values of the template that come from the report alone."""
     layers = report.layers
     error = _whole_ticks(max((max(layer.error, layer.own_error) for layer in layers), default=0.0))
     energy = max((layer.energy_J for layer in layers), default=0.0)
@@ -73,7 +73,7 @@ def _report(report: ReportValues) -> dict[str, Any]:
             for name, value in totals.items()
         ],
         "interval": None if report.accuracy_chip is None else wilson(report.accuracy_chip, report.images),
-        "dearest": max(layers, key=lambda layer: layer.energy_J, default=None),
+        "costliest": max(layers, key=lambda layer: layer.energy_J, default=None),
         "slowest": max(layers, key=lambda layer: layer.latency_s, default=None),
         "schedule": _schedule(report),
         "areas": [
@@ -84,7 +84,7 @@ def _report(report: ReportValues) -> dict[str, Any]:
 
 
 def _layer(layer: LayerReport, error: float, energy: float, latency: float) -> dict[str, Any]:
-    """One row of the layers: bars in % of the widest."""
+    """One row of the table of layers; bars are in % of the longest."""
     return {
         "layer": layer,
         "own": 100.0 * ratio(layer.own_error, error),
@@ -95,7 +95,7 @@ def _layer(layer: LayerReport, error: float, energy: float, latency: float) -> d
 
 
 def _stack(parts: Mapping[str, float], colours: Mapping[str, str], whole: float) -> list[dict[str, Any]]:
-    """Pieces of a bar side by side, in % of its width."""
+    """Pieces of a stacked bar, in % of its width."""
     pieces, at = [], 0.0
     for name, colour in colours.items():
         width = 100.0 * ratio(parts[name], whole)
@@ -106,7 +106,7 @@ def _stack(parts: Mapping[str, float], colours: Mapping[str, str], whole: float)
 
 
 def _whole_ticks(value: float) -> float:
-    """Return the next larger 1, 2 or 5 times a power of ten; 1 for nothing."""
+    """Return the next larger 1, 2 or 5 times a power of ten; 1 if the value is 0."""
     if not value > 0.0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -114,7 +114,7 @@ def _whole_ticks(value: float) -> float:
 
 
 def _schedule(report: ReportValues) -> dict[str, Any]:
-    """A drawing in px: a line for each layer, its phases from when it begins, of an image and those behind it."""
+    """The schedule as a drawing in px: one line for each layer with its phases, for an image and the next ones."""
     longest = max((len(_short(layer.name)) for layer in report.layers), default=0)
     left, right, line = max(110.0, 20.0 + CHARACTER * longest), 78.0, 26.0
     pace = 1.0 / report.images_per_s if report.images_per_s else 0.0
@@ -150,7 +150,7 @@ def _schedule(report: ReportValues) -> dict[str, Any]:
 
 
 def _short(name: str) -> str:
-    """Return a name that fits beside a drawing; of a long one the end tells more."""
+    """Return a name that fits beside the schedule; a long one keeps its end, which differs most."""
     return name if len(name) <= NAME else f"…{name[-NAME + 1 :]}"
 
 
@@ -169,7 +169,7 @@ def _worst(found: CloseUp | None) -> dict[str, Any] | None:
 
 
 def _picture(draw: "Callable[[Axes], Axes]") -> Markup:
-    """Draw on axes of their own and return the address of an SVG image that holds itself."""
+    """Draw on new axes and return the figure as a data URL of an SVG image."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -186,20 +186,20 @@ def _picture(draw: "Callable[[Axes], Axes]") -> Markup:
 
 
 def _attention(result: RunResult) -> list[dict[str, Any]]:
-    """Of each dynamic layer and kernel: mean, spread and the middle 90 % of the attention over the images."""
+    """For each dynamic layer and kernel: mean, standard deviation and middle 90 % of the attention over the images."""
     found = []
     for trace in result.layers:
-        shares = trace.attention
-        if shares is None or not len(shares):
+        weights = trace.attention
+        if weights is None or not len(weights):
             continue
-        low, high = np.quantile(shares, (0.05, 0.95), axis=0)
-        first = np.bincount(shares.argmax(1), minlength=shares.shape[1]) / len(shares)
+        low, high = np.quantile(weights, (0.05, 0.95), axis=0)
+        first = np.bincount(weights.argmax(1), minlength=weights.shape[1]) / len(weights)
         found.append({
             "name": trace.name,
             "kernels": [
                 {"mean": float(m), "deviation": float(s), "low": float(a), "high": float(b), "first": float(c)}
                 for m, s, a, b, c in zip(
-                    shares.mean(0), shares.std(0), low, high, first, strict=True
+                    weights.mean(0), weights.std(0), low, high, first, strict=True
                 )
             ],
         })  # fmt: skip
@@ -207,7 +207,7 @@ def _attention(result: RunResult) -> list[dict[str, Any]]:
 
 
 def _configuration(configuration: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Sections of keys and values; the keys without a section come first."""
+    """Sections of keys and values; keys without a section come first."""
     plain = [(key, _word(value)) for key, value in configuration.items() if not isinstance(value, Mapping)]
     sections = [("chip", plain)]
     for key, value in configuration.items():

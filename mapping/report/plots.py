@@ -1,6 +1,6 @@
-"""Figures of a report, of a layer's attention and of a closer look at an array.
+"""Figures of a report, of a layer's attention and of the worst array.
 
-Those of one plot take and return axes, and own a figure only if they made it.
+Functions that draw one plot take and return axes; without axes they make a figure.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,12 @@ def plot_energy(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_error(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
-    """Draw each layer's error: its own, and with those of the layers before it."""
+    """Draw each layer's own error, and its total error with those of the layers before it."""
     ax = _axes(ax)
     names = [layer.name for layer in report.layers]
     at = np.arange(len(names))
-    ax.bar(at - 0.2, [100 * layer.own_error for layer in report.layers], 0.4, color=ALONE, label="this layer alone")
-    ax.bar(at + 0.2, [100 * layer.error for layer in report.layers], 0.4, color=TOGETHER, label="all layers up to it")
+    ax.bar(at - 0.2, [100 * layer.own_error for layer in report.layers], 0.4, color=ALONE, label="own error")
+    ax.bar(at + 0.2, [100 * layer.error for layer in report.layers], 0.4, color=TOGETHER, label="total error")
     ax.set_xticks(at, names)
     ax.set_ylabel("error of the outputs [%]")
     _legend(ax, 2)
@@ -59,7 +59,7 @@ def plot_latency(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_schedule(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
-    """Draw when each layer works on one image: its attention, the settling of its gates, its writes, its reads."""
+    """Draw the schedule of one image: attention, settling of the gates, writes and reads of each layer."""
     ax = _axes(ax)
     starts = np.array([layer.start_s for layer in report.layers])
     for phase, colour in PHASE_COLOURS.items():
@@ -77,36 +77,36 @@ def plot_schedule(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_attention(trace: LayerTrace, ax: "Axes | None" = None) -> "Axes":
-    """Draw how the attention of a dynamic layer is spread over the images, a box for each kernel.
+    """Draw the distribution of a dynamic layer's attention weights over the images, a box for each kernel.
 
     Raises ParameterError for a layer without attention.
     """
     if trace.attention is None or not len(trace.attention):
-        raise ParameterError(f"{trace.name} has no attention to draw: it is no dynamic layer, or saw no image")
+        raise ParameterError(f"{trace.name} has no attention to draw: it is not a dynamic layer, or no image was run")
     ax = _axes(ax)
     ax.boxplot(trace.attention, whis=(5, 95), showfliers=False, medianprops={"color": ALONE})
-    ax.set(xlabel="kernel", ylabel="attention", ylim=(0.0, 1.02))
+    ax.set(xlabel="kernel", ylabel="attention weight", ylim=(0.0, 1.02))
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
 def plot_drop(close_up: CloseUp, ax: "Axes | None" = None) -> "Axes":
-    """Draw what each cell's voltage lacks of its driver's, in % of the largest row voltage."""
-    return plot_map(100.0 * close_up.drop, "voltage lost", "% of the largest row voltage", ax)
+    """Draw the IR drop of each cell, in % of the largest row voltage."""
+    return plot_map(100.0 * close_up.drop, "IR drop", "% of the largest row voltage", ax)
 
 
 def plot_gates(close_up: CloseUp, ax: "Axes | None" = None) -> "Axes":
-    """Draw the gate voltage that acts on each cell, its Dirac point's shift included.
+    """Draw the effective gate voltage of each cell, which includes the shift of its Dirac point.
 
-    Raises ParameterError if the array's gates are not in use.
+    Raises ParameterError if the array has no gates that follow the attention.
     """
     if close_up.gain is None or close_up.v_gate is None:
-        raise ParameterError(f"{close_up.matrix} has no gates in use")
+        raise ParameterError(f"{close_up.matrix} has no gates that follow the attention")
     return plot_gate_voltage(close_up.array, close_up.v_gate, ax)
 
 
 def report_figure(report: ReportValues) -> "Figure":
-    """Draw error, energy and latency of every layer side by side, as a figure of its own."""
+    """Draw error, energy and latency of every layer side by side in one figure."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(max(13.0, 0.6 * len(report.layers) + 5.0), 4.8), layout="constrained")

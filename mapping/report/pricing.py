@@ -1,4 +1,4 @@
-"""A run or an estimate priced: activity counts and component costs become a report."""
+"""Pricing: activity counts of a run or an estimate, and component costs, become a report."""
 
 import importlib.metadata
 import math
@@ -31,7 +31,7 @@ DAY = 86_400.0  # [s]
 def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None = None) -> Report:
     """Price a run.
 
-    labels: (b,) classes of the images, for the accuracies.  costs: other prices than the chip description's.
+    labels: (b,) classes of the images, for the accuracies.  costs: used instead of the chip description's.
     """
     held = result.chip.program if costs is None else result.chip.program.priced(costs)
     accuracies = (None, None) if labels is None else result.accuracy(labels)
@@ -39,10 +39,10 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
 
 
 def price_estimate(program: Program, images: FloatArray, costs: Costs | None = None) -> Report:
-    """Price what images (b, c, h, w) would take on a chip that is neither written nor run: from histograms of inputs.
+    """Price images (b, c, h, w) on a chip without writing or running it, from histograms of the layers' inputs.
 
-    Errors are nan, seeds and accuracies None; energies lie within 5 % of a run's (docs/equations/costs.md eq. 19).
-    costs: other prices than the chip description's.
+    Errors are nan, seeds and accuracies None; energies are within 5 % of a run's (docs/equations/costs.md eq. 19).
+    costs: used instead of the chip description's.
     Raises ParameterError for images of another shape, or none.
     """
     found = histograms(program, images)
@@ -50,9 +50,9 @@ def price_estimate(program: Program, images: FloatArray, costs: Costs | None = N
     traces = []
     for layer in program.folded.layers:
         first = next((found[matrix.name] for matrix in program.matrices.get(layer.name, ())), None)
-        shares, scales = (None, None) if first is None else (first.shares, first.scales)
+        attention, scales = (None, None) if first is None else (first.attention, first.scales)
         activity = done.get(layer.name, Activity())
-        traces.append(LayerTrace(layer.name, kind_of(layer), math.nan, math.nan, activity, shares, scales))
+        traces.append(LayerTrace(layer.name, kind_of(layer), math.nan, math.nan, activity, attention, scales))
     held = program if costs is None else program.priced(costs)
     return _report(held, traces, len(images))
 
@@ -66,7 +66,7 @@ def _report(
     accuracy_chip: float | None = None,
     accuracy_exact: float | None = None,
 ) -> Report:
-    """Price what layers did."""
+    """Price the activity of the layers."""
     hardware, costs = program.hardware, program.hardware.costs
     placed = [trace for trace in traces if program.of(trace.name)]
     times = {trace.name: phases(program, trace.name, costs) for trace in placed}
@@ -76,7 +76,7 @@ def _report(
         held["read"] = max(held["read"], parts[name].time) + parts[name].behind
     digital = {name: each.time + each.behind for name, each in parts.items()}
     plan = schedule(program, costs, times, digital)
-    unhurried = schedule(program, costs, times, digital, pipelined=False)
+    waiting = schedule(program, costs, times, digital, pipelined=False)
     area_of = {
         trace.name: layer_area(program, trace.name, costs) | {"parts": parts[trace.name].area} for trace in placed
     }
@@ -127,7 +127,7 @@ def _report(
         energy_between_J_per_image=between,
         energy_shares=shares,
         latency_s_per_image=plan.latency,
-        latency_whole_s_per_image=unhurried.latency,
+        latency_whole_s_per_image=waiting.latency,
         images_per_s=1.0 / plan.interval if plan.interval else 0.0,
         bottleneck=plan.bottleneck,
         area_m2=sum(areas.values()),
@@ -179,8 +179,8 @@ def _layer(
     layout = dynamic[0].layout if dynamic else None
     entropy = deviation = gain = varying = None
     if trace.attention is not None and len(trace.attention):
-        shares = np.clip(trace.attention, 1e-12, 1.0)
-        entropy = float(np.mean(-np.sum(shares * np.log(shares), 1)) / math.log(shares.shape[1]))
+        weights = np.clip(trace.attention, 1e-12, 1.0)
+        entropy = float(np.mean(-np.sum(weights * np.log(weights), 1)) / math.log(weights.shape[1]))
         deviation = float(trace.attention.std(0).mean())
     if trace.scales is not None and len(trace.scales):
         gain, varying = float(trace.scales.mean()), float(trace.scales.std(0).mean())

@@ -1,6 +1,6 @@
-"""Prices a run and explains it: per-layer energy and latency, totals, provenance; as JSON, CSV, page and figure.
+"""The report of a run: energy and latency per layer, totals, provenance; as JSON, CSV, HTML page and figure.
 
-Count first, price later: the same run can be priced again with other costs and no count changes.
+A run counts activity and a report prices it, so the same run can be priced again with other costs.
 """
 
 import csv
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report(ReportValues):
-    """Everything that is known about a run or an estimate, and the files and pages that say it."""
+    """The report of a run or an estimate, with the functions that write it."""
 
     def to_json(self) -> str:
         """Return the report as JSON text."""
         return json.dumps(_plain(asdict(self)), indent=2, allow_nan=False)
 
     def to_csv(self) -> str:
-        """Return the layers as CSV text, one row each; energies and times of the parts in columns of their own."""
+        """Return the layers as CSV text, one row each, with columns for each component and each phase."""
         return _csv(COLUMNS, self.rows())
 
     def to_dataframe(self) -> "DataFrame":
-        """Return the layers as a pandas DataFrame, one row each, with the columns of `to_csv` and the names as index.
+        """Return the layers as a pandas DataFrame with the rows and columns of `to_csv`; the index is the name.
 
         Raises ParameterError if pandas is not installed.
         """
@@ -53,19 +53,20 @@ class Report(ReportValues):
         return pd.DataFrame(self.rows(), columns=list(COLUMNS)).set_index("name")
 
     def to_html(self, result: RunResult | None = None) -> str:
-        """Return the report as one page that needs no other file.
+        """Return the report as an HTML page that needs no other file.
 
-        result: the run that was priced, for what the report does not hold: floor plan, worst array and attention.
+        result: the run that was priced; with it the page also shows floor plan, worst array and attention.
         """
         return page(self, result)
 
     def save(
         self, folder: str | os.PathLike[str], result: RunResult | None = None, labels: IntArray | None = None
     ) -> list[Path]:
-        """Write report.json, report.csv, report.html and layers.png into a folder, all of them whole or none.
+        """Write report.json, report.csv, report.html and layers.png to a folder, all of them or none.
 
-        result: as for to_html; with it also predictions.csv, image by image.  labels: (b,) classes of these images.
-        Raises ParameterError if the folder cannot be made or written, or unless there is one label per image.
+        result: as for to_html; with it predictions.csv is written too, with one line for each image.  labels: (b,)
+        classes of these images.
+        Raises ParameterError if the folder cannot be created or written, or unless there is one label per image.
         """
         writers = self._tables | {
             "report.html": lambda to: to.write_text(self.to_html(result), encoding="utf-8"),
@@ -77,9 +78,9 @@ class Report(ReportValues):
         return write_whole(folder, writers)
 
     def save_tables(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write report.json and report.csv alone, both whole or none.
+        """Write report.json and report.csv only, both or none.
 
-        Raises ParameterError if the folder cannot be made or written.
+        Raises ParameterError if the folder cannot be created or written.
         """
         return write_whole(folder, self._tables)
 
@@ -94,7 +95,7 @@ class Report(ReportValues):
         report_figure(self).savefig(path, dpi=150)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
+        """Return totals and layers as HTML, for notebooks."""
         return show_report(self)
 
 
@@ -107,7 +108,7 @@ def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a value in JSON's words: arrays become lists, infinities the text "inf"."""
+    """Return a value that JSON can hold: arrays become lists, infinities and nan become texts."""
     if isinstance(value, dict):
         return {key: _plain(held) for key, held in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):

@@ -1,4 +1,4 @@
-"""The values of a report: one record per layer, the totals, and the columns of their tables."""
+"""The values of a report: one record for each layer, the totals, and the columns of their tables."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -15,32 +15,32 @@ COMPONENTS = ("array", "adc", "drivers", "gates", "writes", "digital", "buffers"
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer: where it lies, how far it errs, what it costs per image."""
+    """One layer: its tiles, its error, and its energy, latency and area."""
 
     name: str
     kind: str
     tiles: int
-    utilisation: float  #: part of its tiles' cells that carry a weight
-    error: float  #: relative to the exact network, errors of the layers before included; nan: estimated, not run
-    own_error: float  #: relative to the exact layer on the same inputs
+    utilisation: float  #: fraction of its tiles' cells that hold a weight
+    error: float  #: total error, relative to the exact network; includes the layers before; nan for an estimate
+    own_error: float  #: error relative to the exact layer on the same inputs; nan for an estimate
     energy_J: float  # noqa: N815  (joule is J, in the report's keys as well)
     energy_by_component_J: dict[str, float]  # noqa: N815
     latency_s: float
-    latency_by_phase_s: dict[str, float]  #: attention, then settling of the gates, then reads with their conversions
-    layout: str | None  #: how a dynamic layer is built; None for the others
-    start_s: float  #: when it can begin, since the image arrived
-    interval_s: float  #: how long it keeps the next image from its arrays
+    latency_by_phase_s: dict[str, float]  #: attention, settling of the gates, writes, reads with their conversions
+    layout: str | None  #: layout of a dynamic layer; None for other layers
+    start_s: float  #: time from the arrival of the image to the layer's first work
+    interval_s: float  #: time for which an image occupies the layer's arrays
     area_m2: float  #: of its arrays and their periphery
     area_by_component_m2: dict[str, float]
-    writes_per_day: float  #: of each of its cells, at the chip's throughput; 0 where cells are written once
+    writes_per_day: float  #: of each of its cells at full throughput; 0 if cells are written once
     operations: int  #: useful operations, two per multiplication
-    attention_entropy: float | None  #: mean entropy of the attention over ln k; 1: uniform
-    attention_deviation: float | None  #: mean standard deviation of a kernel's attention over the images
-    column_gain: float | None = None  #: mean number in [0, 1] that gates of columns were asked for; None: no such gates
-    column_deviation: float | None = None  #: mean standard deviation of a column's over the images
+    attention_entropy: float | None  #: mean entropy of the attention weights, relative to ln k; 1: uniform
+    attention_deviation: float | None  #: standard deviation of a kernel's attention weight over the images, mean over k
+    column_gain: float | None = None  #: mean factor, 0 to 1, that gates of columns set; None: no such gates
+    column_deviation: float | None = None  #: standard deviation of a column's factor over the images, mean over columns
 
 
-#: fields of LayerReport that are taken apart in tables: (start, parts, unit) of their columns
+#: fields of LayerReport that become several columns of a table: (first word, middle words, unit) of their names
 PARTS = {
     "energy_by_component_J": ("energy", COMPONENTS, "J"),
     "latency_by_phase_s": ("latency", PHASES, "s"),
@@ -54,47 +54,47 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class ReportValues:
-    """Everything that is known about a run or an estimate."""
+    """The values of a report on a run or an estimate."""
 
     model: str
     chip: str
-    seed: int | None  #: of the chip; None: estimated, no chip was written
-    seed_noise: int | None  #: of the run's read noise
+    seed: int | None  #: of the chip; None for an estimate
+    seed_noise: int | None  #: of the read noise; None for an estimate
     images: int
     accuracy_chip: float | None
     accuracy_exact: float | None
     energy_J_per_image: float  # noqa: N815
     energy_band_J_per_image: tuple[float, float]  # noqa: N815  #: over the models of converters, wires and clocks
     energy_between_J_per_image: float  # noqa: N815  #: of layers without matrices: activations, pools, sums
-    energy_shares: dict[str, float]  #: by component, parts of the whole; what lies between layers is digital
+    energy_shares: dict[str, float]  #: fraction of the energy by component; layers without matrices are digital
     latency_s_per_image: float  #: of a single image
-    latency_whole_s_per_image: float  #: the same if every layer waited for its whole inputs
-    images_per_s: float  #: one after another, as fast as the slowest layer lets them
-    bottleneck: str | None  #: that layer
+    latency_whole_s_per_image: float  #: the same if every layer waited for its whole input
+    images_per_s: float  #: throughput of images one after another, set by the slowest layer
+    bottleneck: str | None  #: name of the slowest layer
     area_m2: float
     area_by_component_m2: dict[str, float]
-    leakage_J_per_image: float  # noqa: N815  #: of that area at that throughput, part of the energy above; known at 22 nm
-    lifetime_s: float | None  #: at that throughput, until cells that are rewritten have taken `costs.endurance` writes
-    operations_per_image: int
-    operations_executed_per_image: int  #: what arrays multiply: all kernels, both signs
-    tops_per_watt: float  #: of useful operations: two per multiplication of the exact network
-    tops_per_watt_band: tuple[float, float]  #: of the upper and the lower end of the energy's band
-    tops_per_watt_executed: float
+    leakage_J_per_image: float  # noqa: N815  #: of this area at full throughput; included in the energy; known at 22 nm
+    lifetime_s: float | None  #: time until rewritten cells have taken `costs.endurance` writes at full throughput
+    operations_per_image: int  #: useful operations: two per multiplication of the exact network
+    operations_executed_per_image: int  #: operations of the arrays: all kernels, both signs
+    tops_per_watt: float  #: useful operations over energy
+    tops_per_watt_band: tuple[float, float]  #: at the upper and the lower end of the energy band
+    tops_per_watt_executed: float  #: executed operations over energy
     tops_per_watt_array: float  #: useful operations over the energy in cells and wires alone
-    tops_per_watt_array_executed: float
-    comparison: tuple[Compared, ...]
-    parts: tuple[PartReport, ...]  #: the user's own
+    tops_per_watt_array_executed: float  #: executed operations over the energy in cells and wires alone
+    comparison: tuple[Compared, ...]  #: energy of the same operations on GPUs, in the brain, on published chips
+    parts: tuple[PartReport, ...]  #: components of the user's own
     tiles: int
     layers: tuple[LayerReport, ...]
     arrays: tuple[ArrayReport, ...]  #: one for each tile
     configuration: dict[str, Any]
     versions: dict[str, str]
-    #: channels that are scaled digitally, by the name of the layer, and why where gates of columns were wanted
+    #: layers that apply channel attention digitally, by name, with the reason
     digital_scales: dict[str, str] = field(default_factory=dict)
-    fidelity: tuple[Fidelity, ...] = ()  #: what drawn reads of each layer say about the levels of fidelity, if asked
+    fidelity: tuple[Fidelity, ...] = ()  #: comparison of the levels of fidelity, for --fidelity nonlinear
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return each layer by the names of COLUMNS, its parts as columns of their own."""
+        """Return each layer as a row with the columns COLUMNS."""
         rows = []
         for layer in self.layers:
             row = asdict(layer)

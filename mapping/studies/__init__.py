@@ -1,4 +1,4 @@
-"""Studies: descriptions, points, tables, sweeps, effects, figures."""
+"""Studies of chip parameters: descriptions, points, tables, sweeps, effects, figures."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""Descriptions of studies: which parameters of a chip vary, how, over which seeds; read from TOML, checked, expanded.
+"""Descriptions of studies: the parameters of a chip that vary, their values, the kind of sweep and the seeds.
 
-A study is a list of points; a point is a set of changed keys and a seed. Nothing is simulated here.
+A study expands to a list of points. A point is a set of changed keys and a seed.
 """
 
 import itertools
@@ -18,19 +18,19 @@ from mapping.workflow.images import CALIBRATION_IMAGES
 
 KINDS = ("grid", "one-at-a-time", "random")
 SCALES = ("linear", "log")
-WHOLE_INPUTS = ("model", "chip")  #: keys that stand for a whole network or chip description
+WHOLE_INPUTS = ("model", "chip")  #: keys that select a network or a chip description
 
 Value = str | bool | int | float
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One thing that varies: keys that take the same value, and the values, listed or from a range.
+    """One parameter of a study: keys that take the same value, and the values, as a list or a range.
 
-    keys: such as ("wires.r_row", "wires.r_column"), or "model" or "chip" alone.  values: listed, in their order; or
-    low, high and steps: levels evenly spaced on the scale, whole numbers if both ends are whole.  A random study draws
-    from the list, or anywhere between low and high.  name: heading of its column; without it the first key.
-    Raises ParameterError unless exactly one of list and range is given and makes sense.
+    keys: such as ("wires.r_row", "wires.r_column"), or "model" or "chip" alone.  values: the list, in its order.
+    low, high, steps: the range, with levels evenly spaced on the scale; whole numbers if both ends are whole. A random
+    study draws from the list, or anywhere between low and high.  name: heading of the column; default: the first key.
+    Raises ParameterError unless exactly one of list and range is given and is valid.
     """
 
     keys: tuple[str, ...]
@@ -78,7 +78,7 @@ class Parameter:
             if isinstance(value, str):
                 one_line(f"parameter {self.name!r}: a value", value)
         if len({(type(value) is bool, value) for value in self.values}) < len(self.values):
-            raise ParameterError(f"parameter {self.name!r}: every value may stand once, got {list(self.values)}")
+            raise ParameterError(f"parameter {self.name!r}: values must all differ, got {list(self.values)}")
 
     def _check_range(self) -> None:
         if self.keys[0] in WHOLE_INPUTS:
@@ -96,65 +96,65 @@ class Parameter:
 
     @property
     def whole(self) -> bool:
-        """Whether a range holds whole numbers only: both its ends are."""
+        """Whether both ends of the range are whole numbers, so that its values are too."""
         return all(type(end) is int for end in (self.low, self.high))
 
     def levels(self) -> tuple[Value, ...]:
-        """Return the values that a grid or a one-at-a-time study visits, in their order.
+        """Return the values of a grid or a one-at-a-time study, in their order.
 
         Raises ParameterError for a range without steps.
         """
         if self.values:
             return self.values
         if self.low is None or self.high is None or self.steps is None:
-            raise ParameterError(f"parameter {self.name!r} needs steps beside low and high, or values, for this sweep")
+            raise ParameterError(f"parameter {self.name!r} needs steps with low and high, or values, for this sweep")
         space = np.geomspace if self.scale == "log" else np.linspace
         numbers = space(float(self.low), float(self.high), self.steps).tolist()
-        numbers[0], numbers[-1] = float(self.low), float(self.high)  # the ends as they were written
+        numbers[0], numbers[-1] = float(self.low), float(self.high)  # exactly the given ends
         return tuple(dict.fromkeys(round(each) for each in numbers)) if self.whole else tuple(numbers)
 
     def draw(self, rng: np.random.Generator) -> Value:
-        """Draw one value: from the list, or evenly on the scale between low and high, both ends included if whole."""
+        """Draw one value from the list, or uniformly on the scale from low to high; whole numbers include both ends."""
         if self.low is None or self.high is None:
             return self.values[int(rng.integers(len(self.values)))]
-        share = float(rng.random())
+        uniform = float(rng.random())
         low, high = float(self.low) - 0.5 * self.whole, float(self.high) + 0.5 * self.whole
         if self.scale == "log":
-            value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+            value = math.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
         else:
-            value = low + share * (high - low)
+            value = low + uniform * (high - low)
         return min(max(round(value), int(self.low)), int(self.high)) if self.whole else value
 
 
 @dataclass(frozen=True)
 class Point:
-    """One simulation of a study: what is changed on the chip, and the seed."""
+    """One simulation of a study: the changed parameters and the seed."""
 
-    index: int  #: of the setting in the study; its seeds share it
+    index: int  #: of the setting in the study; all seeds of a setting have the same
     seed: int
-    varied: str  #: name of the parameter that differs from the base, in a one-at-a-time study; else ""
-    values: tuple[tuple[str, Value], ...]  #: by name of the parameter; only those that are set
+    varied: str  #: name of the parameter that differs from the base in a one-at-a-time study, else ""
+    values: tuple[tuple[str, Value], ...]  #: (name, value) of the parameters that are set
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study: a network on a chip, parameters, the kind of sweep and the seeds; docs/studies.md documents every key.
+    """A study: a network, a chip, parameters, the kind of sweep and the seeds; docs/studies.md documents every key.
 
-    Raises ParameterError if the parts do not belong together.
+    Raises ParameterError if the fields do not fit together.
     """
 
     parameters: tuple[Parameter, ...]
-    model: str = "dvgg-digits"  #: a name of the zoo, or a .npz or .onnx file
+    model: str = "dvgg-digits"  #: a network of the zoo, or a .npz or .onnx file
     chip: str = "adaptive2d"  #: a bundled description, or a .toml file
-    settings: tuple[str, ...] = ()  #: KEY=VALUE for every point, such as "wires.r_row=2.8"
+    settings: tuple[str, ...] = ()  #: KEY=VALUE settings of every point, such as "wires.r_row=2.8"
     sweep: str = "grid"  #: one of KINDS
-    seeds: tuple[int, ...] = (0,)  #: each draws a chip and its read noise
-    points: int | None = None  #: how many settings a random study draws
-    draw: int = 0  #: seed of those settings
-    images: int | None = None  #: how many of the split; None: all
+    seeds: tuple[int, ...] = (0,)  #: each is the seed of a chip's variability and of its read noise
+    points: int | None = None  #: number of settings that a random study draws
+    draw: int = 0  #: seed of these settings
+    images: int | None = None  #: number of images of the split; None: all
     split: str = "test"  #: of the data set
-    data: str | None = None  #: folder of the images; None: the bundled, cached or downloaded ones
-    calibration: int = CALIBRATION_IMAGES  #: images of the training split that fix the ranges
+    data: str | None = None  #: folder of the images; None: bundled, cached or downloaded images
+    calibration: int = CALIBRATION_IMAGES  #: number of training images that fix converter ranges and digital scales
     name: str = "study"
     about: str = field(default="", compare=False)
 
@@ -172,7 +172,7 @@ class Study:
         for seed in self.seeds:
             checks.whole("a seed", seed, minimum=0)
         if len(set(self.seeds)) < len(self.seeds):
-            raise ParameterError(f"every seed may stand once, got {list(self.seeds)}")
+            raise ParameterError(f"seeds must all differ, got {list(self.seeds)}")
         checks.whole("draw", self.draw, minimum=0)
         checks.whole("calibration", self.calibration, minimum=1)
         if self.images is not None:
@@ -194,12 +194,12 @@ class Study:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Networks that the study needs."""
+        """Networks of the study."""
         return self._inputs("model")
 
     @property
     def chips(self) -> tuple[str, ...]:
-        """Chip descriptions that the study starts from."""
+        """Chip descriptions of the study."""
         return self._inputs("chip")
 
     def _inputs(self, key: str) -> tuple[str, ...]:
@@ -210,7 +210,7 @@ class Study:
         return tuple(dict.fromkeys(listed))
 
     def all_points(self) -> tuple[Point, ...]:
-        """Return every point in its order: settings outside, seeds inside."""
+        """Return all points: the seeds of the first setting, then those of the next."""
         found = []
         for index, (varied, values) in enumerate(self._settings()):
             found += [Point(index, seed, varied, values) for seed in self.seeds]
@@ -221,7 +221,7 @@ class Study:
         if self.sweep == "grid":
             levels = itertools.product(*(parameter.levels() for parameter in self.parameters))
             return [("", tuple(zip(names, values, strict=True))) for values in levels]
-        if self.sweep == "random":  # a stream for each setting: a longer study begins with a shorter one
+        if self.sweep == "random":  # a random stream for each setting: more points keep the first ones unchanged
             streams = [np.random.default_rng([self.draw, index]) for index in range(self.points or 0)]
             return [
                 ("", tuple((parameter.name, parameter.draw(rng)) for parameter in self.parameters)) for rng in streams
@@ -233,7 +233,7 @@ class Study:
         return found
 
     def base_value(self, parameter: Parameter) -> Value | None:
-        """Return what a parameter is where it is not varied; None if its keys differ there or have no value."""
+        """Return the value of a parameter at the base; None if its keys differ there or have no value."""
         if parameter.keys[0] in WHOLE_INPUTS:
             whole: str = getattr(self, parameter.keys[0])
             return whole
@@ -260,7 +260,7 @@ class Study:
 
 
 def held_value(hardware: Hardware, key: str) -> Value | None:
-    """Return a key's value on a chip description, as a chip file writes it; None for what has none, as cell.preset."""
+    """Return a key's value on a chip description, as in a chip file; None for a key without a value, as cell.preset."""
     section, _, name = key.partition(".")
     part = getattr(hardware, section, None)
     if part is None or not hasattr(part, name):
@@ -272,7 +272,7 @@ def held_value(hardware: Hardware, key: str) -> Value | None:
 
 
 def toml_value(value: object) -> str:
-    """Write a value as a chip file does."""
+    """Format a value as a chip file does."""
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value) if isinstance(value, (int, float)) else str(value)

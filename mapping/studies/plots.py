@@ -1,4 +1,4 @@
-"""Figures of a study, drawn from its table alone; those of one plot take and return axes."""
+"""Figures of a study, drawn from its table; functions that draw one plot take and return axes."""
 
 import math
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 WORSE, BETTER, LINE = "#ee6677", "#4477aa", "#4477aa"  # Paul Tol's bright scheme, safe for colour-blind readers
 LINES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")  # the same
-UNITS = {  # metric: (what it is called, factor of the axis)
+UNITS = {  # metric: (label, factor from the metric to the axis)
     "accuracy_chip": ("accuracy on the chip [%]", 100.0),
     "accuracy_exact": ("accuracy, exact [%]", 100.0),
     "energy_J_per_image": ("energy per image [nJ]", 1e9),
-    "energy_low_J_per_image": ("energy per image, cheapest prices [nJ]", 1e9),
-    "energy_high_J_per_image": ("energy per image, dearest prices [nJ]", 1e9),
+    "energy_low_J_per_image": ("energy per image, lower bound [nJ]", 1e9),
+    "energy_high_J_per_image": ("energy per image, upper bound [nJ]", 1e9),
     "latency_s_per_image": ("latency per image [µs]", 1e6),
     "tops_per_watt": ("efficiency [TOPS/W]", 1.0),
     "images_per_s": ("throughput [images/s]", 1.0),
@@ -28,9 +28,9 @@ WIDE = 15.0  #: a positive parameter whose values span more than this factor get
 
 
 def plot_tornado(found: Sequence[Effect], ax: "Axes | None" = None) -> "Axes":
-    """Draw what each parameter does to a metric: a bar from its least to its largest change, the worst on top.
+    """Draw the effect of each parameter on a metric: a bar from the smallest to the largest change, the worst on top.
 
-    Lines at the ends are 95 % intervals; red is worse than the reference, blue better.
+    Error bars are 95 % intervals; red is worse than the reference, blue is better.
     """
     ax = _axes(ax)
     label, factor = _unit(found[0].metric) if found else ("", 1.0)
@@ -61,11 +61,11 @@ def plot_tornado(found: Sequence[Effect], ax: "Axes | None" = None) -> "Axes":
 def plot_response(
     results: Results, parameter: str, metric: str = "accuracy_chip", ax: "Axes | None" = None, *, by: str | None = None
 ) -> "Axes":
-    """Draw a metric over a parameter: the mean, and the 95 % band of the mean over seeds.
+    """Draw a metric over a parameter: the mean over the seeds and the 95 % band of this mean.
 
-    by: another parameter of a grid, one line for each of its values.  Of a random sweep: every setting as a dot, and
-    means with bands over groups of settings.  Words stand side by side with bars in place of the band.
-    Raises ParameterError for a metric that the table lacks.
+    A random sweep is drawn with a dot for each setting, and means and bands over groups of settings. Texts are drawn
+    side by side, with error bars.  by: another parameter of a grid; each of its values gets a line.
+    Raises ParameterError if the table has no such metric.
     """
     ax = _axes(ax)
     label, factor = _unit(results.metric(metric))
@@ -111,7 +111,7 @@ def plot_response(
 
 
 def study_figure(results: Results, metric: str = "accuracy_chip") -> "Figure":
-    """Draw which parameter hurts most, and the metric over each parameter, as a figure of its own."""
+    """Draw the effects of all parameters, and the metric over each parameter, in one figure."""
     from matplotlib.figure import Figure
 
     found = effects(results, metric)
@@ -137,7 +137,7 @@ def study_figure(results: Results, metric: str = "accuracy_chip") -> "Figure":
 def _band(
     found: Sequence[tuple[str, float | None, list[dict[str, Cell]]]], metric: str, unit: str, factor: float
 ) -> tuple[list[float], list[float]]:
-    """Return means and half widths of groups, over the seeds or the settings in each."""
+    """Return means and half widths of the 95 % intervals of groups, over the seeds or the settings in each."""
     means, widths = [], []
     for _, _, members in found:
         units = list(dict.fromkeys(row[unit] for row in members))

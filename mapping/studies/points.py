@@ -1,4 +1,4 @@
-"""One point of a study: its network and images loaded once per process, compiled, written, run and priced."""
+"""One point of a study: compiled, written, run and priced; its network and images are loaded once per process."""
 
 import time
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ from mapping.workflow.writing import write
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a worker loads once: a network, its calibration images, its test images."""
+    """Inputs that a worker loads once: a network, its calibration images, its test images."""
 
     network: Network
     calibration: Dataset
@@ -38,21 +38,21 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One point as it travels to a worker: small, the network and the images are found there."""
+    """One point as it is sent to a worker, without the network and the images, which the worker loads."""
 
     model: str
     source: tuple[str | None, str, int | None, int]  #: folder, split, images, calibration images
     hardware: Hardware
     point: Point
-    cells: dict[str, Cell]  #: what the row says about the point
+    cells: dict[str, Cell]  #: cells of the row that describe the point
     threads: int
-    inputs: str  #: digest of network and images, which the worker's must have
+    inputs: str  #: digest of network and images; the worker's files must have the same
 
 
 def load_inputs(model: str, source: tuple[str | None, str, int | None, int]) -> Inputs:
     """Load a network and its images.
 
-    Raises ParameterError if they do not fit.
+    Raises ParameterError if the images do not fit the network.
     """
     folder, split, images, calibration = source
     network = load_model(model)
@@ -61,9 +61,9 @@ def load_inputs(model: str, source: tuple[str | None, str, int | None, int]) -> 
 
 
 def simulate(task: Task) -> dict[str, Cell]:
-    """Compile, write, run and price one point; returns its row. What the chip cannot do is a row with a sentence.
+    """Compile, write, run and price one point and return its row; a failure becomes a row with a message.
 
-    Raises ParameterError if this machine's files are not those that the study was started with.
+    Raises ParameterError if this machine's network or images differ from those that the study was started with.
     """
     start = time.perf_counter()
     loaded = _inputs(task.model, task.source, task.inputs)
@@ -71,7 +71,7 @@ def simulate(task: Task) -> dict[str, Cell]:
     worker_threads.set_threads(min(task.threads, int(config.NUMBA_NUM_THREADS)))
     row = dict(task.cells)
     try:
-        with one_blas_thread():  # a product's last digit may depend on the threads it had
+        with one_blas_thread():  # the last digit of a matrix product may depend on the number of threads
             program = _program(task)
             chip = write(program, task.point.seed)
             exact = _exact(program, loaded.test)
@@ -90,19 +90,19 @@ def _inputs(model: str, source: tuple[str | None, str, int | None, int], wanted:
     loaded = load_inputs(model, source)
     found = "-".join((digest(loaded.network), digest(loaded.test, loaded.calibration)))
     if found != wanted:
-        raise ParameterError(f"this worker finds another {model} or other images than the study was started with")
+        raise ParameterError(f"this worker's {model} or images differ from those that the study was started with")
     return loaded
 
 
 class _Last:
-    """The program compiled last: the seeds of a setting follow one another and share it."""
+    """The program compiled last; consecutive seeds of a setting use it again."""
 
     key = ""
     program: Program | None = None
 
 
 def _program(task: Task) -> Program:
-    """Compile a point's network, or take over the last point's program if compiling would end in the same placement."""
+    """Compile a point's network, or use the last point's program if compiling would give the same placement."""
     key = digest(task.inputs, task.hardware.to_compile())
     if _Last.program is None or _Last.key != key:
         loaded = _inputs(task.model, task.source, task.inputs)
@@ -113,7 +113,7 @@ def _program(task: Task) -> Program:
 
 
 class _Outputs:
-    """Exact outputs computed last: the points of a study share them, unless the network's graph depends on the chip."""
+    """The exact outputs computed last; the points of a study share them unless the folded network differs."""
 
     key = ""
     held: FloatArray = np.empty((0, 0))

@@ -1,4 +1,4 @@
-"""What a study found: its table, and how much each parameter moves a result, from the table alone."""
+"""Results of a study: its table, and the effect of each parameter on a metric."""
 
 import csv
 import math
@@ -25,8 +25,8 @@ TAIL = ("failure", "wall_s", "versions")
 LATER = ("images_per_s", "area_m2")  #: metrics that older tables lack
 MORE_IS_BETTER = ("accuracy_chip", "accuracy_exact", "tops_per_watt", "images_per_s")
 CONFIDENCE = 0.95
-BINS = 4  #: groups of equal size that the values of a random sweep fall into, ours
-DISTINCT = 6  #: a drawn parameter with more different values than this is grouped, ours
+BINS = 4  #: number of equally large groups of the values of a random sweep, ours
+DISTINCT = 6  #: the values of a random sweep are grouped if more than so many differ, ours
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Results:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of what was varied: the columns between `varied` and the measured ones."""
+        """Names of the parameters: the columns between `varied` and the metrics."""
         return self.columns[len(HEAD) : self.columns.index(METRICS[0])]
 
     @property
     def failures(self) -> tuple[dict[str, Cell], ...]:
-        """Rows whose chip could not be compiled or run; their `failure` says why."""
+        """Rows whose point could not be compiled or run; their column `failure` has the reason."""
         return tuple(row for row in self.rows if row["failure"] is not None)
 
     @property
     def one_at_a_time(self) -> bool:
-        """Whether rows differ from a base in one parameter each."""
+        """Whether each row differs from the base in one parameter at most."""
         return any(row["varied"] is not None for row in self.rows)
 
     @property
@@ -64,9 +64,9 @@ class Results:
         return len(counts) == math.prod(sizes) and len(set(counts.values())) == 1
 
     def metric(self, name: str) -> str:
-        """Return the name of a column of numbers.
+        """Return the name of a metric.
 
-        Raises ParameterError if there is none of this name.
+        Raises ParameterError if the table has no such metric.
         """
         known = self.columns[len(HEAD) + len(self.parameters) : -len(TAIL)]
         if name not in (*known, "wall_s"):
@@ -76,19 +76,19 @@ class Results:
 
 @dataclass(frozen=True)
 class Level:
-    """One value of a parameter, or one group of drawn values, over all rows that have it."""
+    """One value of a parameter, or one group of values of a random sweep, over all rows that have it."""
 
     label: str
-    at: float | None  #: the value, or the mean of the group; None for a word
+    at: float | None  #: the value, or the mean of the group; None for a text
     mean: float  #: of the metric
-    change: float  #: from the reference
-    half_width: float | None  #: of the 95 % interval of the change; None where nothing was repeated
-    rows: int
+    change: float  #: of the metric from the reference
+    half_width: float | None  #: of the 95 % interval of the change; None without repetitions
+    rows: int  #: number of rows
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What one parameter does to a metric."""
+    """The effect of one parameter on a metric."""
 
     parameter: str
     metric: str
@@ -97,17 +97,17 @@ class Effect:
 
     @property
     def worst(self) -> Level:
-        """The level that hurts most."""
+        """The level with the most harmful change."""
         return min(self.levels, key=lambda level: self._gain(level.change))
 
     @property
     def hurt(self) -> float:
-        """How much the worst level makes the metric worse than the reference, in the metric's unit; 0 at least."""
+        """Harm of the worst level compared with the reference, in the metric's unit; at least 0."""
         return max(0.0, -self._gain(self.worst.change))
 
     @property
     def span(self) -> tuple[float, float]:
-        """Least and largest change of all levels, with 0 for the reference."""
+        """Smallest and largest change of all levels and of the reference, whose change is 0."""
         changes = [0.0, *(level.change for level in self.levels)]
         return min(changes), max(changes)
 
@@ -116,9 +116,9 @@ class Effect:
 
 
 def read_results(path: str | os.PathLike[str]) -> Results:
-    """Read the table of a study, finished or not; half a line at its end is left out.
+    """Read the table of a study, finished or not; an incomplete last line is left out.
 
-    Raises ParameterError if the file is no such table.
+    Raises ParameterError if the file is not a table of a study.
     """
     file = Path(path)
     try:
@@ -129,12 +129,12 @@ def read_results(path: str | os.PathLike[str]) -> Results:
     heading, *rows = list(csv.reader((whole + newline).splitlines())) or [[]]
     wanted = (*HEAD, *(name for name in METRICS if name not in LATER), *TAIL)
     if not set(wanted) <= set(heading) or any(len(row) != len(heading) for row in rows):
-        raise ParameterError(f"{file} is no table of a study, or damaged")
+        raise ParameterError(f"{file} is not a table of a study, or is damaged")
     return Results(tuple(heading), tuple(dict(zip(heading, map(parsed, row), strict=True)) for row in rows))
 
 
 def parsed(text: str) -> Cell:
-    """Read a cell of the table: nothing, a boolean, a number or a text."""
+    """Read a cell of the table: empty, a boolean, a number or a text."""
     if text in {"", "true", "false"}:
         return None if not text else text == "true"
     for kind in (int, float):
@@ -146,12 +146,13 @@ def parsed(text: str) -> Cell:
 
 
 def effects(results: Results, metric: str = "accuracy_chip") -> tuple[Effect, ...]:
-    """Return what each parameter does to a metric, the one that hurts most first.
+    """Return the effect of each parameter on a metric, the most harmful parameter first.
 
-    One at a time: changes from the base, seed by seed; of a grid: a level's mean over everything else from the mean of
-    all, seed by seed; intervals are Student's over the seeds.  Of a random sweep: groups of drawn values from the
-    mean of all, intervals over the settings.  Failed rows take no part; a parameter without rows is left out.
-    Raises ParameterError for a metric that the table lacks.
+    One-at-a-time sweep: change from the base. Grid: difference between the mean of a level's rows and the mean of all
+    rows. Both are taken seed by seed, with Student's intervals over the seeds. Random sweep: difference between the
+    mean of a group of values and the mean of all rows, with intervals over the settings. Failed rows are ignored; a
+    parameter without rows is left out.
+    Raises ParameterError if the table has no such metric.
     """
     results.metric(metric)
     rows = [row for row in results.rows if isinstance(row[metric], (int, float))]
@@ -173,7 +174,7 @@ def effects(results: Results, metric: str = "accuracy_chip") -> tuple[Effect, ..
 def groups(
     rows: Sequence[dict[str, Cell]], name: str, *, binned: bool
 ) -> list[tuple[str, float | None, list[dict[str, Cell]]]]:
-    """Return (label, place on an axis, rows) of each value of a parameter, or of groups of its drawn values."""
+    """Return (label, place on the axis, rows) for each value of a parameter, or for each group of values if binned."""
     values = list(dict.fromkeys(row[name] for row in rows))
     numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
     if numeric:
@@ -193,7 +194,7 @@ def groups(
 
 
 def half_width(values: Sequence[float]) -> float | None:
-    """Return half of the 95 % interval of a mean, Student's; None for fewer than two values."""
+    """Return half the width of Student's 95 % interval of a mean; None for fewer than two values."""
     n = len(values)
     if n < 2:
         return None
@@ -208,7 +209,7 @@ def _level(
     metric: str,
     unit: str,
 ) -> Level | None:
-    """Compare rows with those of the base, one seed at a time, or settings with the mean of all."""
+    """Compare rows with those of the base seed by seed, or settings with the mean of all rows."""
     changes = []
     for each in dict.fromkeys(row[unit] for row in members):
         mine = [row for row in members if row[unit] == each]

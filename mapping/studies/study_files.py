@@ -1,4 +1,4 @@
-"""Study files: a description read from TOML and checked key by key."""
+"""Study files: descriptions of studies in TOML, checked key by key."""
 
 import os
 import tomllib
@@ -14,9 +14,9 @@ from mapping.studies.description import WHOLE_INPUTS, Parameter, Study, one_line
 
 
 def load_study(path: str | os.PathLike[str]) -> Study:
-    """Read a study from a TOML file; paths in it are seen from the file.
+    """Read a study from a TOML file; paths in it are relative to the file.
 
-    Raises ParameterError if the file cannot be read, a key is unknown, or a value makes no sense.
+    Raises ParameterError if the file cannot be read, a key is unknown, or a value is invalid.
     """
     file = Path(path)
     try:
@@ -36,7 +36,7 @@ def load_study(path: str | os.PathLike[str]) -> Study:
 def _study(content: dict[str, Any], file: Path) -> Study:
     tables = content.pop("parameter", [])
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
-        raise ParameterError("parameters are written as [[parameter]] tables")
+        raise ParameterError(f"parameter must be one or more [[parameter]] tables, got {tables!r}")
     known = {each.name: each for each in fields(Study) if each.name != "parameters"}
     keys: dict[str, Any] = {"name": file.stem}
     for key, given in content.items():
@@ -52,7 +52,7 @@ def _study(content: dict[str, Any], file: Path) -> Study:
 
 
 def _typed(key: str, given: object) -> object:
-    """Bring a value of the file to what `Study` takes; whole numbers are checked there."""
+    """Convert a value of the file to what `Study` takes; whole numbers are checked there."""
     if key == "seeds":
         if isinstance(given, list):
             return tuple(given)
@@ -70,7 +70,7 @@ def _typed(key: str, given: object) -> object:
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Join the keys of nested tables by dots, as TOML's dotted keys nest them."""
+    """Join the keys of nested tables by dots, because TOML turns dotted keys into nested tables."""
     found: list[tuple[str, Any]] = []
     for key, value in table.items():
         found += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
@@ -96,5 +96,5 @@ def _parameter(table: dict[str, Any], file: Path) -> Parameter:
 
 
 def _seen_from(file: Path, name: str) -> str:
-    """Return a bundled name as it is, and a path as seen from the file that names it."""
+    """Return a bundled name unchanged; a path relative to the file that names it."""
     return str(file.parent / name) if name.endswith((".toml", ".npz", ".onnx")) or os.sep in name else name

@@ -1,8 +1,8 @@
-"""Runs studies: one line per finished point in one tidy table, on one process, several, or a Dask cluster.
+"""Runs studies on one process, several processes or a Dask cluster; each finished point is a line of one table.
 
-Whatever stops a sweep, starting it again runs what is missing and nothing twice: a line is written and synchronised
-when its point has finished, half a line is dropped, and a table of another study is refused. A row depends on its point
-alone, never on the worker that computed it or on the order.
+A sweep that was stopped can be started again: it runs the missing points and no point twice. A line is written and
+synchronised when its point has finished, an incomplete line is removed, and the table of another study is refused. A
+row depends on its point only, neither on the worker that computed it nor on the order.
 """
 
 import contextlib
@@ -35,17 +35,17 @@ def sweep(
     dask: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Results:
-    """Run every point of a study that `out` does not hold yet; leave results.csv, summary.csv and study.png there.
+    """Run the points of a study that the folder `out` lacks, and write results.csv, summary.csv and study.png to it.
 
-    study: or the path of its file.  workers: processes on this machine.  threads: of each; without it the processors
-    are shared out, and on a cluster each worker takes one.  dask: address of a scheduler, whose workers compute
-    instead.  progress: called with the points done and those there are, first with what an earlier start left.
+    study: a study or the path of its file.  workers: number of processes on this machine.  threads: of each process;
+    default: the processors divided by the processes, on a cluster one.  dask: address of a scheduler whose workers run
+    the points.  progress: called with the points done and the points in all, first with those of an earlier start.
     Raises ParameterError if the study cannot be run, or `out` holds the table of another study or is in use.
     """
     study = study if isinstance(study, Study) else load_study(study)
     workers = checks.whole("workers", workers, minimum=1)
-    share = 1 if dask is not None else max(1, (os.cpu_count() or 1) // workers)
-    threads = share if threads is None else checks.whole("threads", threads, minimum=1)
+    default = 1 if dask is not None else max(1, (os.cpu_count() or 1) // workers)
+    threads = default if threads is None else checks.whole("threads", threads, minimum=1)
     folder = Path(out)
     tasks, columns, identity = _prepared(study, threads)
     check_folder(folder)
@@ -67,11 +67,11 @@ def sweep(
     return results
 
 
-# what is to be done
+# preparing
 
 
 def _prepared(study: Study, threads: int) -> tuple[list[Task], list[str], str]:
-    """Resolve every point before the first one runs; returns the tasks, the table's columns, the table's identity."""
+    """Resolve every point before the first one runs; returns the tasks, the table's columns and its identity."""
     source = (study.data, study.split, study.images, study.calibration)
     loaded = {model: load_inputs(model, source) for model in study.models}
     digests = {model: (digest(each.network), digest(each.test, each.calibration)) for model, each in loaded.items()}
@@ -112,7 +112,7 @@ def _prepared(study: Study, threads: int) -> tuple[list[Task], list[str], str]:
 
 
 def _plan(study: Study) -> list[object]:
-    """Everything in a study that makes its rows what they are; folders of files do not, their contents are apart."""
+    """The fields of a study that determine its rows; the contents of its files have digests of their own."""
     plain = {"parameters", "name", "about", "data", *WHOLE_INPUTS}
     parameters = [
         [
@@ -130,7 +130,7 @@ def _plan(study: Study) -> list[object]:
 
 
 def _shown(parameter: Parameter, given: Value | None, model: str, chip: str, hardware: Hardware) -> Cell:
-    """Return what the table says of a parameter at a point: its value on the resolved chip, set or not."""
+    """Return the table's cell for a parameter at a point: its value on the point's chip, whether it was set or not."""
     if parameter.keys[0] in WHOLE_INPUTS:
         base = model if parameter.keys == ("model",) else chip
         return _label(parameter, base if given is None else given)
@@ -139,11 +139,11 @@ def _shown(parameter: Parameter, given: Value | None, model: str, chip: str, har
 
 
 def _label(parameter: Parameter, value: Value) -> Value:
-    """Return a value as the table shows it: networks and chips by name, wherever their files lie."""
+    """Return a value for the table: a network or chip by its name without the folder."""
     return Path(str(value)).stem if parameter.keys[0] in WHOLE_INPUTS else value
 
 
-# doing it
+# running
 
 
 def _computed(tasks: Sequence[Task], workers: int, threads: int, address: str | None) -> Iterator[dict[str, Cell]]:

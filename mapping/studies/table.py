@@ -1,4 +1,4 @@
-"""The table of a study: rows are appended and synchronised as points finish, and read again after a stop."""
+"""The table of a study: a row is appended and synchronised when a point has finished, and read again after a stop."""
 
 import contextlib
 import csv
@@ -15,7 +15,7 @@ from mapping.studies.plots import study_figure
 from mapping.studies.results import HEAD, Cell, Results, effects, parsed
 
 TABLE = "results.csv"
-PARTS = ("study file", "chip descriptions", "networks", "images")  #: what the identity of a table is made of
+PARTS = ("study file", "chip descriptions", "networks", "images")  #: parts of a table's identity, in order
 
 
 # the table
@@ -23,7 +23,7 @@ PARTS = ("study file", "chip descriptions", "networks", "images")  #: what the i
 
 @contextlib.contextmanager
 def opened_table(path: Path) -> Iterator[BinaryIO]:
-    """Open the table for this sweep alone; a process that dies lets go of it."""
+    """Open the table with a lock for this sweep; the lock ends with the process."""
     try:
         file = path.open("a+b")
     except OSError as error:
@@ -31,7 +31,7 @@ def opened_table(path: Path) -> Iterator[BinaryIO]:
     with file:
         try:
             import fcntl
-        except ImportError:  # no such locks on this system
+        except ImportError:  # a system without these locks
             yield file
             return
         try:
@@ -42,9 +42,9 @@ def opened_table(path: Path) -> Iterator[BinaryIO]:
 
 
 def kept_rows(file: BinaryIO, path: Path, columns: Sequence[str], identity: str) -> list[dict[str, Cell]]:
-    """Read the rows of earlier starts and cut off half a line; a new table gets its heading.
+    """Read the rows of earlier starts and remove an incomplete last line; a new table gets its heading.
 
-    Raises ParameterError if they belong to another study, or the table was changed by something else.
+    Raises ParameterError if the rows belong to another study, or the table was changed by another program.
     """
     file.seek(0)
     whole, newline, _ = file.read().rpartition(b"\n")
@@ -52,7 +52,7 @@ def kept_rows(file: BinaryIO, path: Path, columns: Sequence[str], identity: str)
     try:
         lines = list(csv.reader(io.StringIO((whole + newline).decode()), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ParameterError(f"{path} is damaged, or no table of a study: {error}; give another --out") from None
+        raise ParameterError(f"{path} is damaged, or not a table of a study: {error}; give another --out") from None
     if not lines:
         append_row(file, columns)
         return []
@@ -60,7 +60,7 @@ def kept_rows(file: BinaryIO, path: Path, columns: Sequence[str], identity: str)
     for number, row in enumerate(rows, start=2):
         if len(row) != len(heading) or heading[: len(HEAD)] != list(HEAD):
             raise ParameterError(
-                f"{path} is damaged, or no table of a study: line {number} has {len(row)} columns of {len(heading)}"
+                f"{path} is damaged, or not a table of a study: line {number} has {len(row)} columns of {len(heading)}"
             )
         _same_study(path, row[0], identity)
     if heading != list(columns):
@@ -71,7 +71,7 @@ def kept_rows(file: BinaryIO, path: Path, columns: Sequence[str], identity: str)
     found = [dict(zip(heading, map(parsed, row), strict=True)) for row in rows]
     twice = len(found) - len({(row["point"], row["seed"]) for row in found})
     if twice:
-        raise ParameterError(f"{path} holds {twice} points twice; it was changed by something else than a sweep")
+        raise ParameterError(f"{path} holds {twice} points twice; a program other than a sweep has changed it")
     return found
 
 
@@ -80,13 +80,13 @@ def _same_study(path: Path, found: str, identity: str) -> None:
         pairs = itertools.zip_longest(PARTS, found.split("-"), identity.split("-"), fillvalue="")
         changed = [part for part, old, new in pairs if old != new]
         raise ParameterError(
-            f"{path} belongs to another study: since it was begun the {' and the '.join(changed)} changed; "
+            f"{path} belongs to another study: since its start the {' and the '.join(changed)} changed; "
             "give another --out, or remove it"
         )
 
 
 def append_row(file: BinaryIO, cells: Sequence[Cell]) -> None:
-    """Write one line and wait until it is on the disk."""
+    """Write one line and wait until it is on disk."""
     file.write(_lines([cells]).encode())
     file.flush()
     os.fsync(file.fileno())
@@ -101,7 +101,7 @@ def _lines(rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def file_writers(results: Results) -> dict[str, Callable[[Path], object]]:
-    """Return what a finished study leaves, by file name: the table in its order, its summary and its figure."""
+    """Return the functions that write the files of a finished study, by file name: sorted table, summary, figure."""
     found: dict[str, Callable[[Path], object]] = {
         TABLE: lambda to: _synchronised(
             to, _lines([results.columns, *([row[name] for name in results.columns] for row in results.rows)])
@@ -115,7 +115,7 @@ def file_writers(results: Results) -> dict[str, Callable[[Path], object]]:
 
 
 def summary(results: Results) -> list[list[Cell]]:
-    """Return the effects on accuracy, energy and latency as lines of a table, its heading first."""
+    """Return the effects on accuracy, energy and latency as lines of a table, the heading first."""
     lines: list[list[Cell]] = [["metric", "parameter", "reference", "level", "mean", "change", "half_width_95", "rows"]]
     for metric in ("accuracy_chip", "energy_J_per_image", "latency_s_per_image"):
         for effect in effects(results, metric):
@@ -147,7 +147,7 @@ def _draw(results: Results, path: Path) -> None:
 
 
 def _write_parquet(results: Results, path: Path) -> None:
-    """Write the table as Parquet; a column of numbers and texts becomes one of texts."""
+    """Write the table as Parquet; a column with numbers and texts becomes a column of texts."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""Steps that need other steps: compiling with trial chips, writing with adjusted outputs, both from the cache."""
+"""Steps that combine others: compiling with a choice of layouts, writing with adjusted outputs, both with a cache."""
 
 import lazy_loader
 

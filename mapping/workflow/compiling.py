@@ -18,9 +18,9 @@ from mapping.workflow.layout_choice import best_layout
 
 
 def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str], calibration: FloatArray) -> Program:
-    """Place a network on a chip description and fix every range on calibration images.
+    """Place a network on a chip description and fix converter ranges and digital scales on calibration images.
 
-    calibration: (b, c, h, w) images that stand for those to come, none of them from the test set.
+    calibration: (b, c, h, w) typical images, none of them from the test set.
     Raises ParameterError for images of another shape, MappingError if a layer cannot be placed.
     """
     if not isinstance(hardware, Hardware):

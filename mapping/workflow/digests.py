@@ -1,4 +1,4 @@
-"""Hashes of nested values: of a network, a chip description, images, and of the code that computes with them."""
+"""Hashes of nested values: networks, chip descriptions, images, and the code that computes with them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.linalg  # noqa: F401  (its products are to be loaded before they are asked for)
+import scipy.linalg  # noqa: F401  (loads its BLAS, so that threadpool_info lists it)
 from llvmlite import binding
 from threadpoolctl import threadpool_info
 
@@ -17,11 +17,11 @@ from devices.numerics.jit import PACKAGES
 from mapping.data.datasets import Dataset
 from mapping.networks.graph import Network
 
-LIBRARIES = ("numpy", "numba", "scipy")  # whose versions may change a last digit
+LIBRARIES = ("numpy", "numba", "scipy")  # libraries whose versions may change the last digit of a result
 
 
 def digest(*values: object) -> str:
-    """Return the SHA-256 of nested values, arrays bit by bit: equal for equal contents on every machine."""
+    """Return the SHA-256 of nested values, with all bits of their arrays; equal contents give equal hashes anywhere."""
     state = hashlib.sha256()
     _feed(state, values)
     return state.hexdigest()
@@ -29,9 +29,9 @@ def digest(*values: object) -> str:
 
 @cache
 def code_version() -> str:
-    """Return a hash of all our sources and of what else last digits depend on: libraries, their builds, the processor.
+    """Return a hash of everything that the last digits of a result depend on: our sources, libraries, the processor.
 
-    Nobody has to remember a version number when a formula changes, and a folder that machines share is safe.
+    So a changed formula needs no new version number, and several machines can share a cache.
     """
     root = Path(__file__).resolve().parents[2]
     files = [path for name in PACKAGES for path in sorted((root / name).rglob("*.py"))]

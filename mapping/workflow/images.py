@@ -1,4 +1,4 @@
-"""The images that a network is compiled and run with."""
+"""Calibration images and test images of a network."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from mapping.data.datasets import Dataset, load_dataset
 from mapping.networks.graph import Network
 
 CALIBRATION_IMAGES = 128  # from the training split, ours
-#: data sets and their numbers of classes by the shape of their images, for networks that name none
+#: data sets and their numbers of classes by the shape of their images, for networks whose card names none
 LOOKS_LIKE = {(1, 8, 8): ("digits", 10), (3, 32, 32): ("cifar10", 10)}
 
 
@@ -21,11 +21,11 @@ def images_of(
     calibration: int = CALIBRATION_IMAGES,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Dataset, Dataset]:
-    """Load calibration images, of the training split, and the images to run, of another one, of a network's data set.
+    """Load calibration images (training split) and the images to run (`split`) of a network's data set.
 
-    folder: of the images; without it the bundled, cached or downloaded ones.  images: how many of the split, None for
-    all.  calibration: how many of the training split, fewer if it has fewer.  progress: called with the bytes of a
-    download that are done and those there are.
+    folder: of the images; default: bundled, cached or downloaded images.  images: number of images of the split; None:
+    all.  calibration: number of calibration images, fewer if the split has fewer.  progress: called with the bytes
+    downloaded so far and the bytes in all.
     Raises ParameterError if there are no such images, their shape is not the network's, or a label is beyond its
     classes.
     """
@@ -43,13 +43,13 @@ def images_of(
         )
     try:
         training = load_dataset(name, "train", folder, limit=calibration, classes=network.classes)
-    except ParameterError:  # fewer than that: all of them
+    except ParameterError:  # the split has fewer: take all
         training = load_dataset(name, "train", folder, classes=network.classes)
     return training, test
 
 
 def data_name(network: Network, folder: str | os.PathLike[str] | None = None) -> str:
-    """Return the name of the data set that a network is run with: its card's, or one that its images look like.
+    """Return the name of a network's data set: that of its card, or one with images of the same shape.
 
     Raises ParameterError if the card names none, no folder is given, and no data set has such images and classes.
     """
@@ -61,7 +61,7 @@ def data_name(network: Network, folder: str | os.PathLike[str] | None = None) ->
     name, classes = LOOKS_LIKE.get(network.input_shape, ("", 0))
     if classes != len(network.classes):
         raise ParameterError(
-            f"{network.name} names no data set, and none is known with images of shape {network.input_shape} and "
+            f"{network.name} names no data set, and no known one has images of shape {network.input_shape} and "
             f"{len(network.classes)} classes: give a folder of images with --data"
         )
     return name

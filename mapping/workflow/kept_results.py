@@ -1,6 +1,6 @@
-"""Compile, write and run with what an earlier call left in the cache: the same bits, sooner.
+"""Compiling, writing and running with a cache: the results are the same bits, but are computed once.
 
-Names are hashes of everything that a result depends on, the code included; a result is never asked whether it is old.
+The name of a cached result is a hash of everything that it depends on, the code included, so it is never out of date.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ from mapping.workflow.compiling import compile_network
 from mapping.workflow.digests import code_version, digest
 from mapping.workflow.writing import write
 
-#: kinds of values that a written chip consists of
+#: classes of the values in a written chip
 CHIP = (
     Tile, WrittenArray, Family, GateNodes, GainNodes, StackedFamily, BatchTile, RemadeTile, StackedTile, ColumnTile,
     Bank, DrawnCells, Written, Spread, Wires, Adc, Dac, ReadNoise, Hardware,
@@ -45,7 +45,7 @@ RUN = {"BatchResult": BatchResult, "LayerPart": LayerPart, "Activity": Activity}
 
 
 def program_classes() -> dict[str, type]:
-    """Kinds of values that a program consists of, by name: layers of every kind, whoever defined them."""
+    """Classes of the values in a program, by name; they include every kind of layer, also those defined elsewhere."""
     kinds, fresh = [Program, Matrix, Placement, Network, Attention, *KINDS.values()], [Layer]
     while fresh:
         kinds += fresh
@@ -54,12 +54,12 @@ def program_classes() -> dict[str, type]:
 
 
 def chip_classes() -> dict[str, type]:
-    """Kinds of values that a written chip consists of, by name."""
+    """Classes of the values in a written chip, by name."""
     return {kind.__name__: kind for kind in CHIP}
 
 
 def compiled(network: Network, hardware: Hardware, calibration: FloatArray, cache: Cache | None) -> Program:
-    """Return what compile_network returns, from the cache if it holds that.
+    """Return the result of compile_network, from the cache if it is there.
 
     Raises what compile_network raises.
     """
@@ -76,7 +76,7 @@ def compiled(network: Network, hardware: Hardware, calibration: FloatArray, cach
 
 
 def written(program: Program, seed: int, cache: Cache | None, *, progress: Callable[[int], None] | None = None) -> Chip:
-    """Return what `write` returns, from the cache if it holds that; its large arrays then stay in the file.
+    """Return the result of `write`, from the cache if it is there; its large arrays are then mapped from the file.
 
     progress: as for write.  Raises what write raises.
     """
@@ -96,7 +96,7 @@ def written(program: Program, seed: int, cache: Cache | None, *, progress: Calla
 
 
 def exact(program: Program, images: FloatArray, precision: str, cache: Cache | None) -> FloatArray:
-    """Return what exact_outputs returns, from the cache if it holds that: every chip of a network is compared with it.
+    """Return the result of exact_outputs, from the cache if it is there; all chips of a network share it.
 
     Raises what exact_outputs raises.
     """
@@ -112,15 +112,15 @@ def exact(program: Program, images: FloatArray, precision: str, cache: Cache | N
 
 
 class KeptRun:
-    """Batches of one run, each in a file of its own: what is there need not be run again.
+    """The batches of one run in the cache, a file each: after a stop the run continues with the missing ones.
 
-    Another network, chip, seed, precision or code, or other images, make another run.
+    A run with another network, chip, seed, precision, code or other images has another name.
     """
 
     def __init__(
         self, cache: Cache, chip: Chip, images: FloatArray, *, seed: int = 0, precision: str = "single"
     ) -> None:
-        """Name a run by everything that its batches depend on; the arguments are those of `mapping.inference.run`."""
+        """Name the run by a hash of everything it depends on; the arguments are those of `mapping.inference.run`."""
         self.cache = cache
         self.name = f"run-{digest('run', *_identity(chip.program, chip.seed), images, seed, precision)}"
         program = chip.program
@@ -129,22 +129,22 @@ class KeptRun:
         )
 
     def get(self, start: int, stop: int) -> BatchResult | None:
-        """Return what images start … stop - 1 left, None if they are still to be run."""
+        """Return the stored result of images start … stop - 1; None if they have not been run."""
         held = self.cache.get(self._part(start, stop), RUN)
         return held if isinstance(held, BatchResult) and len(held.logits) == stop - start else None
 
     def put(self, start: int, stop: int, done: BatchResult) -> None:
-        """Keep what they left."""
+        """Store the result of images start … stop - 1."""
         self.cache.put(self._part(start, stop), done, RUN, about=self.about)
 
     @property
     def images(self) -> int:
-        """How many images are done."""
+        """Number of images done."""
         ends = [path.name.removesuffix(ENDING).split("-") for path in self._folder.glob(f"*{ENDING}")]
         return sum(int(stop) - int(start) for start, stop in ends)
 
     def remove(self) -> None:
-        """Forget the run, as its report has been written."""
+        """Remove the run from the cache."""
         self.cache.remove(self.name)
 
     @property
@@ -156,10 +156,10 @@ class KeptRun:
 
 
 def _identity(program: Program, seed: int) -> tuple[object, ...]:
-    """Everything that a chip depends on."""
+    """Return everything that a chip depends on."""
     return code_version(), program.network, program.hardware, program.matrices, program.calibration, seed
 
 
 def _given(hardware: Hardware) -> dict[str, object]:
-    """Parts of a chip that its description holds already."""
+    """Return the values that a chip shares with its description, by name; they are not stored again."""
     return {each.name: getattr(hardware, each.name) for each in fields(hardware) if each.name not in ("name", "about")}

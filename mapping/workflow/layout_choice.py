@@ -1,4 +1,4 @@
-"""The compiler's choice among the layouts of a dynamic layer: each is built, written and run on calibration images."""
+"""The compiler's choice of a dynamic layer's layout: each layout is placed, written and run on calibration images."""
 
 import math
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ from mapping.prices.area import layer_area
 from mapping.prices.overhead import overheads
 from mapping.prices.timing import interval, phases
 
-IMAGES = 4  # of the calibration on which layouts are tried, ours
-LEAST = 1e-6  # error that counts as none, ours: a perfect chip must not decide by rounding
+IMAGES = 4  # number of calibration images for the comparison, ours
+LEAST = 1e-6  # smaller errors count as this one, ours: rounding must not decide on an ideal chip
 
 
 def best_layout(
     network: Network, folded: Network, name: str, values: Mapping[str, FloatArray], hardware: Hardware
 ) -> str:
-    """Return the layout with the least weighted sum of logarithms of energy, latency, area and error of a layer.
+    """Return the layout of a layer with the smallest weighted sum of logarithms of energy, latency, area and error.
 
-    values: what every layer, and every attention, gives on the calibration images.
+    values: outputs of every layer, and every attention, on the calibration images.
     Raises MappingError if the layer can be placed in no layout.
     Source: docs/layouts.md.
     """
@@ -48,9 +48,9 @@ def best_layout(
 def measured(
     network: Network, folded: Network, name: str, values: Mapping[str, FloatArray], hardware: Hardware, layout: str
 ) -> dict[str, float]:
-    """Return energy [J], latency [s], area [m²] and error of one layer in a layout, on a chip of seed 0.
+    """Return energy [J], latency [s], area [m²] and error of one layer in a layout, on the chip with seed 0.
 
-    Error is root mean square of (chip - exact) over that of exact, on the first calibration images.
+    error: root mean square of (chip - exact), relative to that of exact, on the first calibration images.
     Raises MappingError if it cannot be placed.
     """
     layer = next(each for each in folded.layers if each.name == name)
@@ -78,7 +78,7 @@ def measured(
 
 
 def score(measures: Mapping[str, float], hardware: Hardware) -> float:
-    """Return the weighted sum of logarithms that a choice makes least.  Source: docs/layouts.md eq. 1."""
+    """Return the weighted sum of logarithms that the choice minimises.  Source: docs/layouts.md eq. 1."""
     choices = hardware.mapping
     weights = {
         "energy": choices.weight_energy, "latency": choices.weight_latency, "area": choices.weight_area,

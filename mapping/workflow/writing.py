@@ -1,7 +1,7 @@
-"""Writing a chip: its arrays, then a digital scale and shift of each output, fitted while calibration images run.
+"""Writing a chip: its arrays, then a digital scale and shift for each output, fitted on calibration images.
 
-What writing errors, stuck cells, offsets of converters and gates stretch and shift alike for every image, the
-multiplication and the addition that each output takes anyway can undo.
+Write errors, stuck cells and offsets of converters and gates scale and shift an output by the same amount for every
+image. The multiplication and the addition that each output needs anyway correct this part of the error.
 b = batch, n = outputs
 """
 
@@ -24,16 +24,16 @@ from mapping.networks.layers.recurrent import Recurrent
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.program import Program
 
-STREAM = 2**63  # added to the seed, ours: read noise of the adjustment is not that of a run
+STREAM = 2**63  # added to the seed, so that the read noise of the fit differs from that of a run; ours
 PIECE = 16  # images at a time on each thread, ours
-REMADE = 32  # images where arrays are solved anew for each, ours
-LEAST = 32  # values of an output, ours; fewer tell too little of its mean and its deviation
+REMADE = 32  # number of images if arrays are solved anew for each image, ours
+LEAST = 32  # an output with fewer values is not adjusted, as its mean and deviation are uncertain; ours
 
 
 def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
-    """Write every tile of a program with the spread that `seed` draws, solve its wires, and adjust its outputs.
+    """Write every tile of a program with variability drawn from `seed`, reduce its circuit, and adjust the outputs.
 
-    progress: called with the number of tiles done after each matrix.
+    progress: called after each matrix with the number of tiles done.
     Raises ParameterError if seed is no whole number ≥ 0.
     """
     chip = write_arrays(program, seed, progress=progress)
@@ -41,9 +41,10 @@ def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | 
 
 
 def adjusted(chip: Chip) -> Chip:
-    """Return the chip with a scale and a shift for each output that give it the exact network's mean and deviation.
+    """Return the chip with a scale and a shift for each output, which then has the exact network's mean and deviation.
 
-    Layer after layer, on the program's calibration images as the chip's earlier layers, adjusted already, pass them.
+    The layers are fitted in order, on the program's calibration images; each gets the outputs of the adjusted layers
+    before it.
     Source: docs/equations/encoding.md eq. 13.
     """
     program = chip.program
@@ -66,7 +67,7 @@ def adjusted(chip: Chip) -> Chip:
 
 @dataclass
 class _Adjusting:
-    """A chip whose outputs are being adjusted; maps come and go in pieces of PIECE images."""
+    """A chip while its outputs are adjusted; images are processed in pieces of PIECE."""
 
     chip: Chip
     batches: list[Batch]
@@ -74,11 +75,11 @@ class _Adjusting:
     def layer(
         self, layer: Layer, inputs: list[list[FloatArray]], wanted_inputs: list[FloatArray], wanted: FloatArray
     ) -> list[FloatArray]:
-        """Run a layer, fit adjustments if it lies on arrays, and return its outputs as adjusted."""
+        """Run a layer, fit its adjustment if it is on arrays, and return the adjusted outputs."""
         placed = layer.name in self.chip.program.matrices
         if placed and isinstance(layer, DynamicConv):
             self._attention(layer, [split_scales(layer, x)[0] for x in inputs], split_scales(layer, wanted_inputs)[0])
-        if placed and isinstance(layer, Recurrent):  # its state comes back: what each matrix gives is adjusted
+        if placed and isinstance(layer, Recurrent):  # the state feeds back, so each matrix is adjusted by itself
             self._recurrent(layer, inputs, wanted_inputs)
             placed = False
         outputs = self._run(lambda x, batch: run_layer(self.chip, layer, x, batch)[0], inputs)
@@ -86,7 +87,7 @@ class _Adjusting:
         return self._adjust(layer.name, outputs, wanted, axis) if placed else outputs
 
     def _recurrent(self, layer: Recurrent, inputs: list[list[FloatArray]], wanted: list[FloatArray]) -> None:
-        """Adjust the matrices of a recurrent layer, on the states that it has without errors."""
+        """Adjust the matrices of a recurrent layer on the exact states."""
         for matrix in self.chip.program.matrices[layer.name]:
             rows = [
                 layer.rows(x, matrix.group).astype(batch.kind) for x, batch in zip(inputs, self.batches, strict=True)
@@ -105,7 +106,7 @@ class _Adjusting:
             x = [digital.relu(each) for each in self._adjust(matrix.name, outputs, aim)]
 
     def _run(self, work: Callable[..., FloatArray], inputs: Sequence[object]) -> list[FloatArray]:
-        """Run something on every piece, side by side; each has the same noise whenever it runs."""
+        """Run a function on every piece in parallel; the noise of a piece is the same in every call."""
         return list(over_threads(lambda pair: work(*pair), list(zip(inputs, self.batches, strict=True))))
 
     def _adjust(self, name: str, outputs: list[FloatArray], wanted: FloatArray, axis: int = 1) -> list[FloatArray]:
@@ -115,9 +116,9 @@ class _Adjusting:
 
 
 def scale_and_shift(found: FloatArray, wanted: FloatArray) -> Adjustment:
-    """Scale and shift (n,) that give outputs (b, n, …) the mean and the deviation of the wanted ones.
+    """Return scale and shift (n,) that give outputs (b, n, …) the mean and the standard deviation of the wanted ones.
 
-    An output that never changes is shifted alone; of fewer than LEAST values none is touched.
+    A constant output is only shifted; with fewer than LEAST values nothing is changed.
     """
     n = found.shape[1]
     x, y = (np.moveaxis(each, 1, 0).reshape(n, -1).astype(np.float64) for each in (found, wanted))

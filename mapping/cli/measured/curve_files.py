@@ -1,4 +1,4 @@
-"""`crossgate curves`: what was understood of measured files before any fit, and the options it shares with `fit`."""
+"""The command `crossgate curves`: shows how measured files are read before a fit; its options are those of `fit`."""
 
 import json
 import sys
@@ -28,19 +28,21 @@ Columns = Annotated[
     str | None,
     typer.Option(
         metavar="NAME=HEADING,...",
-        help="Which column is which, such as voltage=AV,current=AI,gate=VG, or numbers from 1 on.",
+        help="Assign columns to quantities, such as voltage=AV,current=AI,gate=VG; or by number, counted from 1.",
     ),
 ]
 Compliance = Annotated[
     str | None,
-    typer.Option(metavar="A", help="Limit of the current; else the file's own, or a plateau in the data."),
+    typer.Option(metavar="A", help="Compliance current. Default: the file's own value, or a plateau in the data."),
 ]
 Recorded = Annotated[
     str | None,
-    typer.Option(metavar="measured|programmed", help="The voltages of the file where the current stands at its limit."),
+    typer.Option(
+        metavar="measured|programmed", help="Whether the file's voltages at the compliance limit are measured ones."
+    ),
 ]
 Only = Annotated[
-    str | None, typer.Option(metavar="HEADING=VALUE,...", help="Which rows count, such as Wordline=3,Bitline=7.")
+    str | None, typer.Option(metavar="HEADING=VALUE,...", help="Use only these rows, such as Wordline=3,Bitline=7.")
 ]
 
 
@@ -58,7 +60,7 @@ def curves(
     out: Annotated[Path, typer.Option(help="Folder for curves.png.")] = Path("crossgate-curves"),
     as_json: Annotated[bool, typer.Option("--json", help="Print this as JSON and nothing else.")] = False,
 ) -> None:
-    """Show what was understood of measured files: columns, units, sweeps, limits and a picture, before any fit."""
+    """Show how measured files are read, before any fit: columns, units, sweeps, current limits and a figure."""
     check_folder(out)
     reading = read_files(files, columns, compliance, recorded, only)
     paths = write_whole(out, {"curves.png": lambda to: _draw(reading, to)})
@@ -73,7 +75,7 @@ def curves(
 def read_files(
     files: list[Path], columns: str | None, compliance: str | None, recorded: str | None, only: str | None
 ) -> "Reading":
-    """Read measured files by the options as they were typed."""
+    """Read measured files with the options as typed."""
     limit = None if compliance is None else number("--compliance", compliance)
     if recorded is not None and recorded not in {"measured", "programmed"}:
         raise ParameterError(f"--recorded must be measured or programmed, got {recorded!r}")
@@ -126,7 +128,7 @@ def _show_points(reading: "Reading", console: Console) -> None:
     table.add_row("gate voltage", f"{gates[0]:.4g} … {gates[-1]:.4g} V, {gates.size} different")
     table.add_row("current", f"{si(float(points.current.min()), 'A')} … {si(float(points.current.max()), 'A')}")
     for limit in reading.limits:
-        how = "programmed voltages: at least that" if limit.programmed else "measured voltages: kept"
+        how = "programmed voltages: a lower bound" if limit.programmed else "measured voltages: kept"
         told = "found in the data" if limit.found else "given"
         table.add_row("limit", f"{si(limit.current, 'A')}, {limit.points} points, {told}; {how}")
     if not reading.limits:

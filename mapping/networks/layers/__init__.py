@@ -1,4 +1,4 @@
-"""The layers of a network as plain arrays: what each holds, the shape it gives, and what it computes exactly."""
+"""The layers of a network: their arrays, the shapes of their outputs, and their exact arithmetic."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Functions of values alone, and shares of values along an axis."""
+"""Activation functions, and softmax along an axis."""
 
 # b = batch, c = channels
 
@@ -80,7 +80,7 @@ ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Activation(SameShape):
-    """A function of each value alone, other than the positive part."""
+    """A function of each single value, one of ACTIVATIONS."""
 
     kind: str  #: a key of ACTIVATIONS
 
@@ -95,7 +95,7 @@ class Activation(SameShape):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LeakyRelu(SameShape):
-    """x where it is positive, else slope x."""
+    """x if it is positive, else slope x."""
 
     slope: float = 0.01
 
@@ -110,7 +110,7 @@ class LeakyRelu(SameShape):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PRelu(SameShape):
-    """x where it is positive, else its channel's slope times x.  Source: He et al., arXiv 1502.01852 eq. 1."""
+    """x if it is positive, else its channel's slope times x.  Source: He et al., arXiv 1502.01852 eq. 1."""
 
     slope: FloatArray  #: (c,), or (1,) for all channels
 
@@ -136,9 +136,9 @@ class PRelu(SameShape):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Elu(SameShape):
-    """scale times x where it is positive, else scale times alpha (exp(rate x) - 1).
+    """scale times x if x is positive, else scale times alpha (exp(rate x) - 1).
 
-    ELU with alpha alone, SELU with scale and alpha, CELU with alpha and rate 1 / alpha.
+    ELU sets alpha, SELU scale and alpha, CELU alpha and rate 1 / alpha.
     Source: Clevert et al., arXiv 1511.07289; Klambauer et al., arXiv 1706.02515; Barron, arXiv 1704.07483.
     """
 
@@ -174,7 +174,7 @@ class Softplus(SameShape):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class HardSigmoid(SameShape):
-    """A straight line, slope x + offset, between 0 and 1."""
+    """slope x + offset, clipped to 0 … 1."""
 
     slope: float = 1.0 / 6.0
     offset: float = 0.5
@@ -190,7 +190,7 @@ class HardSigmoid(SameShape):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Clip(SameShape):
-    """x, but no less than low and no more than high."""
+    """x, clipped to low … high."""
 
     low: float | None = None  #: None: no bound
     high: float | None = None
@@ -212,7 +212,7 @@ class Clip(SameShape):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Power(SameShape):
-    """x to a constant power."""
+    """x raised to a constant power."""
 
     exponent: float
 
@@ -221,14 +221,14 @@ class Power(SameShape):
         set_fields(self, exponent=number(f"{self.name}.exponent", self.exponent))
 
     def apply(self, *values: FloatArray) -> FloatArray:
-        """Raise values of any shape."""
+        """Raise values of any shape to the power."""
         out: FloatArray = values[0] ** self.exponent
         return out
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Softmax(SameShape):
-    """Shares exp(x) over their sum along an axis."""
+    """exp(x) over its sum along an axis."""
 
     axis: int = 0  #: the channels
 
@@ -250,7 +250,7 @@ class Softmax(SameShape):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogSoftmax(Softmax):
-    """Logarithms of the shares exp(x) over their sum along an axis."""
+    """Logarithm of the softmax along an axis."""
 
     def apply(self, *values: FloatArray) -> FloatArray:
         """Normalise (b, …)."""

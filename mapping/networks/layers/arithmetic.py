@@ -1,6 +1,6 @@
-"""Arithmetic of computed values: sums, products and the like, broadcast as numpy does, and reductions over axes.
+"""Arithmetic of layer outputs: elementwise operations with numpy's broadcasting, reductions, matrix products.
 
-Shapes are those of one image, aligned at their last axes; the batch stays apart.
+Shapes are those of one image, without the batch, and are aligned at their last axes.
 """
 
 # b = batch, c = channels
@@ -21,8 +21,8 @@ class Elementwise(Layer):
     """A function of two or more inputs, value by value."""
 
     operation: ClassVar[np.ufunc]
-    verb: ClassVar[str]  #: for sentences
-    most: ClassVar[int | None] = None  #: inputs; None: any number
+    verb: ClassVar[str]  #: for error messages
+    most: ClassVar[int | None] = None  #: largest number of inputs; None: any number
 
     def _check_count(self) -> None:
         if len(self.inputs) < 2 or (self.most is not None and len(self.inputs) > self.most):
@@ -30,7 +30,7 @@ class Elementwise(Layer):
             raise ParameterError(f"{self.name} {self.verb} {wanted} inputs, got {self.inputs}")
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """As numpy broadcasts the inputs'."""
+        """The inputs' shapes, broadcast as numpy does."""
         try:
             return np.broadcast_shapes(*shapes)
         except ValueError:
@@ -57,7 +57,7 @@ class Add(Elementwise):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subtract(Elementwise):
-    """First input less the second."""
+    """First input minus the second."""
 
     operation = np.subtract
     verb = "subtracts"
@@ -74,7 +74,7 @@ class Multiply(Elementwise):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Divide(Elementwise):
-    """First input over the second."""
+    """First input divided by the second."""
 
     operation = np.divide
     verb = "divides"
@@ -99,7 +99,7 @@ class Minimum(Elementwise):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scale(Layer):
-    """Product of a map and a number for each of its channels: (c, …) and (c,).
+    """Product of a map and a factor for each of its channels: (c, …) and (c,).
 
     Source: Hu et al., Squeeze-and-excitation networks, CVPR 2018, arXiv 1709.01507 eq. 4.
     """
@@ -124,7 +124,7 @@ class Scale(Layer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Affine(Layer):
-    """Input times a constant plus a constant, which broadcast as numpy's arrays do against one image."""
+    """Input times a constant plus a constant; both broadcast against one image as in numpy."""
 
     scale: FloatArray | None = None  #: of any shape that broadcasts; None: 1
     shift: FloatArray | None = None  #: likewise; None: 0
@@ -139,7 +139,7 @@ class Affine(Layer):
             raise ParameterError(f"{self.name} must have a scale or a shift, got none")
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """As numpy broadcasts the input and the constants."""
+        """The shapes of the input and the constants, broadcast as numpy does."""
         held = [each.shape for each in (self.scale, self.shift) if each is not None]
         try:
             return np.broadcast_shapes(shapes[0], *held)
@@ -166,11 +166,11 @@ REDUCTIONS: dict[str, Callable[..., FloatArray]] = {"sum": np.sum, "mean": np.me
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reduce(Layer):
-    """Sum, mean, largest or smallest of the values along axes."""
+    """Sum, mean, maximum or minimum along axes."""
 
     kind: str  #: a key of REDUCTIONS
-    axes: tuple[int, ...]  #: that are reduced, the channels being 0
-    keep: bool = False  #: whether they stay, with one entry each
+    axes: tuple[int, ...]  #: axes that are reduced; the channels are axis 0
+    keep: bool = False  #: whether reduced axes stay with length 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -185,7 +185,7 @@ class Reduce(Layer):
         )
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """The other axes, and with `keep` ones in place of those that were reduced."""
+        """The axes that are not reduced; with `keep` the reduced ones too, with length 1."""
         if self.axes[-1] >= len(shapes[0]):
             raise ParameterError(f"{self.name} reduces axes {self.axes}, but {self.inputs[0]} gives {shapes[0]}")
         kept = (1 if at in self.axes else n for at, n in enumerate(shapes[0]) if self.keep or at not in self.axes)
@@ -198,7 +198,7 @@ class Reduce(Layer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MatMul(Layer):
-    """Digital matrix product of two computed values: (…, m, n) and (…, n, k) -> (…, m, k), the rest broadcast."""
+    """Digital matrix product of two layer outputs: (…, m, n) and (…, n, k) -> (…, m, k); other axes broadcast."""
 
     def _check_count(self) -> None:
         if len(self.inputs) != 2:
@@ -226,7 +226,7 @@ class MatMul(Layer):
 
 
 def _aligned(values: tuple[FloatArray, ...]) -> list[FloatArray]:
-    """Return values (b, …) with axes of one entry behind the batch, so that all have equally many."""
+    """Return values (b, …) with axes of length 1 inserted after the batch, so that all have the same number of axes."""
     rank = max(x.ndim for x in values) - 1
     return [_raised(x, rank) for x in values]
 

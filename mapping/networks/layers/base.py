@@ -1,7 +1,7 @@
-"""What all layers have in common: a name, inputs, the shape that they give, exact arithmetic, checks at birth.
+"""The base class of all layers: name, inputs, output shape, exact arithmetic and checks.
 
-Every layer knows its name and where its inputs come from; "input" is the image. A layer is checked where it is born.
-Arrays are copied, float64 and read-only, so a layer is a value and may be shared.
+Every layer has a name and the names of its inputs; "input" is the image. A layer is checked when it is made and never
+changes afterwards: its arrays are copies, float64 and read-only.
 """
 
 # b = batch, c = channels, h, w = height, width of a map
@@ -19,7 +19,7 @@ from devices.checks import array, whole
 from devices.errors import ParameterError
 from mapping.networks.unrolling import Padding, Pair, output_size
 
-Shape = tuple[int, ...]  #: of one image's values: (c, h, w), (n,) or any other
+Shape = tuple[int, ...]  #: shape of an output for one image: (c, h, w), (n,) or any other
 
 INPUT = "input"  #: name of the image in `Layer.inputs`
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
@@ -27,16 +27,16 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Layer:
-    """One operation of a network; its kinds say which.
+    """One operation of a network; each kind of layer is a subclass.
 
-    Axes are counted without the batch: 0 are the channels.
+    Axes are counted without the batch: axis 0 is that of the channels.
     """
 
     name: str  #: unique in its network
-    inputs: tuple[str, ...]  #: names of the layers whose outputs come in, "input" for the image
+    inputs: tuple[str, ...]  #: names of the layers whose outputs it takes, "input" for the image
 
-    arrays: ClassVar[tuple[str, ...]] = ()  #: the fields that hold arrays (or None)
-    added: ClassVar[tuple[str, ...]] = ()  #: fields that older files do not have; they stand at their default there
+    arrays: ClassVar[tuple[str, ...]] = ()  #: names of the fields that hold arrays (or None)
+    added: ClassVar[tuple[str, ...]] = ()  #: fields that older files lack; they have their default values there
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -47,18 +47,18 @@ class Layer:
         return summary(self)
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """Shape of one image's output, from the shapes of the inputs in order.
+        """Shape of the output for one image, from the shapes of the inputs in order.
 
         Raises ParameterError if the layer cannot take such inputs.
         """
         raise NotImplementedError
 
     def apply(self, *values: FloatArray) -> FloatArray:
-        """Compute the layer exactly on whole batches: (b, *shape) each."""
+        """Compute the layer exactly for a batch: each input is (b, *shape)."""
         raise NotImplementedError
 
     def single(self) -> "Layer":
-        """Return the same layer with arrays of float32, which computes in that precision."""
+        """Return the same layer with float32 arrays, which computes in single precision."""
         return in_single(self)
 
     def _check_count(self) -> None:
@@ -66,9 +66,9 @@ class Layer:
             raise ParameterError(f"{self.name} takes one input, got {self.inputs}")
 
     def _map_shape(self, shape: Shape, channels: int | None = None, *, rows: bool = False) -> tuple[int, int, int]:
-        """Return shape as (c, h, w), refused if it is no map or has other channels.
+        """Return shape as (c, h, w); a shape that is not a map or has other channels is refused.
 
-        rows: a shape (c, w) is a map of one row.
+        rows: accept a shape (c, w) as a map of one row.
         """
         if rows and len(shape) == 2:
             shape = (shape[0], 1, shape[1])
@@ -86,9 +86,9 @@ class Layer:
             raise ParameterError(f"{self.name}: {error}") from None
 
     def _as_given(self, given: Shape, made: Shape) -> Shape:
-        """Return the shape (c, h, w) of a map that was made; (c, w) where a row (c, w) was given.
+        """Return an output shape (c, h, w) unchanged, or as (c, w) if the input shape was a row (c, w).
 
-        Raises ParameterError if a row became a map of several.
+        Raises ParameterError if the output of a row has several rows.
         """
         if len(given) == 3:
             return made
@@ -104,7 +104,7 @@ class Layer:
 
 
 class SameShape(Layer):
-    """A layer that changes the values of its input one by one or together, but not its shape."""
+    """A layer whose output has the shape of its input."""
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """As the input's."""
@@ -112,12 +112,12 @@ class SameShape(Layer):
 
 
 def as_maps(x: FloatArray) -> FloatArray:
-    """Return rows (b, c, w) as maps (b, c, 1, w), and maps as they are."""
+    """Return rows (b, c, w) as maps (b, c, 1, w), and maps unchanged."""
     return x[:, :, None] if x.ndim == 3 else x
 
 
 def as_given(made: FloatArray, given: FloatArray) -> FloatArray:
-    """Return maps (b, c, h, w) as rows (b, c, w) where such were given."""
+    """Return output maps (b, c, h, w), as rows (b, c, w) if the input was rows."""
     return made[:, :, 0] if given.ndim == 3 else made
 
 
@@ -150,11 +150,11 @@ def one_of(what: str, value: object, known: Sequence[str]) -> str:
 
 
 def _check_name(name: object) -> None:
-    """Refuse names that a file, a report or `activations` could not tell apart."""
+    """Refuse names that would be ambiguous in a file, a report or `activations`."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ParameterError(f"a layer's name must be letters, digits and any of _ . / -, got {name!r}")
     if name == INPUT or name.endswith(".attention"):
-        raise ParameterError(f"a layer cannot be called {name!r}: that is the name of something else")
+        raise ParameterError(f"a layer cannot be called {name!r}: this name is reserved")
 
 
 def take(
@@ -166,7 +166,7 @@ def take(
     optional: bool = False,
     minimum: float | None = None,
 ) -> None:
-    """Check one array field and replace it by a read-only copy of our own; shape None: any."""
+    """Check one array field and replace it by a read-only copy; shape None: any."""
     value = getattr(holder, name)
     if value is None and optional:
         return
@@ -181,7 +181,7 @@ Held = TypeVar("Held")
 
 
 def in_single(held: Held) -> Held:
-    """Return a copy of a holder of arrays with arrays of float32."""
+    """Return a copy of a layer or attention with float32 arrays."""
     twin = copy.copy(held)
     for each in held.arrays:  # type: ignore[attr-defined]
         value = getattr(held, each)
@@ -196,7 +196,7 @@ def set_fields(holder: object, **values: object) -> None:
 
 
 def summary(value: Any) -> str:  # noqa: ANN401  (any dataclass)
-    """Every field, arrays by their shape."""
+    """Return all fields as a text, arrays by their shape."""
     held = ((item.name, getattr(value, item.name)) for item in fields(value))
     shown = (f"{name}={f'<{x.shape}>' if isinstance(x, np.ndarray) else repr(x)}" for name, x in held)
     return f"{type(value).__name__}({', '.join(shown)})"

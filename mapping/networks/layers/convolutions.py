@@ -1,6 +1,6 @@
-"""Convolutions, static and dynamic: (c_in, h, w) -> (c_out, h', w'), their weights on tiles.
+"""Static and dynamic convolutions: (c_in, h, w) -> (c_out, h', w'), with their weights on tiles.
 
-A row (c, w) is a map (c, 1, w), so a convolution with a kernel of one row is one-dimensional too.
+A row (c, w) is treated as a map (c, 1, w), so a kernel of one row makes a one-dimensional convolution.
 """
 
 # b = batch, c = channels, h, w = height, width of a map, k = kernels, p = positions, r = matrix rows
@@ -72,13 +72,13 @@ class Attention:
         return linear(digital.relu(linear(pooled, self.weight_1, self.bias_1)), self.weight_2, self.bias_2)
 
     def normalise(self, scores: FloatArray) -> FloatArray:
-        """Shares of the kernels from their scores: (b, k) -> (b, k), each in [0, 1], of sum 1 for softmax."""
+        """Attention weights from scores: (b, k) -> (b, k), each in [0, 1]; those of a softmax sum to 1."""
         if self.kind == "softmax":
             return digital.softmax(scores, self.temperature)
         return digital.sigmoid(scores / self.temperature)
 
     def shares(self, images: FloatArray) -> FloatArray:
-        """Attention of (b, c, h, w) maps: (b, k)."""
+        """Attention weights (b, k) for (b, c, h, w) maps."""
         return self.normalise(self.scores(digital.global_average_pool(images)))
 
 
@@ -89,9 +89,9 @@ class Conv(MatrixLayer):
     weight: FloatArray  #: (c_out, c_in / groups, kernel_h, kernel_w)
     bias: FloatArray | None = None  #: (c_out,)
     stride: Pair = (1, 1)  #: vertical, horizontal
-    padding: Padding = (0, 0)  #: rows and columns of zeros on either side, or (top, left, bottom, right)
-    dilation: Pair = (1, 1)  #: steps between the pixels of the kernel
-    groups: int = 1  #: channels are split into so many convolutions side by side
+    padding: Padding = (0, 0)  #: rows and columns of zeros on each side, or (top, left, bottom, right)
+    dilation: Pair = (1, 1)  #: distance between the pixels of the kernel
+    groups: int = 1  #: number of groups of channels with separate convolutions
 
     arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
@@ -118,11 +118,11 @@ class Conv(MatrixLayer):
         return self._as_given(shapes[0], (self.weight.shape[0], *size))
 
     def rows(self, values: Sequence[FloatArray], group: int) -> FloatArray:
-        """Lay the input of one group out as (b, p, r)."""
+        """Unroll the input of one group to (b, p, r)."""
         return unroll(_of_group(self, values, group), self.kernel, self.stride, self.padding, self.dilation)
 
     def unroll(self, values: Sequence[FloatArray]) -> FloatArray:
-        """Lay the input out as (b, p, r), what the rows of a crossbar see."""
+        """Unroll the input to (b, p, r), the inputs of a crossbar's rows."""
         return unroll(as_maps(values[0]), self.kernel, self.stride, self.padding, self.dilation)
 
     def apply(self, *values: FloatArray) -> FloatArray:
@@ -134,9 +134,9 @@ class Conv(MatrixLayer):
 class DynamicConv(MatrixLayer):
     """Convolution with w(x) = sum_k pi_k(x) w_k, b(x) = sum_k pi_k(x) b_k, pi the attention of the layer's own input.
 
-    A second input, a map of as many channels, is pooled for the attention in place of the first (omni-dimensional
-    convolution scales the channels of the first by attention too). A third, (kernel_h kernel_w,), multiplies every
-    kernel position by position.
+    A second input, a map with as many channels, is pooled for the attention instead of the first one, because
+    omni-dimensional convolution also scales the channels of the first input by attention. A third input,
+    (kernel_h kernel_w,), multiplies the weights of every kernel by a factor for each position in the kernel.
     Source: Chen et al., Dynamic convolution, CVPR 2020, arXiv 1912.03458; Li et al., Omni-dimensional dynamic
     convolution, ICLR 2022, arXiv 2209.07947 eq. 2.
     """
@@ -144,9 +144,9 @@ class DynamicConv(MatrixLayer):
     weight: FloatArray  #: (k, c_out, c_in / groups, kernel_h, kernel_w)
     bias: FloatArray | None  #: (k, c_out)
     stride: Pair  #: vertical, horizontal
-    padding: Padding  #: rows and columns of zeros on either side, or (top, left, bottom, right)
-    dilation: Pair  #: steps between the pixels of the kernel
-    groups: int  #: channels are split into so many convolutions side by side
+    padding: Padding  #: rows and columns of zeros on each side, or (top, left, bottom, right)
+    dilation: Pair  #: distance between the pixels of the kernel
+    groups: int  #: number of groups of channels with separate convolutions
     attention: Attention
 
     arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
@@ -165,7 +165,7 @@ class DynamicConv(MatrixLayer):
             )
 
     def single(self) -> "DynamicConv":
-        """Return the same layer with arrays of float32, its attention's as well."""
+        """Return the same layer and attention with float32 arrays."""
         twin = in_single(self)
         set_fields(twin, attention=in_single(self.attention))
         return twin
@@ -173,8 +173,8 @@ class DynamicConv(MatrixLayer):
     def _check_count(self) -> None:
         if not 1 <= len(self.inputs) <= 3:
             raise ParameterError(
-                f"{self.name} takes a map, and at most a map for its attention and numbers for the positions of its "
-                f"kernels, got {self.inputs}"
+                f"{self.name} takes a map, optionally a map for its attention, and then optionally factors for the "
+                f"positions in its kernels, got {self.inputs}"
             )
 
     @property
@@ -201,33 +201,33 @@ class DynamicConv(MatrixLayer):
             )
         if len(shapes) > 2 and shapes[2] != (math.prod(self.kernel),):
             raise ParameterError(
-                f"{self.name} takes {math.prod(self.kernel)} numbers for the positions of its kernels, "
+                f"{self.name} takes {math.prod(self.kernel)} factors for the positions in its kernels, "
                 f"but {self.inputs[2]} gives {shapes[2]}"
             )
         return self.weight.shape[1], *self._window_shape(shape, self.kernel, self.stride, self.padding, self.dilation)
 
     def apply(self, *values: FloatArray) -> FloatArray:
-        """Convolve (b, c_in, h, w) with the kernel that each image asks for."""
+        """Convolve (b, c_in, h, w) with the mixed kernel of each image."""
         return self.mixed(values, self.shares(values))
 
-    def mixed(self, values: Sequence[FloatArray], shares: FloatArray) -> FloatArray:
-        """Convolve the layer's inputs with the kernels mixed by given shares (b, k)."""
-        return self.convolve(values[0], shares, *values[2:])
+    def mixed(self, values: Sequence[FloatArray], attention: FloatArray) -> FloatArray:
+        """Convolve the layer's inputs with the kernels mixed by given attention weights (b, k)."""
+        return self.convolve(values[0], attention, *values[2:])
 
     def pooled(self, values: Sequence[FloatArray]) -> FloatArray:
-        """Means (b, c_in) of the maps that the attention looks at, from the layer's inputs."""
+        """Means (b, c_in) of the maps that the attention takes, from the layer's inputs."""
         return digital.global_average_pool(values[1] if len(values) > 1 else values[0])
 
     def shares(self, values: Sequence[FloatArray]) -> FloatArray:
-        """Attention (b, k) that the layer's inputs ask for."""
+        """Attention weights (b, k) for the layer's inputs."""
         return self.attention.normalise(self.attention.scores(self.pooled(values)))
 
     def rows(self, values: Sequence[FloatArray], group: int) -> FloatArray:
-        """Lay one group of the first input out as (b, p, r), each kernel position multiplied by its number."""
+        """Unroll one group of the first input to (b, p, r), times the factors for the kernel positions if any."""
         return self._unrolled(_of_group(self, values, group), values)
 
     def unroll(self, values: Sequence[FloatArray]) -> FloatArray:
-        """Lay the first input out as (b, p, r), each kernel position multiplied by its number where there are any."""
+        """Unroll the first input to (b, p, r), times the factors for the kernel positions if there are any."""
         return self._unrolled(values[0], values)
 
     def _unrolled(self, maps: FloatArray, values: Sequence[FloatArray]) -> FloatArray:
@@ -236,20 +236,20 @@ class DynamicConv(MatrixLayer):
             rows = rows * np.tile(values[2], maps.shape[1])[:, None, :]
         return rows
 
-    def convolve(self, images: FloatArray, shares: FloatArray, positions: FloatArray | None = None) -> FloatArray:
-        """Convolve (b, c_in, h, w) with the kernels mixed by given shares (b, k).
+    def convolve(self, images: FloatArray, attention: FloatArray, positions: FloatArray | None = None) -> FloatArray:
+        """Convolve (b, c_in, h, w) with the kernels mixed by given attention weights (b, k).
 
-        positions: (b, kernel_h kernel_w) that multiply every kernel; None: ones.
+        positions: (b, kernel_h kernel_w) factors for the positions in every kernel; None: 1.
         """
-        weight = (shares @ self.weight.reshape(self.kernels, -1)).reshape(len(shares), *self.weight.shape[1:])
+        weight = (attention @ self.weight.reshape(self.kernels, -1)).reshape(len(attention), *self.weight.shape[1:])
         if positions is not None:
             weight = weight * positions.reshape(-1, 1, 1, *self.kernel)
-        bias = None if self.bias is None else shares @ self.bias
+        bias = None if self.bias is None else attention @ self.bias
         return convolve(images, weight, bias, **_geometry(self))
 
 
 def _check_window(layer: Conv | DynamicConv, weight_shape: Shape) -> None:
-    """Clean stride, padding, dilation and groups of a convolution with (c_out, c_in / groups, h, w) weights."""
+    """Check stride, padding, dilation and groups of a convolution with (c_out, c_in / groups, h, w) weights."""
     set_fields(
         layer,
         stride=pair(f"{layer.name}.stride", layer.stride, minimum=1),
@@ -264,7 +264,7 @@ def _check_window(layer: Conv | DynamicConv, weight_shape: Shape) -> None:
 
 
 def _geometry(layer: Conv | DynamicConv) -> _Geometry:
-    """Return how the windows of a convolution lie."""
+    """Return stride, padding, dilation and groups of a convolution."""
     return {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": layer.groups}
 
 

@@ -1,4 +1,4 @@
-"""A small network around every kind of layer: what the support matrix runs, and what tests compare."""
+"""A small example network for every kind of layer, for the support matrix and for tests."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ from mapping.networks.layers.shapes import (
 )
 from mapping.networks.layers.transposed import ConvTranspose
 
-MAP = (4, 5, 6)  #: what the layers of an example take, a map named "map"; a sequence "row" of (4, 30) and means "mean"
+MAP = (4, 5, 6)  #: shape of the map "map" that the layers of an example take; BESIDE has their other inputs
 BESIDE: dict[str, tuple[Layer, ...]] = {
     "row": (Reshape("row", ("map",), (4, 30)),),
     "positive": (Activation("positive", ("map",), "exp"),),
@@ -85,7 +85,7 @@ def _recurrent(rng: np.random.Generator, kind: str) -> Recurrent:
     return Recurrent("layer", ("row",), *weights, rng.normal(size=g * 3), rng.normal(size=g * 3), kind)
 
 
-#: one layer of each kind and variant, from random numbers
+#: one layer of each kind and variant, with random weights
 MADE: dict[str, Callable[[np.random.Generator], Layer]] = {
     "Conv": lambda rng: Conv(
         "layer", ("map",), rng.normal(size=(4, 2, 3, 3)), rng.normal(size=4), padding=(1, 1), groups=2
@@ -160,7 +160,7 @@ MADE: dict[str, Callable[[np.random.Generator], Layer]] = {
 
 
 def example_layers(name: str, seed: int = 0) -> tuple[Layer, ...]:
-    """Return the layers of a small network of 3 classes around one entry of MADE, which is called "layer" in it.
+    """Return the layers of a small network of 3 classes with one entry of MADE, called "layer".
 
     Raises ParameterError if there is no such entry.
     """
@@ -181,12 +181,12 @@ def example_layers(name: str, seed: int = 0) -> tuple[Layer, ...]:
 
 
 def example_images(count: int, seed: int = 0) -> FloatArray:
-    """Return images (count, 2, 5, 6) that the networks of `example_layers` take."""
+    """Return images (count, 2, 5, 6) for the networks of `example_layers`."""
     return np.random.default_rng([seed, 1]).normal(size=(count, 2, *MAP[1:]))
 
 
 def _shape(layers: Sequence[Layer]) -> tuple[int, ...]:
-    """Shape of what the last of these layers gives."""
+    """Shape of the output of the last layer."""
     shapes: dict[str, tuple[int, ...]] = {"input": (2, *MAP[1:])}
     for layer in layers:
         shapes[layer.name] = layer.output_shape(*(shapes[source] for source in layer.inputs))

@@ -1,4 +1,4 @@
-"""Every kind of layer by name, and every array of layers by key."""
+"""All kinds of layers by name, and all arrays of layers by key."""
 
 from collections.abc import Iterable
 

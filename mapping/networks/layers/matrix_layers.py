@@ -1,4 +1,4 @@
-"""Layers whose weights lie on tiles, and the fully connected one."""
+"""The base class of layers with weights on tiles, and the fully connected layer."""
 
 # b = batch, p = positions, r = matrix rows, n = values
 
@@ -13,13 +13,13 @@ from mapping.networks.layers.base import Layer, Shape, take
 
 
 class MatrixLayer(Layer):
-    """A layer whose weights lie on tiles."""
+    """A layer with weights on tiles."""
 
-    groups: int  #: matrices side by side, each with inputs of its own
-    output_axis: ClassVar[int] = 1  #: of (b, …): the axis of the outputs, each of which is a column of a matrix
+    groups: int  #: number of matrices with separate inputs
+    output_axis: ClassVar[int] = 1  #: axis of (b, …) along which each entry belongs to one column of a matrix
 
     def rows(self, values: Sequence[FloatArray], group: int) -> FloatArray:
-        """Lay the exact inputs of one group of matrices out as (b, p, r), what the rows of a crossbar see."""
+        """Unroll the exact inputs of one group to (b, p, r), the inputs of a crossbar's rows."""
         raise NotImplementedError
 
 
@@ -48,7 +48,7 @@ class Linear(MatrixLayer):
         return *shapes[0][:-1], self.weight.shape[0]
 
     def rows(self, values: Sequence[FloatArray], group: int) -> FloatArray:
-        """Lay (b, …, n) out as (b, p, n)."""
+        """Reshape (b, …, n) to (b, p, n)."""
         return values[0].reshape(len(values[0]), math.prod(values[0].shape[1:-1]), values[0].shape[-1])
 
     def apply(self, *values: FloatArray) -> FloatArray:

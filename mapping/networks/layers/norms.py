@@ -1,4 +1,4 @@
-"""Normalisation: with the statistics of the training, or with those of the values themselves."""
+"""Normalisation layers, with the statistics of the training or of the values themselves."""
 
 # b = batch, c = channels
 
@@ -54,8 +54,8 @@ class LayerNorm(SameShape):
     Source: Ba et al., Layer normalization, arXiv 1607.06450.
     """
 
-    gamma: FloatArray  #: of the shape of the last axes, over which statistics are taken
-    beta: FloatArray  #: likewise
+    gamma: FloatArray  #: its shape is that of the last axes, over which statistics are taken
+    beta: FloatArray  #: of the same shape
     epsilon: float = 1e-5  #: keeps the root away from 0
 
     arrays: ClassVar[tuple[str, ...]] = ("gamma", "beta")
@@ -163,11 +163,11 @@ class LocalResponseNorm(SameShape):
     Source: Krizhevsky et al., NIPS 2012, section 3.3, with alpha divided by size as PyTorch and ONNX have it.
     """
 
-    size: int  #: channels that are summed
+    size: int  #: number of channels that are summed
     alpha: float = 1e-4
     beta: float = 0.75
     k: float = 1.0
-    before: int | None = None  #: channels of them before the own one; None: ⌊(size - 1) / 2⌋
+    before: int | None = None  #: number of summed channels before the channel itself; None: ⌊(size - 1) / 2⌋
 
     def __post_init__(self) -> None:
         super().__post_init__()

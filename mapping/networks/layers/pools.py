@@ -1,4 +1,4 @@
-"""Pools: the largest value or the mean of windows of a map."""
+"""Pooling layers: the largest value or the mean of windows of a map."""
 
 # b = batch, c = channels, h, w = height, width of a map
 
@@ -15,7 +15,7 @@ from mapping.networks.unrolling import Padding, Pair, as_padding, pair, sides, w
 
 
 class _Pool(Layer):
-    """Windows that lie side by side or overlap, all of one size."""
+    """Pool over windows of one size."""
 
     size: Pair
     stride: Pair
@@ -32,8 +32,7 @@ class _Pool(Layer):
         extent = [d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True)]
         if max(top, bottom) >= extent[0] or max(left, right) >= extent[1]:
             raise ParameterError(
-                f"{self.name}.padding must be less than the window {size}, which else lies in it entirely, "
-                f"got {padding}"
+                f"{self.name}.padding must be less than the window {size}, as a window needs a pixel, got {padding}"
             )
         truth(f"{self.name}.ceil_mode", self.ceil_mode)
         set_fields(self, size=size, stride=pair(f"{self.name}.stride", self.stride, minimum=1), padding=padding)
@@ -44,13 +43,13 @@ class _Pool(Layer):
         size = (shape[1], shape[2])
         beside = digital.pool_sides(size, self.size, self.stride, self.padding, self.dilation, ceil=self.ceil_mode)
         made = (shape[0], *self._window_shape(shape, self.size, self.stride, beside, self.dilation))
-        for axis in range(2):  # with steps between its pixels a window may skip a short map
+        for axis in range(2):  # a window with dilation may have no pixel in a short map
             seen = windows(
                 np.ones((1, 1, 1, size[axis])), (1, self.size[axis]), (1, self.stride[axis]),
                 (0, beside[axis], 0, beside[axis + 2]), (1, self.dilation[axis]),
             )  # fmt: skip
             if not seen.any(axis=-1).all():
-                raise ParameterError(f"{self.name} has a window that lies in the padding of {shapes[0]} alone")
+                raise ParameterError(f"{self.name} has a window with no pixel of {shapes[0]}, only padding")
         return self._as_given(shapes[0], made)
 
 
@@ -60,10 +59,10 @@ class MaxPool(_Pool):
 
     size: Pair  #: height, width of the window
     stride: Pair  #: vertical, horizontal
-    #: pixels outside the map, which never win: on either side, or (top, left, bottom, right); less than the window
+    #: ignored pixels around the map: on each side, or (top, left, bottom, right); less than the window
     padding: Padding = (0, 0)
-    ceil_mode: bool = False  #: whether a last window counts that hangs over the edge but begins inside
-    dilation: Pair = (1, 1)  #: steps between the pixels of the window
+    ceil_mode: bool = False  #: whether to include a last window that begins inside the map and crosses its edge
+    dilation: Pair = (1, 1)  #: distance between the pixels of the window
 
     added: ClassVar[tuple[str, ...]] = ("ceil_mode", "dilation")
 
@@ -81,10 +80,10 @@ class AveragePool(_Pool):
 
     size: Pair  #: height, width of the window
     stride: Pair  #: vertical, horizontal
-    #: rows and columns of zeros on either side, or (top, left, bottom, right); less than the window
+    #: rows and columns of zeros on each side, or (top, left, bottom, right); less than the window
     padding: Padding = (0, 0)
     count_padding: bool = True  #: whether these zeros count as pixels in the mean
-    ceil_mode: bool = False  #: whether a last window counts that hangs over the edge but begins inside
+    ceil_mode: bool = False  #: whether to include a last window that begins inside the map and crosses its edge
     dilation = (1, 1)
     added: ClassVar[tuple[str, ...]] = ("ceil_mode",)
 
@@ -115,7 +114,7 @@ class GlobalAveragePool(Layer):
 
 
 class _AdaptivePool(Layer):
-    """Windows that cover a map evenly, whatever its size."""
+    """Pool to an output of fixed size, over windows that cover the map."""
 
     size: Pair
 
@@ -135,7 +134,7 @@ class _AdaptivePool(Layer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AdaptiveAveragePool(_AdaptivePool):
-    """Mean of as many windows as asked for, which cover the map and may overlap: (c, h, w) -> (c, *size)."""
+    """Mean of each of a given number of windows, which cover the map and may overlap: (c, h, w) -> (c, *size)."""
 
     size: Pair  #: height, width of the output
 
@@ -147,7 +146,7 @@ class AdaptiveAveragePool(_AdaptivePool):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AdaptiveMaxPool(_AdaptivePool):
-    """Largest value of as many windows as asked for, which cover the map and may overlap: (c, h, w) -> (c, *size)."""
+    """Largest value of each of a given number of windows, which cover the map and may overlap: -> (c, *size)."""
 
     size: Pair  #: height, width of the output
 

@@ -1,6 +1,6 @@
-"""Recurrent layers: their two matrices on tiles, the second of them read step by step in time.
+"""Recurrent layers: two matrices on tiles, the second of which is read step by step in time.
 
-The gates between the matrices are digital. All states begin at 0.
+Gate functions are digital. All states begin at 0.
 """
 
 # b = batch, t = steps in time, n = values of the input, h = values of the state, g = gates
@@ -17,18 +17,18 @@ from mapping.networks import digital
 from mapping.networks.layers.base import Shape, one_of, set_fields, take, truth
 from mapping.networks.layers.matrix_layers import MatrixLayer, linear
 
-GATES = {"rnn-tanh": 1, "rnn-relu": 1, "lstm": 4, "gru": 3, "gru-reset-first": 3}  #: of each kind of `Recurrent`
+GATES = {"rnn-tanh": 1, "rnn-relu": 1, "lstm": 4, "gru": 3, "gru-reset-first": 3}  #: number of gates, by kind
 
-#: takes the number of a matrix, what its rows see (b, h) and the step; gives (b, columns)
+#: takes the number of a matrix, its row inputs (b, h) and the step; returns (b, columns)
 Product = Callable[[int, FloatArray, int], FloatArray]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recurrent(MatrixLayer):
-    """Recurrent network over a sequence: (t, n) -> (t, h), the state after every step.
+    """Recurrent layer over a sequence: (t, n) -> (t, h), the state after every step.
 
-    Its gates stand in the order input, forget, cell, output for "lstm", and reset, update, new for "gru". The latter
-    multiplies the state by the reset gate behind the matrix, "gru-reset-first" before it.
+    The order of the gates is input, forget, cell, output for "lstm", and reset, update, new for "gru". The kind "gru"
+    applies the reset gate to the output of the state's matrix, "gru-reset-first" to its input.
     Source: Hochreiter and Schmidhuber, Neural Computation 9, 1735 (1997), with the forget gates of Gers et al. (2000);
     Cho et al., arXiv 1406.1078.
     """
@@ -38,7 +38,7 @@ class Recurrent(MatrixLayer):
     bias_input: FloatArray | None  #: (g h,)
     bias_hidden: FloatArray | None  #: (g h,)
     kind: str  #: a key of GATES
-    reverse: bool = False  #: from the last step to the first; each output stays at its place in time
+    reverse: bool = False  #: whether steps run from the last to the first; outputs keep their place in time
 
     arrays: ClassVar[tuple[str, ...]] = ("weight_input", "weight_hidden", "bias_input", "bias_hidden")
 
@@ -62,12 +62,12 @@ class Recurrent(MatrixLayer):
 
     @property
     def size(self) -> int:
-        """Number of values of the state, h."""
+        """Size h of the state."""
         return int(self.weight_hidden.shape[1])
 
     @property
     def groups(self) -> int:  # type: ignore[override]
-        """Number of its matrices: of the input, of the state, and of the state behind a reset gate."""
+        """Number of matrices: that of the input, that of the state, and that of the state after a reset gate."""
         return 3 if self.kind == "gru-reset-first" else 2
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -80,7 +80,7 @@ class Recurrent(MatrixLayer):
         return shapes[0][0], self.size
 
     def matrix(self, number: int) -> tuple[FloatArray, FloatArray | None]:
-        """Weights (columns, rows) and bias of one of the matrices: 0 of the input, others of the state."""
+        """Weights (columns, rows) and bias of one matrix; number 0 is that of the input, others are of the state."""
         if number == 0:
             return self.weight_input, self.bias_input
         own = slice(0, 2 * self.size) if number == 1 else slice(2 * self.size, None)
@@ -89,7 +89,7 @@ class Recurrent(MatrixLayer):
         return self.weight_hidden[own], None if self.bias_hidden is None else self.bias_hidden[own]
 
     def rows(self, values: Sequence[FloatArray], group: int) -> FloatArray:
-        """Return what the rows of a matrix see at each step, (b, t, n) or (b, t, h), in the order of the reads."""
+        """Return the row inputs of a matrix at each step, (b, t, n) or (b, t, h), in the order of the reads."""
         if group == 0:
             return values[0]
         seen: list[FloatArray] = []
@@ -103,11 +103,11 @@ class Recurrent(MatrixLayer):
         return np.stack(seen, axis=1)
 
     def apply(self, *values: FloatArray) -> FloatArray:
-        """Walk through (b, t, n)."""
+        """Compute all steps of (b, t, n)."""
         return self.walk(self._product(0, values[0], 0), self._product)
 
     def walk(self, projected: FloatArray, product: Product) -> FloatArray:
-        """Walk through time: (b, t, h) from what the first matrix makes of the input, (b, t, g h)."""
+        """Compute all steps: (b, t, h) from the outputs of the input's matrix, (b, t, g h)."""
         b, steps, _ = projected.shape
         hidden = cell = np.zeros((b, self.size), dtype=projected.dtype)
         out = np.empty((b, steps, self.size), dtype=projected.dtype)

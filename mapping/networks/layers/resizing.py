@@ -1,4 +1,4 @@
-"""Maps in another size: nearest pixel, or lines and cubics between pixels."""
+"""Resizing of maps: nearest, bilinear and bicubic interpolation."""
 
 # c = channels, h, w = height, width of a map
 
@@ -12,24 +12,24 @@ from devices.errors import ParameterError
 from mapping.networks.layers.base import Layer, Shape, as_given, as_maps, one_of, set_fields
 from mapping.networks.unrolling import Pair, pair
 
-MODES = {"nearest": 1, "bilinear": 2, "bicubic": 4}  #: pixels along each axis that a pixel of the output follows
-COORDINATES = ("asymmetric", "half-pixel", "align-corners")  #: where the pixels of the output lie among the input's
-CUBIC = -0.75  #: the free number of the cubic, as PyTorch and ONNX have it
+MODES = {"nearest": 1, "bilinear": 2, "bicubic": 4}  #: number of input pixels along each axis for an output pixel
+COORDINATES = ("asymmetric", "half-pixel", "align-corners")  #: positions of the output pixels among the input pixels
+CUBIC = -0.75  #: free parameter of the cubic, with the value of PyTorch and ONNX
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Upsample(Layer):
-    """Map in another size: (c, h, w) -> (c, *size), or (c, w) -> (c, w').
+    """Map resized by interpolation: (c, h, w) -> (c, *size), or (c, w) -> (c, w').
 
-    Pixel i lies at i scale ("asymmetric"), at (i + 1/2) scale - 1/2 ("half-pixel"), or so that the outermost pixels
-    coincide ("align-corners").  The nearest pixel is that at or before an asymmetric place, else the one that is
-    nearer, of two the later.  Source: Keys, IEEE Trans. ASSP 29, 1153 (1981) for the cubic.
+    Output pixel i is at i scale ("asymmetric"), at (i + 1/2) scale - 1/2 ("half-pixel"), or so that the outermost
+    pixels coincide ("align-corners").  The mode "nearest" rounds asymmetric positions down, others to the nearest pixel
+    and halves up.  Source: Keys, IEEE Trans. ASSP 29, 1153 (1981) for the cubic.
     """
 
     size: Pair  #: height, width of the output
     mode: str = "nearest"  #: a key of MODES
     coordinates: str = "asymmetric"  #: one of COORDINATES
-    scale: tuple[float, float] | None = None  #: input pixels per output pixel, vertical, horizontal; None: of the sizes
+    scale: tuple[float, float] | None = None  #: input pixels per output pixel, vertical, horizontal; None: by the sizes
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,7 +71,7 @@ class Upsample(Layer):
         return total
 
     def taps(self, length: int, axis: int) -> tuple[IntArray, FloatArray]:
-        """Pixels (n, taps) of the input that each pixel along an axis follows, and their weights."""
+        """Input pixels (n, taps) of each output pixel along an axis, and their weights."""
         count = self.size[axis]
         at = np.arange(count)
         scale = length / count if self.scale is None else self.scale[axis]
@@ -98,7 +98,7 @@ class Upsample(Layer):
 
 
 def _cubic(distance: FloatArray) -> FloatArray:
-    """Weight of a pixel at a distance from 0 to 2."""
+    """Cubic weight of a pixel at a distance from 0 to 2."""
     near = ((CUBIC + 2.0) * distance - (CUBIC + 3.0)) * distance**2 + 1.0
     far = ((distance - 5.0) * distance + 8.0) * distance * CUBIC - 4.0 * CUBIC
     return np.where(distance <= 1.0, near, far)

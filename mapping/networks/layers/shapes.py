@@ -1,4 +1,4 @@
-"""Layers that move values and change none: reshaping, joining, cutting, padding, repeating."""
+"""Layers that reorder values without arithmetic: reshaping, concatenation, slicing, padding, broadcasting."""
 
 # b = batch, c = channels, h, w = height, width of a map
 
@@ -29,9 +29,9 @@ class Flatten(Layer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Reshape(Layer):
-    """All values of an image in memory order, seen in another shape."""
+    """All values of an image in memory order, in another shape."""
 
-    shape: tuple[int, ...]  #: of one image, every length given
+    shape: tuple[int, ...]  #: of one image; no length may be left open
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,7 +55,7 @@ class Reshape(Layer):
 class Permute(Layer):
     """Axes of an image in another order."""
 
-    axes: tuple[int, ...]  #: of the input, in the order of the output; the channels are 0
+    axes: tuple[int, ...]  #: axes of the input in the order of the output; the channels are axis 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,7 +105,7 @@ class ChannelShuffle(SameShape):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Concat(Layer):
-    """Two or more inputs one after another along an axis."""
+    """Two or more inputs concatenated along an axis."""
 
     axis: int = 0  #: the channels
 
@@ -171,7 +171,7 @@ class Slice(Layer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Gather(Layer):
-    """Entries along an axis in an order of their own, some of them more than once."""
+    """Entries along an axis by a list of indices."""
 
     axis: int  #: the channels are 0
     indices: tuple[int, ...]
@@ -199,17 +199,20 @@ class Gather(Layer):
         return np.take(values[0], np.array(self.indices), axis=self.axis + 1)
 
 
-PADDINGS = ("constant", "reflect", "edge", "wrap")  #: what `Pad` can put around: a number, or the image's own values
+PADDINGS = ("constant", "reflect", "edge", "wrap")  #: kinds of `Pad`: a constant, or values of the image
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pad(Layer):
-    """Values around an image: a number, or its own, mirrored ("reflect"), repeated ("edge") or from the other end."""
+    """Padding with a constant or with values of the image.
 
-    before: tuple[int, ...]  #: of each axis
-    after: tuple[int, ...]  #: likewise
+    The image is mirrored ("reflect"), its edge is repeated ("edge"), or its other end is appended ("wrap").
+    """
+
+    before: tuple[int, ...]  #: number of values before each axis
+    after: tuple[int, ...]  #: number of values after each axis
     kind: str = "constant"  #: one of PADDINGS
-    value: float = 0.0  #: of "constant"
+    value: float = 0.0  #: the constant
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -220,7 +223,7 @@ class Pad(Layer):
         set_fields(self, before=before, after=after, kind=kind, value=number(f"{self.name}.value", self.value))
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """Each length and what is put before and after it."""
+        """Each length plus the padding before and after it."""
         if len(shapes[0]) != len(self.before):
             raise ParameterError(f"{self.name} pads {len(self.before)} axes, but {self.inputs[0]} gives {shapes[0]}")
         for length, before, after in zip(shapes[0], self.before, self.after, strict=True):
@@ -242,7 +245,7 @@ class Pad(Layer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Broadcast(Layer):
-    """Values repeated to a shape as numpy broadcasts them."""
+    """Values broadcast to a shape as in numpy."""
 
     shape: tuple[int, ...]  #: of one image
 

@@ -1,7 +1,7 @@
-"""Transposed convolution: every input pixel gives a window, windows are added where they overlap; weights on tiles.
+"""Transposed convolution, with its weights on tiles: every input pixel gives a window, overlapping windows are added.
 
-One read for each input pixel: its channels are the rows, output channels times kernel pixels the columns. What windows
-have in common is added digitally, and so is the bias.
+Each input pixel is one read. The rows are its channels, the columns are output channels times kernel pixels.
+Overlapping windows and the bias are added digitally.
 """
 
 # b = batch, c = channels, h, w = height, width of a map, p = positions, n = columns
@@ -30,10 +30,10 @@ class ConvTranspose(MatrixLayer):
 
     weight: FloatArray  #: (c_in, c_out / groups, kernel_h, kernel_w)
     bias: FloatArray | None = None  #: (c_out,)
-    stride: Pair = (1, 1)  #: vertical, horizontal: from one window of the output to the next
-    padding: Padding = (0, 0)  #: rows and columns cut off on either side, or (top, left, bottom, right)
-    dilation: Pair = (1, 1)  #: steps between the pixels of the kernel
-    groups: int = 1  #: channels are split into so many convolutions side by side
+    stride: Pair = (1, 1)  #: vertical, horizontal distance between the windows of the output
+    padding: Padding = (0, 0)  #: rows and columns cut off on each side, or (top, left, bottom, right)
+    dilation: Pair = (1, 1)  #: distance between the pixels of the kernel
+    groups: int = 1  #: number of groups of channels with separate convolutions
     output_padding: Pair = (0, 0)  #: rows and columns added at the lower and the right edge
 
     arrays: ClassVar[tuple[str, ...]] = ("weight", "bias")
@@ -76,23 +76,23 @@ class ConvTranspose(MatrixLayer):
         return self._as_given(shapes[0], (self.outputs, *self._size((shape[1], shape[2]))))
 
     def matrix(self, group: int) -> FloatArray:
-        """Weights of one group as (c_in / groups, n), n over output channels and kernel pixels."""
+        """Weights of one group as a matrix (c_in / groups, n), with n over output channels and kernel pixels."""
         each = self.channels // self.groups
         return self.weight[group * each : (group + 1) * each].reshape(each, -1)
 
     def scaled(self, gain: FloatArray) -> FloatArray:
-        """Weights of the layer whose outputs are so many times this one's, (c_out,)."""
+        """Weights of this layer with its outputs multiplied by gains (c_out,)."""
         each = self.channels // self.groups
         by = gain.reshape(self.groups, 1, -1, 1, 1)
         return (self.weight.reshape(self.groups, each, *self.weight.shape[1:]) * by).reshape(self.weight.shape)
 
     def rows(self, values: Sequence[FloatArray], group: int) -> FloatArray:
-        """Lay the pixels of one group's channels out as (b, p, c_in / groups)."""
+        """Unroll the pixels of one group's channels to (b, p, c_in / groups)."""
         each = self.channels // self.groups
         return unroll(as_maps(values[0])[:, group * each : (group + 1) * each], (1, 1))
 
     def joined(self, products: Sequence[FloatArray], x: FloatArray) -> FloatArray:
-        """Add the windows of each group, (b, n, p), where they overlap, and the bias; x: the layer's input."""
+        """Add the overlapping windows of each group, (b, n, p), and the bias; x: the layer's input."""
         size = (as_maps(x).shape[2], x.shape[-1])
         parts = [
             overlap_add(each, size, self._size(size), self.kernel, self.stride, self.padding, self.dilation)
@@ -104,16 +104,16 @@ class ConvTranspose(MatrixLayer):
         return as_given(out, x)
 
     def overlaps(self, shape: Shape) -> tuple[int, int]:
-        """Products of one image that land inside the output, and values of the output that any of them meets."""
+        """Number of products of one image inside the output, and number of output values with at least one product."""
         _, *size = self._map_shape(shape, rows=True)
-        landing = met = self.outputs
+        products = reached = self.outputs
         output, before = self._size((size[0], size[1])), sides(self.padding)
         for axis in range(2):
             at = np.arange(size[axis])[:, None] * self.stride[axis] - before[axis]
             places = at + np.arange(self.kernel[axis]) * self.dilation[axis]
             inside = places[(places >= 0) & (places < output[axis])]
-            landing, met = landing * inside.size, met * np.unique(inside).size
-        return landing, met
+            products, reached = products * inside.size, reached * np.unique(inside).size
+        return products, reached
 
     def apply(self, *values: FloatArray) -> FloatArray:
         """Convolve (b, c_in, h, w), or (b, c_in, w)."""
@@ -130,5 +130,5 @@ class ConvTranspose(MatrixLayer):
             )
         )
         if min(height, width) < 1:
-            raise ParameterError(f"{self.name} cuts off all of its output: {height} rows and {width} columns are left")
+            raise ParameterError(f"{self.name} must leave an output, got one of {height} rows and {width} columns")
         return height, width
