@@ -399,7 +399,7 @@ def test_examples__hold_every_kind():
         (lambda: Conv("x", ONE, np.ones((1, 1, 3, 1)), padding=(1, 0)).output_shape((1, 6)) and
          Conv("x", ONE, np.ones((1, 1, 2, 1)), padding=(1, 0)).output_shape((1, 6)), "makes 2 rows of a"),
         (lambda: ConvTranspose("x", ONE, np.ones((3, 1, 2, 2)), groups=2), "3 input channels into 2 groups"),
-        (lambda: ConvTranspose("x", ONE, np.ones((1, 1, 2, 2)), padding=(9, 0)).output_shape((1, 3, 3)), "leave an output"),
+        (lambda: ConvTranspose("x", ONE, np.ones((1, 1, 2, 2)), padding=(9, 0)).output_shape((1, 3, 3)), "must leave"),
         (lambda: ConvTranspose("x", ONE, np.ones((2, 1, 2, 2))).output_shape((3, 3, 3)), r"maps of shape \(2, h, w\)"),
         (lambda: Linear("x", ONE, np.ones((2, 3))).output_shape((3, 2)), "takes 3 values"),
         (lambda: Recurrent("x", ONE, np.ones((3, 2)), np.ones((2, 1)), None, None, "gru"), "3 rows for each of its 1"),

@@ -57,7 +57,7 @@ def run(
     device: Annotated[
         str,
         typer.Option(
-            help="cpu, or cuda: PyTorch computes the outputs on a GPU, equal up to rounding; energies are then those of "
+            help="cpu, or cuda: outputs by PyTorch on a GPU, equal up to rounding; energies are then those of "
             "crossgate estimate."
         ),
     ] = "cpu",
