@@ -57,8 +57,8 @@ class Injected(ChipModule):
 
 def chips() -> Iterator[tuple[int, int]]:
     """Wires and converter bits of each chip, the hardest first."""
-    for times in WIRES[::-1]:
-        for bits in BITS[::-1]:
+    for bits in BITS[::-1]:
+        for times in WIRES[::-1]:
             yield times, bits
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     calibration = train.images[:128]
     images, held = Images(train.images, train.labels), Images(validation.images, validation.labels)
     begin = time.monotonic()
-    for seed, (times, bits) in product(range(asked.seeds), chips()):
+    for (times, bits), seed in product(chips(), range(asked.seeds)):
         for way in ("as trained", "compensated", "noise injected", "exact chip"):
             if (asked.model, times, bits, seed, way) in known or time.monotonic() - begin > 60.0 * asked.minutes:
                 continue
