@@ -31,8 +31,8 @@ from rich.table import Table
 from scipy.sparse.linalg import splu
 
 from crossbar import Wires, run_ngspice, solve, to_spice, transfer_matrices, transfer_matrix
+from crossbar.transfer.borders import border
 from crossbar.transfer.merge_plan import plan_lanes
-from crossbar.transfer.reduction import border
 from devices.aliases import FloatArray
 
 WIRES = Wires(r_row=1.0, r_column=1.0, r_driver=1.0, r_sense=1.0)
@@ -204,7 +204,7 @@ def rate(console: Console, tiles: int, nodes: int) -> None:
     g = np.concatenate([one * (1 + 0.001 * k) for k in range(tiles)])
     transfer_matrices(g[:8], WIRES)
     seconds, _ = timed(lambda: transfer_matrices(g, WIRES, np.float32), 2)
-    flops = len(g) * plan_lanes(128, 128, border(WIRES, 128, 128).ends).flops
+    flops = len(g) * plan_lanes(128, 128, border(WIRES, 128, 128)[1]).flops
     console.print(
         f"{tiles} tiles of 128 × 128 at {nodes} gate nodes: {seconds:.2f} s, {seconds / len(g) * 1e3:.2f} ms each, "
         f"{flops / seconds / 1e9:.1f} GFLOP/s"

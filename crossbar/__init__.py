@@ -1,20 +1,20 @@
-"""Arrays of cells on real wires: volts in, amperes out; with converters, codes in, codes out.
+"""Crossbar arrays with resistive wires: row voltages in, column currents out; with converters, codes in, codes out.
 
 The folders, lowest first; each imports only those above it in this list:
 
-    arrays            values that every solver takes and gives: Wires, Array, GateLines, Solution
-    nodal, reference  node voltages, input by input; the slow twins and ngspice that judge every solver
+    arrays            arguments and results of all solvers: Wires, Array, GateLines, Solution
+    nodal, reference  node voltages, input by input; reference solvers and ngspice, which judge the other solvers
     transfer          all inputs at once: transfer matrices, gate families, stacked bands
     writing, tiles    writing an array through its wires; arrays with drivers and converters
-    prices, plots     what an action costs; maps of an array
+    prices, plots     energy, time and area of components; maps of an array
 
 Start with:
 
     Wires             resistances of segments and ends
     transfer_matrix   the exact linear map from row voltages to column currents
-    solve             node voltages and currents of linear or curved cells
+    solve             node voltages and currents of linear or nonlinear cells
     transfer_family   transfer matrices as a function of the gate voltage
-    Tile              an array with its converters
+    Tile              an array with drivers and converters
 """
 
 import lazy_loader

@@ -1,6 +1,7 @@
-"""Pictures of a solved array: maps over its cells, and the circuit itself with coloured branches.
+"""Figures of a solved array: maps over its cells, and the circuit itself with coloured branches.
 
-Each takes and returns axes and owns a figure only if it made it.  b = batch, m = rows, n = columns
+Each function draws into the given axes, or into those of a new figure, and returns them.
+b = batch, m = rows, n = columns
 """
 
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,11 +27,11 @@ __all__ = [
     "plot_cell_current", "plot_cell_voltage", "plot_crossbar", "plot_current_error", "plot_gate_voltage", "plot_map",
 ]  # fmt: skip
 
-ONE_SIGN, BOTH_SIGNS = "viridis", "coolwarm"  # perceptually even; the middle of the second is 0
-DRAWN = 1024  # cells, ours: beyond that single branches can no longer be told apart
-SHIFT = 0.38  # of a cell's width from a row node to its column node in the drawing, ours
-END = 0.75  # length of a driver or sense resistor in the drawing, ours
-MINOR = 0.05  # of the largest magnitude: a side of 0 that stays below it needs no colour of its own (ours)
+ONE_SIGN, BOTH_SIGNS = "viridis", "coolwarm"  # perceptually uniform; the middle of the second is 0
+DRAWN = 1024  # most cells in a drawing of the circuit: with more, branches cannot be distinguished (ours)
+SHIFT = 0.38  # distance from a row node to its column node in the drawing, in cell widths, ours
+END = 0.75  # length of a driver or sense resistor in the drawing, in cell widths, ours
+MINOR = 0.05  # values of the other sign below this times the largest magnitude get no colours of their own (ours)
 
 
 def plot_map(
@@ -38,7 +39,7 @@ def plot_map(
 ) -> "Axes":  # fmt: skip
     """Draw values (m, n) over an array, row 0 at the top, with a colour bar in engineering units.
 
-    Values of both signs, or where `signed` of any, get a scale that is centred at 0; infinite ones stay grey.
+    The colour scale is centred at 0 if values of both signs occur or `signed` is True.  Infinite values are grey.
     Raises ParameterError unless values have two axes and at least one cell.
     """
     from matplotlib import colormaps
@@ -61,7 +62,7 @@ def plot_map(
 
 
 def plot_cell_voltage(solution: Solution, ax: "Axes | None" = None, *, which: int = 0) -> "Axes":
-    """Draw the voltage over each cell [V], row node less column node, of input `which` of a solution.
+    """Draw the voltage over each cell [V], row node minus column node, for input `which` of a solution.
 
     Raises ParameterError if there is no such input.
     """
@@ -72,9 +73,9 @@ def plot_cell_current(
     circuit: FloatArray | Array, solution: Solution, ax: "Axes | None" = None, *,
     v_gate: npt.ArrayLike | None = None, which: int = 0,
 ) -> "Axes":  # fmt: skip
-    """Draw the current of each cell [A] of input `which`.
+    """Draw the current of each cell [A] for input `which`.
 
-    circuit and v_gate are those that were solved.  Raises ParameterError if they do not fit the solution.
+    circuit, v_gate: as they were solved.  Raises ParameterError if they do not fit the solution.
     """
     return plot_map(_currents(circuit, v_gate, _drops(solution, which), solution, which), "cell current", "A", ax)
 
@@ -83,9 +84,9 @@ def plot_current_error(
     circuit: FloatArray | Array, v: FloatArray, solution: Solution, ax: "Axes | None" = None, *,
     v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0, which: int = 0,
 ) -> "Axes":  # fmt: skip
-    """Draw what the wires change in each cell's current, in % of the largest current without wires.
+    """Draw the change of each cell's current by the wires (IR drop), in % of the largest current without wires.
 
-    circuit, v (b, m) [V], v_gate and v_sense are those that were solved.  Raises ParameterError if they do not fit the
+    circuit, v (b, m) [V], v_gate, v_sense: as they were solved.  Raises ParameterError if they do not fit the
     solution.
     """
     drops = _drops(solution, which)
@@ -98,10 +99,10 @@ def plot_current_error(
 
 
 def plot_gate_voltage(array: Array, v_gate: npt.ArrayLike, ax: "Axes | None" = None, *, which: int = 0) -> "Axes":
-    """Draw the gate voltage that acts on each cell [V]: what its gate line carries, less the shift of its Dirac point.
+    """Draw the effective gate voltage of each cell [V]: its gate voltage minus the shift of its Dirac point.
 
-    v_gate: one value, two axes that spread over (m, n), or three over (b, m, n).  Raises ParameterError for another
-    shape.
+    v_gate: one value, two axes that broadcast to (m, n), or three that broadcast to (b, m, n).
+    Raises ParameterError for another shape.
     """
     volts = checks.array("v_gate", v_gate)
     if volts.ndim == 3:
@@ -115,12 +116,13 @@ def plot_crossbar(
     colour: Literal["current", "voltage"] = "current", v_gate: npt.ArrayLike | None = None,
     v_sense: npt.ArrayLike = 0.0, which: int = 0,
 ) -> "Axes":  # fmt: skip
-    """Draw the circuit: rows from left to right, columns from top to bottom, their cells, and the ends that exist.
+    """Draw the circuit: rows from left to right, columns from top to bottom, cells, and ends that are not open.
 
-    colour: branches by their current [A], positive to the right, down, and from row to column, or by the mean voltage
-    of their two nodes [V].  A current that the voltages do not tell, in a wire of 0 Ω between two ends of 0 Ω, is grey.
-    circuit, v (b, m) [V], wires, v_gate and v_sense are those that were solved.
-    Raises ParameterError if they do not fit the solution, or for more than 1024 cells, where a map shows more.
+    colour: "current" colours branches by current [A], positive to the right, downwards, and from row to column;
+    "voltage" by the mean voltage of their two nodes [V].  The current of a wire of 0 Ω between two ends of 0 Ω does not
+    follow from the voltages and is grey.
+    circuit, v (b, m) [V], wires, v_gate, v_sense: as they were solved.
+    Raises ParameterError if they do not fit the solution, or for more than 1024 cells; use a map for larger arrays.
     """
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
@@ -130,7 +132,7 @@ def plot_crossbar(
     drops = _drops(solution, which)
     m, n = drops.shape
     if m * n > DRAWN:
-        raise ParameterError(f"a drawing shows at most {DRAWN} cells, got {m} × {n} = {m * n}: draw a map of them")
+        raise ParameterError(f"a drawing shows at most {DRAWN} cells, got {m} × {n} = {m * n}: use a map instead")
     v, senses = _terminals(v, v_sense, solution)
     cells = _currents(circuit, v_gate, drops, solution, which)
     lines, values = _branches(cells, Terminals(v, senses, wires), solution, which, colour)
@@ -165,7 +167,7 @@ def plot_crossbar(
 def _branches(
     cells: FloatArray, terminals: Terminals, solution: Solution, which: int, colour: str
 ) -> tuple[list[FloatArray], FloatArray]:
-    """Branches that exist, as point pairs in the drawing, with their currents [A] or mean voltages [V]."""
+    """Branches that are not open, as pairs of points in the drawing, with their currents [A] or mean voltages [V]."""
     lines: list[FloatArray] = []
     values: list[FloatArray] = []
     m, n = cells.shape
@@ -183,7 +185,7 @@ def _branches(
             near, along, far = (terminal + nodes[0]) / 2, (nodes[1:] + nodes[:-1]) / 2, (terminal + nodes[-1]) / 2
         q, k = nodes.shape
         at, line = np.arange(q - 1)[:, None], np.arange(k)[None, :]
-        a, b = np.isfinite(side.near), np.isfinite(side.far)  # ends that exist
+        a, b = np.isfinite(side.near), np.isfinite(side.far)  # ends that are not open
         if rows:
             add(at, line, at + 1, line, along)
             add(-END, line[0, a], 0, line[0, a], near[a])
@@ -206,9 +208,9 @@ def _line_currents(
     near: FloatArray,
     far: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:  # fmt: skip
-    """Currents [A] into lines of q nodes through their near end (k,) and far end (k,), and along them (q - 1, k).
+    """Currents [A] into lines of q nodes through their near ends (k,) and far ends (k,), and along them (q - 1, k).
 
-    What no voltage drop shows follows from Kirchhoff's current law, or is nan.
+    Where there is no voltage drop, the current follows from Kirchhoff's current law, or is NaN.
     """
 
     def through(end: FloatArray, node: FloatArray) -> FloatArray:
@@ -238,7 +240,7 @@ def _drops(solution: Solution, which: int) -> FloatArray:
 
 
 def _terminals(v: FloatArray, v_sense: npt.ArrayLike, solution: Solution) -> tuple[FloatArray, FloatArray]:
-    """Sources (b, m) and column ends (b, n) of a solution [V]."""
+    """Voltages of sources (b, m) and column ends (b, n) of a solution [V]."""
     b, m, n = solution.v_rows.shape
     return checks.array("v", v, shape=(b, m)), checks.spread("v_sense", v_sense, (b, n), "(b, n)")
 
@@ -249,9 +251,7 @@ def _currents(
     """Currents (m, n) [A] of the cells at voltages `drops` (m, n) [V]."""
     if not isinstance(circuit, Array):
         if v_gate is not None:
-            raise ParameterError(
-                "v_gate must be left out for plain conductances: they have no gate, an Array's cells have"
-            )
+            raise ParameterError("v_gate must not be given for plain conductances, which have no gate: pass the Array")
         product: FloatArray = checks.array("circuit", circuit, shape=drops.shape, minimum=0.0) * drops
         return product
     if circuit.shape != drops.shape:
@@ -271,7 +271,7 @@ def _map(values: npt.ArrayLike) -> FloatArray:
 
 
 def _scale(values: FloatArray, signed: bool) -> "tuple[Normalize, str]":
-    """Range and colour map: centred at 0 if there are values of both signs, or signed ones."""
+    """Range and colour map, centred at 0 if values of both signs occur or `signed` is True."""
     from matplotlib.colors import CenteredNorm, Normalize
 
     known = values[np.isfinite(values)]
@@ -281,13 +281,13 @@ def _scale(values: FloatArray, signed: bool) -> "tuple[Normalize, str]":
         return Normalize(0.0, 1.0), ONE_SIGN
     if signed or (low < -MINOR * most and high > MINOR * most):
         return CenteredNorm(0.0, most), BOTH_SIGNS
-    if high - low <= 1e-9 * most:  # one value: a range around it
+    if high - low <= 1e-9 * most:  # all values equal: a range around them
         low, high = low - 0.5 * most, high + 0.5 * most
     return Normalize(low, high), ONE_SIGN
 
 
-def _colour_bar(ax: "Axes", drawn: Any, label: str, unit: str) -> None:  # noqa: ANN401 - what has colours
-    """Put a bar as high as the axes beside them, cut to the values that occur and 0."""
+def _colour_bar(ax: "Axes", drawn: Any, label: str, unit: str) -> None:  # noqa: ANN401 - any mappable
+    """Draw a colour bar as high as the axes, limited to the values that occur and 0."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     plain = unit.startswith("%")

@@ -2,17 +2,17 @@
 
 The folders, lowest first; each imports only those above it in this list:
 
-    numerics       how kernels are made: numba, threads, vector registers, BLAS, random numbers
+    numerics       tools for compiled kernels: numba, threads, vector registers, BLAS, random numbers
     laws           current-voltage laws with their slopes, the gate law, dispatch by parameter type
-    noise, states  noise of a read; the state of a cell under voltage
-    cells          the interface of a cell, every cell, presets with their sources
-    writing        variability, write-verify pulses, levels, published errors, retention
+    noise, states  read noise; state equations of cells under voltage
+    cells          the cell interface, all cell models, presets with their sources
+    writing        variability, write-verify pulses, conductance levels, published write errors, retention
     measurements   waveforms, measured curves, fits, data sheet
     plots          figures of cells
 
 Start with:
 
-    AdaptiveMemristor   the gated cell; Resistor and PRESETS give others
+    AdaptiveMemristor   the gated memristor; Resistor and PRESETS give other cells
     cell_current        current and slope of one cell at a voltage
     Spread              device-to-device and cycle-to-cycle variability, stuck cells
     write_verify        program cells to target conductances with pulses

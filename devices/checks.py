@@ -1,4 +1,7 @@
-"""Validators at the door: each returns the clean value or raises one sentence with name, value and what is right."""
+"""Validation of arguments: each function returns the checked value or raises ParameterError.
+
+Every message is one sentence with the argument's name, its value and what would be valid.
+"""
 
 import dataclasses
 import difflib
@@ -25,7 +28,7 @@ def number(
     below: float | None = None,
     allow_inf: bool = False,
 ) -> float:
-    """Return `value` as a float; minimum and maximum belong to the range, above and below do not.
+    """Return `value` as a float within bounds: minimum and maximum are inclusive, above and below exclusive.
 
     Raises ParameterError if value is not a real number, is NaN, is infinite without allow_inf, or is out of bounds.
     """
@@ -53,7 +56,7 @@ def number(
 
 
 def whole(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
-    """Return `value` as an int in [minimum, maximum]; a float is refused even when it is whole.
+    """Return `value` as an int in [minimum, maximum]; floats are refused, also 2.0.
 
     Raises ParameterError if value is not an integer or is out of bounds.
     """
@@ -77,10 +80,11 @@ def array(
     minimum: float | None = None,
     finite: bool = True,
 ) -> FloatArray:
-    """Return `value` as a C-contiguous float64 array (not copied when it is one already).
+    """Return `value` as a C-contiguous float64 array, without a copy if it is one already.
 
-    shape: wanted shape, None for a free axis.  NaN is refused always, infinity unless finite=False.
-    Raises ParameterError if value is not numeric or breaks a condition; the first bad element is named by its index.
+    shape: the required shape, None for an axis of any length.  NaN is always refused, infinity unless finite=False.
+    Raises ParameterError if value is not numeric or violates a condition; the message gives the index of the first
+    such element.
     """
     try:
         raw = np.asarray(value)
@@ -107,21 +111,22 @@ def array(
 
 
 def spread(name: str, value: object, shape: tuple[int, int], axes: str) -> FloatArray:
-    """Return `value` spread over `shape`, as a copy: one value, or two axes that are 1 or fit.
+    """Return a copy of `value` broadcast to `shape`; value is a scalar or has two axes of length 1 or as in `shape`.
 
-    axes: what the message calls them, as "(b, n)".
-    Raises ParameterError if value is not finite and numeric or has another shape.
+    axes: name of the axes in the message, such as "(b, n)".
+    Raises ParameterError if value is not finite and numeric, or has another shape.
     """
     given = array(name, value)
     if given.ndim not in (0, 2) or any(mine not in (1, whole) for mine, whole in zip(given.shape, shape, strict=False)):
-        raise ParameterError(f"{name} must be one value or spread over {axes} = {shape}, got shape {given.shape}")
+        raise ParameterError(f"{name} must be one value or broadcast to {axes} = {shape}, got shape {given.shape}")
     return np.broadcast_to(given, shape).copy()
 
 
 def flags(name: str, value: object, shape: Sequence[int | None]) -> BoolArray:
-    """Return an array of True and False, given as such or as 1 and 0; shape: wanted shape, None for a free axis.
+    """Return a boolean array, given as True and False or as 1 and 0.
 
-    Raises ParameterError if value holds anything else or has another shape.
+    shape: the required shape, None for an axis of any length.
+    Raises ParameterError for any other element or another shape.
     """
     given = np.asarray(value)
     numbers = array(name, given.astype(np.float64) if given.dtype == np.bool_ else given, shape=shape)
@@ -133,15 +138,15 @@ def flags(name: str, value: object, shape: Sequence[int | None]) -> BoolArray:
 
 
 def quantity(default: float, unit: str = "", **bounds: float | bool) -> float:
-    """Return a dataclass field with a default, a unit and the bounds of `number`; check_fields enforces them."""
+    """Return a dataclass field with a default value, a unit and bounds as in `number`; check_fields enforces them."""
     result: float = dataclasses.field(default=default, metadata={"unit": unit, **bounds})
     return result
 
 
 def check_fields(value: object) -> None:
-    """Check every `quantity` and bool of a frozen dataclass and store it as float or bool; for __post_init__.
+    """Check every `quantity` and bool of a frozen dataclass and store it as float or bool; call it in __post_init__.
 
-    Raises ParameterError at the first field that breaks its bounds.
+    Raises ParameterError for the first field that violates its bounds.
     """
     for field in dataclasses.fields(value):  # type: ignore[arg-type]
         given = getattr(value, field.name)
@@ -154,15 +159,15 @@ def check_fields(value: object) -> None:
 
 
 def _inside(values: FloatArray, minimum: float | None, *, finite: bool) -> bool:
-    """Tell in two passes whether all is well, the usual case."""
-    low, high = float(values.min()), float(values.max())  # nan if any element is
+    """Tell whether all values are valid, by their smallest and largest element alone."""
+    low, high = float(values.min()), float(values.max())  # NaN if any element is NaN
     if math.isnan(low) or (finite and (math.isinf(low) or math.isinf(high))):
         return False
     return minimum is None or low >= minimum
 
 
 def _refuse(name: str, values: FloatArray, bad: BoolArray, wanted: str) -> None:
-    """Raise ParameterError that names the first bad element, if there is one."""
+    """Raise ParameterError with the first bad element, if there is one."""
     if np.any(bad):
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         where = f" at index {index}" if values.ndim else ""
@@ -171,7 +176,7 @@ def _refuse(name: str, values: FloatArray, bad: BoolArray, wanted: str) -> None:
 
 
 def _shown(value: object) -> str:
-    """Short repr for messages."""
+    """Repr of a value for messages, at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -179,10 +184,10 @@ def _shown(value: object) -> str:
 def known(
     what: str, given: str, names: Iterable[str], *, where: str = "", prefix: str = "", otherwise: str = ""
 ) -> None:
-    """Raise ParameterError unless `given` is one of the names; the sentence names the nearest of them, else all.
+    """Raise ParameterError unless `given` is one of the names; the message suggests similar names, else lists all.
 
-    what: the kind of name.  where: what stands before the sentence.  prefix: common to all names.  otherwise: what
-    stands behind the sentence, such as another way to say it.
+    what: the kind of name.  where: a location that begins the message.  prefix: a prefix of all names in the message.
+    otherwise: an alternative that ends the message.
     """
     valid = sorted(set(names))
     if given in valid:
@@ -194,7 +199,7 @@ def known(
 
 
 def conductances(name: str, value: npt.ArrayLike, *, ndim: int = 2) -> FloatArray:
-    """Return the conductances [S] of an array, or of several with ndim 3, as floats.
+    """Return the conductances [S] of an array, or of several arrays with ndim 3, as float64.
 
     Raises ParameterError unless they are numbers ≥ 0, with at least one row and one column.
     """

@@ -1,17 +1,17 @@
-"""Errors of the three packages: a user can catch one family or one kind."""
+"""Exceptions of the three packages, with one common base class."""
 
 
 class SimulationError(Exception):
-    """Any error that the simulator raises on purpose."""
+    """Base class of all errors that the simulator raises deliberately."""
 
 
 class ParameterError(SimulationError, ValueError):
-    """A value given by the user is impossible; the message names it, shows it and says what is right."""
+    """An argument is invalid; the message gives its name, its value and what would be valid."""
 
 
 class ConvergenceError(SimulationError, RuntimeError):
-    """A solver stopped before its tolerance; the message carries the numbers."""
+    """A solver did not reach its tolerance; the message gives what it reached."""
 
 
 class MappingError(SimulationError, ValueError):
-    """A network does not fit the hardware it is compiled for."""
+    """A network does not fit the hardware that it is compiled for."""

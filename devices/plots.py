@@ -1,4 +1,7 @@
-"""Figures of cells and of fits; those of one plot take and return axes, and own a figure only if they made it."""
+"""Figures of cells and of fits.
+
+The functions for a single plot draw into the given axes, or into those of a new figure, and return them.
+"""
 
 import itertools
 import math
@@ -22,12 +25,12 @@ if TYPE_CHECKING:
     from devices.measurements.measured_points import Curves
 
 
-STATES = (0.0, 0.25, 0.5, 0.75, 1.0)  #: that a family of curves shows
-PULSES = (1.05, 1.3, 1.6, 2.0)  #: amplitudes over the SET voltage of a ramp
+STATES = (0.0, 0.25, 0.5, 0.75, 1.0)  #: states that a family of curves shows
+PULSES = (1.05, 1.3, 1.6, 2.0)  #: pulse amplitudes over the SET voltage of a ramp
 
 
 def plot_family(cell: Cell, ax: "Axes | None" = None, *, v_max: float = 0.4) -> "Axes":
-    """Draw the current of five states at the open gate, without the voltage moving them."""
+    """Draw the current of five states over the cell voltage at the open gate; the states are held constant."""
     ax = _axes(ax)
     v = np.linspace(-v_max, v_max, 201)
     for w, colour in zip(STATES, _colours(len(STATES)), strict=True):
@@ -71,7 +74,7 @@ def plot_loop(cell: Cell, ax: "Axes | None" = None, *, v_max: float | None = Non
 
 
 def plot_pulses(cell: Cell, ax: "Axes | None" = None) -> "Axes":
-    """Draw the state under constant voltages that set it, over the length of the pulse, at the open gate."""
+    """Draw the state over the length of a SET pulse, for several amplitudes at the open gate."""
     ax = _axes(ax)
     ax.set(title="one pulse")
     v_set = summary.switching_voltage(cell, 1.0, cell.v_gate_max)
@@ -99,7 +102,7 @@ def plot_read_noise(
     v_read: float = 0.1,
     lengths: tuple[float, ...] = (1e-8, 1e-7, 1e-6),
 ) -> "Axes":
-    """Draw the noise of one read over the conductance, for reads of several lengths [s], at the open gate."""
+    """Draw the read noise over the conductance, for reads of several lengths [s], at the open gate."""
     ax = _axes(ax)
     w = np.linspace(0.0, 1.0, 101)
     g = np.asarray(cell.conductance(w, cell.v_gate_max, v_read)) * 1e6
@@ -112,7 +115,7 @@ def plot_read_noise(
 
 
 def plot_retention(cell: Cell, ax: "Axes | None" = None) -> "Axes":
-    """Draw the filament conductance of five states at rest over time."""
+    """Draw the filament conductance of five states over time without voltage."""
     ax = _axes(ax)
     ax.set(title="retention")
     if not summary.evolves(cell):
@@ -124,18 +127,18 @@ def plot_retention(cell: Cell, ax: "Axes | None" = None) -> "Axes":
     for seconds, name in ((3600.0, "hour"), (86400.0 * 365.25, "year")):
         ax.axvline(seconds, color="#cccccc", linewidth=0.8, zorder=0)
         ax.text(seconds, 0.9, f" {name}", transform=ax.get_xaxis_transform(), fontsize="small", color="#888888")
-    ax.set_ylim(top=3.0 * float(g.max()))  # room for the names
+    ax.set_ylim(top=3.0 * float(g.max()))  # space for the labels
     ax.set(xlabel="time at rest [s]", ylabel="filament conductance [µS]")
     return _tidy(ax)
 
 
 def cell_figure(cell: Cell, name: str, *, noise: ReadNoise | None = None, v_read: float = 0.1) -> "Figure":
-    """Draw a cell's family of curves, gate, switching, pulses, noise and retention as a figure of its own."""
+    """Return a figure of a cell: I-V curves, gate transfer, switching loop, pulses, read noise and retention."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 7.4), layout="constrained")
     axes: Any = figure.subplots(2, 3)
-    v_read = max(v_read, 1.5 * getattr(cell, "v_threshold", 0.0))  # below its threshold a switch shows nothing else
+    v_read = max(v_read, 1.5 * getattr(cell, "v_threshold", 0.0))  # below its threshold a selector hides the cell
     plot_family(cell, axes[0, 0], v_max=max(0.4, 2.0 * v_read))
     plot_transfer(cell, axes[0, 1], v_read=v_read)
     plot_loop(cell, axes[0, 2])
@@ -147,7 +150,7 @@ def cell_figure(cell: Cell, name: str, *, noise: ReadNoise | None = None, v_read
 
 
 def plot_curves(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
-    """Draw measured points and fitted curves of a fit: current over voltage, coloured by gate voltage."""
+    """Draw the measured points and the fitted curves of a fit: current over voltage, coloured by gate voltage."""
     ax = _axes(ax)
     curves = fit.curves
     gates = curves.gates
@@ -170,7 +173,7 @@ def plot_curves(fit: "Fit", ax: "Axes | None" = None) -> "Axes":
 
 
 def plot_residuals(fit: "Fit | LawFit", ax: "Axes | None" = None, *, over: str = "v") -> "Axes":
-    """Draw a fit's residuals in standard deviations over "v", "v_gate" or "current"; two in three lie in the band."""
+    """Draw the residuals of a fit over "v", "v_gate" or "current"; about two in three lie in the band of ± 1 σ."""
     ax = _axes(ax)
     x: dict[str, tuple[FloatArray, str]] = {
         "v": (fit.curves.v, "cell voltage [V]"),
@@ -187,7 +190,7 @@ def plot_residuals(fit: "Fit | LawFit", ax: "Axes | None" = None, *, over: str =
 
 
 def plot_points(curves: "Curves", ax: "Axes | None" = None, *, over: str = "v", log: bool = False) -> "Axes":
-    """Draw measured points over "v" or "v_gate", coloured by sweep; crosses stand at a limit of the current."""
+    """Draw measured points over "v" or "v_gate", coloured by sweep; crosses mark points at a current limit."""
     ax = _axes(ax)
     sweeps = int(curves.sweep.max()) + 1
     colours = _colours(min(sweeps, 256))
@@ -208,7 +211,7 @@ def plot_points(curves: "Curves", ax: "Axes | None" = None, *, over: str = "v", 
 
 
 def curves_figure(curves: "Curves") -> "Figure":
-    """Draw measured points linearly and logarithmically, over the gate voltage as well where it was stepped."""
+    """Return a figure of measured points on linear and logarithmic axes, also over a stepped gate voltage."""
     from matplotlib.figure import Figure
 
     gated = curves.gates.size > 2
@@ -225,7 +228,7 @@ def curves_figure(curves: "Curves") -> "Figure":
 
 
 def plot_laws(fits: "Sequence[LawFit]", ax: "Axes | None" = None) -> "Axes":
-    """Draw measured points and the currents of fitted laws over the voltage that was swept."""
+    """Draw measured points and the currents of fitted laws over the swept voltage."""
     ax = _axes(ax)
     curves = fits[0].curves
     over = "v" if np.ptp(curves.v) >= np.ptp(curves.v_gate) else "v_gate"
@@ -243,7 +246,7 @@ def plot_laws(fits: "Sequence[LawFit]", ax: "Axes | None" = None) -> "Axes":
 
 
 def laws_figure(fits: "Sequence[LawFit]") -> "Figure":
-    """Draw fitted laws, and the first one's residuals over voltages and current, as a figure of its own."""
+    """Return a figure of fitted laws, and of the residuals of the first one over voltages and current."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 7.4), layout="constrained")
@@ -256,7 +259,7 @@ def laws_figure(fits: "Sequence[LawFit]") -> "Figure":
 
 
 def fit_figure(fit: "Fit") -> "Figure":
-    """Draw a fit's curves and its residuals over voltage, gate voltage and current, as a figure of its own."""
+    """Return a figure of a fit: its curves, and its residuals over voltage, gate voltage and current."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 7.4), layout="constrained")
@@ -270,7 +273,7 @@ def fit_figure(fit: "Fit") -> "Figure":
 
 
 def _loop_ends(cell: Cell) -> tuple[float, float]:
-    """Return where a loop that sets and resets at either gate turns [V]."""
+    """Return the highest and lowest voltage [V] of a loop that sets and resets the cell at the open and closed gate."""
     ends = []
     for sign in (1.0, -1.0):
         found = [abs(summary.switching_voltage(cell, sign, gate)) for gate in (cell.v_gate_min, cell.v_gate_max)]
@@ -279,7 +282,7 @@ def _loop_ends(cell: Cell) -> tuple[float, float]:
 
 
 def _colours(count: int) -> list[tuple[float, float, float, float]]:
-    """Return colours from dark to light, in order and safe for colour-blind readers."""
+    """Return colours from dark to light that colour-blind readers can distinguish."""
     from matplotlib import colormaps
 
     return [colormaps["viridis"](x) for x in np.linspace(0.0, 0.9, max(count, 1))]

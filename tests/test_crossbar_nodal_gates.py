@@ -137,5 +137,5 @@ def test_gates__bad_input():
         gate_voltages(GateLines("row", 1.0, 1.0), np.ones((1, 2)), (3, 3))
     with pytest.raises(ParameterError, match=r"g_gate_leak has shape \(2, 2\), but the array has shape \(3, 3\)"):
         gate_voltages(GateLines("row", 1.0, 1.0, g_gate_leak=np.ones((2, 2))), np.ones((1, 3)), (3, 3))
-    with pytest.raises(ParameterError, match="v_leak must be one value or spread over"):
+    with pytest.raises(ParameterError, match="v_leak must be one value or broadcast to"):
         gate_voltages(GateLines("tile", 1.0, 1.0), np.ones((2, 1)), (3, 3), v_leak=np.ones((3, 3, 3)))

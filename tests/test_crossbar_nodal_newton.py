@@ -302,7 +302,7 @@ def test_extremes__solved_or_refused(rng):
     try:
         solution = solve(cells, v, wires, v_gate=v_gate)
     except ConvergenceError as error:
-        assert "inputs unsolved; first" in str(error)  # noqa: PT017
+        assert "inputs did not converge; first" in str(error)  # noqa: PT017
     else:
         assert solution.residual <= 1e-9
         assert np.isfinite(solution.currents).all()
@@ -311,7 +311,7 @@ def test_extremes__solved_or_refused(rng):
 def test_too_few_steps__are_an_error_with_numbers(rng):
     cells, v, wires, v_gate = some(rng, volts=10 * READ)
     v[1] = 0.0
-    words = r"2 of 3 inputs unsolved; first 0: residual \d\.\de-\d+ > 1e-12 after 1 of at most 1 steps"
+    words = r"2 of 3 inputs did not converge; first 0: residual \d\.\de-\d+ > 1e-12 after 1 of at most 1 steps"
     with pytest.raises(ConvergenceError, match=words):
         solve_array(cells, v, wires, v_gate=v_gate, tolerance=1e-12, most_steps=1)
 
@@ -484,7 +484,7 @@ def test_array__bad_values_are_refused(arguments, words):
     ("changed", "words"),
     [
         ({"v_gate": None}, "v_gate must be given: AdaptiveMemristor has a gate"),
-        ({"v_gate": np.ones(3)}, r"v_gate must be one value or spread over \(m, n\) = \(2, 3\) .*got shape \(3,\)"),
+        ({"v_gate": np.ones(3)}, r"v_gate must be one value or broadcast to \(m, n\) = \(2, 3\) .*got shape \(3,\)"),
         ({"v_gate": np.ones((4, 1, 1))}, r"or \(b, m, n\) = \(1, 2, 3\), got shape \(4, 1, 1\)"),
         ({"v_gate": np.nan}, "v_gate must hold no nan"),
         ({"v": np.ones(2)}, r"v must have shape \(any, 2\), got \(2,\)"),
@@ -500,7 +500,7 @@ def test_arguments__bad_values_are_refused(changed, words):
 
 
 def test_conductances__have_no_gate(tmp_path):
-    with pytest.raises(ParameterError, match="v_gate must be left out for plain conductances"):
+    with pytest.raises(ParameterError, match="v_gate must not be given for plain conductances"):
         solve(np.ones((2, 2)), np.ones((1, 2)), Wires(1, 1, 1, 1), v_gate=0.0)
-    with pytest.raises(ParameterError, match="v_gate must be left out for plain conductances"):
+    with pytest.raises(ParameterError, match="v_gate must not be given for plain conductances"):
         to_spice(np.ones((2, 2)), np.ones(2), Wires(1, 1, 1, 1), tmp_path / "a.cir", v_gate=0.0)

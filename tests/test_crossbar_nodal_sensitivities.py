@@ -334,7 +334,7 @@ def test_bad_input__is_refused(rng):
         made.covariance(np.full((6, 5), -1.0))
     with pytest.raises(ParameterError, match=r"dg must have shape \(6, 5\) or"):
         made.currents_change(dg=np.ones(5))
-    with pytest.raises(ParameterError, match="v_gate must be left out for plain conductances"):
+    with pytest.raises(ParameterError, match="v_gate must not be given for plain conductances"):
         made.currents_change(dv_gate=np.ones((6, 5)))
     with pytest.raises(ParameterError, match='of must be "g", "gain" or "v_gate", got "w"'.replace('"w"', "'w'")):
         made.gradient(np.ones((3, 5)), of="w")
@@ -342,7 +342,7 @@ def test_bad_input__is_refused(rng):
         made.gradient(np.ones((3, 6)))
     with pytest.raises(ParameterError, match="columns must be from 0 to 4, got 5"):
         sensitivity(g, v, wires, columns=[5])
-    with pytest.raises(ParameterError, match="v_gate must be left out"):
+    with pytest.raises(ParameterError, match="v_gate must not be given"):
         sensitivity(g, v, wires, v_gate=1.0)
     with pytest.raises(ParameterError, match="v_gate must be given"):
         sensitivity(Array(CELL, g), v, wires)

@@ -285,7 +285,7 @@ def test_netlist__source_lines_beside_columns(tmp_path):
         ({"on": [[1.0, 0.5]]}, r"on must hold 0 and 1 only, got 0.5 \(1 such\)"),
         ({"on": [1, 1]}, r"on must have shape \(any, 2\), got \(2,\)"),
         ({"v_source": np.ones((1, 2))}, r"v_source must .* \(b, source lines\) = \(1, 3\), got shape \(1, 2\)"),
-        ({"v_sense": np.ones(3)}, r"v_sense must be one value or spread over \(b, n\) = \(1, 3\)"),
+        ({"v_sense": np.ones(3)}, r"v_sense must be one value or broadcast to \(b, n\) = \(1, 3\)"),
         ({"wires": Wires(1, 1, [1, 1], 1)}, "r_driver has 2 resistances, but the array has 3 source lines"),
         ({"r_on": -1.0}, "r_on must be ≥ 0 Ω, got -1 Ω"),
         ({"r_on": 5.0, "r_off": 1.0}, "r_off must be ≥ 5 Ω, got 1 Ω"),

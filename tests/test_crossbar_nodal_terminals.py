@@ -276,8 +276,8 @@ def test_shorted_cells__infinite_ones_are_refused(solver):
 @pytest.mark.parametrize(
     ("u", "words"),
     [
-        (np.ones(7), r"v_sense must be one value or spread over \(b, n\) = \(2, 7\), got shape \(7,\)"),
-        (np.ones((3, 7)), r"v_sense must be one value or spread over \(b, n\) = \(2, 7\), got shape \(3, 7\)"),
+        (np.ones(7), r"v_sense must be one value or broadcast to \(b, n\) = \(2, 7\), got shape \(7,\)"),
+        (np.ones((3, 7)), r"v_sense must be one value or broadcast to \(b, n\) = \(2, 7\), got shape \(3, 7\)"),
         (np.nan, "v_sense must hold no nan"),
         (np.full((2, 7), inf), "v_sense must be finite"),
         ("1 V", "v_sense must be an array of real numbers"),

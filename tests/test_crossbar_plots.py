@@ -158,7 +158,7 @@ def test_crossbar__voltages_are_means_of_the_ends():
         (lambda g, v, s: plot_map(g[:0], "a", "V"), "at least one cell"),
         (lambda g, v, s: plot_cell_voltage(s, which=1), "which must be"),
         (lambda g, v, s: plot_cell_current(g.T, s), "circuit must have shape"),
-        (lambda g, v, s: plot_cell_current(g, s, v_gate=1.0), "v_gate must be left out"),
+        (lambda g, v, s: plot_cell_current(g, s, v_gate=1.0), "v_gate must not be given"),
         (lambda g, v, s: plot_cell_current(Array(AdaptiveMemristor(), g.T), s, v_gate=1.0), "solution's"),
         (lambda g, v, s: plot_crossbar(g, v, WIRES["near"], s, colour="power"), 'colour must be "current"'),
     ],

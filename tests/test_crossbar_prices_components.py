@@ -300,7 +300,7 @@ def test_own__from_toml(tmp_path):
     [
         ("latency = 2e-9", "delay = 2e-9", "unknown key tanh.delay; valid are action, area"),
         ("node = 28e-9", "", "tanh needs the keys action, energy, node, source, node is missing"),
-        ("[0.1e-12, 0.2e-12, 0.5e-12]", "[0.2e-12, 0.1e-12, 0.5e-12]", "a band must hold 0 ≤ low ≤ nominal ≤ high"),
+        ("[0.1e-12, 0.2e-12, 0.5e-12]", "[0.2e-12, 0.1e-12, 0.5e-12]", "a band must have 0 ≤ low ≤ nominal ≤ high"),
         ("[0.1e-12, 0.2e-12, 0.5e-12]", "[0.1e-12]", r"tanh.energy must be one number or \[low, nominal, high\]"),
         ("[0.1e-12, 0.2e-12, 0.5e-12]", '"much"', "tanh.energy must be a real number in J, got 'much'"),
         ("area = 50e-12", "area = -1.0", "area must be ≥ 0 m², got -1 m²"),
@@ -326,7 +326,7 @@ def test_values__bad_ones_are_refused():
         some(energy=1.0)
     with pytest.raises(ParameterError, match="node must be > 0 m"):
         component("adder", 0.0)
-    with pytest.raises(ParameterError, match="a band must hold"):
+    with pytest.raises(ParameterError, match="a band must have"):
         Band(0.0, 1.0, math.inf)
 
 
@@ -348,7 +348,7 @@ def test_part__acts_for_its_count():
     ("change", "words"),
     [
         ({"counts": "conversion"}, r"here: \[mine\] counts must be one of reads, .*cell_writes, .*got 'conversion'"),
-        ({"counts": None}, "here: mine needs the key counts, which says for what it acts"),
+        ({"counts": None}, "here: mine needs the key counts, which names the count that drives it"),
         ({"each": "chip"}, r"here: \[mine\] each must be one of block, tile, array, got 'chip'"),
         ({"instances": 0}, r"here: \[mine\] instances must be ≥ 1, got 0"),
         ({"times": 0.0}, r"here: \[mine\] times must be > 0, got 0"),

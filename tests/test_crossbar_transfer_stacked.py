@@ -159,12 +159,13 @@ def test_stacked__bad_input_is_refused(rng):
         family.at(np.full((1, 2), 2.0))
     with pytest.raises(ParameterError, match=r"v must have shape \(any, any, 5\), got \(1, 2, 4\)"):
         family.currents(np.full((1, 2), 0.5), np.ones((1, 2, 4)))
-    with pytest.raises(ParameterError, match="v and gains must hold as many gate sets, got 2 and 1"):
+    with pytest.raises(ParameterError, match="v and gains must have the same number of gate sets, got 2 and 1"):
         family.currents(np.full((1, 2), 0.5), np.ones((2, 2, 5)))
     with pytest.raises(ParameterError, match="at least one band"):
         stacked_family([], GateNodes(CELL, 3), WIRES)
     with pytest.raises(
-        ParameterError, match=r"conductances of band 1 must hold cells, as many per row as all, got \(2, 5\)"
+        ParameterError,
+        match=r"conductances of band 1 must have cells and the same columns as all bands, got shape \(2, 5\)",
     ):
         stacked_family([made[0], *bands(rng, (2,), 5)], GateNodes(CELL, 3), WIRES)
     with pytest.raises(ParameterError, match="r_driver has 4 resistances, but the array has 5 rows"):

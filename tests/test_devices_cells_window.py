@@ -106,7 +106,7 @@ def test_resistor__currents_and_refusals():
     assert np.allclose(slope, [[1e-6, 1e-5]] * 2, rtol=1e-14, atol=0)
     assert cell.gate_gain([0.0, 3.0]).tolist() == [1.0, 1.0]
     for call in (cell.gate_voltage, cell.fermi_energy):
-        with pytest.raises(ParameterError, match=r"must be left alone for a cell without a gate, got 0.5 for Resistor"):
+        with pytest.raises(ParameterError, match=r"must not be given for a cell without a gate, got 0.5 for Resistor"):
             call(0.5)
 
 

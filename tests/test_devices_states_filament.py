@@ -218,5 +218,6 @@ def test_evolve__broadcasts_and_leaves_its_input_alone():
 
 
 def test_evolve__says_when_sub_steps_run_out():
-    with pytest.raises(ConvergenceError, match=r"1 of 1 states not reached after 100000 sub-steps; raise largest_step"):
+    words = r"1 of 1 integrations not finished after 100000 sub-steps; raise largest_step"
+    with pytest.raises(ConvergenceError, match=words):
         CELL.evolve(0.0, 1.0, 0.0, 1.0, largest_step=1e-6)

@@ -242,7 +242,7 @@ def test_levels__and_the_nearest_of_them():
             lambda rng: write_verify(
                 ALIKE.draw(CELL, (2, 2), rng), np.zeros((2, 2)), WriteVerify(), rng, start=[0.1] * 3
             ),
-            "start must spread over",
+            "start must broadcast to",
         ),
         (
             lambda rng: write_verify(ALIKE.draw(Resistor(), (2, 2), rng), np.zeros((2, 2)), WriteVerify(), rng),

@@ -1,4 +1,4 @@
-"""Values that every solver takes and gives: wires, arrays, gate lines, capacitances, solutions, pairs of columns."""
+"""Arguments and results of all solvers: wires, arrays, gate lines, capacitances, solutions, differential pairs."""
 
 import lazy_loader
 

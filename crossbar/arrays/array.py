@@ -1,4 +1,4 @@
-"""An array of written cells: what stands at each crossing, before wires and voltages.
+"""An array of written cells, without wires and voltages.
 
 b = batch, m = rows, n = columns
 """
@@ -17,22 +17,22 @@ from devices.laws import dispatch
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Array:
-    """Cells of one kind with their written filament conductances and gate offsets; an array of Resistor is linear.
+    """Cells of one type with written filament conductances and gate offsets; an array of Resistor is linear.
 
     Raises ParameterError for a wrong shape or value, or a cell whose law is not registered.
     """
 
-    #: any cell of devices
+    #: the cell model, any cell of `devices`
     cell: Cell
-    #: (m, n) filament conductances [S], at least 0; a cell's own window is not checked
+    #: (m, n) filament conductances [S], at least 0; they may lie outside the cell's window
     g_filament: FloatArray
-    #: shift of each cell's Dirac point [V], (m, n) or one value for all
+    #: shift of each cell's Dirac point [V], (m, n) or one value for all cells
     gate_offset: FloatArray | float = 0.0
 
     def __post_init__(self) -> None:
         if not hasattr(self.cell, "law") or not hasattr(self.cell, "gain_with_offset"):
             raise ParameterError(f"cell must be a cell of devices, such as AdaptiveMemristor(), got {self.cell!r}")
-        dispatch.law_gain(self.cell.law, 0.0)  # refuses a law that no kernel knows
+        dispatch.law_gain(self.cell.law, 0.0)  # raises for a law that is not registered
         g = conductances("g_filament", self.g_filament)
         offset = array("gate_offset", self.gate_offset)
         if offset.shape not in ((), g.shape):
@@ -51,7 +51,8 @@ class Array:
     def gain(self, v_gate: npt.ArrayLike | None = None, inputs: int = 1) -> FloatArray:
         """Return the read gains (1, m, n), or (inputs, m, n) where v_gate differs between the inputs.
 
-        v_gate: [V] one value, two axes that spread over (m, n), or three over (inputs, m, n); None for gateless cells.
+        v_gate: [V] one value, two axes that broadcast to (m, n), or three that broadcast to (inputs, m, n); None for
+        cells without a gate.
         Raises ParameterError for another shape, or if the cells have a gate and v_gate is missing.
         """
         if v_gate is None:
@@ -66,7 +67,7 @@ class Array:
         if not fits:
             m, n = self.shape
             raise ParameterError(
-                f"v_gate must be one value or spread over (m, n) = ({m}, {n}) or (b, m, n) = ({inputs}, {m}, {n}), "
+                f"v_gate must be one value or broadcast to (m, n) = ({m}, {n}) or (b, m, n) = ({inputs}, {m}, {n}), "
                 f"got shape {volts.shape}"
             )
         if volts.ndim < 3:

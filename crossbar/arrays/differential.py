@@ -1,8 +1,8 @@
-"""Interleaved differential arrays: both cells of a pair on one column, their rows at opposite voltages.
+"""Interleaved differential arrays: both cells of a pair are on one column, and their rows have opposite voltages.
 
-The difference of a pair's currents is taken on the column itself: what the positive cell brings, the negative one's row
-takes away, and the column's wire carries the difference alone (docs/equations/topologies.md, section 1). The functions
-map such an array on any solver of this package: an array of 2m rows, row 2i at +v_i, row 2i + 1 at -v_i.
+The currents of a pair are subtracted on the column itself, so the column wire carries only their difference
+(docs/equations/topologies.md, section 1).  The functions here map such an array to any solver of this package, as an
+array of 2m rows with row 2i at +v_i and row 2i + 1 at -v_i.
 b = batch, m = inputs (pairs of rows), n = columns
 """
 
@@ -27,7 +27,7 @@ def interleave(positive: Array, negative: Array) -> Array: ...
 def interleave(positive: FloatArray | Array, negative: FloatArray | Array) -> FloatArray | Array:
     """Return the array (2m, n) whose row 2i is row i of `positive` and whose row 2i + 1 is row i of `negative`.
 
-    positive, negative: (m, n) both, conductances [S], gate voltages [V], or Arrays of the same cell.
+    positive, negative: both (m, n): conductances [S], gate voltages [V], or Arrays of the same cell.
     Raises ParameterError if they do not match.  Source: docs/equations/topologies.md eq. 1.
     """
     if isinstance(positive, Array) and isinstance(negative, Array):
@@ -41,7 +41,7 @@ def interleave(positive: FloatArray | Array, negative: FloatArray | Array) -> Fl
 
 
 def opposed(v: FloatArray) -> FloatArray:
-    """Return the row voltages (b, 2m) [V] of an interleaved array for inputs v (b, m) [V]: +v and -v in turn.
+    """Return the row voltages (b, 2m) [V] of an interleaved array for inputs v (b, m) [V]: +v and -v alternate.
 
     Raises ParameterError for a wrong shape or value.  Source: docs/equations/topologies.md eq. 1.
     """
@@ -50,9 +50,9 @@ def opposed(v: FloatArray) -> FloatArray:
 
 
 def pair_transfer(transfer: FloatArray) -> FloatArray:
-    """Return what pairs contribute, (m, n) [S], from the transfer matrix (2m, n) [S] of an interleaved array.
+    """Return the transfer matrix of pairs (m, n) [S] from the transfer matrix (2m, n) [S] of an interleaved array.
 
-    currents = v @ pair_transfer(transfer_matrix(g, wires)) for g of `interleave`, v (b, m) [V].
+    currents = v @ pair_transfer(transfer_matrix(g, wires)), with g from `interleave` and v (b, m) [V].
     Raises ParameterError for an odd number of rows.  Source: docs/equations/topologies.md eq. 2.
     """
     transfer = checks.array("transfer", transfer, ndim=2)
@@ -63,7 +63,7 @@ def pair_transfer(transfer: FloatArray) -> FloatArray:
 
 
 def _alternate(one: FloatArray, other: FloatArray) -> FloatArray:
-    """Rows (2m, n) of both in turn."""
+    """Rows (2m, n) of the two arrays, alternating."""
     if one.shape != other.shape:
         raise ParameterError(f"positive and negative must have the same shape, got {one.shape} and {other.shape}")
     return np.stack([one, other], axis=1).reshape(2 * len(one), -1)

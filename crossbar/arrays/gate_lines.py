@@ -1,4 +1,4 @@
-"""Gate lines of an array as values: which cells share a line, its resistance, and the voltages it delivers."""
+"""Gate lines of an array: the cells that share a gate, the resistances of the lines, and the resulting voltages."""
 
 from dataclasses import dataclass, field
 from math import inf
@@ -14,29 +14,29 @@ GROUPS = ("tile", "band", "row", "column", "cell")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GateLines:
-    """How gate drivers reach the cells of an array; 0 (one node) and inf (no connection) are exact.
+    """The wires between gate drivers and the cells of an array; 0 Ω (one node) and inf (no connection) are exact.
 
-    Raises ParameterError for a value out of its range or a word that is none of the choices.
+    Raises ParameterError for a value out of range or an unknown name.
     Source: docs/equations/gates.md, section 1.
     """
 
-    #: what shares a gate: "tile", "band" (some rows), "row", "column" or "cell"
+    #: cells that share a gate: "tile", "band" (some rows), "row", "column" or "cell"
     group: str
     #: between neighbouring cells of a gate line [Ω], finite
     r_segment: float
     #: from a group's driver to the first node of its network [Ω]
     r_driver: float
-    #: from the same driver to the last node of the line, or of the spine where a group has one [Ω]; inf: open
+    #: from the same driver to the last node of the line, or of the spine if the group has one [Ω]; inf: open
     r_driver_far: float = inf
-    #: between neighbouring lines of a group, along their first cells [Ω], finite
+    #: segment of the spine between neighbouring lines of a group, at their first cells [Ω], finite
     r_spine: float = 0.0
-    #: from a cell's gate into the array [S], one value or (m, n)
+    #: leakage conductance from a cell's gate into the array [S], one value or (m, n)
     g_gate_leak: float | FloatArray = field(default=0.0)
-    #: direction of the lines of a tile or band: along "rows" or "columns"; rows and columns have their own
+    #: direction of the lines of a tile or band, "rows" or "columns"; not used for a group that is one row or column
     along: str = "rows"
-    #: what a gate leaks into: its cell's node on the "column" or on the "row"
+    #: node of the cell into which its gate leaks: "column" or "row"
     leak_to: str = "column"
-    #: rows of a band; the rows of the array are a multiple
+    #: rows of a band; the number of rows of the array must be a multiple of it
     rows_per_band: int = 1
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class GateLines:
     def group_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Return rows and columns of one group in an array of (m, n) cells.
 
-        Raises ParameterError if bands do not divide the rows.
+        Raises ParameterError if rows_per_band does not divide the number of rows.
         """
         m, n = (checks.whole(name, count, minimum=1) for name, count in zip("mn", shape, strict=True))
         if self.group == "band" and m % self.rows_per_band:
@@ -69,14 +69,14 @@ class GateLines:
         return sizes[self.group]
 
     def groups(self, shape: tuple[int, int]) -> int:
-        """Return how many groups an array of (m, n) cells has; they count along the rows first."""
+        """Return the number of gate groups of an array of (m, n) cells; groups are numbered row by row."""
         a, b = self.group_shape(shape)
         return (shape[0] // a) * (shape[1] // b)
 
     def leaks(self, shape: tuple[int, int]) -> FloatArray:
-        """Return the leak conductance of every cell (m, n) [S].
+        """Return the gate leakage conductance of every cell (m, n) [S].
 
-        Raises ParameterError if g_gate_leak was given for another array.
+        Raises ParameterError if g_gate_leak has another shape.
         """
         leak = np.asarray(self.g_gate_leak)
         if leak.ndim and leak.shape != shape:
@@ -93,13 +93,13 @@ class GateLines:
 
 @dataclass(frozen=True, eq=False)
 class GateVoltages:
-    """Gate voltages of one array and what the gate drivers deliver, for a batch."""
+    """Gate voltages of one array, leakage currents, and currents and power of the gate drivers, for a batch."""
 
-    #: (b, m, n) at the cells [V]
+    #: (b, m, n) gate voltages at the cells [V]
     v_gate: FloatArray
-    #: (b, m, n) from each gate into its column or row [A]
+    #: (b, m, n) leakage currents from each gate into its column or row [A]
     leaks: FloatArray
-    #: (b, groups) from each gate driver [A]
+    #: (b, groups) currents of the gate drivers [A]
     currents: FloatArray
-    #: (b,) that the gate drivers deliver [W]
+    #: (b,) power that the gate drivers deliver [W]
     power: FloatArray

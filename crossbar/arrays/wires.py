@@ -1,4 +1,4 @@
-"""The wires of an array: segments between neighbouring cells, and the ends that join its lines to the outside."""
+"""The wires of an array: segments between neighbouring cells, and ends that connect lines to drivers and sense ends."""
 
 from dataclasses import dataclass, field, fields, replace
 from math import inf
@@ -9,21 +9,21 @@ from devices.aliases import FloatArray
 from devices.checks import array, number, whole
 from devices.errors import ParameterError
 
-SMALLEST = 1e-300  # [Ω] the conductance of less is not a number
-COPPER = 4.5e-3  #: [1/K] wires of a chip, NeuroSim V1.3; bulk copper 3.9e-3
+SMALLEST = 1e-300  # [Ω] smallest resistance other than 0; the conductance of a smaller one would overflow
+COPPER = 4.5e-3  #: temperature coefficient of on-chip wires [1/K], NeuroSim V1.3; bulk copper: 3.9e-3
 
 
 def graphene_coefficient(r_square: float) -> float:
-    """Return the temperature coefficient [1/K] of graphene of a sheet resistance [ohm per square] at 300 K.
+    """Return the temperature coefficient [1/K] of graphene with a given sheet resistance [ohm per square] at 300 K.
 
-    Acoustic phonons add 0.1 ohm per square and kelvin whatever the carrier density.
+    Acoustic phonons add 0.1 ohm per square and kelvin at any carrier density.
     Source: Chen et al., Nat. Nanotechnol. 3, 206 (2008), arXiv 0711.3646: 30 ohm at room temperature.
     """
     return 0.1 / number("r_square", r_square, unit="Ω", above=0.0)
 
 
 def _end(name: str, value: object) -> float | FloatArray:
-    """One resistance for all lines, or a read-only array with one per line [Ω]; 0 and inf are taken."""
+    """One resistance for all lines, or a read-only array with one per line [Ω]; 0 and inf are valid."""
     if np.ndim(np.asarray(value)) == 0:
         return _invertible(name, number(name, value, unit="Ω", minimum=0.0, allow_inf=True))
     lines = array(name, value, ndim=1, minimum=0.0, finite=False)
@@ -37,7 +37,7 @@ def _end(name: str, value: object) -> float | FloatArray:
 
 
 def _segments(name: str, value: object) -> float | FloatArray:
-    """One resistance for all segments, or a read-only array with one for each [Ω]: all 0, or all above 0 or open."""
+    """One resistance for all segments, or a read-only array with one for each [Ω]; either all are 0 or none is."""
     if np.ndim(np.asarray(value)) == 0:
         return _invertible(name, number(name, value, unit="Ω", minimum=0.0))
     own = array(name, value, ndim=2, minimum=0.0, finite=False) + 0.0  # a copy, without negative zeros
@@ -51,7 +51,7 @@ def _segments(name: str, value: object) -> float | FloatArray:
 
 
 def _invertible(name: str, resistance: float) -> float:
-    """The resistance, if its conductance is a number as well."""
+    """The resistance [Ω]; raises ParameterError if its conductance would overflow."""
     if 0.0 < resistance < SMALLEST:
         raise ParameterError(f"{name} must be 0 or at least {SMALLEST:g} Ω, got {resistance!r}")
     return resistance + 0.0
@@ -61,7 +61,7 @@ Plain = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
 def _plain(value: float | FloatArray) -> Plain:
-    """A field as numbers, by line, or by line and segment."""
+    """A field as plain numbers: one value, one per line, or one per line and segment."""
     if isinstance(value, float):
         return value
     return tuple(value.tolist()) if value.ndim == 1 else tuple(tuple(line) for line in value.tolist())
@@ -71,8 +71,9 @@ def _plain(value: float | FloatArray) -> Plain:
 class Wires:
     """Resistances of all wires of an array; 0 (one node) and inf (no connection) are exact.
 
-    Row i runs from column 0, where its ideal source sits behind `r_driver`, to the last column; column j runs from
-    row 0 to the last row, where it meets 0 V behind `r_sense`. Raises ParameterError for a negative or undefined value.
+    Row i starts at column 0, where `r_driver` connects it to its ideal source, and ends at the last column.  Column j
+    starts at row 0 and ends at the last row, where `r_sense` connects it to 0 V.
+    Raises ParameterError for a negative or undefined value.
     Source: docs/equations/nodal.md, section 1.
     """
 
@@ -97,7 +98,7 @@ class Wires:
 
     @property
     def ideal(self) -> bool:
-        """Whether nothing lies between a cell and its source or its sense node, so that currents = v @ g."""
+        """Whether all segments and near ends are 0 Ω, so that currents = v @ g."""
         near = (self.r_row, self.r_column, self.r_driver, self.r_sense)
         return all(not np.any(resistance) for resistance in near)
 
@@ -113,11 +114,11 @@ class Wires:
 
     @property
     def broken(self) -> bool:
-        """Whether a segment conducts nothing."""
+        """Whether any segment is open."""
         return bool(np.isinf(self.r_row).any() or np.isinf(self.r_column).any())
 
     def row_segments(self, m: int, n: int, lines: str = "rows") -> FloatArray:
-        """Resistances (m, n-1) [Ω] of the segments of m driven lines of n cells; `lines` is what to call them."""
+        """Resistances (m, n-1) [Ω] of the segments of m driven lines of n cells; `lines`: their name in messages."""
         return self._each_segment("r_row", (m, n - 1), f"{m} {lines} of {n} cells")
 
     def column_segments(self, m: int, n: int) -> FloatArray:
@@ -125,7 +126,7 @@ class Wires:
         return self._each_segment("r_column", (m - 1, n), f"{n} columns of {m} cells")
 
     def driver(self, m: int, lines: str = "rows") -> FloatArray:
-        """Resistances (m,) [Ω] between the sources and the row nodes of column 0; `lines` is what to call them."""
+        """Resistances (m,) [Ω] between the sources and the row nodes of column 0; `lines`: their name in messages."""
         return self._lines("r_driver", m, lines)
 
     def sense(self, n: int) -> FloatArray:
@@ -141,10 +142,10 @@ class Wires:
         return self._lines("r_sense_far", n, "columns")
 
     def at_temperature(self, temperature: float, coefficient: float = COPPER) -> "Wires":
-        """Return the wires at a temperature [K], these being the wires at 300 K; ends are drivers and do not change.
+        """Return the wires at a temperature [K], if this object describes them at 300 K; the ends do not change.
 
-        coefficient: relative change per kelvin of the segments [1/K], COPPER or graphene_coefficient(...).
-        Raises ParameterError if nothing would be left of a segment.
+        coefficient: relative change of the segments per kelvin [1/K], COPPER or graphene_coefficient(...).
+        Raises ParameterError if a segment would not be positive.
         Source: docs/equations/spread.md eq. 8.
         """
         warmer = number("temperature", temperature, unit="K", above=0.0) - 300.0
@@ -154,7 +155,7 @@ class Wires:
         return self if factor == 1.0 else replace(self, r_row=self.r_row * factor, r_column=self.r_column * factor)
 
     def _each_segment(self, name: str, shape: tuple[int, int], what: str) -> FloatArray:
-        """Field `name` with one value per segment; raises ParameterError if it was given for another array."""
+        """Field `name` with one value per segment; raises ParameterError if it has another shape."""
         value = getattr(self, name)
         if isinstance(value, float):
             return np.full(shape, value)
@@ -163,7 +164,7 @@ class Wires:
         return np.array(value)
 
     def _lines(self, name: str, count: int, kind: str) -> FloatArray:
-        """Field `name` with one value per line; raises ParameterError if it was given for another number of lines."""
+        """Field `name` with one value per line; raises ParameterError if it has another number of values."""
         count = whole(kind, count, minimum=1)
         value = getattr(self, name)
         if isinstance(value, float):
@@ -183,7 +184,7 @@ class Wires:
         return hash(self._values())
 
     def __reduce__(self) -> tuple[type["Wires"], tuple[Plain, ...]]:
-        return Wires, self._values()  # numpy forgets that an array is read-only when it is pickled
+        return Wires, self._values()  # numpy does not pickle the read-only flag
 
     def __repr__(self) -> str:
         def text(value: Plain) -> str:
@@ -191,7 +192,7 @@ class Wires:
                 return f"[{', '.join(map(text, value))}]"
             return "float('inf')" if value == inf else repr(value)
 
-        # An open far end is the default and goes without saying.
+        # An open far end is the default and is not shown.
         given = {
             each.name: value
             for each, value in zip(fields(self), self._values(), strict=True)

@@ -1,4 +1,4 @@
-"""Node voltages, input by input: Newton, injected currents, source lines, gate lines, sensitivities, settling."""
+"""Node voltages, input by input: Newton's method, injected currents, source and gate lines, sensitivities, settling."""
 
 import lazy_loader
 

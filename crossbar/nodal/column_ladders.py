@@ -1,7 +1,9 @@
-"""Kernel for source lines that run beside the columns: each column is a ladder, reduced without subtraction.
+"""Kernels for source lines that run beside the columns: each column is a ladder, which is solved without subtraction.
 
-b = batch, m = rungs (rows), n = ladders (columns). A ladder has two chains of m nodes, the source line and the column,
-joined by m cells, and two terminals: the source S and the column's end T (docs/equations/topologies.md, section 3).
+b = batch, m = rungs (rows), n = ladders (columns).  A ladder consists of two chains of m nodes, the source line and the
+column, which m cells connect.  It has two terminals: the source S and the end T of the column
+(docs/equations/topologies.md, section 3).  The nodes are eliminated from row 0 to the last row.  Only sums, products
+and quotients of positive conductances occur, so no digits are lost by cancellation.
 """
 
 import numpy as np
@@ -9,9 +11,9 @@ import numpy as np
 from devices.aliases import BoolArray, FloatArray
 from devices.numerics.jit import kernel
 
-# What a node's voltage is made of once it is eliminated: shares of S, of T, of the other chain, of the next node.
+# Coefficients of the voltage of an eliminated node: of S, T, the other chain's node and the next node of its own chain.
 SOURCE, SENSE, OTHER, NEXT = range(4)
-# What a chain's open node carries: conductance to S, to T, and whether it sits on its own terminal.
+# Current node of a chain: its conductances to S and to T, and whether its terminal holds it.
 TO_S, TO_T, HELD = range(3)
 
 
@@ -19,14 +21,15 @@ TO_S, TO_T, HELD = range(3)
 def _advance(
     node: FloatArray, other: FloatArray, shared: FloatArray, own: int, segment: float, share: FloatArray
 ) -> None:
-    """Eliminate the open node of a chain into the other chain's open node and, over `segment`, its own next one.
+    """Eliminate the current node of a chain and make the next node of that chain the current one.
 
-    node, other: (3,) [S]; shared: (2,) the conductance between the two chains and that between the terminals [S]; own:
-    terminal of this chain.  `node` comes out as the chain's next node, `share` (4,) as what the old one's voltage is.
+    node, other: (3,) current nodes of this chain and of the other [S].  shared: (2,) the conductance between the two
+    current nodes and that between the terminals [S].  own: terminal of this chain.  segment: conductance to the next
+    node of the chain [S].  `node` becomes the next node, `share` (4,) the coefficients of the eliminated voltage.
     """
     away = TO_T if own == TO_S else TO_S
     share[:] = 0.0
-    if node[HELD] > 0.0:  # the node is the terminal: what leads to it leads there
+    if node[HELD] > 0.0:  # the node is the terminal, so its conductances end there
         share[own] = 1.0
         shared[1] += node[away]
         other[own] += shared[0]
@@ -34,7 +37,7 @@ def _advance(
         node[own], node[away], node[HELD] = segment, 0.0, 0.0
         return
     total = node[TO_S] + node[TO_T] + shared[0] + segment
-    if total == 0.0:  # an island: 0 V
+    if total == 0.0:  # an island, set to 0 V
         return
     share[SOURCE], share[SENSE] = node[TO_S] / total, node[TO_T] / total
     share[OTHER], share[NEXT] = shared[0] / total, segment / total
@@ -48,7 +51,7 @@ def _advance(
 
 @kernel
 def _join(node: FloatArray, own: int, end: float) -> None:
-    """Join the open node to its terminal over a resistance `end` [ohm]."""
+    """Connect the current node to its terminal by a resistance `end` [ohm]."""
     if end == 0.0:
         node[HELD] = 1.0
     else:
@@ -60,11 +63,11 @@ def _ladder(
     g: FloatArray, r_source: FloatArray, r_column: FloatArray, ends: FloatArray, shares: FloatArray, source: FloatArray,
     sense: FloatArray,
 ) -> float:  # fmt: skip
-    """Return the conductance between the terminals of one ladder of cells g (m,), and fill the shares of its nodes.
+    """Return the conductance between the terminals of one ladder of cells g (m,) [S], and fill its node voltages.
 
-    r_source, r_column: (m - 1,) segments; ends: (4,) source line's first and last, column's first and last [ohm];
-    shares: work space (2, m, 4); source, sense: (2, m) what S at 1 V and T at 1 V make of the nodes of source line and
-    column.
+    r_source, r_column: (m - 1,) segments [ohm].  ends: (4,) first and last end of the source line, first and last end
+    of the column [ohm].  shares: work space (2, m, 4).  source, sense: (2, m) voltages of the nodes of source line and
+    column for 1 V at S and for 1 V at T.
     """
     m = len(g)
     line, column, shared = np.zeros(3), np.zeros(3), np.zeros(2)
@@ -76,7 +79,7 @@ def _ladder(
         if last:
             _join(line, TO_S, ends[1])
             _join(column, TO_T, ends[3])
-        # docs/equations/topologies.md eq. 7; a line without resistance stays one open node until the last rung
+        # docs/equations/topologies.md eq. 7; a line without resistance is one node, eliminated at the last rung
         for chain, own, segments in ((0, TO_S, r_source), (1, TO_T, r_column)):
             share = shares[chain, i]
             segment = 1.0 if last else segments[i]
@@ -89,7 +92,7 @@ def _ladder(
                 _advance(column, line, shared, own, 0.0 if last else 1.0 / segment, share)
     for i in range(m - 1, -1, -1):
         after = i + 1
-        for chain in (1, 0):  # the column's node was the last to go: it knows of the source line's next node
+        for chain in (1, 0):  # back substitution; the column's node was eliminated after the source line's
             share = shares[chain, i]
             for terminal, out in ((SOURCE, source), (SENSE, sense)):
                 voltage = share[terminal]
@@ -109,9 +112,10 @@ def solve_ladders(
     r_column: FloatArray, ends: FloatArray, v_lines: FloatArray, v_columns: FloatArray, currents: FloatArray,
     power: FloatArray,
 ) -> None:  # fmt: skip
-    """Solve all columns for a batch of switch settings `on` (b, m), terminals at v_source, v_sense (b, n) [V].
+    """Solve all columns for a batch of switch settings `on` (b, m) and terminal voltages v_source, v_sense (b, n) [V].
 
-    g_on, g_off: (m, n) [S]; r_source, r_column: (n, m - 1) segments of each ladder, ends: (n, 4) as of `_ladder` [ohm].
+    g_on, g_off: (m, n) [S].  r_source, r_column: (n, m - 1) segments of each ladder [ohm].  ends: (n, 4) [ohm], as in
+    `_ladder`.
     Fills voltages (b, m, n) of source lines and columns [V], currents (b, n) [A] and power (b,) [W].
     """
     m, n = g_on.shape

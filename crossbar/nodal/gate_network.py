@@ -1,8 +1,8 @@
-"""Gate lines: from one voltage per gate group to the gate voltage at every cell.
+"""Gate lines: from one driver voltage per gate group to the gate voltage at every cell.
 
-A gate group is a rectangle of cells with one driver. Its gate network is a comb: a spine that feeds lines, each cell's
-gate a node that leaks into the cell's column or row; a group of one line is a chain. The network is linear and a tree,
-so chains of crossbar/nodal/lines.py solve it exactly (docs/equations/gates.md).
+A gate group is a rectangle of cells with one driver.  Its gate network is a comb: a spine feeds parallel lines, and the
+gate of each cell is a node that leaks into the cell's column or row.  A group of one line is a chain.  The network is
+linear and a tree, so the chain solver of crossbar/nodal/lines.py solves it exactly (docs/equations/gates.md).
 b = batch, m = rows, n = columns
 """
 
@@ -21,9 +21,9 @@ from devices.errors import ParameterError
 
 
 class GateNetwork:
-    """The gate lines of one array, factorised: analysed once, solved for any voltages and injected currents.
+    """The factorised gate lines of one array, which `solve` uses for any voltages and injected currents.
 
-    Raises ParameterError as GateLines.group_shape and GateLines.leaks do.
+    Raises what GateLines.group_shape and GateLines.leaks raise.
     Source: docs/equations/gates.md eq. 2-6.
     """
 
@@ -32,7 +32,7 @@ class GateNetwork:
         self.leak = lines.leaks(shape)
         rows, columns = lines.group_shape(shape)
         self._grid = shape[0] // rows, shape[1] // columns
-        # The spine runs across the lines; a group that is one line has no other lines, and is a spine itself.
+        # The spine runs across the lines.  A group of one line is treated as a spine alone.
         single = min(rows, columns) == 1
         self._transposed = rows == 1 if single else lines.along == "columns"
         self._size = (columns, rows) if self._transposed else (rows, columns)
@@ -52,7 +52,7 @@ class GateNetwork:
         self._spine = factorised(at_spine, lines.r_segment if single else lines.r_spine, *ends)
 
     def _sorted(self, field: FloatArray) -> FloatArray:
-        """View a field (m, n) as (cells along a line, lines of a group, groups in two axes)."""
+        """Rearrange a field (m, n) to (cells along a line, lines of a group, groups, groups)."""
         field = field.T if self._transposed else field
         a, b = self._size
         m, n = field.shape
@@ -67,13 +67,13 @@ class GateNetwork:
         return np.ascontiguousarray(out.T if self._transposed else out)
 
     def _in_order(self, v: FloatArray) -> FloatArray:
-        """Group voltages (groups,) in the order of the sorted fields."""
+        """Group voltages (groups,) in the order of the rearranged fields."""
         return v.reshape(self._grid).T.ravel() if self._transposed else v
 
     def solve(self, v: FloatArray, injected: FloatArray) -> FloatArray:
-        """Return voltages (m, n) [V] of the gates for drivers at v (groups,) [V] and currents (m, n) [A] into them.
+        """Return the gate voltages (m, n) [V] for drivers at v (groups,) [V] and currents (m, n) [A] into the gates.
 
-        The leaks end at 0 V; what they end at otherwise is a current g_gate_leak · voltage, injected.
+        Leakage conductances end at 0 V; another voltage there is equivalent to a current g_gate_leak · voltage.
         Source: docs/equations/gates.md eq. 5-6.
         """
         parts = self._sorted(injected)
@@ -87,18 +87,18 @@ class GateNetwork:
         return self._back(spine, inner + self._reach * spine.ravel())
 
     def spread(self, v: FloatArray) -> FloatArray:
-        """Return voltages (b, groups) at the cells of their groups: (b, m, n)."""
+        """Return the group voltages v (b, groups) [V] repeated for the cells of each group: (b, m, n)."""
         rows, columns = self.lines.group_shape(self.shape)
         return v.reshape(-1, *self._grid).repeat(rows, 1).repeat(columns, 2)
 
     @cached_property
     def factor(self) -> FloatArray:
-        """Share (m, n) of its group's voltage that reaches each cell, all leaks ending at 0 V."""
+        """Fraction (m, n) of its group's driver voltage that reaches each cell, for leakage to 0 V."""
         return self.solve(np.ones(self.lines.groups(self.shape)), np.zeros(self.shape))
 
 
 def _chain(lines: Lines, injected: FloatArray, terminal: FloatArray) -> FloatArray:
-    """Voltages (count, k) [V] of chains with currents (count, k) [A] into their nodes and ends at `terminal` (k,).
+    """Voltages (count, k) [V] of chains with currents (count, k) [A] into their nodes and terminals at (k,) [V].
 
     Source: docs/equations/lines.md eq. 3-4.
     """
@@ -119,10 +119,11 @@ def _chain(lines: Lines, injected: FloatArray, terminal: FloatArray) -> FloatArr
 def gate_voltages(
     lines: GateLines, v_gate: FloatArray, shape: tuple[int, int], *, v_leak: npt.ArrayLike = 0.0
 ) -> GateVoltages:
-    """Return the gate voltage at every cell of an array of (m, n) cells, and what the gate drivers deliver.
+    """Return the gate voltage at every cell of an array of (m, n) cells, and currents and power of the gate drivers.
 
-    v_gate: (b, groups) [V] of the gate drivers.  v_leak: [V] what the gates leak into, at 0 V to first order: one
-    value, two axes that spread over (m, n), or three over (b, m, n), such as Solution.v_columns.
+    v_gate: (b, groups) voltages of the gate drivers [V].  v_leak: voltages of the nodes into which the gates leak [V],
+    0 V in first approximation: one value, two axes that broadcast to (m, n), or three that broadcast to (b, m, n), such
+    as Solution.v_columns.
     Raises ParameterError for a wrong shape or value.
     Source: docs/equations/gates.md eq. 5-8.
     """
@@ -134,7 +135,7 @@ def gate_voltages(
         mine in (1, whole) for mine, whole in zip(ends.shape[::-1], wanted[::-1], strict=False)
     )
     if not fits:
-        raise ParameterError(f"v_leak must be one value or spread over (b, m, n) = {wanted}, got shape {ends.shape}")
+        raise ParameterError(f"v_leak must be one value or broadcast to (b, m, n) = {wanted}, got shape {ends.shape}")
     ends = ends if ends.ndim == 3 else ends[None] if ends.ndim == 2 else ends.reshape(1, 1, 1)
     at_cells = network.factor * network.spread(v)
     none = np.zeros(v.shape[1])

@@ -1,4 +1,4 @@
-"""Linear arrays whose nodes take currents from elsewhere: leaking gates, charges that capacitors give back.
+"""Linear arrays with currents injected into their nodes, such as gate leakage or capacitor charges.
 
 m = rows, n = columns, b = batch
 """
@@ -24,25 +24,25 @@ from devices.errors import ConvergenceError
 from devices.numerics.jit import kernel
 from devices.numerics.worker_threads import in_shares
 
-RELATIVE = 1e-14  # last correction of a node over the first one, ours
-SWEEPS = 30  # most plain sweeps after the descent, ours; 3 to 8 are usual
+RELATIVE = 1e-14  # last correction over the first one at which conjugate gradients stop, ours
+SWEEPS = 30  # most block Gauss-Seidel sweeps after conjugate gradients, ours; 3 to 8 are usual
 EXACT = 1e-13  # relative change of every node at which these sweeps end, ours
 
 
 class Injected(NamedTuple):
-    """What injected currents raise in an array whose terminals are all at 0 V."""
+    """Response of an array to injected currents, with all terminals at 0 V."""
 
-    currents: FloatArray  #: (b, n) that the columns deliver to 0 V [A]
-    v_rows: FloatArray  #: (b, m, n) [V]
-    v_columns: FloatArray  #: (b, m, n) [V]
+    currents: FloatArray  #: (b, n) currents that the columns deliver to 0 V [A]
+    v_rows: FloatArray  #: (b, m, n) voltages of the row nodes [V]
+    v_columns: FloatArray  #: (b, m, n) voltages of the column nodes [V]
 
 
 def inject(g: FloatArray, wires: Wires, into_rows: FloatArray, into_columns: FloatArray) -> Injected:
     """Solve a linear array for currents into its nodes, with every source and every sense end at 0 V.
 
-    g: (m, n) [S], at least 0.  into_rows, into_columns: (b, m, n) [A].  Small voltages are as exact as large ones
-    if all currents have one sign.
-    Raises ParameterError for a wrong shape or value, ConvergenceError if a solve does not end.
+    g: (m, n) [S], at least 0.  into_rows, into_columns: (b, m, n) [A].  If all currents have the same sign, small
+    voltages have the same relative accuracy as large ones.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an injection does not converge.
     Source: docs/equations/settling.md eq. 4 and 5.
     """
     g, rows, columns = _lines(g, wires)
@@ -52,8 +52,8 @@ def inject(g: FloatArray, wires: Wires, into_rows: FloatArray, into_columns: Flo
     steps = _solve(g, rows, columns, np.zeros(into_rows.shape[:2]), into_rows, into_columns, v_rows, v_columns)
     if np.any(steps >= linear.MOST_STEPS):
         raise ConvergenceError(
-            f"{np.count_nonzero(steps >= linear.MOST_STEPS)} of {len(steps)} injections unsolved after "
-            f"{linear.MOST_STEPS} steps, first {int(np.argmax(steps))}"
+            f"{np.count_nonzero(steps >= linear.MOST_STEPS)} of {len(steps)} injections did not "
+            f"converge within {linear.MOST_STEPS} steps, first {int(np.argmax(steps))}"
         )
     with np.errstate(divide="ignore"):
         far, near = 1.0 / wires.sense_far(g.shape[1]), 1.0 / wires.sense(g.shape[1])
@@ -65,9 +65,9 @@ def inject(g: FloatArray, wires: Wires, into_rows: FloatArray, into_columns: Flo
 
 
 def dc_voltages(g: FloatArray, v: FloatArray, wires: Wires) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return currents (b, n) [A] and row and column voltages (b, m, n) [V], small voltages as exact as large ones.
+    """Return currents (b, n) [A] and row and column voltages (b, m, n) [V]; small voltages are relatively as exact.
 
-    g: (m, n) [S]; v: (b, m) [V], at least 0 if small voltages matter.  Raises what linear.solve raises.
+    g: (m, n) [S].  v: (b, m) [V], at least 0 if small voltages matter.  Raises what linear.solve raises.
     """
     solved = linear.solve(g, v, wires)
     g, rows, columns = _lines(g, wires)
@@ -80,7 +80,7 @@ def _solve(
     g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, into_rows: FloatArray, into_columns: FloatArray,
     v_rows: FloatArray, v_columns: FloatArray,
 ) -> IntArray:  # fmt: skip
-    """Share the inputs among all threads; returns the steps (b,)."""
+    """Solve the inputs on all threads; returns the steps (b,)."""
     steps = np.zeros(len(v), dtype=np.int64)
 
     def part(each: slice) -> None:
@@ -94,7 +94,7 @@ def _solve(
 
 
 def _lines(g: FloatArray, wires: Wires) -> tuple[FloatArray, Lines, Lines]:
-    """Checked conductances and the factorised lines of both directions."""
+    """Checked conductances, and the factorised row and column lines."""
     g = checks.conductances("g", g)
     return g, *linear.factorised_lines(g, wires)
 
@@ -104,7 +104,11 @@ def _sweeps(
     g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, into_rows: FloatArray, into_columns: FloatArray,
     r: FloatArray, c: FloatArray,
 ) -> None:  # fmt: skip
-    """Solve rows and columns in turn, which only adds and multiplies: errors of small voltages fade as well."""
+    """Solve rows and columns alternately, in place.
+
+    These block Gauss-Seidel sweeps only add and multiply positive numbers.  So they also remove relative errors of
+    small voltages, which conjugate gradients leave because they stop at an absolute error.
+    """
     m, n = g.shape
     work, now = np.empty((n, m)), np.empty_like(c)
     for count in range(SWEEPS + 1):
@@ -136,9 +140,9 @@ def _solve_all(
     g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, into_rows: FloatArray, into_columns: FloatArray,
     most_steps: int, v_rows: FloatArray, v_columns: FloatArray, steps: IntArray,
 ) -> None:  # fmt: skip
-    """Solve terminals v (b, m) [V] and injections (b, m, n) [A] one by one; fills voltages (b, m, n) and steps (b,).
+    """Solve inputs v (b, m) [V] with injections (b, m, n) [A] one by one; fills voltages (b, m, n) and steps (b,).
 
-    With no injections, (0, m, n), the column voltages are those of a solution already and only swept on.
+    With empty injections (0, m, n), v_columns must hold a solution, which is only refined by sweeps.
     """
     m, n = g.shape
     r, c = np.empty((len(rows.inverse), m)), np.empty((len(columns.inverse), n))

@@ -17,14 +17,15 @@ from devices.errors import ConvergenceError
 from devices.numerics.worker_threads import in_shares
 
 TOLERANCE = 1e-14  # last correction of a node voltage over the largest input, ours: a few units in the last place
-MOST_STEPS = 2000  # ours: two lines that float far apart need some hundreds
-PARTS = 4  # of a batch per thread, so that threads end together (ours)
+MOST_STEPS = 2000  # ours; two floating lines far apart need several hundred steps
+PARTS = 4  # slices of a batch per thread, to balance the threads (ours)
 
 
 def factorised(cells: FloatArray, segments: FloatArray | float, near: FloatArray, far: FloatArray) -> Lines:
-    """Factorise the lines of one direction; cells (nodes along the line, lines).
+    """Factorise the lines of one direction.
 
-    segments: (nodes along the line - 1, lines) or one value [ohm]; 0 in all of them makes each line one node.
+    cells: (nodes along a line, lines) [S].  segments: (nodes along a line - 1, lines) or one value [ohm]; if all are 0,
+    each line is one node.  near, far: (lines,) ends [ohm].
     """
     one_node = len(cells) == 1 or not np.any(segments)
     fixed = [np.ascontiguousarray(end == 0.0, dtype=np.float64) for end in (near, far)]
@@ -49,9 +50,9 @@ def factorised_lines(g: FloatArray, wires: Wires) -> tuple[Lines, Lines]:
 def solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike = 0.0) -> Solution:
     """Solve a linear array for a batch of inputs, with all node voltages.
 
-    g: (m, n) [S], at least 0.  v: (b, m) [V].  v_sense: voltages of the columns' ends [V], one value or two axes that
-    spread over (b, n).
-    Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
+    g: (m, n) [S], at least 0.  v: (b, m) [V].  v_sense: voltages at which the columns end [V], one value or two axes
+    that broadcast to (b, n).
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an input does not converge.
     Source: docs/equations/lines.md.
     """
     g = checks.conductances("g", g)
@@ -73,28 +74,29 @@ def solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike 
 
 
 def check_solved(steps: IntArray) -> None:
-    """Raise ConvergenceError if the steps (b,) of an input are -1."""
+    """Raise ConvergenceError if an element of steps (b,) is -1."""
     if np.any(steps < 0):
         raise ConvergenceError(
-            f"{np.count_nonzero(steps < 0)} of {len(steps)} inputs unsolved, first {int(np.argmax(steps < 0))}: the "
-            f"node voltages still moved by more than {100 * TOLERANCE:g} of the input after {MOST_STEPS} steps"
+            f"{np.count_nonzero(steps < 0)} of {len(steps)} inputs did not converge, first "
+            f"{int(np.argmax(steps < 0))}: the node voltages still changed by more than {100 * TOLERANCE:g} of the "
+            f"input after {MOST_STEPS} steps"
         )
 
 
 class Terminals(NamedTuple):
-    """What the lines of an array end at."""
+    """Voltages and wires at the ends of the lines of an array."""
 
     v: FloatArray  #: (b, m) sources of the rows [V]; (b, n) of source lines beside the columns
-    v_sense: FloatArray  #: (b, n) the columns' ends [V]
+    v_sense: FloatArray  #: (b, n) voltages at which the columns end [V]
     wires: Wires
-    beside_columns: bool = False  #: whether the driven lines run beside the columns instead of along the rows
+    beside_columns: bool = False  #: whether the driven lines run along the columns instead of the rows
 
     def driven(self, values: FloatArray) -> FloatArray:
         """View values (b, m, n) as (b, nodes along a driven line, lines)."""
         return values if self.beside_columns else values.transpose(0, 2, 1)
 
     def sides(self, v_rows: FloatArray, v_columns: FloatArray) -> "tuple[_Side, _Side]":
-        """Both groups of lines with the voltages of their nodes (b, m, n) [V]."""
+        """The driven lines and the columns, with the voltages of their nodes (b, m, n) [V]."""
         wires, lines, (m, n) = self.wires, self.v.shape[1], v_columns.shape[1:]
         near, far = wires.driver(lines, self.lines), wires.driver_far(lines, self.lines)
         nodes = self.driven(v_rows)
@@ -105,27 +107,27 @@ class Terminals(NamedTuple):
 
     @property
     def lines(self) -> str:
-        """What the driven lines are called."""
+        """Name of the driven lines."""
         return "source lines" if self.beside_columns else "rows"
 
 
 class _Side(NamedTuple):
-    """k lines of q nodes each."""
+    """The k lines of one direction, with q nodes each."""
 
-    nodes: FloatArray  #: (b, q, k) [V]
-    terminal: FloatArray  #: (b, k) beyond both ends [V]
-    segments: FloatArray  #: (q - 1, k) [ohm]
-    near: FloatArray  #: (k,) end at node 0 [ohm]
-    far: FloatArray  #: (k,) end at the last node [ohm]
+    nodes: FloatArray  #: (b, q, k) voltages of the nodes [V]
+    terminal: FloatArray  #: (b, k) voltages of the terminals, to which both ends lead [V]
+    segments: FloatArray  #: (q - 1, k) resistances of the segments [ohm]
+    near: FloatArray  #: (k,) resistance of the end at node 0 [ohm]
+    far: FloatArray  #: (k,) resistance of the end at the last node [ohm]
 
 
 def solution(
     cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns: FloatArray,
     steps: int = 0, history: FloatArray | None = None,
 ) -> Solution:  # fmt: skip
-    """Return the Solution of solved node voltages, for cells that carry `cells` (b, m, n) [A].
+    """Return the Solution for solved node voltages and cell currents `cells` (b, m, n) [A].
 
-    slopes: (n,) or (b, n), the cells' slopes added up along each column [S].
+    slopes: (n,) or (b, n), sums of the slopes of the cells of each column [S].
     """
     return Solution(
         _currents(cells, slopes, terminals, v_columns),
@@ -139,9 +141,10 @@ def solution(
 
 
 def _currents(cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_columns: FloatArray) -> FloatArray:
-    """Currents (b, n) [A] of the columns, into their ends or through their cells, whichever conduct less.
+    """Currents (b, n) [A] of the columns, summed over their ends or over their cells, whichever conduct less.
 
-    There the voltages drop, so that rounding does not count: a floating column delivers exactly nothing.
+    Most of the voltage drops where the conductance is smaller, so rounding matters less there.  A floating column
+    delivers exactly 0 A.
     Source: docs/equations/lines.md eq. 9.
     """
     m, n = cells.shape[1:]
@@ -151,7 +154,7 @@ def _currents(cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_col
     segments = 1.0 / wires.column_segments(m, n) if chains else np.full((2, n), np.inf)
     conducts, arrives = np.zeros(n), np.zeros((len(cells), n))
     for end, at, beside, segment in ((wires.sense(n), -1, -2, segments[-1]), (wires.sense_far(n), 0, 1, segments[0])):
-        held = end == 0.0  # the last segment and the last cell lead to the terminal
+        held = end == 0.0  # an end of 0 ohm: the last segment and the last cell lead to the terminal
         conducts += np.where(held, segment, 1.0 / np.where(held, 1.0, end))
         arrives += np.where(held, 0.0, drops[:, at] / np.where(held, 1.0, end))
         if chains:
@@ -161,7 +164,9 @@ def _currents(cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_col
 
 
 def heat(cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns: FloatArray) -> FloatArray:
-    """Power (b,) [W] that turns into heat; as a linear circuit's voltages make it least, errors enter squared there.
+    """Power (b,) [W] dissipated in cells, wires and ends.
+
+    The node voltages of a linear circuit minimise this power, so their errors enter only to second order.
 
     Source: docs/equations/lines.md eq. 10.
     """
@@ -181,8 +186,8 @@ def residual(
 ) -> float:  # fmt: skip
     """Return the largest violation of Kirchhoff's current law at a node, relative to the input's largest current.
 
-    v_sense: (b, n) [V], None for 0 V.  Lines of 0 Ω count as one node; nodes that sit on an ideal terminal take any
-    current.
+    v_sense: (b, n) [V], None for 0 V.  A line of 0 Ω counts as one node.  Nodes that 0 Ω connects to a terminal are
+    left out.
     Source: docs/equations/nodal.md.
     """
     senses = np.zeros((len(v), g.shape[1])) if v_sense is None else v_sense
@@ -190,7 +195,7 @@ def residual(
 
 
 def violation(cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns: FloatArray) -> float:
-    """Return the residual where the cells carry `cells` (b, m, n) [A]; docs/equations/nodal.md eq. 12."""
+    """Return the residual for cell currents `cells` (b, m, n) [A]; docs/equations/nodal.md eq. 12."""
     most = np.abs(cells).max((1, 2))
     worst = np.zeros(len(cells))
     for side, arriving in zip(terminals.sides(v_rows, v_columns), (-terminals.driven(cells), cells), strict=True):

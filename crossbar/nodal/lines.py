@@ -1,10 +1,11 @@
 """Kernels that solve linear arrays line by line: conjugate gradients on the column nodes, rows eliminated exactly.
 
-Every line is a chain of nodes, factorised without subtraction: a pivot is the sum of what leaves the node, so 0 and
-inf at the ends stay exact and a floating line without cells gets 0 V (docs/equations/lines.md).
+Every line is a chain of nodes, whose tridiagonal matrix is factorised without subtraction: each pivot is the sum of the
+conductances that leave the node.  So ends of 0 and inf ohm are exact, and a floating line without cells gets 0 V
+(docs/equations/lines.md).
 
-b = batch, m = rows, n = columns; arrays of row lines are stored as (n, m), so that a sweep along the rows runs over
-contiguous memory, those of column lines as (m, n).
+b = batch, m = rows, n = columns, q = nodes along a line (1 if the line is one node), k = lines.  Arrays of row lines
+are stored as (n, m), arrays of column lines as (m, n), so that a sweep along the lines reads contiguous memory.
 """
 
 from typing import NamedTuple
@@ -14,23 +15,23 @@ import numpy as np
 from devices.aliases import FloatArray, IntArray
 from devices.numerics.jit import kernel
 
-STRONG = 1.0  # [S] a shorted cell: here rounding in a cell outweighs what its lines carry (ours)
-ISOLATED = 1e4  # cells over the weakest end: here rounding in a cell outweighs what the end carries off (ours)
-POLISHES = 10  # ours; one or two are usual
-POLISHED = 1e-3  # relative error of each such correction (ours)
+STRONG = 1.0  # [S] cells above this are nearly shorts: rounding of their current exceeds the current of a line (ours)
+ISOLATED = 1e4  # the same for strongest cell over weakest end: rounding exceeds the current of the end (ours)
+POLISHES = 10  # most corrections of _polish, ours; one or two are usual
+POLISHED = 1e-3  # relative accuracy of each correction (ours)
 
 
 class Lines(NamedTuple):
-    """Factorised chains of one direction: k lines of q nodes (q = 1 where the line is one node)."""
+    """Factorised chains of one direction: k lines of q nodes (q = 1 if each line is one node)."""
 
-    cells: FloatArray  #: (q', k) cell conductances [S], q' nodes along the line
+    cells: FloatArray  #: (q', k) cell conductances [S], q' cells along a line
     inverse: FloatArray  #: (q, k) inverse pivots [ohm]
-    ratio: FloatArray  #: (q, k) share of a node's value handed to its neighbour
-    near: FloatArray  #: (k,) conductance of the near end [S], 0 where the end is fixed
-    far: FloatArray  #: (k,) conductance of the far end [S]
+    ratio: FloatArray  #: (q, k) elimination factors: segment conductance over pivot
+    near: FloatArray  #: (k,) conductance of the near end [S], 0 where the end has 0 ohm
+    far: FloatArray  #: (k,) conductance of the far end [S], 0 where the end has 0 ohm
     segment: FloatArray  #: (q - 1, k) conductances between neighbours [S], 0 where a line is broken
-    fixed_near: FloatArray  #: (k,) 1 where the near end node sits on its terminal (0 ohm)
-    fixed_far: FloatArray  #: (k,)
+    fixed_near: FloatArray  #: (k,) 1 where 0 ohm connects the first node to its terminal, else 0
+    fixed_far: FloatArray  #: (k,) 1 where 0 ohm connects the last node to its terminal, else 0
 
 
 @kernel
@@ -38,7 +39,7 @@ def factorise_lines(
     cells: FloatArray, segment: FloatArray, near: FloatArray, far: FloatArray, fixed_near: FloatArray,
     fixed_far: FloatArray, inverse: FloatArray, ratio: FloatArray,
 ) -> None:  # fmt: skip
-    """Factorise chains of nodes whose cells lead to known voltages; one row of `inverse` makes each line one node."""
+    """Factorise chains of nodes whose cells lead to known voltages; if `inverse` has one row, each line is one node."""
     count, k = cells.shape
     q = len(inverse)
     carry = np.zeros(k)
@@ -73,7 +74,7 @@ def factorise_lines(
 
 @kernel
 def with_cells(lines: Lines, cells: FloatArray) -> Lines:
-    """The same lines with other cells (nodes along the line, lines) [S]."""
+    """Return the same lines factorised for other cells (cells along a line, lines) [S]."""
     inverse, ratio = np.empty_like(lines.inverse), np.empty_like(lines.ratio)
     factorise_lines(cells, lines.segment, lines.near, lines.far, lines.fixed_near, lines.fixed_far, inverse, ratio)
     return Lines(
@@ -83,7 +84,7 @@ def with_cells(lines: Lines, cells: FloatArray) -> Lines:
 
 @kernel
 def sweep(lines: Lines, x: FloatArray) -> None:
-    """Solve the chains for the injected currents `x` (q, k) [A] in place; held nodes come out at 0 V."""
+    """Solve the chains for injected currents `x` (q, k) [A], which become voltages [V]; fixed nodes get 0 V."""
     q, k = x.shape
     inverse, ratio = lines.inverse, lines.ratio
     for i in range(1, q):
@@ -98,7 +99,7 @@ def sweep(lines: Lines, x: FloatArray) -> None:
 
 @kernel
 def _transpose_product(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
-    """out = (a * b)ᵀ; b may have one row that stands for all."""
+    """out = (a * b)ᵀ; b may have a single row, used for all."""
     m, n = a.shape
     for first in range(0, m, 16):
         for j_0 in range(0, n, 16):
@@ -109,7 +110,7 @@ def _transpose_product(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
 
 @kernel
 def inject_sources(lines: Lines, v: FloatArray, x: FloatArray) -> None:
-    """Add the currents that the sources `v` (k,) push into the chains, and into the neighbours of held nodes."""
+    """Add to `x` (q, k) [A] the currents that sources `v` (k,) [V] drive into the chains, next to fixed nodes too."""
     q, k = x.shape
     for line in range(k):
         x[0, line] += lines.near[line] * v[line]
@@ -124,7 +125,7 @@ def inject_sources(lines: Lines, v: FloatArray, x: FloatArray) -> None:
 
 @kernel
 def hold_ends(lines: Lines, v: FloatArray, x: FloatArray) -> None:
-    """Set the held nodes to the voltages of their terminals."""
+    """Set the fixed nodes to the voltages of their terminals."""
     for line in range(len(v)):
         if lines.fixed_near[line] > 0.0:
             x[0, line] = v[line]
@@ -134,7 +135,7 @@ def hold_ends(lines: Lines, v: FloatArray, x: FloatArray) -> None:
 
 @kernel
 def cell_currents_into_rows(g: FloatArray, c: FloatArray, out: FloatArray, work: FloatArray) -> None:
-    """Current (q, m) that the cells carry from the column voltages `c` into rows at 0 V."""
+    """Fill the currents (q, m) that cells carry into rows at 0 V, for column voltages `c`."""
     _transpose_product(g, c, work)
     if len(out) == 1 and len(work) > 1:
         out[0] = 0.0
@@ -147,7 +148,7 @@ def cell_currents_into_rows(g: FloatArray, c: FloatArray, out: FloatArray, work:
 
 @kernel
 def _row_voltages(rows: Lines, g: FloatArray, c: FloatArray, v: FloatArray, out: FloatArray, work: FloatArray) -> None:
-    """Voltages (q, m) of the row nodes for column voltages `c` and sources `v` (m,)."""
+    """Fill the voltages (q, m) of the row nodes for column voltages `c` and sources `v` (m,)."""
     cell_currents_into_rows(g, c, out, work)
     inject_sources(rows, v, out)
     clear_held(rows, out)
@@ -157,7 +158,7 @@ def _row_voltages(rows: Lines, g: FloatArray, c: FloatArray, v: FloatArray, out:
 
 @kernel
 def clear_held(lines: Lines, x: FloatArray) -> None:
-    """Take what arrives at the held nodes out of `x` (q, k): their terminals absorb it."""
+    """Set `x` (q, k) to 0 at the fixed nodes, whose terminals absorb any current."""
     q = len(x)
     for line in range(x.shape[1]):
         if lines.fixed_near[line] > 0.0:
@@ -168,7 +169,7 @@ def clear_held(lines: Lines, x: FloatArray) -> None:
 
 @kernel
 def _into_columns(columns: Lines, g: FloatArray, r: FloatArray, c: FloatArray, out: FloatArray) -> None:
-    """Current (q, n) left over at each column node: from the cells, less what its wires and ends carry away."""
+    """Fill the residual current (q, n) of each column node: from the cells, minus that of its wires and ends."""
     m, n = g.shape
     q = len(out)
     out[:] = 0.0
@@ -191,7 +192,7 @@ def _into_columns(columns: Lines, g: FloatArray, r: FloatArray, c: FloatArray, o
 
 @kernel
 def dot(a: FloatArray, b: FloatArray) -> float:
-    """Sum of the products of two arrays' elements."""
+    """Scalar product of two arrays."""
     total = np.zeros(a.shape[1])
     for i in range(len(a)):
         for j in range(a.shape[1]):
@@ -214,10 +215,11 @@ def _descend(
     g: FloatArray, rows: Lines, columns: Lines, left: FloatArray, absolute: float, relative: float, most_steps: int,
     c: FloatArray,
 ) -> int:  # fmt: skip
-    """Add to `c` (q, n) what the currents `left` (q, n) [A] at the column nodes raise; returns the steps.
+    """Add to `c` (q, n) the voltages that currents `left` (q, n) [A] into the column nodes cause; returns the steps.
 
-    Conjugate gradients on the column nodes, until the next correction of a node is at most `absolute` [V], or
-    `relative` of the first one.  `left` comes out as the remainder.
+    These are conjugate gradients on the Schur complement of the column nodes, preconditioned by the chains of the
+    columns.  They stop when the next correction of every node is at most `absolute` [V], or `relative` times the first
+    one.  `left` becomes the residual.
     """
     none, work = np.zeros(g.shape[0]), np.empty((g.shape[1], g.shape[0]))
     z, p, applied = np.empty_like(c), np.empty_like(c), np.empty_like(c)
@@ -231,7 +233,7 @@ def _descend(
     while steps < most_steps and now > 0.0 and largest(z) > limit:
         steps += 1
         _row_voltages(rows, g, p, none, turned, work)
-        _into_columns(columns, g, turned, p, applied)  # minus the operator
+        _into_columns(columns, g, turned, p, applied)  # minus the operator applied to p
         length = -dot(p, applied)
         if length <= 0.0:
             break
@@ -252,7 +254,7 @@ def _descend(
 
 @kernel
 def _remainder(columns: Lines, g: FloatArray, r: FloatArray, c: FloatArray, u: FloatArray, out: FloatArray) -> None:
-    """Current (q, n) left over at each column node whose line ends at voltages `u` (n,) [V]."""
+    """Fill the residual current (q, n) of each column node, for lines that end at voltages `u` (n,) [V]."""
     _into_columns(columns, g, r, c, out)
     for line in range(len(u)):
         out[0, line] += columns.near[line] * u[line]
@@ -265,9 +267,9 @@ def solve_sources(
     g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, u: FloatArray, tolerance: float, most_steps: int,
     r: FloatArray, c: FloatArray,
 ) -> int:  # fmt: skip
-    """Voltages of the row nodes `r` (q, m) and column nodes `c` (q, n) of one input `v` (m,), sensed at `u` (n,) [V].
+    """Fill the voltages of row nodes `r` (q, m) and column nodes `c` (q, n) for sources `v` (m,) and ends `u` (n,) [V].
 
-    Returns the steps, or -1 if the last correction is above 100 `tolerance` of the largest source.
+    Returns the steps, or -1 if the last correction exceeds 100 `tolerance` times the largest source.
     """
     work = np.empty((g.shape[1], g.shape[0]))
     left = np.empty_like(c)
@@ -280,7 +282,7 @@ def solve_sources(
     _remainder(columns, g, r, c, u, left)
     steps = _descend(g, rows, columns, left, tolerance * scale, 0.0, most_steps, c)
     _row_voltages(rows, g, c, v, r, work)
-    _remainder(columns, g, r, c, u, left)  # one plain correction from the true remainder
+    _remainder(columns, g, r, c, u, left)  # one correction with the residual computed anew
     sweep(columns, left)
     c += left
     _row_voltages(rows, g, c, v, r, work)
@@ -295,7 +297,7 @@ def solve_sources(
 
 @kernel
 def _weakest_end(lines: Lines) -> float:
-    """Smallest conductance of an end that is neither open nor fixed [S]; inf without any."""
+    """Smallest conductance of an end that is neither open nor 0 ohm [S]; inf if there is none."""
     weakest = np.inf
     for line in range(len(lines.near)):
         for end in (lines.near[line], lines.far[line]):
@@ -309,7 +311,7 @@ def _polish(
     g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, u: FloatArray, enough: float, most_steps: int,
     steps: int, r: FloatArray, c: FloatArray,
 ) -> int:  # fmt: skip
-    """Correct `r` and `c` from what is left over at rows and columns alike, for cells much stronger than all ends.
+    """Correct `r` and `c` with the residuals of both row and column nodes, for cells much stronger than all ends.
 
     Returns the steps, or -1 if corrections stay above `enough` [V] (docs/equations/lines.md eq. 8).
     """
@@ -338,9 +340,9 @@ def solve_injected(
     g: FloatArray, rows: Lines, columns: Lines, into_rows: FloatArray, into_columns: FloatArray,
     relative: float, most_steps: int, r: FloatArray, c: FloatArray,
 ) -> int:  # fmt: skip
-    """Voltages `r` (q, m), `c` (q, n) that currents (q, m), (q, n) [A] put into the nodes raise, all sources at 0 V.
+    """Fill the voltages `r` (q, m), `c` (q, n) that currents (q, m), (q, n) [A] into the nodes cause, sources at 0 V.
 
-    `relative`: last correction over the first one.  Returns the steps.
+    relative: last correction over the first one.  Returns the steps.
     """
     work = np.empty((g.shape[1], g.shape[0]))
     left = np.empty_like(c)
@@ -361,9 +363,9 @@ def solve_injected(
 
 @kernel
 def left_over(lines: Lines, nodes: FloatArray, terminals: FloatArray, arriving: FloatArray, out: FloatArray) -> float:
-    """Fill the current (q, k) [A] left over at each free node; returns the largest current of a wire segment [A].
+    """Fill the residual current (q, k) [A] of each free node; returns the largest current of a wire segment [A].
 
-    nodes: (q, k) [V]; terminals: (k,) [V] beyond both ends; arriving: (q', k) [A] from the cells.
+    nodes: (q, k) node voltages [V].  terminals: (k,) [V].  arriving: (q', k) currents from the cells [A].
     """
     q, k = nodes.shape
     most = 0.0
@@ -392,7 +394,7 @@ def solve_inputs(
     g: FloatArray, rows: Lines, columns: Lines, v: FloatArray, v_sense: FloatArray, tolerance: float, most_steps: int,
     v_rows: FloatArray, v_columns: FloatArray, steps: IntArray,
 ) -> None:  # fmt: skip
-    """Solve inputs `v` (b, m), `v_sense` (b, n) [V]; fills voltages (b, m, n) and the steps taken (-1: no end)."""
+    """Solve inputs `v` (b, m), `v_sense` (b, n) [V]; fills voltages (b, m, n) and steps (b,), -1: not converged."""
     m, n = g.shape
     for k in range(len(v)):
         c, r = np.empty((len(columns.inverse), n)), np.empty((len(rows.inverse), m))

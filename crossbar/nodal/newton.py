@@ -1,4 +1,4 @@
-"""Node voltages, currents and power of arrays of nonlinear, gated cells: Newton on Kirchhoff's current law.
+"""Node voltages, currents and power of arrays of nonlinear, gated cells: Newton's method on Kirchhoff's current law.
 
 b = batch, m = rows, n = columns
 """
@@ -17,8 +17,8 @@ from devices.errors import ConvergenceError, ParameterError
 from devices.numerics.worker_threads import in_shares
 
 TOLERANCE = 1e-9  # relative residual, ours
-MOST_STEPS = 50  # ours; 1 to 6 are usual
-PARTS = 4  # of a batch per thread, so that threads end together (ours)
+MOST_STEPS = 50  # Newton steps, ours; 1 to 6 are usual
+PARTS = 4  # slices of a batch per thread, to balance the threads (ours)
 
 
 def solve(
@@ -28,15 +28,16 @@ def solve(
     """Solve an array for a batch of inputs, with all node voltages.
 
     circuit: conductances (m, n) [S] of linear cells, or an Array of cells with their laws.  v: (b, m) [V].
-    v_gate: gates of an Array [V], see solve_array.  v_sense: voltages of the columns' ends [V], one value or two axes
-    that spread over (b, n), for half-selected columns.  tolerance: relative residual at which Newton stops.
-    Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
+    v_gate: gate voltages of an Array [V], see solve_array.  v_sense: voltages at which the columns end [V], one value
+    or two axes that broadcast to (b, n), for half-selected columns.  tolerance: relative residual at which Newton's
+    method stops.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an input does not converge.
     Source: docs/equations/lines.md, docs/equations/newton.md.
     """
     if isinstance(circuit, Array):
         return solve_array(circuit, v, wires, v_gate=v_gate, v_sense=v_sense, tolerance=tolerance)
     if v_gate is not None:
-        raise ParameterError("v_gate must be left out for plain conductances: they have no gate, an Array's cells have")
+        raise ParameterError("v_gate must not be given for plain conductances, which have no gate: pass an Array")
     return linear.solve(circuit, v, wires, v_sense=v_sense)
 
 
@@ -45,12 +46,13 @@ def solve_array(
     v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0,
     tolerance: float = TOLERANCE, most_steps: int = MOST_STEPS,
 ) -> Solution:  # fmt: skip
-    """Solve an array of nonlinear cells for a batch of inputs by Newton steps, each a linear array.
+    """Solve an array of nonlinear cells for a batch of inputs by Newton steps, each of which solves a linear array.
 
-    v: (b, m) [V].  v_gate: [V] one value, two axes that spread over (m, n), or three over (b, m, n); None for cells
-    without a gate.  v_sense: as of `solve`.  An input is solved at a relative residual of `tolerance`, or where only
-    rounding moves its voltages (docs/equations/newton.md, section 4); Solution.residual says what was reached.
-    Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
+    v: (b, m) [V].  v_gate: [V] one value, two axes that broadcast to (m, n), or three that broadcast to (b, m, n); None
+    for cells without a gate.  v_sense: as in `solve`.  An input has converged when its relative residual is at most
+    `tolerance`, or when its corrections are as small as rounding (docs/equations/newton.md, section 4);
+    Solution.residual is the residual that was reached.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an input does not converge.
     Source: docs/equations/newton.md eq. 1-10.
     """
     m, n = array.shape
@@ -59,7 +61,7 @@ def solve_array(
     gain = array.gain(v_gate, len(v))
     tolerance = checks.number("tolerance", tolerance, above=0.0, below=1.0)
     most_steps = checks.whole("most_steps", most_steps, minimum=1)
-    g = array.g_filament.copy()  # kernels take arrays that can be written
+    g = array.g_filament.copy()  # kernels require writable arrays
     rows, columns = linear.factorised_lines(g, wires)
     v_rows, v_columns, cells = (np.empty((len(v), m, n)) for _ in range(3))
     slopes, history = np.zeros((len(v), n)), np.full((len(v), most_steps + 1), np.nan)
@@ -77,7 +79,7 @@ def solve_array(
         first = int(np.argmin(solved))
         reached = np.nanmin(history[first])
         raise ConvergenceError(
-            f"{np.count_nonzero(~solved)} of {len(v)} inputs unsolved; first {first}: residual {reached:.1e} > "
+            f"{np.count_nonzero(~solved)} of {len(v)} inputs did not converge; first {first}: residual {reached:.1e} > "
             f"{tolerance:g} after {steps[first]} of at most {most_steps} steps"
         )
     most = int(steps.max(initial=0))

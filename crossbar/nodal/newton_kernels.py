@@ -1,6 +1,6 @@
-"""Kernels that solve arrays of nonlinear cells: Newton on Kirchhoff's current law, lines.py inside every step.
+"""Kernels that solve arrays of nonlinear cells: Newton's method, with the linear solver of lines.py in every step.
 
-b = batch, m = rows, n = columns; q nodes along a line, 1 where a line without resistance is one node; row nodes are
+b = batch, m = rows, n = columns, q = nodes along a line (1 if a line without resistance is one node).  Row nodes are
 stored as (q, m), column nodes as (q, n), as in crossbar/nodal/lines.py.
 """
 
@@ -14,32 +14,32 @@ from devices.aliases import BoolArray, FloatArray, IntArray
 from devices.laws.dispatch import fill_currents, gated_current
 from devices.numerics.jit import kernel
 
-LOOSEST = 1e-2  # relative error of a Newton step, docs/equations/newton.md eq. 6 (ours)
-START = 1e-3  # relative error of the linear solve that begins (ours)
-DESCENT = 0.1  # slope of the merit that may be left after a step, docs/equations/newton.md eq. 8 (ours)
-FALLING = 0.5  # slope that may be left downhill once a step was too long (ours)
-TILE = 16  # rows and columns that are turned at a time, ours
-TRIALS = 40  # lengths tried in one step (ours): halving 40 times is 1e-12
-SMALL = 1e-8  # a step of at most this part of the largest source is taken whole (ours)
-SETTLED = 1e-12  # a correction of a node voltage, over the largest source, that only rounding explains (ours)
+LOOSEST = 1e-2  # largest relative error of a Newton step's linear solve, docs/equations/newton.md eq. 6 (ours)
+START = 1e-3  # relative error of the linear solve for the start (ours)
+DESCENT = 0.1  # line search: largest slope of the merit function after a step, docs/equations/newton.md eq. 8 (ours)
+FALLING = 0.5  # line search: largest downhill slope after a step that was shortened (ours)
+TILE = 16  # rows and columns of a block in transpositions, ours
+TRIALS = 40  # step lengths tried in one line search (ours): 40 halvings reach 1e-12
+SMALL = 1e-8  # steps below this times the largest source are taken without line search (ours)
+SETTLED = 1e-12  # corrections of node voltages below this times the largest source are rounding (ours)
 
 
 class Cells(NamedTuple):
-    """Where the cells of one input stand: voltages of their nodes, and what they carry there."""
+    """State of one input during the iteration: node voltages, cell currents, slopes and residuals."""
 
     r: FloatArray  #: (q, m) voltages of the row nodes [V]
     c: FloatArray  #: (q, n) voltages of the column nodes [V]
     drop: FloatArray  #: (m, n) voltages of the cells [V]
-    current: FloatArray  #: (m, n) [A]
-    turned: FloatArray  #: (n, m) minus the same, as it arrives at the row nodes [A]; later the slopes [S]
+    current: FloatArray  #: (m, n) currents of the cells [A]
+    turned: FloatArray  #: (n, m) transposed: minus the currents, into the row nodes [A]; later the slopes [S]
     slope: FloatArray  #: (m, n) dI/dv [S]
-    into_rows: FloatArray  #: (q, m) left over at the row nodes [A]
-    into_columns: FloatArray  #: (q, n) left over at the column nodes [A]
+    into_rows: FloatArray  #: (q, m) residual currents of the row nodes [A]
+    into_columns: FloatArray  #: (q, n) residual currents of the column nodes [A]
 
 
 @kernel
 def _cells(rows: Lines, columns: Lines, m: int, n: int) -> Cells:
-    """Room for one input."""
+    """Allocate the arrays for one input."""
     q_r, q_c = len(rows.inverse), len(columns.inverse)
     return Cells(
         np.zeros((q_r, m)), np.zeros((q_c, n)), np.zeros((m, n)), np.zeros((m, n)), np.zeros((n, m)), np.zeros((m, n)),
@@ -49,7 +49,7 @@ def _cells(rows: Lines, columns: Lines, m: int, n: int) -> Cells:
 
 @kernel
 def _drops(r: FloatArray, c: FloatArray, out: FloatArray) -> None:
-    """Fill the voltages (m, n) of the cells from those of the row nodes (q, m) and the column nodes (q, n)."""
+    """Fill the voltages (m, n) of the cells from those of the row nodes (q, m) and column nodes (q, n)."""
     m, n = out.shape
     for first in range(0, m, TILE):
         for j_0 in range(0, n, TILE):
@@ -83,7 +83,7 @@ def _evaluate(
     law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray, u: FloatArray,  # noqa: ANN401
     at: Cells,
 ) -> float:  # fmt: skip
-    """Fill what the cells carry and what is left over at every node; returns the relative residual.
+    """Fill cell currents, slopes and residual currents of all nodes; returns the relative residual.
 
     Source: docs/equations/newton.md eq. 1-2 and 9.
     """
@@ -104,7 +104,7 @@ def _begin(
     law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray, u: FloatArray,  # noqa: ANN401
     most_steps: int, at: Cells,
 ) -> None:  # fmt: skip
-    """Solve the linear array of the secant conductances at the terminals' voltages; docs/equations/newton.md eq. 4."""
+    """Start: solve the linear array of secant conductances at the terminal voltages; docs/equations/newton.md eq. 4."""
     m, n = g_filament.shape
     secant = at.slope
     for i in range(m):
@@ -127,11 +127,14 @@ def _step(
     law: Any, g_filament: FloatArray, gain: FloatArray, rows: Lines, columns: Lines, v: FloatArray, u: FloatArray,  # noqa: ANN401
     now: Cells, after: Cells, d_r: FloatArray, d_c: FloatArray, whole: bool,
 ) -> float:  # fmt: skip
-    """Go from `now` along (d_r, d_c) as far as the merit falls, fill `after`; returns its residual, inf if stuck.
+    """Line search from `now` along (d_r, d_c); fills `after` and returns its residual, inf if no length is accepted.
+
+    The merit function is the co-content of the circuit; its gradient is minus the residual currents.  A step length is
+    accepted when the slope of the merit function along the step is small.  whole: take the full step without search.
 
     Source: docs/equations/newton.md eq. 7-8.
     """
-    downhill = dot(now.into_rows, d_r) + dot(now.into_columns, d_c)  # minus the slope of the merit
+    downhill = dot(now.into_rows, d_r) + dot(now.into_columns, d_c)  # minus the slope of the merit function
     low, high, at_low, length = 0.0, math.inf, -downhill, 1.0
     for _ in range(TRIALS):
         after.r[:] = now.r + length * d_r
@@ -161,8 +164,8 @@ def solve_cells(
 ) -> None:  # fmt: skip
     """Solve inputs `v` (b, m), `v_sense` (b, n) [V] one after another; gain is (1, m, n) or (b, m, n).
 
-    Fills node voltages and cell currents (b, m, n), the cells' slopes added up along each column (b, n) [S], the
-    residuals before and after each step (b, most_steps + 1), the steps and whether each input is solved (b,).
+    Fills node voltages and cell currents (b, m, n), the sums of the slopes of each column's cells (b, n) [S], the
+    residuals before the first and after each step (b, most_steps + 1), the steps and whether each input converged (b,).
     """
     m, n = g_filament.shape
     now, after = _cells(rows, columns, m, n), _cells(rows, columns, m, n)

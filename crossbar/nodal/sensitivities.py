@@ -1,10 +1,10 @@
-"""First-order changes of column currents: what every cell, gate and wire of an array does to them.
+"""Sensitivities: first-order changes of column currents with every cell, gate voltage and wire of an array.
 
-One forward solve per input and one adjoint solve per column, 1 V at its sense terminal, give the derivative of every
-column's current with respect to everything, and with it the noise that cells send through the wires
+One solve per input and one adjoint solve per column (1 V at its sense terminal) give the derivatives of every column
+current with respect to all parameters.  They also give the noise of the column currents from the noise of the cells
 (docs/equations/sensitivity.md).
 
-b = batch, m = rows, n = columns, j = columns asked for
+b = batch, m = rows, n = columns, j = requested columns
 """
 
 from collections.abc import Callable, Sequence
@@ -23,43 +23,43 @@ from devices.errors import ParameterError
 from devices.laws import dispatch
 from devices.noise.read_noise import ReadNoise
 
-STEP = 1e-3  # of a parameter's size, in differences of a cell's law: fourth order leaves 1e-12 of the slope, ours
-GATE_STEP = 2e-4  # [V] in differences of the gate law, which turns within 40 mV: 1e-11 of the slope, ours
-ONE_SIDED = (-25.0 / 12.0, 4.0, -3.0, 4.0 / 3.0, -0.25)  # h f'(x) from f(x), f(x + h) … f(x + 4 h)
-CENTRAL = {-2: 1.0 / 12.0, -1: -2.0 / 3.0, 1: 2.0 / 3.0, 2: -1.0 / 12.0}  # h f'(x) from f(x + k h)
+STEP = 1e-3  # relative step of finite differences of a cell's law: fourth order gives 1e-12 of the slope, ours
+GATE_STEP = 2e-4  # [V] step of differences of the gate law, which changes over 40 mV: 1e-11 of the slope, ours
+ONE_SIDED = (-25.0 / 12.0, 4.0, -3.0, 4.0 / 3.0, -0.25)  # coefficients of f(x + k h), k = 0 … 4, for h f'(x)
+CENTRAL = {-2: 1.0 / 12.0, -1: -2.0 / 3.0, 1: 2.0 / 3.0, 2: -1.0 / 12.0}  # coefficients of f(x + k h) for h f'(x)
 
 
 @dataclass(frozen=True, eq=False)
 class WireSlopes:
     """Derivatives of the column currents with respect to resistances [A/ohm]; 0 where an end is open."""
 
-    r_row: FloatArray  #: (b, j) all row segments together
-    r_column: FloatArray  #: (b, j) all column segments together
-    r_driver: FloatArray  #: (b, j, m) each row's
-    r_sense: FloatArray  #: (b, j, n) each column's
-    r_driver_far: FloatArray  #: (b, j, m)
-    r_sense_far: FloatArray  #: (b, j, n)
+    r_row: FloatArray  #: (b, j) by the common resistance of all row segments
+    r_column: FloatArray  #: (b, j) by the common resistance of all column segments
+    r_driver: FloatArray  #: (b, j, m) by the near end of each row
+    r_sense: FloatArray  #: (b, j, n) by the near end of each column
+    r_driver_far: FloatArray  #: (b, j, m) by the far end of each row
+    r_sense_far: FloatArray  #: (b, j, n) by the far end of each column
 
 
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
-    """A solved array, and how its column currents change with its cells, gates and wires, exact to first order.
+    """A solved array, and the exact derivatives of its column currents with respect to cells, gates and wires.
 
-    The adjoint circuits are those of 1 V at one sense terminal, all else at 0 V: (j, m, n), or (b, j, m, n) for an
-    Array, whose slopes differ between inputs.
+    In an adjoint circuit one sense terminal has 1 V and all other terminals have 0 V.  Its arrays are (j, m, n), or
+    (b, j, m, n) for an Array, whose slopes differ between inputs.
     """
 
     solution: Solution  #: currents and voltages of the array itself
-    columns: IntArray  #: (j,) columns that the adjoint solves are for
+    columns: IntArray  #: (j,) columns of the adjoint solves
     wires: Wires
-    v: FloatArray  #: (b, m) [V]
+    v: FloatArray  #: (b, m) voltages of the row sources [V]
     cell_currents: FloatArray  #: (b, m, n) [A]
-    conductances: FloatArray  #: (b, m, n) secants of the cells [S], slopes where a voltage is 0
+    conductances: FloatArray  #: (b, m, n) secant conductances of the cells [S], slopes where the voltage is 0
     slopes: FloatArray  #: (m, n), or (b, 1, m, n) for an Array, slopes dI/dv of the cells [S]
-    adjoint_rows: FloatArray  #: (j, m, n) or (b, j, m, n) voltages of the row nodes over the 1 V
-    adjoint_columns: FloatArray  #: (j, m, n) or (b, j, m, n) voltages of the column nodes over the 1 V
-    wire_conductance: FloatArray  #: (j,) or (b, j) heat of wires and ends in the adjoint circuits, over 1 V² [S]
-    by_conductance: FloatArray  #: (b, m, n) a cell's current by its (filament) conductance, voltage held [V]
+    adjoint_rows: FloatArray  #: (j, m, n) or (b, j, m, n) voltages of the row nodes in the adjoint circuits, per 1 V
+    adjoint_columns: FloatArray  #: (j, m, n) or (b, j, m, n) voltages of the column nodes in the same
+    wire_conductance: FloatArray  #: (j,) or (b, j) power in wires and ends of the adjoint circuits, per 1 V² [S]
+    by_conductance: FloatArray  #: (b, m, n) derivative of a cell's current by its (filament) conductance [V]
     by_gain: FloatArray | None = None  #: (b, m, n) the same by its read gain [A]; None for plain conductances
     by_gate: FloatArray | None = None  #: (b, m, n) the same by its gate voltage [A/V]; None for plain conductances
 
@@ -70,14 +70,14 @@ class Sensitivity:
 
     @property
     def adjoint(self) -> FloatArray:
-        """What a column's terminal gets of 1 A that a cell carries more: (j, m, n), or (b, j, m, n) for an Array.
+        """Fraction of an extra cell current that reaches a column's terminal: (j, m, n), or (b, j, m, n) for an Array.
 
         Source: docs/equations/sensitivity.md eq. 2.
         """
         return self.adjoint_columns - self.adjoint_rows
 
     def respond(self, cell_currents: FloatArray) -> FloatArray:
-        """Return the changes of the column currents (b, j) [A] for small currents that cells carry beside their own.
+        """Return the changes of the column currents (b, j) [A] for small additional currents through the cells.
 
         cell_currents: (m, n) or (b, m, n) [A], from row to column.
         Raises ParameterError for a wrong shape.
@@ -92,7 +92,7 @@ class Sensitivity:
 
         dg: changes of the (filament) conductances [S]; dgain: of the read gains; dv_gate: of the gate voltages [V];
         each (m, n) or (b, m, n).
-        Raises ParameterError for a wrong shape, or for a gate that plain conductances do not have.
+        Raises ParameterError for a wrong shape, or for a gate parameter of plain conductances.
         Source: docs/equations/sensitivity.md eq. 3.
         """
         total = np.zeros_like(self.cell_currents)
@@ -105,7 +105,7 @@ class Sensitivity:
         """Return the gradients (b, m, n) of sum_j upstream_j I_j with respect to a parameter of each cell.
 
         upstream: (b, j).  of: "g" for (filament) conductances, "gain" or "v_gate".
-        Raises ParameterError for a wrong shape or name, or for a gate that plain conductances do not have.
+        Raises ParameterError for a wrong shape or name, or for a gate parameter of plain conductances.
         Source: docs/equations/sensitivity.md eq. 3.
         """
         slope, b = self._slope(of), len(self.v)
@@ -115,16 +115,16 @@ class Sensitivity:
         return slope * back.reshape(slope.shape)
 
     def variance(self, cell_variance: FloatArray) -> FloatArray:
-        """Return the variances of the column currents (b, j) [A²] where cells are independent sources of noise.
+        """Return the variances of the column currents (b, j) [A²] for independent noise currents of the cells.
 
-        cell_variance: (m, n) or (b, m, n) [A²], of a source of current across each cell.
+        cell_variance: (m, n) or (b, m, n) [A²], variance of a noise current source in parallel with each cell.
         Raises ParameterError for a wrong shape or a negative variance.
         Source: docs/equations/sensitivity.md eq. 6.
         """
         return self._through(self._each("cell_variance", cell_variance, minimum=0.0), self.adjoint**2)
 
     def covariance(self, cell_variance: FloatArray) -> FloatArray:
-        """Return the covariances between the column currents (b, j, j) [A²], of the same cells as `variance`.
+        """Return the covariances of the column currents (b, j, j) [A²] for the noise currents of `variance`.
 
         Source: docs/equations/sensitivity.md eq. 6.
         """
@@ -139,8 +139,8 @@ class Sensitivity:
     def read_variance(self, noise: ReadNoise, t_read: float, temperature: float = 300.0) -> FloatArray:
         """Return the variances of the column currents (b, j) [A²] in a read of t_read [s].
 
-        Cells make the noise of their own voltages and secant conductances; wires, drivers and sense resistors that of
-        resistors in equilibrium, if `noise` has a thermal part.
+        The noise of a cell follows from its voltage and its secant conductance.  Wires, drivers and sense resistors add
+        the thermal noise of resistors if `noise` has a thermal part.
         Source: docs/equations/sensitivity.md eq. 6-8.
         """
         cells = noise.cell_variance(self.conductances, self.cell_voltages, t_read, temperature)
@@ -148,9 +148,9 @@ class Sensitivity:
         return self.variance(cells) + per_siemens * self.wire_conductance
 
     def wire_slopes(self) -> WireSlopes:
-        """Return the derivatives with respect to every resistance of the wires.
+        """Return the derivatives of the column currents with respect to every resistance of the wires.
 
-        Where a line without resistance has two ideal ends, its near end is taken to carry all.
+        If a line without resistance has two ends of 0 ohm, its near end is taken to carry the whole current.
         Source: docs/equations/sensitivity.md eq. 4-5.
         """
         senses = np.eye(self.solution.currents.shape[1])[self.columns]
@@ -168,17 +168,17 @@ class Sensitivity:
         return WireSlopes(row, column, driver, sense, driver_far, sense_far)
 
     def _slope(self, of: str) -> FloatArray:
-        """Derivatives (b, m, n) of the cells' currents."""
+        """Derivatives (b, m, n) of the cell currents with respect to a parameter."""
         slopes = {"g": self.by_conductance, "gain": self.by_gain, "v_gate": self.by_gate}
         if of not in slopes:
             raise ParameterError(f'of must be "g", "gain" or "v_gate", got {of!r}')
         slope = slopes[of]
         if slope is None:
-            raise ParameterError(f"{of} must be left out for plain conductances: they have no gate")
+            raise ParameterError(f"{of} must not be given for plain conductances: they have no gate")
         return slope
 
     def _each(self, name: str, values: FloatArray, minimum: float | None = None) -> FloatArray:
-        """Values of every cell for every input (b, m, n)."""
+        """The values of every cell, broadcast to every input (b, m, n)."""
         given = checks.array(name, values, minimum=minimum)
         shape = self.cell_currents.shape
         if given.shape not in (shape, shape[1:]):
@@ -186,7 +186,7 @@ class Sensitivity:
         return np.broadcast_to(given, shape)
 
     def _through(self, put: FloatArray, reach: FloatArray) -> FloatArray:
-        """Sum what is put (b, x, y) times how much of it reaches each column (j, x, y) or (b, j, x, y): (b, j)."""
+        """Sum (b, j) of `put` (b, x, y) times the fraction that reaches each column, (j, x, y) or (b, j, x, y)."""
         b, j, size = len(put), len(self.columns), put.shape[1] * put.shape[2]
         given, flat = put.reshape(b, size), reach.reshape(*reach.shape[:-2], size)
         if flat.ndim == 2:
@@ -197,10 +197,10 @@ class Sensitivity:
 
 @dataclass(frozen=True, eq=False)
 class LineCurrents:
-    """Currents of the wires of one direction [A], counted from the near to the far end."""
+    """Currents of the wires of one direction [A], positive from the near to the far end."""
 
     near: FloatArray  #: (…, lines) from the near terminal into the line
-    segments: FloatArray  #: (…, lines, nodes - 1)
+    segments: FloatArray  #: (…, lines, nodes - 1) through the segments
     far: FloatArray  #: (…, lines) from the far terminal into the line
 
 
@@ -210,10 +210,10 @@ def sensitivity(
 ) -> Sensitivity:  # fmt: skip
     """Solve an array and its adjoint circuits.
 
-    circuit: conductances (m, n) [S], or an Array of cells with their laws.  v: (b, m) [V].  v_gate: gates of an Array
-    [V], as in `solve`.  columns: which column currents are asked for, None for all.  An adjoint circuit holds 2 m n
-    voltages, for plain conductances one per column, for an Array one per column and input.
-    Raises what `solve` raises, ParameterError for a column that is not there.
+    circuit: conductances (m, n) [S], or an Array of cells with their laws.  v: (b, m) [V].  v_gate: gate voltages of an
+    Array [V], as in `solve`.  columns: the columns whose currents are of interest, None for all.  Plain conductances
+    need one adjoint circuit per column, an Array one per column and input; each stores 2 m n voltages.
+    Raises what `solve` raises, and ParameterError for a column number that does not exist.
     Source: docs/equations/sensitivity.md eq. 1-3.
     """
     solution = newton.solve(circuit, v, wires, v_gate=v_gate)
@@ -254,9 +254,10 @@ def sensitivity(
 
 
 def _adjoint(slopes: FloatArray, wires: Wires, columns: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Voltages of the row and column nodes (j, m, n) and the heat of the wires (j,) with 1 V at one column's terminal.
+    """Voltages of row and column nodes (j, m, n), and power in the wires (j,), for 1 V at the terminal of each column.
 
-    The array is turned, columns driven from both of their ends.  Source: docs/equations/sensitivity.md eq. 1.
+    The transposed array is solved, with the columns driven at both of their ends.
+    Source: docs/equations/sensitivity.md eq. 1.
     """
     m, n = slopes.shape
     solved = linear.solve(np.ascontiguousarray(slopes.T), np.eye(n)[columns], turned(wires, m, n))
@@ -266,12 +267,12 @@ def _adjoint(slopes: FloatArray, wires: Wires, columns: IntArray) -> tuple[Float
 
 
 def _across(segments: float | FloatArray) -> float | FloatArray:
-    """Segments of lines along the other axis."""
+    """Resistances of segments for the transposed array."""
     return segments if isinstance(segments, float) else segments.T
 
 
 def _difference(x: FloatArray, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
-    """Derivative of a function of each element of x ≥ 0, from values at x and above."""
+    """Derivative of an elementwise function at x ≥ 0 by one-sided finite differences, which need no values below x."""
     step = STEP * np.where(x > 0.0, x, x.max(initial=0.0) or 1.0)
     out = np.zeros_like(step)
     for k, factor in enumerate(ONE_SIDED):
@@ -280,7 +281,7 @@ def _difference(x: FloatArray, function: Callable[[FloatArray], FloatArray]) -> 
 
 
 def turned(wires: Wires, m: int, n: int) -> Wires:
-    """Return the wires of an m × n array turned over: its columns are driven, from both ends, and its rows sensed."""
+    """Return the wires of the transposed m × n array: its columns are driven at both ends, and its rows are sensed."""
     ends = (wires.sense_far(n), wires.driver_far(m), wires.sense(n), wires.driver(m))
     return Wires(_across(wires.r_column), _across(wires.r_row), *ends)
 
@@ -306,14 +307,14 @@ def _line(
     nodes: FloatArray, leaving: FloatArray, terminal: FloatArray, segments: FloatArray, near: FloatArray,
     far: FloatArray,
 ) -> LineCurrents:  # fmt: skip
-    """Currents of lines whose nodes (…, lines, q), near end first, lose currents `leaving` to cells.
+    """Currents of lines with node voltages (…, lines, q), near end first, and currents `leaving` into cells.
 
     segments: (lines, q - 1) [ohm].
     Source: docs/equations/sensitivity.md eq. 4.
     """
     total = leaving.sum(-1)
     fixed = near > 0.0
-    if segments.any():  # where the far node sits on its terminal
+    if segments.any():  # far-end current if the far end has 0 ohm
         fed = leaving[..., -1] + (nodes[..., -1] - nodes[..., -2]) / segments[:, -1]
     else:
         fed = np.where(fixed, total, 0.0)

@@ -1,7 +1,7 @@
-"""How long an array takes to settle: exact moments of its step response, estimates and a guaranteed bound from them.
+"""Settling times of an array from the exact moments of its step response: estimates and a guaranteed bound.
 
-Each moment costs one more solve of the resistive array, with the charges of the last one as injected currents. Gate
-lines settle by the same equations (docs/equations/settling.md).
+Each moment needs one more solve of the resistive array, with the charges of the last solve as injected currents.  Gate
+lines obey the same equations (docs/equations/settling.md).
 b = batch, m = rows, n = columns
 """
 
@@ -19,24 +19,24 @@ from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
 
-ORDERS = 3  # moments: two poles and a zero need three
+ORDERS = 3  # number of moments: a model with two poles and a zero needs three
 MODELS = ("two poles", "delayed pole")
-APART = 0.1  # least distance of two poles over their sum: two equal or nearly complex ones are drawn apart, ours
-HALVINGS = 60  # of the interval that holds a settling time: down to rounding
+APART = 0.1  # least distance of the two time constants over their sum; equal or complex pairs are moved apart, ours
+HALVINGS = 60  # bisections of the interval that contains a settling time, down to rounding
 
 
 @dataclass(frozen=True, eq=False)
 class Settling:
-    """Step responses, known by their final values and by their first moments.
+    """Step responses, described by their final values and their first three moments.
 
     Axes are (b, n) for column currents, (m, n) for gate voltages.
     """
 
-    #: where each response ends, in A or V
+    #: final value of each response [A or V]
     final: FloatArray
-    #: (3, ...) a_k of the transfer function's series 1 - a_1 s + a_2 s² - a_3 s³ [s, s², s³]; 0 where nothing arrives
+    #: (3, ...) a_k of the transfer function's series 1 - a_1 s + a_2 s² - a_3 s³ [s, s², s³]; 0 where `final` is 0
     coefficients: FloatArray
-    #: (3, ...) spreading over the responses: time constants [s] that no node exceeds; None where nothing is guaranteed
+    #: (3, ...) broadcasts to the responses: upper bounds of the time constants of all nodes [s]; None: no guarantee
     slowest: FloatArray | None
 
     @property
@@ -53,7 +53,7 @@ class Settling:
         return deviation
 
     def remaining(self, t: FloatArray, model: str = "two poles") -> FloatArray:
-        """Return the share of the final value that is still missing at times t [s], which spread over the responses.
+        """Return the fraction of the final value that is missing at times t [s], which broadcast to the responses.
 
         Raises ParameterError for a model other than "two poles" or "delayed pole".
         Source: docs/equations/settling.md eq. 7-10.
@@ -62,7 +62,7 @@ class Settling:
         return _decay(np.asarray(t), constants, shares)
 
     def time(self, accuracy: float, model: str = "two poles") -> FloatArray:
-        """Estimate when each response has come within `accuracy` of its final value for good [s].
+        """Estimate the time [s] after which each response stays within `accuracy` of its final value.
 
         Raises ParameterError for an accuracy that is not between 0 and 1, or another model.
         Source: docs/equations/settling.md eq. 7-10.
@@ -71,35 +71,35 @@ class Settling:
         return _last_crossing(*self._poles(model), accuracy)
 
     def bound(self, accuracy: float) -> FloatArray:
-        """Return a time [s] after which each response is certainly within `accuracy` of its final value.
+        """Return a time [s] after which each response is guaranteed to be within `accuracy` of its final value.
 
-        Raises ParameterError for an accuracy that is not between 0 and 1, or where cells have a capacitance.
+        Raises ParameterError for an accuracy that is not between 0 and 1, or if cells have a capacitance.
         Source: docs/equations/settling.md eq. 13.
         """
         accuracy = checks.number("accuracy", accuracy, above=0.0, below=1.0)
         if self.slowest is None:
-            raise ParameterError("bound needs cells without capacitance (c_cell = 0): else a response may overshoot")
+            raise ParameterError("bound needs cells without capacitance (c_cell = 0), else a response may overshoot")
         times = np.full(self.final.shape, np.inf)
         for k, (constant, coefficient) in enumerate(zip(self.slowest, self.coefficients, strict=True), start=1):
             moving = (constant > 0.0) & (coefficient > 0.0)
             safe = np.where(moving, constant, 1.0)
             size = np.where(moving, coefficient, 1.0) / safe**k * (factorial(k) * np.exp(k) / k**k)
-            after = safe * np.maximum(np.log(size / accuracy), k)  # eq. 12 holds from k time constants on
+            after = safe * np.maximum(np.log(size / accuracy), k)  # eq. 12 holds after k time constants
             times = np.minimum(times, np.where(moving, after, 0.0))
         return times
 
     def tile(self, accuracy: float, model: str = "two poles") -> float:
-        """Estimate when all responses have settled [s]: the largest `time`."""
+        """Estimate the settling time of all responses [s], the largest `time`."""
         return float(self.time(accuracy, model).max())
 
     def _poles(self, model: str) -> tuple[FloatArray, FloatArray]:
-        """Time constants and shares (2, ...) of a response: remaining = Σ share exp(-t / constant)."""
+        """Time constants and amplitudes (2, ...) of a response: remaining = Σ amplitude exp(-t / constant)."""
         if model not in MODELS:
             raise ParameterError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
         a_1, a_2, a_3 = self.coefficients
         if model == "delayed pole":
             if np.any(a_1 < 0.0) or np.any(a_2 < 0.0):
-                raise ParameterError("a delayed pole cannot overshoot, as these responses do: take two poles")
+                raise ParameterError('a delayed pole cannot overshoot, as these responses do: use model "two poles"')
             sigma = self.deviation
             delay = a_1 - sigma
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -109,7 +109,7 @@ class Settling:
 
 
 def _two_poles(a_1: FloatArray, a_2: FloatArray, a_3: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Padé's two poles and a zero; where they are no decays, one pole that has the last two moments.
+    """Padé approximation with two poles and a zero; where its poles do not decay, one pole from the last two moments.
 
     Source: docs/equations/settling.md eq. 8-9.
     """
@@ -131,7 +131,7 @@ def _two_poles(a_1: FloatArray, a_2: FloatArray, a_3: FloatArray) -> tuple[Float
 
 
 def _decay(t: FloatArray, constants: FloatArray, shares: FloatArray) -> FloatArray:
-    """Return Σ share exp(-t / constant) at times that spread over the responses; a constant of 0 is over at once."""
+    """Return Σ amplitude exp(-t / constant) at times that broadcast to the responses; a constant of 0 adds nothing."""
     total = np.zeros(np.broadcast_shapes(t.shape, constants.shape[1:]))
     for constant, share in zip(constants, shares, strict=True):
         total += np.where(constant > 0.0, share * np.exp(-t / np.where(constant > 0.0, constant, 1.0)), 0.0)
@@ -139,10 +139,10 @@ def _decay(t: FloatArray, constants: FloatArray, shares: FloatArray) -> FloatArr
 
 
 def _last_crossing(constants: FloatArray, shares: FloatArray, accuracy: float) -> FloatArray:
-    """Return the time from which |Σ share exp(-t / constant)| stays below the accuracy, 0 if it always does.
+    """Return the time after which |Σ amplitude exp(-t / constant)| stays below the accuracy, 0 if it always does.
 
-    The first decay is the slower one. Counted in its sign, a sum of two decays may be negative at first, then rises to
-    its one extremum and falls from there for good.
+    The first decay is the slower one.  With its amplitude taken as positive, a sum of two decays may start negative; it
+    then rises to its only maximum and decreases monotonically afterwards.
     """
     (slow, fast), (of_slow, of_fast) = constants, shares * np.where(shares[0] < 0.0, -1.0, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -152,7 +152,7 @@ def _last_crossing(constants: FloatArray, shares: FloatArray, accuracy: float) -
         zero = np.where(excess > 1.0, np.log(excess) / rate, 0.0)
         turn = np.where(excess * slow > fast, np.log(excess * slow / fast) / rate, 0.0)
     signed = np.stack([of_slow, of_fast])
-    late = _decay(turn, constants, signed) > accuracy  # else what counts, if anything, is the negative part
+    late = _decay(turn, constants, signed) > accuracy  # else only the negative part can exceed the accuracy
     sign = np.where(late, 1.0, -1.0)
     low, high = np.where(late, turn, 0.0), np.where(late, np.maximum(high, turn), zero)
     for _ in range(HALVINGS):
@@ -165,8 +165,8 @@ def _last_crossing(constants: FloatArray, shares: FloatArray, accuracy: float) -
 def settling(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacitances) -> Settling:
     """Return how the column currents of a linear array settle after its sources step from 0 V to v.
 
-    g: (m, n) [S].  v: (b, m) [V], at least 0 (of one sign each column's share of every row counts, see worst_settling).
-    Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
+    g: (m, n) [S].  v: (b, m) [V], at least 0; see worst_settling for inputs of both signs.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an input does not converge.
     Source: docs/equations/settling.md eq. 3-6.
     """
     v = checks.array("v", v, ndim=2, minimum=0.0)
@@ -187,8 +187,9 @@ def settling(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacitan
 def worst_settling(g: FloatArray, wires: Wires, capacitances: Capacitances) -> Settling:
     """Return how the column currents settle after each source alone steps to 1 V: axes (m, n).
 
-    No pattern settles later: with sources of one sign, the error of a column over its final current is a mean of what
-    it is for each of its rows alone; with both signs the same holds for the error over Σ |v_i| W_ij.
+    No input settles later than the slowest of these.  For sources of one sign, the relative error of a column current
+    is a weighted mean of the relative errors for each row alone.  For sources of both signs the same holds for the
+    error relative to Σ |v_i| W_ij.
     Raises what settling raises.
     Source: docs/equations/settling.md eq. 14.
     """
@@ -198,7 +199,8 @@ def worst_settling(g: FloatArray, wires: Wires, capacitances: Capacitances) -> S
 def gate_settling(lines: GateLines, shape: tuple[int, int], capacitances: Capacitances) -> Settling:
     """Return how the gate voltages (m, n) of an array settle after all gate drivers step from 0 to 1 V.
 
-    What the gates leak into stands at 0 V.  A cell answers to its own group alone, so each final value is its factor.
+    Gates leak to 0 V.  The gate voltage of a cell depends on its own group only, so the final values are
+    GateNetwork.factor.
     Raises ParameterError for a wrong shape.
     Source: docs/equations/settling.md eq. 3-6 on the circuit of docs/equations/gates.md.
     """
@@ -217,5 +219,5 @@ def gate_settling(lines: GateLines, shape: tuple[int, int], capacitances: Capaci
 
 
 def _over(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return a / b, 0 where b is 0: nothing arrives there."""
+    """Return a / b, and 0 where b is 0."""
     return np.divide(a, b, out=np.zeros_like(a), where=b != 0.0)

@@ -1,7 +1,7 @@
-"""Arrays whose inputs switch their cells, while the cells' current comes from source lines.
+"""Arrays with select transistors (1T1R): inputs switch the transistors, and the current comes from source lines.
 
-The input of a row closes the select transistors of its cells; a row's own wire carries no current. Each pattern of
-inputs is a network of its own, so there is no transfer matrix of all inputs.
+The input of a row closes the transistors of its cells; the wire of the row itself carries no current.  Each input
+pattern gives a different network, so there is no transfer matrix for all inputs.
 b = batch, m = rows, n = columns
 """
 
@@ -23,10 +23,10 @@ from devices.numerics.worker_threads import in_shares
 
 
 def switched(g: FloatArray, on: npt.ArrayLike, *, r_on: float = 0.0, r_off: float = inf) -> FloatArray:
-    """Return the conductances (b, m, n) [S] of cells in series with the transistors that inputs switch.
+    """Return the conductances (b, m, n) [S] of cells in series with their select transistors.
 
-    g: (m, n) conductances of the cells alone [S].  on: (b, m) 1 or True where a row's transistors are closed.
-    r_on, r_off: resistances of a closed and of an open transistor [ohm].
+    g: (m, n) conductances of the cells alone [S].  on: (b, m) 1 or True where the transistors of a row conduct.
+    r_on, r_off: resistances of a conducting and of a blocking transistor [ohm].
     Raises ParameterError for a wrong shape or value.  Source: docs/equations/topologies.md eq. 4.
     """
     cells = _check(g, on, r_on, r_off)
@@ -37,14 +37,14 @@ def solve_source_lines(
     g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, *,
     beside_columns: bool = False, r_on: float = 0.0, r_off: float = inf, v_sense: npt.ArrayLike = 0.0,
 ) -> Solution:  # fmt: skip
-    """Solve an array whose inputs switch its cells and whose current comes from source lines.
+    """Solve an array with select transistors and source lines for a batch of switch patterns.
 
-    g, on, r_on, r_off: as of `switched`.  v_source: [V] one value or two axes that spread over (b, lines).
-    beside_columns: False: source line i runs along row i as the rows of `solve` do, and `wires` means the same; True:
-    source line j runs beside column j, from its end r_driver at row 0 to r_driver_far at the last row, with a segment
-    of r_row between neighbouring rows, one value or (n, m-1), and one r_driver per column.  v_sense: as of `solve`.
-    Solution.v_rows are the voltages where the cells meet their source lines, behind the transistors.
-    Raises ParameterError for a wrong shape or value, ConvergenceError if an input is not solved.
+    g, on, r_on, r_off: as in `switched`.  v_source: [V] one value or two axes that broadcast to (b, source lines).
+    beside_columns: if False, source line i runs along row i, and `wires` has the same meaning as in `solve`.  If True,
+    source line j runs beside column j, from r_driver at row 0 to r_driver_far at the last row, with segments r_row
+    between neighbouring rows, one value or (n, m-1), and one r_driver per column.  v_sense: as in `solve`.
+    Solution.v_rows are the voltages of the source lines at the cells; the transistors belong to the cells.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if an input does not converge.
     Source: docs/equations/topologies.md, sections 2 and 3.
     """
     cells = _check(g, on, r_on, r_off)
@@ -86,15 +86,15 @@ def solve_source_lines(
 
 
 class _Cells(NamedTuple):
-    """What the kernels take of the cells."""
+    """The cells as the kernels need them."""
 
-    g_on: FloatArray  #: (m, n) with closed transistors [S]
-    g_off: FloatArray  #: (m, n) with open ones [S]
-    on: BoolArray  #: (b, m) True where closed
+    g_on: FloatArray  #: (m, n) conductances with conducting transistors [S]
+    g_off: FloatArray  #: (m, n) conductances with blocking transistors [S]
+    on: BoolArray  #: (b, m) True where transistors conduct
 
 
 def _check(g: FloatArray, on: npt.ArrayLike, r_on: float, r_off: float) -> _Cells:
-    """Check the arguments that say what the cells conduct."""
+    """Check the arguments of `switched` and return the cells."""
     g = checks.conductances("g", g)
     closed = checks.flags("on", on, (None, len(g)))
     r_on = checks.number("r_on", r_on, unit="Ω", minimum=0.0)
@@ -109,9 +109,9 @@ def _solve_switched(
     v_sense: FloatArray, tolerance: float, most_steps: int,
     v_rows: FloatArray, v_columns: FloatArray, taken: FloatArray, steps: IntArray,
 ) -> None:  # fmt: skip
-    """Solve each input with the cells that it leaves.
+    """Solve each input with the conductances of its switch pattern.
 
-    Fills voltages (b, m, n) [V], the cells of each column added up (b, n) [S] and the steps (-1: not converged).
+    Fills voltages (b, m, n) [V], the sums of the conductances of each column (b, n) [S] and steps (-1: not converged).
     """
     m, n = g_on.shape
     for k in range(len(on)):

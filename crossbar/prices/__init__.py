@@ -1,4 +1,4 @@
-"""What an action costs: technology nodes, ADC models, components with their catalogue, and the sums."""
+"""Energy, time and area of components: technology nodes, ADC models, a catalogue of components, prices of a chip."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Converters as published models price them: energy of one conversion, and area where the source gives one."""
+"""Published models of analogue-to-digital converters: energy of one conversion, and area where the source gives it."""
 
 import math
 from collections.abc import Callable
@@ -17,25 +17,25 @@ NEUROSIM_FLASH = {  # node nm: (comparator [µW], d [W]), NeuroSim V1.3 Multilev
 }  # fmt: skip
 ISAAC_ADC_PJ = {4: 0.79, 5: 0.99, 6: 1.20, 7: 1.42, 8: 1.67, 9: 1.97, 10: 2.38}  # 32 nm, scaled from Kull 2013
 ISAAC_ADC_UM2 = {4: 361.0, 5: 477.0, 6: 627.0, 7: 845.0, 8: 1200.0, 9: 1828.0, 10: 3002.0}  # same table
-T_FLASH = 1e-9  # [s] that NeuroSim lets a flash converter look at its column at 22 nm and below
-IDLE_FLASH = 1e-6  # [W] of a flash converter whose column has no driven row, NeuroSim V1.3
+T_FLASH = 1e-9  # [s] conversion time of a flash converter at 22 nm and below in NeuroSim
+IDLE_FLASH = 1e-6  # [W] power of a flash converter whose column has no driven row, NeuroSim V1.3
 
 
 def _node_of(table: dict[int, tuple[float, float]] | dict[int, tuple[float, float, float]], node_nm: float) -> int:
-    """Return the node of a table that prices node_nm: itself or the next larger one."""
-    rounded = node_nm * (1.0 - 1e-9)  # 22 · 1e-9 m is a little more than 22 nm
+    """Return the node of a table to use for node_nm: the same or the next larger one."""
+    rounded = node_nm * (1.0 - 1e-9)  # in floating point 22 · 1e-9 m is a little more than 22 nm
     return min((each for each in table if each >= rounded), default=max(table))
 
 
 def _column_watts(d: float, node: int, r_column: float) -> float:
-    """Power [W] that a column of r_column [ohm] draws while NeuroSim's converters look at it."""
+    """Power [W] that a column of r_column [ohm] draws during a conversion, in NeuroSim."""
     return d * math.exp(-(2.297 if node == 32 else 2.303) * math.log10(r_column))
 
 
 def adc_survey(bits: int, rate: float, node_nm: float) -> float:
-    """Energy of one conversion [J], best published converters of `bits` effective bits at `rate` [1/s].
+    """Energy of one conversion [J] of the best published converters, `bits` effective bits at `rate` [1/s].
 
-    Source: fit of Murmann's survey, Andrulis et al., arXiv 2404.06553; from 4 bits on, fewer are priced as 4.
+    Source: fit to Murmann's survey, Andrulis et al., arXiv 2404.06553; fewer than 4 bits are priced as 4 bits.
     """
     b = max(bits, 4)
     figure = min(213.78067 - 2.871903 * math.log(rate), 128.30683 + 3.2205225 * b)
@@ -47,7 +47,7 @@ def adc_survey(bits: int, rate: float, node_nm: float) -> float:
 def adc_neurosim(bits: int, node_nm: float, r_column: float, temperature: float = 300.0) -> float:
     """Energy of one conversion [J] of a successive-approximation converter on a column of r_column [ohm].
 
-    Source: NeuroSim V1.3, SarADC.cpp, low-power transistors; nodes between its own take the next larger.
+    Source: NeuroSim V1.3, SarADC.cpp, low-power transistors; nodes that it lacks are priced as the next larger one.
     """
     node = _node_of(NEUROSIM_SAR, node_nm)
     a, c, d = NEUROSIM_SAR[node]
@@ -56,10 +56,10 @@ def adc_neurosim(bits: int, node_nm: float, r_column: float, temperature: float 
 
 
 def adc_flash(levels: int, node_nm: float, g_column: float) -> float:
-    """Energy of one conversion [J] of `levels` - 1 comparators at once, on a column of g_column [S].
+    """Energy of one conversion [J] of a flash converter with `levels` - 1 comparators on a column of g_column [S].
 
-    g_column: 0 if no row is driven.  Valid at 22 nm and below, where NeuroSim fixes the time to 1 ns.
-    Raises ParameterError above.
+    g_column: 0 if no row is driven.  Valid at 22 nm and below, where NeuroSim sets the conversion time to 1 ns.
+    Raises ParameterError for a larger node.
     Source: NeuroSim V1.3, MultilevelSenseAmp.cpp, low-power transistors, current mode.
     """
     if node_nm > 22.0 * (1.0 + 1e-9):
@@ -72,31 +72,31 @@ def adc_flash(levels: int, node_nm: float, g_column: float) -> float:
 
 
 def adc_isaac(bits: int, node_nm: float) -> float:
-    """Energy of one conversion [J] as ISAAC scales Kull's converter, in proportion to the node.
+    """Energy of one conversion [J] of Kull's converter as scaled in ISAAC, proportional to the node.
 
-    Source: Shafiee et al., ISCA 2016, component table; 4 to 10 bits, others are priced as the nearest.
+    Source: Shafiee et al., ISCA 2016, component table for 4 to 10 bits; other resolutions take the nearest entry.
     """
     return ISAAC_ADC_PJ[min(max(bits, 4), 10)] * 1e-12 * node_nm / 32.0
 
 
 def adc_silicon(bits: int, node_nm: float) -> float:
-    """Energy of one conversion [J] of a converter that was built: NeuRRAM's neuron, one step a bit, at 130 nm.
+    """Energy of one conversion [J] of a fabricated converter, NeuRRAM's neuron at 130 nm with one step per bit.
 
-    Source: Wan et al., Nature 2022, as CiMLoop's component library has it: 1.2 pJ to sample, 0.3 pJ for each step;
-    in proportion to the node.
+    Source: Wan et al., Nature 2022, with the values of CiMLoop's component library: 1.2 pJ to sample, 0.3 pJ for each
+    step; proportional to the node.
     """
     return (1.2 + 0.3 * bits) * 1e-12 * node_nm / 130.0
 
 
 def area_survey(bits: int, rate: float, node_nm: float) -> float:
-    """Area [m²] of the survey's converter.  Source: as adc_survey."""
+    """Area [m²] of the converter of adc_survey.  Source: as adc_survey."""
     energy_pj = 1e12 * adc_survey(bits, rate, node_nm)
     logarithm = 1.3461916 + 0.9932795 * math.log(node_nm) + 0.1807154 * math.log(rate) + 0.2991243 * math.log(energy_pj)
     return 1e-12 * math.exp(logarithm)
 
 
 def area_isaac(bits: int, node_nm: float) -> float:
-    """Area [m²] of ISAAC's converter, with the square of the node.  Source: as adc_isaac."""
+    """Area [m²] of ISAAC's converter, proportional to the square of the node.  Source: as adc_isaac."""
     return ISAAC_ADC_UM2[min(max(bits, 4), 10)] * 1e-12 * (node_nm / 32.0) ** 2
 
 
@@ -106,7 +106,7 @@ def area_silicon(node_nm: float) -> float:
 
 
 class AdcModel(NamedTuple):
-    """What one conversion costs according to one source."""
+    """Energy and area of a converter according to one source."""
 
     energy: Callable[[int, float, float, float], float]
     """Energy [J] from bits, rate [1/s], node [nm] and resistance of the column [ohm]."""
@@ -120,4 +120,4 @@ ADC_MODELS: dict[str, AdcModel] = {
     "isaac": AdcModel(lambda bits, _, nm, __: adc_isaac(bits, nm), lambda bits, _, nm: area_isaac(bits, nm)),
     "silicon": AdcModel(lambda bits, _, nm, __: adc_silicon(bits, nm), lambda _, __, nm: area_silicon(nm)),
 }
-"""Models of converters by name; the first is the default, and reports give the band over all."""
+"""Converter models by name.  The first one is the default; reports give the range over all."""

@@ -1,6 +1,6 @@
-"""Components of a chip: what one action of each costs in energy, time and area, and how that follows the node.
+"""Catalogue of chip components: energy, time and area of one action of each, scaled to a technology node.
 
-Published parts lie in components.toml; a part of your own is one `Component` or one table of a TOML file
+Published components are in components.toml.  A user's own component is a `Component`, or a table of a TOML file
 (docs/equations/costs.md, section 5).
 """
 
@@ -23,12 +23,12 @@ PUBLISHED = Path(__file__).with_name("components.toml")
 
 @cache
 def published() -> dict[str, Component]:
-    """Return the published parts, by name, at the nodes of their sources."""
+    """Return the published components by name, at the nodes of their sources."""
     return load_components(PUBLISHED)
 
 
 def component(name: str, node: float | None = None) -> Component:
-    """Return a published part by name, at a node [m] or at its source's.
+    """Return a published component by name, scaled to a node [m] or at the node of its source.
 
     Raises ParameterError for an unknown name.
     """
@@ -38,9 +38,9 @@ def component(name: str, node: float | None = None) -> Component:
 
 
 def adc_component(adc: Adc, node: float = 22e-9, model: str | None = None, r_column: float = 1e4) -> Component:
-    """Return a converter at a node [m]: energy and area of one model, or the band over all and the survey's area.
+    """Return a converter at a node [m]: energy and area of one model, or the energy band of all and the survey's area.
 
-    r_column: resistance of a column while it is converted [ohm].  A continuous converter is priced as 8 bits.
+    r_column: resistance of a column during its conversion [ohm].  A continuous converter is priced as 8 bits.
     Raises ParameterError for an unknown model.  Source: docs/equations/costs.md, section 1.
     """
     bits, nm, rate = adc.bits or 8, node * 1e9, adc.sample_rate
@@ -56,7 +56,7 @@ def adc_component(adc: Adc, node: float = 22e-9, model: str | None = None, r_col
 
 
 def line(name: str, capacitance: float, swing: float, node: float = 22e-9) -> Component:
-    """Return a line of a capacitance [F] whose voltage changes by a swing [V]: C V² for each change.
+    """Return a line of a given capacitance [F] and voltage swing [V], which takes C V² for each change.
 
     Source: docs/equations/costs.md eq. 14.
     """
@@ -66,7 +66,7 @@ def line(name: str, capacitance: float, swing: float, node: float = 22e-9) -> Co
 
 
 def gate_line(cells: int, pitch: float, swing: float, costs: Costs | None = None) -> Component:
-    """Return a gate line over cells of a pitch [m], swung by a voltage [V]: the cells' gates and the wire.
+    """Return a gate line over cells of a given pitch [m] and swing [V]; its load are the gates and the wire.
 
     Source: docs/equations/costs.md eq. 7.
     """
@@ -77,7 +77,7 @@ def gate_line(cells: int, pitch: float, swing: float, costs: Costs | None = None
 
 
 def silicon_gate_line(cells: int, swing: float = 1.3) -> Component:
-    """Return a word line that switches access transistors: 2.1 fF a cell and 48 fF for its driver, at 130 nm.
+    """Return a word line of access transistors: 2.1 fF per cell and 48 fF for its driver, at 130 nm.
 
     swing: 1.3 V between 0.9 and 2.2 V.  Source: Wan et al., Nature 2022, as CiMLoop models it.
     """
@@ -88,11 +88,12 @@ def silicon_gate_line(cells: int, swing: float = 1.3) -> Component:
 def wire(
     length: float, node: float = 22e-9, relaxed: float = 1.0, activity: float = 0.15, swing: float = 0.5
 ) -> Component:
-    """Return a repeated on-chip wire of a length [m]: energy of one bit.
+    """Return an on-chip wire with repeaters, of a given length [m]: energy of one bit.
 
-    relaxed: its delay over the least, 1, 2 or 3.  activity: part of the bits that change the wire.
+    relaxed: its delay over the smallest possible delay, 1, 2 or 3.  activity: fraction of the bits that change the
+    voltage of the wire.
     Source: docs/equations/costs.md eq. 15, Accelergy's wire plug-in with its defaults.
-    Raises ParameterError for another `relaxed`, naming those that are known.
+    Raises ParameterError for another `relaxed`; the message lists the valid ones.
     """
     if relaxed not in REPEATERS:
         raise ParameterError(f"relaxed must be one of {', '.join(f'{each:g}' for each in REPEATERS)}, got {relaxed!r}")
@@ -104,7 +105,7 @@ def wire(
 
 
 def ladder_dac(bits: int, volts: float, node: float) -> Component:
-    """Return a ladder of resistors or capacitors with its control: 8e-17 J (V T_nm)² for each bit.
+    """Return a resistor or capacitor ladder DAC with its control: 8e-17 J (volts × node in nm)² for each bit.
 
     Source: X2X_ladder.py of CiMLoop's component library.
     """
@@ -114,7 +115,7 @@ def ladder_dac(bits: int, volts: float, node: float) -> Component:
 
 
 def clocked(bits: int, node: float) -> Component:
-    """Return a register of some bits: energy of one clock, whether or not its content changes.  Source: Aladdin."""
+    """Return a register of some bits: energy of one clock, whether its content changes or not.  Source: Aladdin."""
     checks.whole("bits", bits, minimum=1)
     one = component("register", node)
     return replace(one, name="clocked", action=f"one clock of {bits} bits", energy=one.energy.scaled(bits),
@@ -122,27 +123,27 @@ def clocked(bits: int, node: float) -> Component:
 
 
 def leakage(area: float) -> float:
-    """Power [W] that low-power logic of an area [m²] leaks at 22 nm.  Source: LEAKAGE, no other node is known."""
+    """Leakage power [W] of low-power logic of an area [m²] at 22 nm.  Source: LEAKAGE; no other node is known."""
     return LEAKAGE * checks.number("area", area, unit="m²", minimum=0.0)
 
 
 def pooling(values: float, windows: float, *, largest: bool) -> Activity:
-    """Return the counts of pooling `values` numbers in `windows` windows: comparisons, or sums and one scaling each."""
+    """Return the counts of pooling `values` numbers in `windows` windows: comparisons if `largest`, else averages."""
     if largest:
         return Activity(comparisons=max(values - windows, 0.0))
     return Activity(additions=max(values - windows, 0.0), multiplications=windows)
 
 
 def activation(values: float) -> Activity:
-    """Return the counts of a rectifier on `values` numbers: one comparison each."""
+    """Return the counts of a ReLU on `values` numbers: one comparison each."""
     return Activity(comparisons=values)
 
 
 def softmax(rows: float, length: float) -> Activity:
-    """Return the counts of shares of `rows` rows of `length` numbers.
+    """Return the counts of a softmax of `rows` rows of `length` numbers.
 
-    The largest is found and subtracted, each exponential is one look-up of 8 bits, and the reciprocal of the sum, by
-    which each is scaled, one more; composition ours.
+    The largest number of a row is found and subtracted.  Each exponential is one table look-up of 8 bits, and so is the
+    reciprocal of the sum, which multiplies each exponential.  This decomposition is ours.
     """
     values = rows * length
     return Activity(
@@ -154,5 +155,5 @@ def softmax(rows: float, length: float) -> Activity:
 
 
 def total(bills: Iterable[Bill]) -> Bill:
-    """Return the sum of bills, of parts that work one after another."""
+    """Return the sum of the bills of components that work one after another."""
     return sum(bills, Bill())

@@ -1,4 +1,4 @@
-"""Parts of a chip as values: what one action takes, how that follows the node, and how a user adds one to a chip.
+"""Components of a chip: cost of one action, scaling with the technology node, and components that a user adds.
 
 docs/equations/costs.md, section 5.
 """
@@ -16,8 +16,8 @@ from devices import checks
 from devices.checks import quantity
 from devices.errors import ParameterError
 
-# Node, nm: area of a given circuit over its area at 130 nm; a, b, c of its energy a V² + b V + c.
-# A. Stillmaker, B. Baas, Integration 58 (2017) 74, tables of general scaling.
+# Node [nm]: area of a circuit over its area at 130 nm, then a, b, c of its energy a V² + b V + c.
+# Source: A. Stillmaker, B. Baas, Integration 58 (2017) 74, tables of general scaling.
 STILLMAKER = {
     130: (1.0, 7.171, -6.709, 2.904), 90: (0.44, 4.762, -4.781, 2.092), 65: (0.23, 3.755, -4.398, 1.975),
     45: (0.16, 1.103, -0.362, 0.2767), 32: (0.072, 0.9559, -0.7823, 0.471), 20: (0.033, 0.373, -0.1582, 0.04104),
@@ -28,7 +28,7 @@ STILLMAKER = {
 
 @dataclass(frozen=True)
 class Band:
-    """A quantity on which models disagree; low ≤ nominal ≤ high."""
+    """Range of a quantity over models that disagree; low ≤ nominal ≤ high."""
 
     low: float
     nominal: float
@@ -36,7 +36,7 @@ class Band:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.low <= self.nominal <= self.high < math.inf:
-            raise ParameterError(f"a band must hold 0 ≤ low ≤ nominal ≤ high, got {self.low:g}, {self.nominal:g}, "
+            raise ParameterError(f"a band must have 0 ≤ low ≤ nominal ≤ high, got {self.low:g}, {self.nominal:g}, "
                                  f"{self.high:g}")  # fmt: skip
 
     def __add__(self, other: "Band") -> "Band":
@@ -52,16 +52,16 @@ NOTHING = Band(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Component:
-    """A part of a chip: what one action of it takes at the node of its source."""
+    """A component of a chip: cost of one action at the technology node of its source."""
 
     name: str
-    action: str  #: what is counted
+    action: str  #: description of one action
     energy: Band  #: of one action [J]
     source: str
-    latency: float = quantity(0.0, "s", minimum=0.0)  #: of one action [s]; 0: none given
-    area: float = quantity(0.0, "m²", minimum=0.0)  #: of one instance [m²]; 0: none given
-    leakage: float = quantity(0.0, "W", minimum=0.0)  #: of one instance [W]; 0: none given
-    node: float = quantity(22e-9, "m", above=0.0)  #: technology node at which all this holds [m]
+    latency: float = quantity(0.0, "s", minimum=0.0)  #: of one action [s]; 0 if not known
+    area: float = quantity(0.0, "m²", minimum=0.0)  #: of one instance [m²]; 0 if not known
+    leakage: float = quantity(0.0, "W", minimum=0.0)  #: leakage power of one instance [W]; 0 if not known
+    node: float = quantity(22e-9, "m", above=0.0)  #: technology node of these values [m]
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -69,7 +69,9 @@ class Component:
             raise ParameterError(f"the energy of {self.name} must be a Band, got {self.energy!r}")
 
     def at(self, node: float) -> "Component":
-        """Return the part at another node [m]: energy as a band over three rules, area, latency and leakage by one.
+        """Return the component scaled to another node [m].
+
+        The energy becomes a band over three scaling rules; area, latency and leakage follow one rule each.
 
         Source: docs/equations/costs.md eq. 11-13.
         """
@@ -83,7 +85,7 @@ class Component:
         return replace(self, energy=energy, latency=latency, area=area, leakage=leakage, node=node)
 
     def bill(self, actions: float, instances: float = 1.0, duration: float = 0.0) -> "Bill":
-        """Return what `actions` take on `instances` parts that work side by side and leak for a duration [s]."""
+        """Return the cost of `actions` on `instances` components that work in parallel and leak for a duration [s]."""
         leaked = self.leakage * instances * duration
         energy = self.energy.scaled(actions) + Band(leaked, leaked, leaked)
         return Bill(energy, self.latency * math.ceil(actions / instances), self.area * instances)
@@ -91,7 +93,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Bill:
-    """What a set of parts took; two that work one after the other add up."""
+    """Energy, time and area of a set of components; the bills of sets that work one after another can be added."""
 
     energy: Band = NOTHING  #: [J]
     latency: float = 0.0  #: [s]
@@ -102,7 +104,7 @@ class Bill:
 
 
 def energy_rules(old: float, new: float) -> tuple[float, float, float]:
-    """Factors on an energy from an old to a new node [m]: capacitance alone, C V², fitted transistors.
+    """Scaling factors of an energy from an old to a new node [m]: capacitance alone, C V², fitted transistors.
 
     Source: docs/equations/costs.md eq. 11; Stillmaker and Baas, Integration 58 (2017) 74, each node at its own supply.
     """
@@ -113,13 +115,13 @@ def energy_rules(old: float, new: float) -> tuple[float, float, float]:
 
 
 def area_factor(old: float, new: float) -> float:
-    """Factor on an area from an old to a new node [m].  Source: docs/equations/costs.md eq. 12."""
+    """Scaling factor of an area from an old to a new node [m].  Source: docs/equations/costs.md eq. 12."""
     areas = {each: row[0] for each, row in STILLMAKER.items()}
     return at(new, areas) / at(old, areas)
 
 
 def load_components(path: str | os.PathLike[str]) -> dict[str, Component]:
-    """Read parts from a TOML file, one table each: name -> Component.
+    """Read components from a TOML file with one table for each: name -> Component.
 
     Raises ParameterError for a file that cannot be read, an unknown or missing key or a value out of bounds.
     """
@@ -131,7 +133,7 @@ def load_components(path: str | os.PathLike[str]) -> dict[str, Component]:
 
 
 def read_component(name: str, table: Any, where: str) -> Component:  # noqa: ANN401  (whatever TOML holds)
-    """Read a component from a table of its keys; `where` begins what is said of an error.
+    """Read a component from a table of its keys; `where` begins error messages.
 
     Raises ParameterError for an unknown or missing key or a value out of bounds.
     """
@@ -158,20 +160,20 @@ def read_component(name: str, table: Any, where: str) -> Component:  # noqa: ANN
         raise ParameterError(f"{where}: [{name}] {error}") from None
 
 
-PLACES = ("block", "tile", "array")  #: of what each has its own; a block: arrays that work on the same inputs
-BESIDE = ("wire_bit_meters", "register_bits", "clock_meters", "array_clocks", "leaking")  # known only after times
-COUNTS = tuple(each.name for each in fields(Activity) if each.name not in BESIDE)  #: what a part can act for
+PLACES = ("block", "tile", "array")  #: units that can have their own instances; a block: arrays with common inputs
+BESIDE = ("wire_bit_meters", "register_bits", "clock_meters", "array_clocks", "leaking")  # known only with the timing
+COUNTS = tuple(each.name for each in fields(Activity) if each.name not in BESIDE)  #: counts that can drive a part
 
 
 @dataclass(frozen=True)
 class Part:
-    """A user's component on a chip: what it acts for, how often, and how many there are."""
+    """A user's component on a chip: which events it acts on, how often, and how many instances there are."""
 
     component: Component
-    counts: str  #: the count of an activity for which it acts, one of COUNTS
-    times: float = quantity(1.0, above=0.0)  #: actions for each count
-    instances: int = 1  #: that work side by side
-    each: str = "block"  #: of what each has so many, one of PLACES
+    counts: str  #: the count of an Activity that drives it, one of COUNTS
+    times: float = quantity(1.0, above=0.0)  #: actions for each counted event
+    instances: int = 1  #: instances in each block, tile or array, which work in parallel
+    each: str = "block"  #: unit that has these instances, one of PLACES
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -181,16 +183,16 @@ class Part:
         checks.whole("instances", self.instances, minimum=1)
 
     def actions(self, done: Activity) -> float:
-        """Return how often it acts in an activity."""
+        """Return the number of its actions in an activity."""
         return self.times * float(getattr(done, self.counts))
 
     def energy(self, done: Activity, node: float) -> Band:
-        """Return what it takes for an activity [J] at a node [m], leakage apart."""
+        """Return its energy for an activity [J] at a node [m], without leakage."""
         return self.component.at(node).energy.scaled(self.actions(done))
 
 
 def read_part(name: str, table: Any, where: str) -> Part:  # noqa: ANN401  (whatever TOML holds)
-    """Read a part from a table: the keys of a component, and counts, times, instances and each beside them.
+    """Read a part from a table with the keys of a component, counts, times, instances and each.
 
     Raises ParameterError for an unknown or missing key or a value out of bounds.
     """
@@ -199,7 +201,7 @@ def read_part(name: str, table: Any, where: str) -> Part:  # noqa: ANN401  (what
     own = {key: value for key, value in table.items() if key in {each.name for each in fields(Part)} - {"component"}}
     component = read_component(name, {key: value for key, value in table.items() if key not in own}, where)
     if "counts" not in own:
-        raise ParameterError(f"{where}: {name} needs the key counts, which says for what it acts")
+        raise ParameterError(f"{where}: {name} needs the key counts, which names the count that drives it")
     try:
         return Part(component, **own)
     except ParameterError as error:

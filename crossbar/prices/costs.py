@@ -1,6 +1,6 @@
-"""Prices of what hardware does: energy per action and time per step, each with its source (docs/equations/costs.md).
+"""Prices of the components of a chip: energy per action and time per step, with sources (docs/equations/costs.md).
 
-Digital energies are scaled in proportion to the node (capacitance at equal voltage), a conservative choice of ours.
+Digital energies are scaled proportionally to the node (capacitance at constant voltage), our conservative choice.
 """
 
 from dataclasses import dataclass, field
@@ -14,36 +14,36 @@ from devices import checks
 from devices.checks import quantity
 from devices.errors import ParameterError
 
-# NeuroSim V1.3: ResNet18's chip, 10.5983 µJ in 12.1771 ms on 79.482 mm², over VGG8's, which LEAKAGE is.
+# Lowest leakage over LEAKAGE.  NeuroSim V1.3: 10.5983 µJ in 12.1771 ms on 79.482 mm² for ResNet18; LEAKAGE is VGG8's.
 LEAST_LEAKAGE = 10.95 / LEAKAGE
-BANDED = ("adc", "wires", "clock", "leakage", "parts")  # components whose prices are models or bands
+BANDED = ("adc", "wires", "clock", "leakage", "parts")  # components whose prices differ between models
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Prices of a chip's components; every energy is per action at its source's node and scaled to `node`."""
+    """Prices of a chip's components; every energy is per action at the node of its source and is scaled to `node`."""
 
     node: float = quantity(22e-9, "m", above=0.0)  #: technology node [m]
-    adc_model: str = "survey"  #: one of ADC_MODELS; the report gives the band over all of them
-    pitch: float = quantity(80e-9, "m", above=0.0)  #: of a cell [m], ours
-    v_pulse: float = quantity(0.8, "V", above=0.0)  #: swing of the logic that drives a row [V], 22 nm supply
-    c_wire: float = quantity(2e-10, "F/m", minimum=0.0)  #: of a line [F/m], NeuroSim V1.3
-    c_gate: float = quantity(1.55e-3, "F/m²", minimum=0.0)  #: of a gated cell [F/m²], 20 nm of h-BN
+    adc_model: str = "survey"  #: one of ADC_MODELS; the report gives the range over all of them
+    pitch: float = quantity(80e-9, "m", above=0.0)  #: cell pitch [m], ours
+    v_pulse: float = quantity(0.8, "V", above=0.0)  #: voltage swing of the row drivers' logic [V], 22 nm supply
+    c_wire: float = quantity(2e-10, "F/m", minimum=0.0)  #: capacitance of a line [F/m], NeuroSim V1.3
+    c_gate: float = quantity(1.55e-3, "F/m²", minimum=0.0)  #: gate capacitance of a cell [F/m²], 20 nm of h-BN
     e_row_code: float = quantity(0.291e-12, "J", minimum=0.0)  #: 8-bit row driver per code at 40 nm [J], Brahms
     e_gate_dac: float = quantity(0.291e-12, "J", minimum=0.0)  #: gate driver per update at 40 nm [J], as a row driver
     e_add: float = quantity(0.021e-12, "J", minimum=0.0)  #: shift and add of 16 bits at 32 nm [J], ISAAC
     e_multiply: float = quantity(0.25e-12, "J", minimum=0.0)  #: scaling of one result at 40 nm [J], RAELLA
     e_compare: float = quantity(7.4e-15, "J", minimum=0.0)  #: comparing 8 bits at 40 nm [J], Aladdin's 32 by 4
     e_buffer_bit: float = quantity(8.0e-14, "J", minimum=0.0)  #: buffer access per bit at 32 nm [J], ISAAC eDRAM
-    e_write: float = quantity(2.5e-12, "J", minimum=0.0)  #: a cell from one target to another [J], write and verify
-    t_write: float = quantity(120e-6, "s", minimum=0.0)  #: a row from one set of targets to another [s], likewise
-    endurance: float = quantity(2e4, above=0.0)  #: writes that a cell takes, CuCrP2S6; gated silver cells: unknown
-    wire_model: str = "supply"  #: one of WIRE_MODELS; the report gives the band over all of them
-    e_register: float = quantity(9e-15, "J", minimum=0.0)  #: a bit taken into a register at 40 nm [J], Aladdin
-    e_counter: float = quantity(0.063e-12, "J", minimum=0.0)  #: a clock of an 8-bit counter at 40 nm [J], Aladdin
-    p_leak: float = quantity(LEAKAGE, "W/m²", minimum=0.0)  #: of an area of 22 nm low-power logic [W/m²], NeuroSim V1.3
+    e_write: float = quantity(2.5e-12, "J", minimum=0.0)  #: write-verify of one cell to a new target [J]
+    t_write: float = quantity(120e-6, "s", minimum=0.0)  #: write-verify of one row to new targets [s]
+    endurance: float = quantity(2e4, above=0.0)  #: writes that a cell endures, CuCrP2S6; gated silver cells: unknown
+    wire_model: str = "supply"  #: one of WIRE_MODELS; the report gives the range over all of them
+    e_register: float = quantity(9e-15, "J", minimum=0.0)  #: storing a bit in a register at 40 nm [J], Aladdin
+    e_counter: float = quantity(0.063e-12, "J", minimum=0.0)  #: one clock of an 8-bit counter at 40 nm [J], Aladdin
+    p_leak: float = quantity(LEAKAGE, "W/m²", minimum=0.0)  #: leakage of 22 nm low-power logic [W/m²], NeuroSim V1.3
     t_digital: float = quantity(1e-9, "s", minimum=0.0)  #: one digital step [s], 1 GHz, ours
-    parts: dict[str, Part] = field(default_factory=dict)  #: the user's own, by name; a table is read as one
+    parts: dict[str, Part] = field(default_factory=dict)  #: the user's own components by name, as Part or as a table
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -61,7 +61,7 @@ class Costs:
         object.__setattr__(self, "parts", parts)
 
     def conversion(self, adc: Adc, model: str, r_column: float = 1e4) -> float:
-        """Energy of one conversion [J] by one of the models; a continuous converter is priced as 8 bits."""
+        """Energy of one conversion [J] according to a model; a continuous converter is priced as 8 bits."""
         return ADC_MODELS[model].energy(adc.bits or 8, adc.sample_rate, self.node * 1e9, r_column)
 
     def energies(self, done: Activity, adc: Adc, model: str | None = None) -> dict[str, float]:
@@ -86,7 +86,7 @@ class Costs:
         }
 
     def bounds(self, done: Activity, adc: Adc) -> tuple[float, float]:
-        """Least and largest energy of an activity [J] over the models of converters, wires, clocks and leakage.
+        """Lowest and highest energy of an activity [J] over the models of converters, wires, clocks and leakage.
 
         Source: docs/equations/costs.md eq. 24.
         """
@@ -110,5 +110,5 @@ class Costs:
         return done.register_bits * self.e_register * self.node / 40e-9
 
     def _clock(self) -> float:
-        """Energy of a clock on each metre of its tree [J/m], repeaters apart: one full swing."""
+        """Energy of one clock per metre of the clock tree [J/m], without repeaters: one full swing."""
         return wire_capacitance(self.node) * supply(self.node) ** 2

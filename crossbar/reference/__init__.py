@@ -1,4 +1,4 @@
-"""The slow twins and ngspice. They judge the other solvers and share no code with them."""
+"""Reference solvers and ngspice, which judge the other solvers and share no code with them."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""Slow, readable twin of everything linear beyond an array of cells: any circuit of resistors and capacitors.
+"""Reference solver for any circuit of resistors and capacitors: slow, readable and exact up to rounding.
 
-Nodes are numbers; some are held at known voltages. DC voltages come from sparse nodal analysis, the answer to a step
-from all modes of the circuit, so both are exact up to rounding (docs/equations/settling.md, section 5).
+Nodes are numbers, and some have known voltages.  DC voltages come from sparse nodal analysis.  The step response comes
+from all eigenmodes of the circuit (docs/equations/settling.md, section 5).
 b = batch, t = times
 """
 
@@ -18,19 +18,19 @@ from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 
 MOST_NODES = 4000  # dense eigenvectors of more free nodes take minutes and gigabytes, ours
-INSTANT = 1e-13  # a time constant below this share of the largest is rounding, ours
+INSTANT = 1e-13  # time constants below this times the largest are rounding, ours
 
 Branch = tuple[int, int, float]
 
 
 def line(nodes: IntArray, terminal: int, segments: Sequence[float], near: float, far: float) -> list[Branch]:
-    """Resistors (node, node, Ω) of one line: segments between neighbours, and from both its ends to one terminal."""
+    """Resistors (node, node, Ω) of one line: segments between neighbours, and both ends to one terminal."""
     ends = [(terminal, int(nodes[0]), near), (terminal, int(nodes[-1]), far)]
     return ends + [(int(a), int(b), ohm) for (a, b), ohm in zip(pairwise(nodes), segments, strict=True)]
 
 
 def wires_of(wires: Wires, rows: IntArray, columns: IntArray, sources: IntArray, senses: IntArray) -> list[Branch]:
-    """Every wire of an array with nodes (m, n); docs/equations/nodal.md, section 1."""
+    """All wires of an array with nodes (m, n); docs/equations/nodal.md, section 1."""
     m, n = rows.shape
     driver, driver_far, sense, sense_far = wires.driver(m), wires.driver_far(m), wires.sense(n), wires.sense_far(n)
     along, across = wires.row_segments(m, n).tolist(), wires.column_segments(m, n).T.tolist()
@@ -43,10 +43,10 @@ def wires_of(wires: Wires, rows: IntArray, columns: IntArray, sources: IntArray,
 
 
 class Circuit:
-    """Resistors, conductances and capacitors between `count` nodes, of which `known` are held at given voltages.
+    """Resistors, conductances and capacitors between `count` nodes; the nodes `known` have given voltages.
 
     resistors: (node, node, Ω), 0 and inf exact; conductances: (node, node, S); capacitors: (node, node, F).
-    Nodes without a resistive path to a known node are held at 0 V, as in docs/equations/nodal.md eq. 6.
+    Nodes without a resistive path to a known node are set to 0 V, as in docs/equations/nodal.md eq. 6.
     """
 
     def __init__(
@@ -68,30 +68,33 @@ class Circuit:
         self.free = ~held & anchored[island]
 
     def _branches(self, parts: Iterable[Branch]) -> Branches:
-        """Branches between groups of shorted nodes, without those that are open or shorted themselves."""
+        """Branches between groups of shorted nodes, without open branches and branches inside a group."""
         kept = [(self.node[a], self.node[b], value) for a, b, value in parts if value > 0.0]
         kept = [(a, b, value) for a, b, value in kept if a != b]
         ends = np.array([(a, b) for a, b, _ in kept], dtype=np.int64).reshape(-1, 2)
         return Branches(ends, np.array([value for *_, value in kept], dtype=np.float64))
 
     def _held(self, v: FloatArray) -> FloatArray:
-        """Voltages (groups, b) [V] with those of the free groups at 0."""
+        """Voltages (groups, b) [V] of the known groups, 0 for the free ones."""
         voltages = np.zeros((self.groups, len(v)))
         voltages[self.known] = v.T
         return voltages
 
     def solve(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return DC voltages [V] of all nodes, and what leaves each of them [A]: (b, nodes) from v (b, known) [V].
+        """Return DC voltages [V] of all nodes and the currents that leave them [A], (b, nodes), from v (b, known) [V].
 
-        What leaves a node counts all nodes that are shorted to it, and is 0 but for rounding at free ones.
-        Raises ConvergenceError if conductances are too far apart for float64.
+        The current of a node is that of its whole group of shorted nodes; at free nodes it is 0 up to rounding.
+        Raises ConvergenceError if the ratio of conductances is too large for float64.
         """
         voltages = solve_branches(self.conductors, self._held(v).astype(Wide), self.free)
         currents = self.conductors.leaving(voltages)
         return voltages[self.node].T.astype(np.float64), currents[self.node].T.astype(np.float64)
 
     def residual(self, voltages: FloatArray) -> float:
-        """Return the largest current left over at a free node over the largest of a branch; voltages (b, nodes) [V]."""
+        """Return the largest residual current of a free node over the largest branch current.
+
+        voltages: (b, nodes) [V].
+        """
         grouped = np.zeros((self.groups, len(voltages)), dtype=Wide)
         grouped[self.node] = voltages.T
         largest = np.abs(self.conductors.through(grouped)).max(axis=0, initial=0.0)
@@ -99,7 +102,7 @@ class Circuit:
         return float(np.divide(left, largest, out=np.zeros_like(left), where=largest > 0.0).max(initial=0.0))
 
     def modes(self) -> tuple[FloatArray, FloatArray]:
-        """Return time constants (k,) [s], rising, and their shapes (free groups, k), for which shapesᵀ G shapes = 1.
+        """Return rising time constants (k,) [s] and eigenmodes (free groups, k), normalised to modesᵀ G modes = 1.
 
         Raises ParameterError if the circuit has more than MOST_NODES free nodes.
         Source: docs/equations/settling.md eq. 15.
@@ -116,10 +119,10 @@ class Circuit:
         return constants * farads, shapes
 
     def moments(self, v: FloatArray, orders: int) -> FloatArray:
-        """Return the integrals (orders, b, nodes) of t^(k-1) e(t) / (k-1)!, k from 1, with sign as `step` has currents.
+        """Return the integrals (orders, b, nodes) of t^(k-1) e(t) / (k-1)! for k from 1, with the signs of `step`.
 
-        v: (b, known) [V].  e(t) is what is missing of the current that leaves each node after a step; the pulses of
-        capacitors that end on held nodes count, as -C·v at k = 1.
+        v: (b, known) [V].  e(t) is the difference between the final and the present current that leaves each node after
+        a step.  The current pulses of capacitors at known nodes are included, as -C·v at k = 1.
         Raises what `modes` raises.
         Source: docs/equations/settling.md eq. 2 and 16, integrated mode by mode.
         """
@@ -138,10 +141,10 @@ class Circuit:
         return np.stack(moments)
 
     def step(self, v: FloatArray, times: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return voltages [V] of all nodes and what leaves each [A] after the known voltages step from 0 to v.
+        """Return voltages [V] of all nodes and the currents that leave them [A], after known voltages step from 0 to v.
 
-        v: (b, known) [V]; times: (t,) [s], above 0, so that the pulse that charges what is coupled to a source by
-        capacitors alone is over.  Returns (b, t, nodes) twice.
+        v: (b, known) [V]; times: (t,) [s], above 0, that is after the current pulse through capacitors at t = 0.
+        Returns (b, t, nodes) twice.
         Raises ParameterError for times that are not above 0, or a circuit that is too large.
         Source: docs/equations/settling.md eq. 16.
         """
@@ -153,7 +156,7 @@ class Circuit:
         constants, shapes = constants[moving], shapes[:, moving]
         held = self._held(v)
         final = solve_branches(self.conductors, held.astype(Wide), self.free).astype(np.float64)
-        # What is still missing of each mode right after the step: its final share less what the jump brought.
+        # Distance of each mode from its final value right after the step: final amplitude minus the capacitive jump.
         stored = shapes.T @ self.conductors.matrix(self.free) @ final[self.free]
         jump = -(shapes.T @ self.capacitors.leaving(held.astype(Wide))[self.free].astype(np.float64))
         missing = stored - jump / constants[:, None]  # (k, b)

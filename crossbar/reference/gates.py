@@ -1,4 +1,4 @@
-"""Slow twin of the gate network: every segment and leak as a branch of a sparse circuit."""
+"""Reference solver for gate lines: every segment and leakage conductance is a branch of a sparse circuit."""
 
 from itertools import pairwise
 
@@ -17,8 +17,8 @@ def reference_gates(
 ) -> tuple[Solution, GateVoltages]:
     """Solve gate, row and column nodes of an array of linear cells together, exactly and slowly.
 
-    g: (m, n) [S] of the cells at their gates.  v: (b, m) [V].  v_gate: (b, groups) [V].
-    The Solution's power is what row drivers deliver.  Raises what reference_solve and gate_voltages raise.
+    g: (m, n) conductances of the cells at their gate voltages [S].  v: (b, m) [V].  v_gate: (b, groups) [V].
+    Solution.power is the power of the row drivers.  Raises what reference_solve and gate_voltages raise.
     Source: docs/equations/gates.md eq. 9.
     """
     g = checks.conductances("g", g)
@@ -47,7 +47,7 @@ def reference_gates(
 
 
 def gate_resistors(lines: GateLines, gate_nodes: IntArray, drivers: IntArray) -> list[Branch]:
-    """Every wire of the gate lines as (node, node, ohm), from gate nodes (m, n) and driver nodes (groups,)."""
+    """All wires of the gate lines as (node, node, ohm), for gate nodes (m, n) and driver nodes (groups,)."""
     m, n = gate_nodes.shape
     rows, columns = lines.group_shape((m, n))
     parts: list[Branch] = []

@@ -1,6 +1,6 @@
-"""Arrays as netlists that ngspice runs in batch mode, and ngspice's currents back.
+"""Netlists of arrays for ngspice, and the column currents that ngspice computes.
 
-Needs no other solver of this package: it is how an outside judge sees the same circuit.
+This file uses no other solver of the package, so ngspice is an independent judge of the same circuit.
 """
 
 import shutil
@@ -22,14 +22,15 @@ from devices.checks import array, conductances, flags, number, spread
 from devices.errors import ParameterError, SimulationError
 from devices.laws.adaptive import AdaptiveLaw, OhmicLaw
 
-CURRENTS_FILE = "crossgate-currents.txt"  # what a netlist of ours leaves in ngspice's working folder
-TIE = 1e9  # [Ω] holds a floating island at 0 V; no current can flow in it, so any value does
-DIGITS = 17  # decimal digits that name a float64
+CURRENTS_FILE = "crossgate-currents.txt"  # file that our netlists write into ngspice's working folder
+TIE = 1e9  # [Ω] connects a floating island to 0 V; no current flows in it, so the value does not matter
+DIGITS = 17  # decimal digits that identify a float64
 
-# Nothing may be added to the circuit (gmin), and no pivot be taken for zero (pivtol). The tolerances of a linear
-# circuit only say when ngspice stops repeating the same solve; those of a nonlinear one end its Newton steps, whose
-# last one is far more exact than they ask, and they must stay above its rounding. klu: ngspice 44 and 45 then
-# solve by KLU instead of Sparse 1.3, many times faster at 128 x 128; version 39 ignores the word.
+# gmin must not add conductances to the circuit, and pivtol must not treat small pivots as zero.  For a linear circuit
+# the tolerances only decide when ngspice stops repeating the same solve.  For a nonlinear one they end Newton's
+# iteration; its last step is far more exact than the tolerances, which must stay above rounding.
+# klu: ngspice 44 and 45 then use KLU instead of Sparse 1.3, which is many times faster at 128 x 128; version 39
+# ignores the word.
 OPTIONS = ".options klu gmin=1e-30 reltol=1e-12 abstol=1e-24 vntol=1e-18 pivtol=1e-40 pivrel=1e-3"
 NONLINEAR_OPTIONS = ".options klu gmin=1e-30 reltol=1e-9 abstol=1e-16 vntol=1e-12 pivtol=1e-40 pivrel=1e-3 itl1=1000"
 
@@ -47,14 +48,15 @@ def to_spice(
     circuit: FloatArray | Array, v: FloatArray, wires: Wires, path: str | Path, *,
     v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0,
 ) -> None:  # fmt: skip
-    """Write the netlist of an array to `path`; `ngspice -b` then leaves the currents of its columns in a text file.
+    """Write the netlist of an array to `path`; `ngspice -b` then writes the column currents to a text file.
 
-    circuit: conductances (m, n) [S] of linear cells, or an Array; v: (m,) or (1, m) [V]; v_gate: gates of an Array
-    [V], one value or two axes that spread over (m, n); v_sense: the columns' ends [V], one value or two axes that
-    spread over (1, n). Elements are called as in docs/nomenclature.md, indices count from 0: Rcell_i_j, or Bcell_i_j,
-    Rseries_i_j and Rleak_i_j of a nonlinear cell, Rrow_i_j (right of cell i, j), Rcol_i_j (below it), Rdrv_i,
-    Rdrvfar_i, Rsense_j, Rsensefar_j, the sources Vdrv_i and the ammeters Vsense_j. Nodes joined by 0 Ω share one name;
-    open parts are left out. A cell's gate enters as the number of its read gain.
+    circuit: conductances (m, n) [S] of linear cells, or an Array.  v: (m,) or (1, m) [V].  v_gate: gate voltages of an
+    Array [V], one value or two axes that broadcast to (m, n).  v_sense: voltages at which the columns end [V], one
+    value or two axes that broadcast to (1, n).
+    Elements are named as in docs/nomenclature.md, with indices from 0: Rcell_i_j, or Bcell_i_j, Rseries_i_j and
+    Rleak_i_j of a nonlinear cell, Rrow_i_j (right of cell i, j), Rcol_i_j (below it), Rdrv_i, Rdrvfar_i, Rsense_j,
+    Rsensefar_j, the sources Vdrv_i and the ammeters Vsense_j.  Nodes connected by 0 Ω have one name; open elements are
+    left out.  The gate of a cell enters as its read gain.
     Raises ParameterError for a bad shape or value, or cells whose law has no netlist.
     """
     if isinstance(circuit, Array):
@@ -64,7 +66,7 @@ def to_spice(
         g = conductances("g", circuit)
         m, n = g.shape
         if v_gate is not None:
-            raise ParameterError("v_gate must be left out for plain conductances: they have no gate")
+            raise ParameterError("v_gate must not be given for plain conductances: they have no gate")
         cells = _linear_cells(g)
     v = array("v", v)
     if v.shape not in ((m,), (1, m)):
@@ -79,10 +81,10 @@ def source_lines_to_spice(
     g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, path: str | Path, *,
     beside_columns: bool = False, r_on: float = 0.0, r_off: float = np.inf, v_sense: npt.ArrayLike = 0.0,
 ) -> None:  # fmt: skip
-    """Write the netlist of an array with source lines to `path`, for one input; arguments as of solve_source_lines.
+    """Write the netlist of an array with source lines to `path`, for one input; arguments as in solve_source_lines.
 
-    Elements are called as those of to_spice; beside the columns, Rrow_i_j is the source line's segment below cell i, j
-    and Rdrv_j, Rdrvfar_j, Vdrv_j count columns. Rcell_i_j includes its transistor.
+    Elements are named as in to_spice.  With source lines beside the columns, Rrow_i_j is the segment of the source line
+    below cell i, j, and Rdrv_j, Rdrvfar_j, Vdrv_j are numbered by columns.  Rcell_i_j includes the transistor.
     Raises ParameterError for a bad shape or value.
     """
     g = conductances("g", g)
@@ -103,7 +105,7 @@ def source_lines_to_spice(
 
 
 def _write(path: str | Path, m: int, n: int, v: FloatArray, v_sense: FloatArray, parts: list[_Part]) -> None:
-    """Write sources, ammeters and those parts that are neither shorts nor open."""
+    """Write sources, ammeters and all elements that are neither shorted nor open."""
     parts = [part for part in parts if part.a != part.b and part.value != "inf"]
     nonlinear = any(part.name.startswith("B") for part in parts)
     lines = [f"* {m} x {n} crossbar, written by crossgate", NONLINEAR_OPTIONS if nonlinear else OPTIONS]
@@ -123,7 +125,7 @@ def _write(path: str | Path, m: int, n: int, v: FloatArray, v_sense: FloatArray,
 def run_ngspice(path: str | Path, timeout: float = 600.0) -> FloatArray:
     """Run a netlist of `to_spice` in ngspice and return the column currents (1, n) [A].
 
-    timeout: [s]. Leaves no file behind. Raises SimulationError if ngspice is missing, fails, or takes too long.
+    timeout: [s].  No file is left behind.  Raises SimulationError if ngspice is missing, fails, or takes too long.
     """
     program = shutil.which("ngspice")
     if program is None:
@@ -133,7 +135,7 @@ def run_ngspice(path: str | Path, timeout: float = 600.0) -> FloatArray:
         raise SimulationError(f"there is no netlist {netlist}")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            command = [program, "-n", "-b", str(netlist)]  # -n: no start-up file may change the options
+            command = [program, "-n", "-b", str(netlist)]  # -n: ignore start-up files, which could change options
             run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=timeout)  # noqa: S603
         except subprocess.TimeoutExpired as error:
             raise SimulationError(f"ngspice took more than {timeout:g} s on {netlist.name}") from error
@@ -145,7 +147,7 @@ def run_ngspice(path: str | Path, timeout: float = 600.0) -> FloatArray:
 
 
 def read_spice(path: str | Path) -> FloatArray:
-    """Read the column currents (1, n) [A] from the file that ngspice left.
+    """Read the column currents (1, n) [A] from the file that ngspice wrote.
 
     Raises SimulationError if the file is not one line of (scale, current) pairs.
     """
@@ -160,7 +162,7 @@ def read_spice(path: str | Path) -> FloatArray:
 
 
 class _Names:
-    """Names of the nodes of an array; what 0 Ω joins shares one."""
+    """Names of the nodes of an array; nodes connected by 0 Ω share one name."""
 
     def __init__(self, m: int, n: int, wires: Wires) -> None:
         self.one_row, self.one_column = wires.rows_joined, wires.columns_joined
@@ -169,18 +171,18 @@ class _Names:
         self.last_row, self.last_column = m - 1, n - 1
 
     def drivers(self, m: int, n: int, wires: Wires) -> tuple[FloatArray, FloatArray]:
-        """Resistances of the driven lines' near and far ends."""
+        """Resistances of the near and far ends of the driven lines."""
         return wires.driver(m), wires.driver_far(m)
 
     def row(self, i: int, j: int) -> str:
-        """Name of row node (i, j): of its source or of its whole row if 0 Ω makes them one."""
+        """Name of row node (i, j); it is the name of the source or of the whole row if 0 Ω connects them."""
         touched = {0, self.last_column} if self.one_row else {j}
         if (self.driver[i] == 0.0 and 0 in touched) or (self.driver_far[i] == 0.0 and self.last_column in touched):
             return f"s_{i}"
         return f"r_{i}" if self.one_row else f"r_{i}_{j}"
 
     def column(self, i: int, j: int) -> str:
-        """Name of column node (i, j): of its ammeter or of its whole column if 0 Ω makes them one."""
+        """Name of column node (i, j); it is the name of the ammeter or of the whole column if 0 Ω connects them."""
         touched = {0, self.last_row} if self.one_column else {i}
         if (self.sense[j] == 0.0 and self.last_row in touched) or (self.sense_far[j] == 0.0 and 0 in touched):
             return f"t_{j}"
@@ -188,14 +190,14 @@ class _Names:
 
 
 class _BesideNames(_Names):
-    """The same where source lines run beside the columns: source line j is a line of nodes (i, j)."""
+    """The same for source lines beside the columns: source line j has the nodes (i, j)."""
 
     def drivers(self, m: int, n: int, wires: Wires) -> tuple[FloatArray, FloatArray]:
-        """Resistances of the source lines' ends at row 0 and at the last row."""
+        """Resistances of the ends of the source lines at row 0 and at the last row."""
         return wires.driver(n, "source lines"), wires.driver_far(n, "source lines")
 
     def row(self, i: int, j: int) -> str:
-        """Name of the node where cell (i, j) meets its source line."""
+        """Name of the node at which cell (i, j) is connected to its source line."""
         touched = {0, self.last_row} if self.one_row else {i}
         if (self.driver[j] == 0.0 and 0 in touched) or (self.driver_far[j] == 0.0 and self.last_row in touched):
             return f"s_{j}"
@@ -203,7 +205,7 @@ class _BesideNames(_Names):
 
 
 def _beside_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
-    """Every wire and end of source lines beside the columns."""
+    """All wires and ends of source lines beside the columns."""
     ohms = wires.row_segments(n, m, "source lines")
     for j in range(n):
         yield _Part(f"Rdrv_{j}", f"s_{j}", names.row(0, j), _ohms(names.driver[j]))
@@ -213,7 +215,7 @@ def _beside_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part
 
 
 def _row_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
-    """Every wire and end of the rows, also those that join a node to itself or are open."""
+    """All wires and ends of the rows, including shorted and open ones."""
     ohms = wires.row_segments(m, n)
     for i in range(m):
         yield _Part(f"Rdrv_{i}", f"s_{i}", names.row(i, 0), _ohms(names.driver[i]))
@@ -223,7 +225,7 @@ def _row_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
 
 
 def _column_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part]:
-    """Every wire and end of the columns, also those that join a node to itself or are open."""
+    """All wires and ends of the columns, including shorted and open ones."""
     ohms = wires.column_segments(m, n)
     for j in range(n):
         yield _Part(f"Rsense_{j}", names.column(m - 1, j), f"t_{j}", _ohms(names.sense[j]))
@@ -233,17 +235,17 @@ def _column_wires(m: int, n: int, wires: Wires, names: _Names) -> Iterator[_Part
 
 
 def _ohms(value: float) -> str:
-    """Text of a resistance with all its digits."""
+    """A resistance as text with all digits."""
     return repr(float(value))
 
 
 def _inverse(siemens: float) -> str:
-    """Text of the resistance of a conductance; none is open."""
+    """The resistance of a conductance as text; "inf" for 0 S."""
     return _ohms(1.0 / siemens) if siemens > 0.0 else "inf"
 
 
 def _linear_cells(g: FloatArray) -> Callable[[_Names], Iterator[_Part]]:
-    """Cells that are resistors."""
+    """Elements of linear cells."""
 
     def parts(names: _Names) -> Iterator[_Part]:
         for (i, j), siemens in np.ndenumerate(g):
@@ -253,7 +255,7 @@ def _linear_cells(g: FloatArray) -> Callable[[_Names], Iterator[_Part]]:
 
 
 def _law_cells(cells: Array, gain: FloatArray) -> Callable[[_Names], Iterator[_Part]]:
-    """Cells of an array by their law; gain (m, n).  Raises ParameterError if the law has no netlist."""
+    """Elements of the cells of an Array; gain (m, n).  Raises ParameterError if the law has no netlist."""
     law = cells.cell.law
     small = gain * cells.g_filament  # small-signal conductance of the barriers [S]
     if isinstance(law, OhmicLaw):
@@ -278,7 +280,7 @@ def _law_cells(cells: Array, gain: FloatArray) -> Callable[[_Names], Iterator[_P
 
 
 def _floating(m: int, n: int, parts: list[_Part]) -> Iterator[str]:
-    """One node of each island that no element joins to a source or to 0 V, where ngspice finds no solution."""
+    """One node of each island without a path to a source or to 0 V; ngspice finds no solution for such islands."""
     held = [f"s_{i}" for i in range(m)] + [f"t_{j}" for j in range(n)]
     names = list(dict.fromkeys(held + [node for part in parts for node in (part.a, part.b)]))
     number = {name: k for k, name in enumerate(names)}

@@ -1,6 +1,6 @@
-"""The slow twin: the array as a textbook circuit, one branch at a time, solved by sparse nodal analysis.
+"""The reference solver: an array as a textbook circuit, one branch at a time, solved by sparse nodal analysis.
 
-It shares nothing with the fast solvers but its arguments, so that each can be tested against it.
+It shares no code with the fast solvers, only their arguments, so that each of them can be tested against it.
 """
 
 from collections.abc import Iterator
@@ -19,24 +19,24 @@ from devices.aliases import BoolArray, FloatArray, IntArray
 from devices.checks import array, conductances, flags, number, spread
 from devices.errors import ConvergenceError, ParameterError
 
-# Voltages are refined in the widest floats of the machine, as cells may be 1e9 times weaker than wires.
+# Voltages are refined in the widest float type of the machine, as wires may conduct 1e9 times better than cells.
 Wide = np.longdouble
 WideArray = npt.NDArray[np.longdouble]
 _Resistor = tuple[int, int, float]  # node, node, ohm
-REFINEMENTS = 30  # ours; three are usual
-SETTLED = 1e-13  # largest last correction, relative to the largest free voltage, that is accepted (ours)
+REFINEMENTS = 30  # most iterative refinements, ours; three are usual
+SETTLED = 1e-13  # largest accepted last correction, relative to the largest free voltage (ours)
 
 
 class Branches(NamedTuple):
-    """All conductances of the circuit, each between two nodes."""
+    """All branches of the circuit, each a conductance between two nodes."""
 
-    #: (branches, 2) the nodes where each branch begins and ends
+    #: (branches, 2) first and second node of each branch
     ends: IntArray
-    #: (branches,) [S]
+    #: (branches,) conductances [S]
     siemens: FloatArray
 
     def through(self, voltages: WideArray) -> WideArray:
-        """Currents (branches, b) [A] from begin to end at node voltages (nodes, b) [V]."""
+        """Currents (branches, b) [A] from first to second node, at node voltages (nodes, b) [V]."""
         begin, end = self.ends.T
         drops: WideArray = voltages[begin] - voltages[end]
         return self.siemens[:, None] * drops
@@ -55,7 +55,7 @@ class Branches(NamedTuple):
         begin, end = self.ends.T
         rows, columns = np.concatenate([begin, end, begin, end]), np.concatenate([begin, end, end, begin])
         values = np.concatenate([self.siemens, self.siemens, -self.siemens, -self.siemens])
-        place = np.cumsum(free) - 1  # a free node's row
+        place = np.cumsum(free) - 1  # row of each free node
         inside = free[rows] & free[columns]
         count = int(np.count_nonzero(free))
         entries = (values[inside], (place[rows[inside]], place[columns[inside]]))
@@ -63,13 +63,14 @@ class Branches(NamedTuple):
 
 
 def reference_solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike = 0.0) -> Solution:
-    """Solve an array of linear cells, exactly for 0 Ω and open wires, slowly and readably.
+    """Solve an array of linear cells slowly but readably; 0 Ω and open wires are exact.
 
-    g: (m, n) conductances of the cells [S], 0 is an open cell; v: (b, m) source voltages [V]; v_sense: voltages of
-    the columns' ends [V], one value or two axes that spread over (b, n).
-    Nodes without any path to a source or to a column's end are given 0 V. The residual is that of the voltages before
-    they are rounded to float64. Raises ParameterError for a bad shape or value, ConvergenceError if cells are so much
-    weaker than wires (about 1e15 times) that the matrix is singular in float64.
+    g: (m, n) conductances of the cells [S], 0 for an open cell.  v: (b, m) source voltages [V].  v_sense: voltages at
+    which the columns end [V], one value or two axes that broadcast to (b, n).
+    Nodes without a path to a source or to a column's end get 0 V.  The residual is that of the voltages before they are
+    rounded to float64.
+    Raises ParameterError for a bad shape or value, ConvergenceError if wires conduct so much better than cells (about
+    1e15 times) that the matrix is singular in float64.
     Source: docs/equations/nodal.md eq. 1-12.
     """
     g = conductances("g", g)
@@ -87,9 +88,9 @@ def reference_source_lines(
     g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, *,
     beside_columns: bool = False, r_on: float = 0.0, r_off: float = np.inf, v_sense: npt.ArrayLike = 0.0,
 ) -> Solution:  # fmt: skip
-    """Solve an array whose inputs switch its cells and whose current comes from source lines, one circuit per input.
+    """Solve an array with select transistors and source lines, one circuit per input.
 
-    The slow twin of `solve_source_lines`, with its arguments.
+    This is the reference solver of `solve_source_lines`, with the same arguments.
 
     Raises what reference_solve raises.  Source: docs/equations/topologies.md eq. 4-6.
     """
@@ -120,13 +121,13 @@ def reference_source_lines(
 
 
 def _transistor(r_on: float, r_off: float) -> tuple[float, float]:
-    """The resistances of a closed and of an open transistor [ohm], if they are such."""
+    """Check the resistances of a conducting and of a blocking transistor [ohm]."""
     r_on = number("r_on", r_on, unit="Ω", minimum=0.0)
     return r_on, number("r_off", r_off, unit="Ω", minimum=r_on, allow_inf=True)
 
 
 class _Nodes:
-    """The nodes of a circuit: both sides of each cell, the ideal sources, and the far sides of the columns' ends."""
+    """The nodes of a circuit: both nodes of each cell, the ideal sources, and the terminals of the columns."""
 
     def __init__(self, m: int, n: int, sources: int) -> None:
         self.of_rows = np.arange(m * n).reshape(m, n)
@@ -136,19 +137,19 @@ class _Nodes:
         self.count = 2 * m * n + sources + n
 
     def rows(self, wires: Wires) -> Iterator[_Resistor]:
-        """Every wire and end of the rows; docs/equations/nodal.md, section 1."""
+        """All wires and ends of the rows; docs/equations/nodal.md, section 1."""
         m, n = self.of_rows.shape
         segments = wires.row_segments(m, n)
         yield from _lines(self.of_rows, self.sources, wires.driver(m), wires.driver_far(m), segments)
 
     def beside(self, wires: Wires) -> Iterator[_Resistor]:
-        """Every wire and end of source lines that run beside the columns; docs/equations/topologies.md, section 3."""
+        """All wires and ends of source lines beside the columns; docs/equations/topologies.md, section 3."""
         m, n = self.of_rows.shape
         near, far = wires.driver(n, "source lines"), wires.driver_far(n, "source lines")
         yield from _lines(self.of_rows.T, self.sources, near, far, wires.row_segments(n, m, "source lines"))
 
     def columns(self, wires: Wires) -> Iterator[_Resistor]:
-        """Every wire and end of the columns."""
+        """All wires and ends of the columns."""
         m, n = self.of_columns.shape
         segments = wires.column_segments(m, n).T
         yield from _lines(self.of_columns.T, self.senses, wires.sense_far(n), wires.sense(n), segments)
@@ -157,7 +158,7 @@ class _Nodes:
 def _lines(
     nodes: IntArray, terminals: IntArray, near: FloatArray, far: FloatArray, segments: FloatArray
 ) -> Iterator[_Resistor]:
-    """Resistors of lines (lines, nodes along it): both ends to the line's terminal, and the segments between."""
+    """Resistors of lines with nodes (lines, nodes along a line): both ends to the terminal, and all segments."""
     for line, terminal, at_first, at_last, between in zip(nodes, terminals, near, far, segments, strict=True):
         yield terminal, line[0], at_first
         yield terminal, line[-1], at_last
@@ -168,11 +169,11 @@ def _lines(
 def _circuit(nodes: _Nodes, resistors: list[_Resistor], g: FloatArray, v: FloatArray, v_sense: FloatArray) -> Solution:
     """Solve resistors (node, node, ohm) and cells g (m, n) for sources v (b, sources), v_sense (b, n) [V].
 
-    The numbers of equations below are those of docs/equations/nodal.md.
+    Equation numbers in the comments are those of docs/equations/nodal.md.
     """
     m, n = g.shape
 
-    # Nodes joined by 0 Ω are one node; from here on, a node is such a group (eq. 5).
+    # Nodes connected by 0 Ω form one group; from here on, a node is such a group (eq. 5).
     shorts = np.array([(a, b) for a, b, ohm in resistors if ohm == 0.0], dtype=np.int64).reshape(-1, 2)
     groups, node = components(nodes.count, shorts)
 
@@ -185,7 +186,7 @@ def _circuit(nodes: _Nodes, resistors: list[_Resistor], g: FloatArray, v: FloatA
         siemens=np.array([siemens for _, _, siemens in parts], dtype=np.float64),
     )
 
-    # The voltages that are known: the sources, the columns' ends, and by convention every floating island (eq. 6).
+    # Known voltages: the sources, the column ends, and by convention 0 V for every floating island (eq. 6).
     voltages = np.zeros((groups, len(v)), dtype=Wide)
     known = np.zeros(groups, dtype=np.bool_)
     for terminals, volts in ((nodes.sources, v), (nodes.senses, v_sense)):
@@ -198,8 +199,8 @@ def _circuit(nodes: _Nodes, resistors: list[_Resistor], g: FloatArray, v: FloatA
 
     voltages = solve_branches(branches, voltages, ~known)
 
-    # What leaves each node through its branches: nothing where the voltage is free (eq. 1), and at a column's end what
-    # that delivers to the array (eq. 8).
+    # Currents that leave each node through its branches: 0 where the voltage is free (eq. 1), and at a column's end the
+    # current that it delivers to the array (eq. 8).
     through = branches.through(voltages)
     leaving = branches.leaving(voltages)
     largest = np.abs(through).max(axis=0, initial=0.0)
@@ -217,22 +218,23 @@ def _circuit(nodes: _Nodes, resistors: list[_Resistor], g: FloatArray, v: FloatA
 
 
 def components(count: int, ends: IntArray) -> tuple[int, IntArray]:
-    """How many connected parts `count` nodes form when each pair of `ends` is joined, and the part of each node."""
+    """Number of connected components of `count` nodes with edges `ends`, and the component of each node."""
     joined = sparse.coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
     parts, part = connected_components(joined, directed=False)
     return int(parts), part.astype(np.int64)
 
 
 def solve_branches(branches: Branches, voltages: WideArray, free: BoolArray) -> WideArray:
-    """Voltages for which nothing is left over at the free nodes (docs/equations/nodal.md eq. 7, refined by eq. 11).
+    """Voltages that satisfy Kirchhoff's current law at the free nodes.
 
-    voltages: (nodes, b), with 0 at the free nodes; free: (nodes,).
+    voltages: (nodes, b) [V], with 0 at the free nodes; free: (nodes,).
+    Source: docs/equations/nodal.md eq. 7, refined by eq. 11.
     """
     if not free.any():
         return voltages
     try:
         factors = splu(branches.matrix(free), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-    except RuntimeError as error:  # SuperLU met a pivot of exactly 0
+    except RuntimeError as error:  # SuperLU found a pivot of exactly 0
         raise ConvergenceError(_hopeless(branches)) from error
     solved = voltages.copy()
     correction = np.inf
@@ -251,7 +253,7 @@ def solve_branches(branches: Branches, voltages: WideArray, free: BoolArray) -> 
 
 
 def _hopeless(branches: Branches) -> str:
-    """Why the matrix could not be solved."""
+    """Message for a matrix that could not be solved."""
     weakest, strongest = branches.siemens.min(), branches.siemens.max()
     return (
         f"conductances from {weakest:.1e} to {strongest:.1e} S are too far apart for float64; "

@@ -1,4 +1,4 @@
-"""Slow twin of settling: the circuit with capacitances integrated in time."""
+"""Reference solver for settling: step responses of the circuit with capacitances, from all its eigenmodes."""
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from devices.aliases import FloatArray, IntArray
 
 
 def transient(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacitances, times: FloatArray) -> FloatArray:
-    """Return the column currents (b, t, n) [A] at times (t,) [s] after the sources step from 0 to v, from all modes.
+    """Return the column currents (b, t, n) [A] at times (t,) [s] after the sources step from 0 to v.
 
-    g: (m, n) [S]; v: (b, m) [V].  Exact and slow: the twin of `settling`, for arrays of up to some 40 × 40 cells.
+    g: (m, n) [S]; v: (b, m) [V].  This is the exact and slow reference solver of `settling`, for arrays of up to about
+    40 × 40 cells.
     Raises ParameterError for a wrong shape or value, or an array that is too large.
     Source: docs/equations/settling.md eq. 15-16.
     """
@@ -25,7 +26,7 @@ def transient(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacita
 
 
 def array_circuit(g: FloatArray, wires: Wires, capacitances: Capacitances) -> tuple[Circuit, IntArray]:
-    """Return an array as a circuit, known nodes being sources, sense ends and ground, and the nodes of its sense ends.
+    """Return an array as a Circuit, and the nodes of its sense ends; known nodes: sources, sense ends, ground.
 
     Raises ParameterError for a wrong shape or value.
     Source: docs/equations/settling.md eq. 1.
@@ -50,7 +51,7 @@ def gate_transient(
 ) -> FloatArray:
     """Return the gate voltages (b, t, m, n) [V] at times (t,) [s] after the drivers step from 0 to v_gate.
 
-    v_gate: (b, groups) [V].  Exact and slow: the twin of `gate_settling`.
+    v_gate: (b, groups) [V].  This is the exact and slow reference solver of `gate_settling`.
     Raises ParameterError for a wrong shape or value, or an array that is too large.
     Source: docs/equations/settling.md eq. 15-16.
     """

@@ -1,4 +1,4 @@
-"""Tiles: arrays with driven rows and converters, codes in and codes out, and counts of what they did."""
+"""Tiles: arrays with row drivers and converters, codes in and codes out, and counts of their activity."""
 
 import lazy_loader
 

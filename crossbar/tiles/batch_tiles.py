@@ -1,9 +1,8 @@
-"""Tiles whose transfer differs from one batch entry to the next.
+"""Tiles whose transfer matrix differs between the inputs of a batch.
 
-Bands on common columns, pairs with gates of their own, and cells written anew make an BatchTile for a batch; it
-converts and counts as a Tile does, which holds one matrix for each entry.
-b = batch, p = reads one after another, k = bands or arrays, m = rows of each, c = differential
-pairs
+There are three kinds: row bands on common columns, pairs of columns with their own gates, and cells that are rewritten
+for each input.  Each makes a BatchTile for a batch, whose Tile stores one matrix for each input of the batch.
+b = batch, p = reads one after another, k = bands or arrays, m = rows of each, c = differential pairs
 """
 
 from collections.abc import Sequence
@@ -27,42 +26,42 @@ from devices.cells.interface import Cell
 from devices.errors import ParameterError
 from devices.noise.read_noise import ReadNoise
 
-FAMILIES = 2**30  # bytes that the couplings of a matrix's stacked bands may take at all gate nodes, ours
-CHUNK = 8  # entries whose cells are looked at together, ours: bounds memory
-SLACK = 1e-9  # of a gain beyond the gate window that rounding explains
+FAMILIES = 2**30  # most bytes for the couplings of all stacked bands at all gate nodes, ours
+CHUNK = 8  # inputs of a batch that are reduced together, ours: limits memory
+SLACK = 1e-9  # relative excess of a gain over the gate window that counts as rounding
 
 
 @dataclass(frozen=True)
 class BatchEntries:
-    """Nodes of a Tile that holds one matrix for each batch entry: entry number i takes the i-th alone."""
+    """Nodes of a Tile that stores one matrix for each input of a batch: input i uses matrix i only."""
 
     count: int  #: b
 
     @property
     def gains(self) -> FloatArray:
-        """Numbers of the entries."""
+        """Numbers of the inputs."""
         return np.arange(float(self.count))
 
     @property
     def tail(self) -> FloatArray:
-        """Nothing is interpolated."""
+        """Zeros, as nothing is interpolated."""
         return np.zeros((2, self.count))
 
     def mix(self, gain: FloatArray) -> FloatArray:
-        """Return 1 for the entry of each number, 0 for all others: (…, count) from (…)."""
+        """Return 1 for the matrix of each input number and 0 for all others: (…, count) from (…)."""
         out: FloatArray = (gain[..., None] == self.gains).astype(np.float64)
         return out
 
     def grown(self) -> "BatchEntries":
-        """Return the same: there is nothing between entries."""
+        """Return the same nodes: nothing is interpolated between inputs."""
         return self
 
 
 @dataclass(frozen=True)
 class BatchTile:
-    """A tile made for one batch; each of its rows of codes drives `bands` rows of the array."""
+    """A tile made for one batch; each row of codes drives `bands` rows of the array."""
 
-    tile: Tile  #: with one stored matrix for each entry
+    tile: Tile  #: a Tile with one stored matrix for each input of the batch
     bands: int = 1
 
     @property
@@ -80,13 +79,13 @@ class BatchTile:
         factor: float | FloatArray = 1.0,
         first: int = 0,
     ) -> Activity:
-        """Read as Tile.add_read does; the gains were fixed when the tile was made and are not used.
+        """Read as Tile.add_read does; `gains` is ignored, as the gains were fixed when the tile was made.
 
-        Raises ParameterError for shapes that do not fit, or another number of entries.
+        Raises ParameterError for shapes that do not fit, or another batch size.
         """
         nodes = self.tile.nodes
         if not isinstance(nodes, BatchEntries) or len(drive) != nodes.count:
-            raise ParameterError(f"the tile was made for another batch, got {len(drive)} entries")
+            raise ParameterError(f"drive must belong to the batch of this tile, got a batch of {len(drive)}")
         numbers = np.repeat(nodes.gains[:, None], self.tile.gates, axis=1)
         done = self.tile.add_read(drive, numbers, keys, out, factor=factor, first=first)
         return replace(
@@ -97,13 +96,13 @@ class BatchTile:
         )
 
     def single(self) -> "BatchTile":
-        """Return the same tile with matrices of float32, for reads of that precision."""
+        """Return the same tile with float32 matrices, for reads in single precision."""
         return replace(self, tile=self.tile.single())
 
 
 @dataclass(frozen=True, eq=False)
 class RemadeTile:
-    """Written cells with their wires, converters and noise: what a tile is computed from again for each batch."""
+    """Written cells with their wires, converters and noise, from which a tile is computed for each batch."""
 
     cell: Cell
     written: WrittenArray  #: (k, m, 2c)
@@ -119,21 +118,21 @@ class RemadeTile:
         return self.written.full_scale
 
     def _seen(self, v_gate: FloatArray) -> FloatArray:
-        """Secant conductances (b, k, m, 2c) [S] of the cells at gate voltages that spread over them [V]."""
+        """Secant conductances (b, k, m, 2c) [S] of the cells at gate voltages that broadcast to this shape [V]."""
         gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
         return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
 
     def _noise(self, g: FloatArray, transfers: FloatArray, bands: int = 1) -> FloatArray:
-        """White and 1/f variances (…, 2 s, c) of pairs, of cells seen as g with their transfers (…, k m, 2c) [S].
+        """White and 1/f variances (…, 2 s, c) of pairs, for cells of conductance g and transfers (…, k m, 2c) [S].
 
-        bands: k, of as many rows each that are driven alike.
+        bands: number k of bands of equally many rows, whose corresponding rows have the same drive.
         """
         of_cells = cell_noise(g, transfers, self.wires, self.dac, self.noise, self.temperature)
         white, proportional = (each.reshape(*g.shape[:-2], bands, -1, g.shape[-1]).sum(-3) for each in of_cells)
         return joined(white, proportional, self.written.strips)
 
     def _tile(self, signal: FloatArray, to_columns: FloatArray, to_rows: FloatArray, variances: FloatArray) -> Tile:
-        """Tile of a batch from (k, b, m, c), (k, b, m) and (k, b, 2 s, c), one matrix for each entry."""
+        """Tile of a batch from arrays (k, b, m, c), (k, b, m) and (k, b, 2 s, c), one matrix for each input."""
         entries = BatchEntries(signal.shape[1])
         return Tile(
             entries, signal, to_columns, to_rows, entries, variances, self.dac, self.adc, self.full_scale,
@@ -143,18 +142,19 @@ class RemadeTile:
 
 @dataclass(frozen=True, eq=False)
 class StackedTile(RemadeTile):
-    """k row bands with gates of their own on common columns; bands are driven alike and add up at the sense ends.
+    """k row bands with their own gates on common columns; all bands have the same inputs, and their currents add.
 
-    The first band lies at the far end.
+    The first band lies at the far end of the columns.
     """
 
-    family: StackedFamily | None  #: of its bands; None: the array is reduced for each set of gates
+    family: StackedFamily | None  #: interpolated bands; None: the whole array is reduced for each set of gains
 
     def at(self, gains: FloatArray) -> BatchTile:
         """Return the tile of a batch with gains (b, k) of its bands.
 
         Raises what StackedFamily.reduce or reduce_arrays raises.
-        Source: docs/equations/stacked.md eq. 3-6 and 8; noise at the very gains, docs/equations/sensitivity.md eq. 9.
+        Source: docs/equations/stacked.md eq. 3-6 and 8; noise at exactly these gains, docs/equations/sensitivity.md
+        eq. 9.
         """
         k, m, n = self.written.g_filament.shape
         b = len(gains)
@@ -175,10 +175,10 @@ class StackedTile(RemadeTile):
 
 @dataclass(frozen=True, eq=False)
 class ColumnTile(RemadeTile):
-    """k arrays joined at their sense nodes; in each of them every pair of columns has a gate of its own."""
+    """k arrays with common sense nodes; in each array every pair of columns has its own gate."""
 
     def conductances(self, gains: FloatArray) -> FloatArray:
-        """Return what the solver sees of each cell at gains (b, k, c): secant conductances (b, k, m, 2c) [S].
+        """Return the secant conductances (b, k, m, 2c) [S] of all cells at gains (b, k, c).
 
         Raises ParameterError for gains of another shape, or outside the gate window.
         Source: docs/equations/columns.md eq. 1.
@@ -193,11 +193,11 @@ class ColumnTile(RemadeTile):
         return self._seen(np.repeat(self.cell.gate_voltage(np.clip(gains, low, high)), 2, axis=2)[:, :, None, :])
 
     def at(self, gains: FloatArray) -> BatchTile:
-        """Reduce the arrays for gains (b, k, c), entry by entry, and return the tile of that batch.
+        """Reduce the arrays for gains (b, k, c), input by input, and return the tile of that batch.
 
-        Nothing is interpolated: columns feel each other's gates through the wires of their rows.
+        Nothing is interpolated, because the gate of one column also changes the others through the row wires.
         Raises what `conductances` and reduce_arrays raise.
-        Source: docs/equations/columns.md eq. 2; noise at the very gains, docs/equations/sensitivity.md eq. 9.
+        Source: docs/equations/columns.md eq. 2; noise at exactly these gains, docs/equations/sensitivity.md eq. 9.
         """
         k, m, n = self.written.g_filament.shape
         b = len(gains)
@@ -218,7 +218,7 @@ class ColumnTile(RemadeTile):
 def build_stacked_tiles(
     cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
 ) -> list[StackedTile]:
-    """Reduce the bands of written arrays at every gate node, unless that would take more than FAMILIES of memory.
+    """Reduce the bands of written arrays at every gate node, unless that would take more than FAMILIES bytes.
 
     Raises ParameterError for an array without gate nodes, and what stacked_family raises.
     """
@@ -226,7 +226,7 @@ def build_stacked_tiles(
     small = sum(_family_bytes(each) for each in written) <= FAMILIES
     for each in written:
         if each.nodes is None:
-            raise ParameterError("stacked bands are told apart by their gates, but the array's gates are held")
+            raise ParameterError("stacked bands need an array with gate nodes, got one whose gates are held open")
         nodes: Nodes = each.nodes
         bands = [
             partial(_band, cell, g, offset, dac.v_read)
@@ -238,7 +238,7 @@ def build_stacked_tiles(
 
 
 def _family_bytes(written: WrittenArray) -> int:
-    """Size of the couplings that stacked_family stores for an array's bands."""
+    """Size in bytes of the couplings that stacked_family stores for the bands of an array."""
     k, m, n = written.g_filament.shape
     return 0 if written.nodes is None else 8 * k * len(written.nodes.gains) * (3 * n**2 + 2 * n * m + m)
 
@@ -252,7 +252,7 @@ def _band(cell: Cell, g_filament: FloatArray, gate_offset: FloatArray, v_read: f
 def rewritten_tile(
     cell: Cell, written: WrittenArray, wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
 ) -> BatchTile:
-    """Reduce cells (b, m, 2c) that were written once for each batch entry, gates held open, to the tile of that batch.
+    """Return the tile of a batch from cells (b, m, 2c) that were written for each input, with open gates.
 
     Raises what build_tiles raises.
     """

@@ -1,4 +1,4 @@
-"""What a column line lets through of the current that a cell sends into it, all rows held."""
+"""Fraction of a cell's current that a column line passes to its ends, with all row voltages fixed."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from devices.aliases import FloatArray
 
 
 def column_reach(g: FloatArray, wires: Wires) -> FloatArray:
-    """Return the share of a current into each column node that arrives at the column's ends, in (0, 1].
+    """Return the fraction, in (0, 1], of a current into each column node that arrives at the ends of the column.
 
-    g: (…, m, n) [S], cells to row lines at 0 V.  Returns (…, m, n): by reciprocity, the voltages of the column nodes
-    over that of both ends.  Nothing is subtracted that could cancel; 0 and inf are exact.
+    g: (…, m, n) [S], cells to row lines at 0 V.  Returns (…, m, n).  By reciprocity this fraction is the voltage of the
+    column node when both ends have 1 V.  No subtraction can cancel, and resistances of 0 and inf are exact.
     Source: docs/equations/sensitivity.md eq. 9.
     """
     m, n = g.shape[-2:]
@@ -20,7 +20,8 @@ def column_reach(g: FloatArray, wires: Wires) -> FloatArray:
             ends = 1.0 / near + 1.0 / far
             one = np.where(np.isinf(ends), 1.0, ends / (g.sum(-2) + ends))
         return np.broadcast_to(np.nan_to_num(one)[..., None, :], g.shape)
-    # From the far end on: conductance p of a node and all before it, and the voltage e that they give it alone.
+    # Forward elimination from the far end: p is the conductance of a node and all nodes before it to 0 V, and e the
+    # voltage that the far end alone gives it.
     p, e = np.empty(g.shape), np.empty(g.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         p[..., 0, :] = g[..., 0, :] + 1.0 / far

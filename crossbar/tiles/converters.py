@@ -1,4 +1,4 @@
-"""Converters at the edges of an array: what turns codes into voltages, gate voltages and currents into codes.
+"""Converters of an array: codes to row voltages, attention to gate voltages, column currents to codes.
 
 b = batch, p = reads one after another (positions), m = rows, c = converted columns, k = gate groups
 """
@@ -29,15 +29,15 @@ def _bits(name: str, bits: int | None, least: int, most: int) -> None:
 
 @dataclass(frozen=True)
 class Dac:
-    """Row drivers: how a code becomes voltage on a row.
+    """Row drivers, which convert a code to a row voltage.
 
-    pulse-width: v_read during `code` slots, the current integrated over all slots, one conversion.
-    bit-serial: one slot of 0 or v_read per bit, one conversion per bit, summed digitally.
-    amplitude: one slot at code / full code of v_read.
+    pulse-width: v_read for `code` slots; the current is integrated over all slots and converted once.
+    bit-serial: one slot of 0 V or v_read and one conversion per bit; the results are summed digitally.
+    amplitude: one slot at a voltage of code / full code times v_read.
     Source: docs/equations/periphery.md, section 1.
     """
 
-    bits: int | None = 8  #: resolution of a code; None: continuous, without saturation
+    bits: int | None = 8  #: resolution of a code; None: continuous codes without upper limit
     coding: str = "pulse-width"  #: one of CODINGS
     v_read: float = quantity(0.1, "V", above=0.0)  #: row voltage of a full code [V], default of Sandia's CrossSim
     t_slot: float = quantity(1e-9, "s", above=0.0)  #: length of a slot [s], ours
@@ -62,25 +62,26 @@ class Dac:
 
     @property
     def slots(self) -> int:
-        """Slots of one conversion's read; a continuous pulse is given the slots of 8 bits."""
+        """Slots of the read of one conversion; a continuous pulse has the slots of 8 bits."""
         return (2 ** (self.bits or 8) - 1) if self.coding == "pulse-width" else 1
 
     @property
     def t_read(self) -> float:
-        """Length of one conversion's read [s]."""
+        """Length of the read of one conversion [s]."""
         return self.slots * self.t_slot
 
     def codes(self, x: FloatArray) -> FloatArray:
-        """Quantise x to codes 0 … full_code, saturating; a continuous driver keeps x ≥ 0, beyond 1 as well."""
+        """Quantise x to codes 0 … full_code, clipped; a continuous driver only clips x at 0 from below."""
         if self.bits is None:
             kept: FloatArray = np.maximum(x, 0.0)
             return kept
         return np.rint(np.clip(x, 0.0, 1.0) * self.full_code)
 
     def split(self, codes: FloatArray) -> list[tuple[float, FloatArray, float]]:
-        """Split codes into reads: (value of its result, what rows are driven with, share of one of that) each.
+        """Split codes into reads, each a tuple (factor of its result, drive of the rows, unit of the drive).
 
-        The shares are of v_read or of the slots, in [0, 1]; the arrays keep the shape and the type of the codes.
+        drive × unit, in [0, 1], is the fraction of v_read or of the slots.  The drives have the shape and type of
+        `codes`.
         """
         if self.coding != "bit-serial":
             return [(1.0, codes, 1.0 / self.full_code)]
@@ -91,10 +92,10 @@ class Dac:
         ]
 
     def instants(self, codes: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Take the read of codes (m,) apart into moments: their parts (u,), and the shares of v_read on rows (u, m).
+        """Divide the read of codes (m,) into intervals of constant voltages: factors (u,), and v / v_read (u, m).
 
-        The result is the sum of parts times what each moment gives; a circuit whose currents go with its voltages
-        does not need them, as the same sum of the shares drives it to the same.
+        The result of the read is the sum of the factors times the currents of the intervals.  This is only needed for
+        nonlinear circuits: in a linear circuit the mean voltages give the same result.
         """
         if self.coding == "bit-serial":
             parts = self.split(codes)
@@ -106,9 +107,10 @@ class Dac:
         return np.diff(ends), (shares >= ends[1:, None]).astype(np.float64)
 
     def white(self, share: FloatArray, noise: ReadNoise, temperature: float) -> FloatArray:
-        """Variance per siemens [A²/S] that thermal and shot noise leave in one read of cells at `share`.
+        """Variance per siemens [A²/S] of thermal and shot noise in one read of cells whose drive is `share` of full.
 
-        A pulse of share x is on for x of the read and at rest, where 4kT remains, for the others.
+        A pulse of share x is on for the fraction x of the read.  For the rest of the read only the thermal noise 4kT
+        of a cell at 0 V remains.
         Source: docs/equations/periphery.md, section 3.
         """
         if self.coding == "amplitude":
@@ -119,7 +121,7 @@ class Dac:
 
 @lru_cache
 def _white(noise: ReadNoise, v_read: float, t_read: float, temperature: float) -> tuple[float, float]:
-    """Variances per siemens [A²/S] at rest and at v_read."""
+    """Variances per siemens [A²/S] at 0 V and at v_read."""
     rest, driven = (float(noise.white_per_siemens(v, t_read, temperature)) for v in (0.0, v_read))
     return rest, driven
 
@@ -129,9 +131,9 @@ class Adc:
     """Converters of column currents: signed, uniform, saturating, with a range that calibration fixes once."""
 
     bits: int | None = 8  #: resolution including the sign; None: continuous, without saturation
-    columns: int = 8  #: converted columns that share one converter in turn, as in NeuroSim
+    columns: int = 8  #: number of converted columns that share one converter, as in NeuroSim
     sample_rate: float = quantity(100e6, "1/s", above=0.0)  #: conversions per second of one converter, ours
-    margin: float = quantity(1.1, minimum=1.0)  #: range over the largest current met in calibration, ours
+    margin: float = quantity(1.1, minimum=1.0)  #: range over the largest current found in calibration, ours
     offset: float = quantity(0.25, minimum=0.0)  #: standard deviation of each converter's offset [LSB], ours
 
     def __post_init__(self) -> None:
@@ -151,7 +153,7 @@ class Adc:
 
 @dataclass(frozen=True)
 class GateDac:
-    """Gate drivers: attention in [0, 1] → gate voltage through the inverse gate law, quantised in voltage."""
+    """Gate drivers: they convert an attention in [0, 1] to a gate voltage by the inverse gate law, then quantise it."""
 
     bits: int | None = 8  #: resolution over the gate window; None: continuous
     t_settle: float = quantity(10e-9, "s", minimum=0.0)  #: time until the gate lines have settled [s], ours
@@ -161,9 +163,10 @@ class GateDac:
         _bits("gate_dac.bits", self.bits, 1, 16)
 
     def gains(self, attention: FloatArray, cell: Cell) -> FloatArray:
-        """Return the nominal read gains that attentions in [0, 1] arrive at, (…) from (…).
+        """Return the nominal read gains (…) for attentions (…) in [0, 1], after quantisation of the gate voltages.
 
-        0 is the gain at the low end of the gate window, 1 at its high end. Source: docs/equations/periphery.md.
+        Attention 0 gives the gain at the low end of the gate window, 1 that at its high end.
+        Source: docs/equations/periphery.md.
         """
         gain = cell.gain_low + np.clip(attention, 0.0, 1.0) * (cell.gain_high - cell.gain_low)
         if self.bits is None:
@@ -175,19 +178,20 @@ class GateDac:
         return settled
 
     def voltages(self, gains: FloatArray, cell: Cell) -> FloatArray:
-        """Return the gate voltages [V] of gains that this driver arrives at."""
+        """Return the gate voltages [V] of gains returned by `gains`."""
         return np.clip(cell.gate_voltage(gains), cell.v_gate_min, cell.v_gate_max)
 
 
-TOGETHER = 8  # neighbouring reads whose noise variances are computed together, ours: as many as a vector register takes
-BINS = 32  # steps of a pulse's length in `overlaps`, ours: its result is right to about 1 / BINS²
+TOGETHER = 8  # neighbouring reads that share a noise variance, ours: as many as fit a vector register
+BINS = 32  # steps of the pulse lengths in `overlaps`, ours: the error of its result is about 1 / BINS²
 
 
 @kernel
 def overlaps(ends: npt.NDArray[np.uint8], worth: FloatArray) -> FloatArray:
-    """Average over reads the mean square of what is on: (b,), in the units of worth squared.
+    """Return the mean over time and reads of (the sum of `worth` over the rows whose pulse is on)²: (b,).
 
-    Pulses end at `ends` (b, m, p) of BINS, are worth (b or 1, m) each, and those of a read begin together.
+    The pulses of a read begin together and end at `ends` (b, m, p), in BINS-ths of a common length, over which the mean
+    is taken.  worth: (b or 1, m).  One histogram of pulse ends per read covers all pairs of rows, in O(m) operations.
     """
     b, m, p = ends.shape
     ending, on, squares, out = np.empty((BINS + 1, p)), np.empty(p), np.empty(p), np.zeros(b)
@@ -211,12 +215,12 @@ def convert(
     currents: FloatArray, variance: FloatArray, group: int, kinds: FloatArray, profile: FloatArray,
     keys: npt.NDArray[np.uint64], offsets: FloatArray, top: float, worth: FloatArray, first: int, out: FloatArray,
 ) -> None:  # fmt: skip
-    """Add noise to currents (b, c, p) [LSB], convert them, and add what they count to out[:, first : first + c].
+    """Add noise to currents (b, c, p) [LSB], convert them, and add worth × code to out[:, first : first + c].
 
-    variance: (b, c, s) [LSB²], each the mean of `group` neighbouring reads; these stand to each other as kinds
-    (b or 1, 2) times profile (2, b, p), summed; of size 0: there is no noise.  keys: (b,) one noise stream per entry;
-    offsets: (c,) [codes]; top: the largest code, inf for continuous converters, which do not round; worth: (c,) what a
-    code counts. All floats are of one type.
+    variance: (b, c, s) [LSB²], mean variances of `group` neighbouring reads; an array of size 0 means no noise.  Inside
+    a group, the variances of single reads are proportional to the sum of kinds (b or 1, 2) times profile (2, b, p).
+    keys: (b,) one noise stream per input.  offsets: (c,) [codes].  top: largest code, inf for continuous converters,
+    which do not round.  worth: (c,) value of one code.  All floats have one type.
     Source: docs/equations/periphery.md eq. 4a and 5.
     """
     b, c, p = currents.shape

@@ -1,7 +1,8 @@
-"""What a block of rows is driven with: codes as pulses, and what noise and energy want to know of them.
+"""The drive of a block of rows: codes as pulses, and the sums over codes that noise and energy need.
 
-Prepared once for all tiles that share the rows.
-b = batch, p = reads one after another, m = rows, s = groups of reads that share a variance, t = strips of rows that do
+It is prepared once for all tiles that share the rows.
+b = batch, p = reads one after another, m = rows, s = groups of reads with a common variance, t = strips of rows with a
+common variance
 """
 
 from dataclasses import dataclass
@@ -17,41 +18,41 @@ from devices.noise.read_noise import ReadNoise
 from devices.numerics.jit import kernel
 from devices.numerics.sums import folded_sum
 
-LOOKED_AT = 8  # reads that stand for all in what rows take from each other, ours
+LOOKED_AT = 8  # sampled reads from which the energy exchanged between rows is estimated, ours
 
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """One of the reads that a code is split into."""
+    """One of the reads into which a code is split, such as one bit of a bit-serial code."""
 
-    value: float  #: what its result counts in that of the code
-    driven: FloatArray  #: (m, b, p) in units of `unit`
-    unit: float  #: share of v_read, or of the slots, of one of `driven`
+    value: float  #: factor of its result in the result of the code
+    driven: FloatArray  #: (m, b, p) drive of the rows in units of `unit`
+    unit: float  #: fraction of v_read, or of the slots, for a drive of 1
     noise_powers: (
         FloatArray | None
-    )  #: (2 t, b, s) white noise per siemens [A²/S], then squared voltages [V²]; None: no noise
-    profile: FloatArray  #: (2, b, p) the same two, summed over rows, of each read
-    sums: FloatArray  #: (b, m) shares, for amplitudes their squares, over the reads
-    count: int  #: rows that were driven, over all reads
-    longest: FloatArray  #: (b,) at least the longest pulse in `ends`, in units of `unit`
-    ends: npt.NDArray[np.uint8]  #: (b, m, r) of some reads, where pulses end, in BINS of `longest`; r = 0: no pulses
+    )  #: (2 t, b, s) white noise per siemens [A²/S], then mean squared voltages [V²]; None: no noise
+    profile: FloatArray  #: (2, b, p) the same two for each read, summed over rows
+    sums: FloatArray  #: (b, m) drives as fractions, for amplitudes their squares, summed over reads
+    count: int  #: number of driven rows, summed over reads
+    longest: FloatArray  #: (b,) upper bound of the pulse lengths of the sampled reads, in units of `unit`
+    ends: npt.NDArray[np.uint8]  #: (b, m, r) pulse ends of r sampled reads, in longest / BINS; r = 0: no pulses
 
 
 @dataclass(frozen=True, eq=False)
 class Drive:
-    """Codes of a block of rows."""
+    """The drive of a block of rows for a batch."""
 
     planes: tuple[Plane, ...]
     shape: tuple[int, int, int]  #: (m, b, p)
-    group: int  #: neighbouring reads whose variances are computed together
-    strips: tuple[int, ...] | None  #: first rows of strips of neighbours that share a variance; None: no row does
+    group: int  #: number of neighbouring reads with a common variance
+    strips: tuple[int, ...] | None  #: first rows of strips of rows with a common variance; None: each row has its own
 
     def __len__(self) -> int:
         return self.shape[1]
 
     @property
     def noisy(self) -> bool:
-        """Whether reads of these rows have noise."""
+        """Whether reads with this drive have noise."""
         return any(plane.noise_powers is not None for plane in self.planes)
 
 
@@ -67,9 +68,10 @@ def drive_rows(
 ) -> Drive:
     """Prepare codes (m, b, p), float32 or float64, for the tiles that read them.
 
-    noise: None for reads without noise.  group: of so many neighbouring reads the variances are computed together.
-    strips: first rows, from 0 on, of strips of neighbouring rows that enter variances by their mean.
-    keys: (b,) choose which reads stand for all in what rows take from each other; None: the first.
+    noise: None for reads without noise.  group: number of neighbouring reads whose variances are replaced by their
+    mean.  strips: first rows, rising from 0, of strips of neighbouring rows whose variances are replaced by their mean.
+    keys: (b,) choose the sampled reads from which the energy exchanged between rows is estimated; None: the first read
+    is the first sample.
     Source: docs/equations/periphery.md eq. 4 and 4a.
     Raises ParameterError for codes below 0, or strips that do not rise from 0 below the number of rows.
     """
@@ -88,7 +90,7 @@ def drive_rows(
 
 
 def _places(b: int, p: int, keys: npt.NDArray[np.uint64] | None) -> IntArray:
-    """Reads (b, r) that stand for all: evenly spread over them, from one on that the key chooses, round the end."""
+    """Numbers (b, r) of the sampled reads: evenly spaced and cyclic, starting at a read that the key chooses."""
     r = min(p, LOOKED_AT)
     begin = np.zeros(b, dtype=np.uint64) if keys is None else keys % np.uint64(max(p, 1))
     places: IntArray = (begin.astype(np.int64)[:, None] + np.arange(r) * p // max(r, 1)) % max(p, 1)
@@ -118,7 +120,7 @@ def _plane(
         starts = np.arange(0, p, group)
         means = np.add.reduceat(white, starts, axis=2) / np.diff([*starts, p]) if p else white
         noise_powers[0] = np.add.reduceat(means, bounds[:-1], axis=0) / np.diff(bounds)[:, None, None] if m else means
-    else:  # a pulse's noise goes with its length, so the mean length has the mean noise
+    else:  # the noise of a pulse is linear in its length, so the mean length gives the mean noise
         noise_powers[0] = dac.white(noise_powers[0] * unit, noise, temperature)
         profile[0] = m * dac.white(profile[0] * (unit / max(m, 1)), noise, temperature)
     volts = unit * dac.v_read
@@ -134,11 +136,11 @@ def survey(
     driven: FloatArray, group: int, bounds: IntArray, power: int, places: IntArray, means: FloatArray,
     profile: FloatArray, sums: FloatArray, seen: FloatArray,
 ) -> int:  # fmt: skip
-    """Return how many of `driven` (m, b, p) are not 0, and fill in four arrays.
+    """Return how many elements of `driven` (m, b, p) are not 0, and fill four arrays in one pass over it.
 
-    means: (2, t, b, s) of the values and of their squares, over the rows between two of `bounds` (t + 1,) and `group`
-    neighbours.  profile: (2, b, p), zeros at first, the sums of both over rows.  sums: (b, m) of the values, or for a
-    power of 2 of their squares, over reads.  seen: (b, m, r) those at places (b, r).
+    means: (2, t, b, s) means of values and squared values over the rows between two `bounds` (t + 1,) and over `group`
+    neighbouring reads.  profile: (2, b, p), zeros on entry, their sums over rows.  sums: (b, m) sums over reads of the
+    values, or of their squares for power = 2.  seen: (b, m, r) the values at the reads `places` (b, r).
     """
     _, b, p = driven.shape
     level, squares = np.zeros(p, dtype=driven.dtype), np.zeros(p, dtype=driven.dtype)
@@ -148,7 +150,7 @@ def survey(
         rows = bounds[strip + 1] - bounds[strip]
         for entry in range(b):
             level[:], squares[:] = zero, zero
-            for row in range(bounds[strip], bounds[strip + 1]):  # each loop is simple enough for vector registers
+            for row in range(bounds[strip], bounds[strip + 1]):  # each inner loop is simple enough to be vectorised
                 line = driven[row, entry]
                 for i in range(p):
                     level[i] += line[i]

@@ -1,8 +1,8 @@
-"""A tile: gated arrays that share row codes and sense nodes, with converters. Codes in, codes out.
+"""A tile: gated arrays with common row codes and common sense nodes, and converters.  Codes in, codes out.
 
 b = batch, p = reads one after another (positions), k = gate groups, q = gate nodes, m = rows, s = strips of rows,
 c = differential pairs
-Column 2j of an array is the positive cell of pair j, column 2j + 1 the negative one; the pair's currents are
+Column 2j of an array is the positive column of pair j, column 2j + 1 the negative one.  The two currents of a pair are
 subtracted before conversion.
 """
 
@@ -25,29 +25,29 @@ from devices.noise.read_noise import ReadNoise
 from devices.numerics.jit import kernel
 from devices.numerics.sums import folded_sum
 
-FULL = 16  # rows of a product that BLAS works on together, or a multiple, ours
+FULL = 16  # number of rows, or a multiple of it, that BLAS processes together in a matrix product, ours
 
 
 @dataclass(frozen=True)
 class Tile:
-    """k gated arrays of m rows and c pairs, joined at their sense nodes; k = q = 1 without a gate in use."""
+    """k gated arrays of m rows and c pairs with common sense nodes; k = q = 1 if the gate is not used."""
 
-    nodes: Nodes | None  #: gate nodes; None: the gate is held
-    signal: FloatArray  #: (k, q, m, c) [S] transfer to the pair's current difference
-    to_columns: FloatArray  #: (k, q, m) [S] transfer of each row to all columns together
-    to_rows: FloatArray  #: (k, q, m) [S] coupling of each row to all others: what rows at 0 V take from a driven one
-    noise_nodes: Nodes | None  #: gate nodes of the two below, fewer than for currents; None: the gate is held
-    #: (k, NOISE_NODES or 1, 2 s, c) for each strip of rows [S] white noise of a pair's current, in that of 1 S at the
-    #: rows' voltage, then for each strip [S²] variance of a pair's current over v², for 1/f noise
+    nodes: Nodes | None  #: gate nodes; None: the gate is held open
+    signal: FloatArray  #: (k, q, m, c) [S] transfer conductances to the difference current of a pair
+    to_columns: FloatArray  #: (k, q, m) [S] transfer conductance of each row to all columns together
+    to_rows: FloatArray  #: (k, q, m) [S] current into all rows at 0 V from one row at 1 V
+    noise_nodes: Nodes | None  #: gate nodes of `variances`, fewer than `nodes`; None: the gate is held open
+    #: (k, NOISE_NODES or 1, 2 s, c) for each strip of rows the white noise variance of a pair's current, as the
+    #: conductance with the same noise at the row voltage [S], then its 1/f noise variance divided by v² [S²]
     variances: FloatArray
     dac: Dac
     adc: Adc
-    full_scale: float  #: range of the converters [A], fixed
+    full_scale: float  #: range of the converters [A]
     offsets: FloatArray  #: (c,) [codes]
     noise: ReadNoise
     temperature: float  #: [K]
-    strips: tuple[int, ...] | None = None  #: as of WrittenArray
-    #: range of the converters in each read of a word, lowest bit first, over full_scale; empty: the same in all
+    strips: tuple[int, ...] | None = None  #: as in WrittenArray
+    #: range of the converters over full_scale in each read of a word, lowest bit first; empty: 1 in all reads
     bit_ranges: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -59,55 +59,55 @@ class Tile:
 
     @property
     def rows(self) -> int:
-        """Rows in use."""
+        """Number of rows in use."""
         return int(self.signal.shape[2])
 
     @property
     def pairs(self) -> int:
-        """Differential pairs in use."""
+        """Number of differential pairs in use."""
         return int(self.signal.shape[3])
 
     @property
     def gates(self) -> int:
-        """Gate groups."""
+        """Number of gate groups."""
         return int(self.signal.shape[0])
 
     @cached_property
     def delivered(self) -> FloatArray:
-        """What sources deliver in each stored matrix, to columns and to other rows: (k, q, 2, m) [S]."""
+        """to_columns and to_rows of each stored matrix in one array: (k, q, 2, m) [S]."""
         return np.stack([self.to_columns, self.to_rows], axis=2)
 
     def mix(self, gains: FloatArray | None, b: int, nodes: Nodes | None = None) -> FloatArray:
-        """Return what each stored matrix contributes: (b, k * q) from gains (b, k), or (1, 1) for a held gate.
+        """Return the coefficient of each stored matrix: (b, k * q) from gains (b, k), or (1, 1) for a held gate.
 
-        nodes: those of the matrices; None: of the currents.
+        nodes: gate nodes of the matrices; None: those of `signal`.
         """
         if self.nodes is None:
             return np.ones((1, 1))
         if gains is None or gains.shape != (b, self.gates):
             shape = None if gains is None else gains.shape
             raise ParameterError(f"gains must have shape ({b}, {self.gates}) for a gated tile, got {shape}")
-        held: Any = nodes or self.nodes  # nodes have a hash
+        held: Any = nodes or self.nodes  # nodes are hashable
         return _contributions(held, np.ascontiguousarray(gains, dtype=np.float64).tobytes(), self.gates)
 
     def single(self) -> "Tile":
-        """Return the same tile with matrices of float32, for reads of that precision."""
+        """Return the same tile with float32 matrices, for reads in single precision."""
         parts: list[Any] = [each.astype(np.float32, copy=False) for each in (self.signal, self.variances)]
         return replace(self, signal=parts[0], variances=parts[1])
 
     def currents(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
-        """Return pair currents (b, p, c) [A] without noise, from shares of v_read (b, p, m) and mixes (b or 1, k q)."""
+        """Return noiseless pair currents (b, p, c) [A]; shares: v / v_read (b, p, m), mix: as from `mix`."""
         out: FloatArray = np.matmul(shares * self.dac.v_read, _mixed(self.signal, mix, "signal"))
         return out
 
     def read(
         self, codes: FloatArray | Drive, gains: FloatArray | None, keys: np.ndarray, noise: bool
     ) -> tuple[FloatArray, Activity]:
-        """Read the tile for codes (b, p, m), or for rows that drive_rows prepared; return (b, p, c) and what was done.
+        """Read the tile for codes (b, p, m), or for a Drive; return the results (b, p, c) and the activity.
 
-        gains: (b, k) nominal read gains, None for a held gate.  keys: (b,) noise streams of the batch entries.  The
-        result counts in units of the converter's LSB at a full code (amperes for continuous converters), already summed
-        over bits; noise False reads without any.
+        gains: (b, k) nominal read gains, None for a held gate.  keys: (b,) noise streams of the inputs.  noise: whether
+        reads have noise; a Drive already contains it.  The results are converted currents in LSB of the converter for
+        full codes, or in amperes for continuous converters, summed over the bits of a bit-serial code.
         Raises ParameterError for shapes that do not fit.
         """
         if not isinstance(codes, Drive):
@@ -128,9 +128,9 @@ class Tile:
         factor: float | FloatArray = 1.0,
         first: int = 0,
     ) -> Activity:
-        """Read the tile for driven rows and add `factor` times the codes of its pairs to out[:, first : first + c].
+        """Read the tile for a drive and add `factor` times the result of each pair to out[:, first : first + c].
 
-        factor: one for all pairs or (c,).  out: (b, n, p), of the precision of the tile's matrices and of the drive.
+        factor: one for all pairs or (c,).  out: (b, n, p), in the precision of the tile's matrices and of the drive.
         Raises ParameterError for shapes that do not fit.
         """
         m, b, p = drive.shape
@@ -146,7 +146,7 @@ class Tile:
         if drive.noisy:
             blurred = self.mix(gains, b, self.noise_nodes) / lsb**2
             noisy = _mixed(self.variances, blurred, "variances").astype(kind, copy=False)
-            kinds = noisy.reshape(len(noisy), 2, -1).sum(axis=2)  # white and 1/f noise, to each other
+            kinds = noisy.reshape(len(noisy), 2, -1).sum(axis=2)  # relative strengths of white and 1/f noise
         offsets, largest = self.offsets.astype(kind), kind.type(self.adc.largest)
         worth = np.broadcast_to(factor, self.pairs)
         joules = 0.0
@@ -177,10 +177,10 @@ class Tile:
         )
 
     def _joules(self, plane: Plane, to_columns: FloatArray, factors: FloatArray) -> float:
-        """Energy of one plane of reads [J]: what the sources deliver to columns and to rows at a lower voltage.
+        """Energy of one plane of reads [J] that the sources deliver to columns and to rows at lower voltages.
 
-        Couplings between rows enter by their sums alone, as products of one factor per row; of many reads, what rows
-        take from each other is looked at in some.
+        The couplings between rows are approximated by products of one factor per row that have the same row sums (see
+        cross_factors).  The energy exchanged between rows is estimated from a sample of the reads.
         Source: docs/equations/periphery.md eq. 8.
         """
         joules = _alone(plane.sums, to_columns, factors)
@@ -194,13 +194,13 @@ class Tile:
 
 
 class _Scratch(threading.local):
-    """Arrays that a thread uses for one tile after another: new ones of this size cost more than what fills them."""
+    """Work arrays that a thread uses for one tile after another, as allocating them would take longer than filling."""
 
     def __init__(self) -> None:
         self.held: dict[tuple[str, np.dtype], FloatArray] = {}
 
     def array(self, name: str, shape: tuple[int, ...], kind: np.dtype) -> FloatArray:
-        """Return an array of any content, to be used until the next of that name is asked for."""
+        """Return an uninitialised array, which is valid until the next call with the same name."""
         size = math.prod(shape)
         held = self.held.get((name, kind))
         if held is None or held.size < size:
@@ -213,7 +213,7 @@ _scratch = _Scratch()
 
 @lru_cache(maxsize=32)
 def _contributions(nodes: Nodes, gains: bytes, gates: int) -> FloatArray:
-    """What each stored matrix contributes, (b, k q); tiles that are read alike ask for the same."""
+    """Coefficient of each stored matrix, (b, k q); cached, as tiles with the same gains need the same coefficients."""
     mix: FloatArray = nodes.mix(np.frombuffer(gains).reshape(-1, gates))
     mix = mix.reshape(len(mix), -1)
     mix.flags.writeable = False
@@ -221,29 +221,29 @@ def _contributions(nodes: Nodes, gains: bytes, gates: int) -> FloatArray:
 
 
 def _products(matrices: FloatArray, rows: FloatArray, name: str) -> FloatArray:
-    """One product for each entry: matrices (b or 1, m, c) and rows (m, b, p) give (b, c, p), in a thread's scratch."""
+    """One product for each input: matrices (b or 1, m, c) and rows (m, b, p) give (b, c, p), in a work array."""
     _, b, p = rows.shape
     out = _scratch.array(name, (b, matrices.shape[2], p), rows.dtype)
     return np.matmul(matrices.swapaxes(1, 2), rows.swapaxes(0, 1), out=out)
 
 
 def _mixed(parts: FloatArray, mix: FloatArray, name: str) -> FloatArray:
-    """Weighted sums (b or 1, m, c) of stored matrices (k, q, m, c), in a thread's scratch.
+    """Linear combinations (b or 1, m, c) of stored matrices (k, q, m, c) with coefficients `mix`, in a work array.
 
-    An entry's has the same bits in whatever batch.
+    The result of an input is bit-identical for any batch size.
     """
     k, q, m, c = parts.shape
     b = len(mix)
-    whole = np.zeros((-(-b // FULL) * FULL, k * q), dtype=parts.dtype)  # products of other heights sum in other orders
+    whole = np.zeros((-(-b // FULL) * FULL, k * q), dtype=parts.dtype)  # BLAS sums in another order for other heights
     whole[:b] = mix
     out = _scratch.array(name, (len(whole), m * c), parts.dtype)
     return np.matmul(whole, parts.reshape(k * q, m * c), out=out)[:b].reshape(b, m, c)
 
 
 def cross_factors(sums: FloatArray) -> FloatArray:
-    """Factors u (…, m) whose products u_i u_k, i ≠ k, sum over k to `sums` (…, m) [S] in each row.
+    """Return factors u (…, m) whose products u_i u_k, summed over k ≠ i, give `sums` (…, m) [S] for each row i.
 
-    Source: docs/equations/periphery.md eq. 9; its steps leave 1e-5 of the sums where no row dominates.
+    Source: docs/equations/periphery.md eq. 9; the relative error of the sums is 1e-5 where no row dominates.
     """
     factors = np.empty(sums.shape)
     m = sums.shape[-1]
@@ -253,7 +253,7 @@ def cross_factors(sums: FloatArray) -> FloatArray:
 
 @kernel
 def _alone(sums: FloatArray, to_columns: FloatArray, factors: FloatArray) -> float:
-    """What the sources of driven rows deliver if all others rest: sums (b, m), the others (b or 1, m)."""
+    """Sum over rows of the power that a source delivers if all other rows are at 0 V, times sums (b, m)."""
     total = 0.0
     for entry in range(len(sums)):
         at = entry % len(factors)
@@ -272,7 +272,7 @@ def _cross_factors(sums: FloatArray, factors: FloatArray) -> None:
             given[row] = max(sums[entry, row], 0.0)
         total = folded_sum(given, folded)
         u[:], squares[:] = 0.0, 0.0
-        for _ in range(3):  # the square of their sum is the sum of `given` and of their squares
+        for _ in range(3):  # start: (sum of u)² = sum of `given` + sum of u²
             whole = np.sqrt(total + folded_sum(squares, folded))
             for row in range(m):
                 u[row] = given[row] / (whole - u[row]) if whole > u[row] else 0.0

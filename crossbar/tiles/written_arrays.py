@@ -1,4 +1,4 @@
-"""Arrays as writing left them, and the tiles that are built from them."""
+"""Written arrays, and the tiles that are built from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,29 +15,30 @@ from devices.aliases import FloatArray
 from devices.cells.interface import Cell
 from devices.noise.read_noise import ReadNoise
 
-#: Variances are nearly quadratic (white) and linear (1/f) in √gain: three nodes keep a column's to 4 % of an open
-#: gate's, but give an almost closed gate alone up to twice its 1/f noise, ours. 1/f noise is nearly all of it, so the
-#: root stays the coordinate whatever the wires take: in the gain itself the variance of cells with Dirac points of
-#: their own is up to 9 % of an open gate's off.
+#: Gate nodes for noise, ours.  Variances are nearly quadratic (white noise) and linear (1/f noise) in √gain.  With
+#: three nodes the error of a column's variance is at most 4 % of its value at the open gate; the 1/f noise of an almost
+#: closed gate alone may be overestimated by up to a factor of 2.  As most of the noise is 1/f noise, √gain stays the
+#: interpolation coordinate at any IR drop: in the gain itself, the variance of cells with shifted Dirac points has an
+#: error of up to 9 % of its value at the open gate.
 NOISE_NODES = 3
 
 
 @dataclass(frozen=True)
 class WrittenArray:
-    """The cells of one tile after writing."""
+    """The written cells of one tile."""
 
     g_filament: FloatArray  #: (k, m, 2c) [S]
     gate_offset: FloatArray  #: (k, m, 2c) shift of each cell's Dirac point [V]
-    nodes: Nodes | None  #: gate nodes; None: the gate is held at the top of its window
-    full_scale: float  #: [A]
-    offsets: FloatArray  #: (c,) [codes]
-    #: first rows of strips of neighbours whose noise is computed together, from 0 on; None: each row by itself
+    nodes: Nodes | None  #: gate nodes; None: the gate is held at the upper end of its window
+    full_scale: float  #: range of the converters [A]
+    offsets: FloatArray  #: (c,) offsets of the converters [codes]
+    #: first rows, from 0, of strips of rows with a common noise variance; None: each row has its own
     strips: tuple[int, ...] | None = None
-    bit_ranges: tuple[float, ...] = ()  #: as of Tile
+    bit_ranges: tuple[float, ...] = ()  #: as in Tile
 
 
 def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float, nodes: Nodes | None) -> FloatArray:
-    """Return what the solver sees of each cell at each gate node: secant conductances (k, q, m, 2c) [S] at v_read."""
+    """Return the secant conductances (k, q, m, 2c) [S] of all cells at v_read [V] and each gate node."""
     gains = np.array([cell.gain_high]) if nodes is None else nodes.gains
     g, offset = written.g_filament[:, None], written.gate_offset[:, None]
     if not cell.gated:
@@ -49,7 +50,7 @@ def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float, node
 def build_tiles(
     cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
 ) -> list[Tile]:
-    """Reduce written arrays, all of equal shape in one call, and fold their pairs."""
+    """Reduce written arrays to tiles; arrays of equal shape are reduced together, then columns are paired."""
     seen = [terminal_conductances(cell, each, dac.v_read, each.nodes) for each in written]
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, g in enumerate(seen):
@@ -83,11 +84,11 @@ def _noise(
     cell: Cell, written: WrittenArray, nodes: Nodes | None, transfers: FloatArray, wires: Wires, dac: Dac,
     noise: ReadNoise, temperature: float,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-    """What each cell adds to the variance of its column's current at the noise nodes (k, q, m, 2c).
+    """Contribution of each cell to the variance of its column's current at the noise nodes (k, q, m, 2c).
 
-    The first for white noise, over that of 1 S at the row's voltage [S]; the second for noise that goes with the
-    current, over the row's voltage squared [S²].  Cells see what the wires leave of that voltage, and the sense end
-    gets what the column leaves of the noise.  transfers: (k, all nodes, m, 2c) [S].
+    Returns white noise, divided by the variance of 1 S at the row voltage [S], and noise proportional to the current,
+    divided by the row voltage squared [S²].  Both account for the IR drop at the cell and for the attenuation of its
+    noise along the column.  transfers: (k, all nodes, m, 2c) [S].
     Source: docs/equations/sensitivity.md eq. 9.
     """
     if nodes is not None and written.nodes is not None:
@@ -97,7 +98,7 @@ def _noise(
 
 
 def joined(white: FloatArray, proportional: FloatArray, strips: tuple[int, ...] | None) -> FloatArray:
-    """Return what a Tile variances with, (…, 2 s, c), from variances (…, m, 2c) of cells: sums over strips of rows."""
+    """Return Tile.variances (…, 2 s, c) from variances (…, m, 2c) of cells, summed over pairs and strips of rows."""
     parts = [part[..., 0::2] + part[..., 1::2] for part in (white, proportional)]
     if strips is not None:
         parts = [np.add.reduceat(part, strips, axis=-2) for part in parts]
@@ -107,7 +108,7 @@ def joined(white: FloatArray, proportional: FloatArray, strips: tuple[int, ...] 
 def cell_noise(
     g: FloatArray, transfers: FloatArray, wires: Wires, dac: Dac, noise: ReadNoise, temperature: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Variances as `_noise` returns them (…, m, 2c), of cells seen as g (…, m, 2c) [S] with their transfers.
+    """Return variances as `_noise` does, (…, m, 2c), for cells of conductance g and transfers (…, m, 2c) [S].
 
     Source: docs/equations/sensitivity.md eq. 9.
     """

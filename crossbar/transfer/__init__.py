@@ -1,4 +1,4 @@
-"""All inputs at once: transfer matrices by multiport reduction, gate families, stacked bands, interior voltages."""
+"""All inputs at once: transfer matrices by multiport reduction, gate families, stacked bands, node voltages."""
 
 import lazy_loader
 

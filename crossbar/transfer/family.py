@@ -1,9 +1,9 @@
-"""Transfer matrices as smooth functions of one gate: a few nodes of the read gain, and what to mix between them.
+"""Transfer matrices as functions of a gate voltage: exact at a few gate nodes, interpolated between them.
 
-The transfer matrix of an array whose cells share a gate is a smooth function of the gain. GainNodes know nothing of the
-cell: Chebyshev nodes in the gain or, where wires take most of the current, in its root. GateNodes are fitted to a
-cell's gate law and to the shifts of its Dirac points, which bend the gains of the cells against each other
-(docs/equations/reduction.md, section 5).
+The transfer matrix of an array whose cells share a gate is a smooth function of the read gain.  GainNodes are Chebyshev
+nodes in the gain or, where wires take most of the current, in its root; they are independent of the cell.  GateNodes
+are fitted to the gate law of a cell and to shifts of its Dirac point, because the gains of shifted cells are nonlinear
+functions of each other (docs/equations/reduction.md, section 5).
 q = nodes, b = batch, m = rows, n = columns.
 """
 
@@ -19,12 +19,12 @@ from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ConvergenceError
 
-MOST_LOSS = 1.0 - 1e-9  # a broken column loses all: the coordinate stays the same, ours
+MOST_LOSS = 1.0 - 1e-9  # an open column loses all its current; the limit keeps the coordinate defined (ours)
 
 
 @dataclass(frozen=True)
 class Family:
-    """The transfer matrix of an array at every gain between two ends."""
+    """The transfer matrix of an array as a function of the read gain."""
 
     nodes: Nodes
     transfers: FloatArray  #: (q, m, n) [S]
@@ -35,7 +35,7 @@ class Family:
 
     @property
     def error(self) -> float:
-        """Estimate of the interpolation error relative to the largest entry: the size of its last two terms.
+        """Estimate of the interpolation error relative to the largest entry, from the last two interpolation terms.
 
         Source: docs/equations/reduction.md eq. 13.
         """
@@ -46,13 +46,13 @@ def transfer_family(
     conductances: Callable[[float], FloatArray], nodes: Nodes, wires: Wires, *,
     tolerance: float | None = None, most_nodes: int = MOST_NODES,
 ) -> Family:  # fmt: skip
-    """Reduce an array at every node of the gate coordinate; with a tolerance, at as many nodes as it asks for.
+    """Reduce an array at every gate node; with a tolerance, at as many nodes as the tolerance requires.
 
-    conductances: gain -> cell conductances (m, n) [S].  tolerance: largest estimate `Family.error`, relative to the
-    largest entry; nodes grow from those given, to at most `most_nodes`, and none is reduced twice.  GainNodes without a
-    power take the coordinate that the loss of the open array asks for.
+    conductances: gain -> cell conductances (m, n) [S].  tolerance: largest accepted Family.error.  Nodes are added to
+    the given ones, up to `most_nodes`; no node is reduced twice.  GainNodes without a power get the interpolation
+    coordinate that fits the IR drop of the array at the open gate.
     Raises what transfer_matrices raises, ParameterError for a tolerance that is not between 0 and 1, ConvergenceError
-    if the estimate is still above the tolerance with the most nodes.
+    if the error estimate is still above the tolerance with the largest allowed number of nodes.
     Source: docs/equations/reduction.md, section 5.
     """
     if tolerance is not None:
@@ -80,12 +80,12 @@ def transfer_family(
 
 
 def wire_loss(g: FloatArray, transfer: FloatArray) -> float:
-    """Return the largest share of a column's current, all rows on, that wires take from cells g (m, n) [S], below 1."""
+    """Return the largest relative loss of a column current by wires, all rows on, for cells g (m, n) [S]; below 1."""
     whole = g.sum(0)
     lost = 1.0 - np.divide(transfer.sum(0), whole, out=np.ones_like(whole), where=whole > 0.0)
     return float(np.clip(lost.max(initial=0.0), 0.0, MOST_LOSS))
 
 
 def _reduced(conductances: Callable[[float], FloatArray], gains: FloatArray, wires: Wires) -> FloatArray:
-    """Return the transfer matrices (len, m, n) [S] at gains."""
+    """Return the transfer matrices (q, m, n) [S] at gains (q,)."""
     return transfer_matrices(np.stack([conductances(float(gain)) for gain in gains]), wires)

@@ -1,9 +1,10 @@
-"""Gradients of transfer matrices whose cells share a gate: by filaments, by shifts of Dirac points and by the gain.
+"""Gradients of the transfer matrices of cells that share a gate: by filaments, shifts of Dirac points and gains.
 
-A sum over interpolated transfer matrices is one over the matrices at the nodes; these go back through the wires, and
-from each cell's conductance at every node to its filament and its shift (docs/equations/adjoint.md, section 3).
+A linear function of interpolated transfer matrices is one of the matrices at the nodes.  Its gradient at each node is
+propagated through the wires to the cell conductances, and from these to filaments and shifts
+(docs/equations/adjoint.md, section 3).
 
-b = gains asked for, q = nodes, m = rows, n = columns
+b = requested gains, q = nodes, m = rows, n = columns
 """
 
 from collections.abc import Callable
@@ -21,30 +22,30 @@ from devices.aliases import FloatArray
 from devices.cells.interface import Cell
 from devices.errors import ParameterError
 
-STEP = 1e-3  # of a filament or a gain, in differences of a cell's law: fourth order leaves 1e-11 of the slope, ours
-GATE_STEP = 2e-4  # [V] in differences of the gate law, as in crossbar/nodal/sensitivities.py
-MIX_STEP = 2e-4  # of the window of gains, in differences of mixing factors, ours
-CENTRAL = {-2: 1.0 / 12.0, -1: -2.0 / 3.0, 1: 2.0 / 3.0, 2: -1.0 / 12.0}  # h f'(x) from f(x + k h)
-ONE_SIDED = (-25.0 / 12.0, 4.0, -3.0, 4.0 / 3.0, -0.25)  # h f'(x) from f(x), f(x + h) … f(x + 4 h)
+STEP = 1e-3  # relative step of finite differences of a cell's law: fourth order gives 1e-11 of the slope, ours
+GATE_STEP = 2e-4  # [V] step of differences of the gate law, as in crossbar/nodal/sensitivities.py
+MIX_STEP = 2e-4  # relative step of differences of interpolation coefficients, ours
+CENTRAL = {-2: 1.0 / 12.0, -1: -2.0 / 3.0, 1: 2.0 / 3.0, 2: -1.0 / 12.0}  # coefficients of f(x + k h) for h f'(x)
+ONE_SIDED = (-25.0 / 12.0, 4.0, -3.0, 4.0 / 3.0, -0.25)  # coefficients of f(x + k h), k = 0 … 4, for h f'(x)
 
 
 @dataclass(frozen=True, eq=False)
 class FamilyGradient:
-    """Slopes of a sum of interpolated transfer conductances."""
+    """Derivatives of a linear function of interpolated transfer matrices."""
 
     g_filament: FloatArray  #: (m, n) by filament conductances
     gate_offset: FloatArray  #: (m, n) by shifts of Dirac points [S/V]
-    gain: FloatArray  #: (b,) by the gains asked for [S]
+    gain: FloatArray  #: (b,) by the requested gains [S]
 
 
 def family_gradient(
     cells: Array, family: Family, wires: Wires, gain: FloatArray, d_transfer: FloatArray, v_read: float
 ) -> FamilyGradient:
-    """Return the slopes of ``(d_transfer * family.at(gain)).sum()`` by everything that the family depends on.
+    """Return the gradient of ``(d_transfer * family.at(gain)).sum()`` by filaments, gate offsets and gains.
 
-    cells: the array whose secant conductances at v_read [V] were reduced at the family's nodes (`gated_conductances`).
-    gain: (b,).  d_transfer: (b, m, n).  Exact through the wires and the interpolation; the cell's own laws enter by
-    differences of fourth order, right to about 1e-10.
+    cells: the array whose secant conductances at v_read [V] (`gated_conductances`) were reduced to `family`.
+    gain: (b,).  d_transfer: (b, m, n) upstream gradient.  Wires and interpolation are differentiated exactly, the laws
+    of the cell by fourth-order finite differences with a relative error of about 1e-10.
     Raises ParameterError for a wrong shape or a gain outside the nodes, ConvergenceError if a factorisation fails.
     Source: docs/equations/adjoint.md eq. 6-8.
     """
@@ -74,9 +75,9 @@ def gated_conductances(cells: Array, gains: FloatArray, v_read: float) -> FloatA
 def conductance_slopes(
     cell: Cell, g_filament: FloatArray, gate_offset: FloatArray | float, gains: FloatArray, v_read: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return how secant conductances at v_read [V] go with the filament [1] and with the cell's own gain [S].
+    """Return the derivatives of secant conductances at v_read [V] by the filament [1] and by the cell's own gain [S].
 
-    g_filament: (…, m, n) [S].  gains: (q,) nominal ones.  Returns (…, q, m, n) twice.
+    g_filament: (…, m, n) [S].  gains: (q,) nominal gains.  Returns (…, q, m, n) twice.
     """
     g, gain = _spread(cell, g_filament, gate_offset, gains)
     by_gain = _difference(gain, lambda moved: cell.terminal_conductance(g, moved, v_read))
@@ -86,7 +87,7 @@ def conductance_slopes(
 def filament_slopes(
     cell: Cell, g_filament: FloatArray, gate_offset: FloatArray | float, gains: FloatArray, v_read: float
 ) -> FloatArray:
-    """Return the first of `conductance_slopes`."""
+    """Return the first result of `conductance_slopes`, the derivatives by the filament."""
     g, gain = _spread(cell, g_filament, gate_offset, gains)
     return _difference(g, lambda moved: cell.terminal_conductance(moved, gain, v_read))
 
@@ -94,7 +95,7 @@ def filament_slopes(
 def _spread(
     cell: Cell, g_filament: FloatArray, gate_offset: FloatArray | float, gains: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Filaments and the cells' own gains at nominal ones (q,), (…, q, m, n) both."""
+    """Filament conductances, and the gains of the cells at nominal gains (q,), both (…, q, m, n)."""
     offset = np.broadcast_to(gate_offset, g_filament.shape)[..., None, :, :]
     own = cell.gain_with_offset(cell.gate_voltage(gains)[:, None, None], offset) if cell.gated else np.ones_like(offset)
     shape = (*g_filament.shape[:-2], len(gains), *g_filament.shape[-2:])
@@ -103,7 +104,7 @@ def _spread(
 
 
 def _difference(x: FloatArray, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
-    """Slope of a function of each element of x ≥ 0, from values at x and above."""
+    """Derivative of an elementwise function at x ≥ 0 by one-sided finite differences, which need no values below x."""
     step = STEP * np.where(x > 0.0, x, x.max(initial=0.0) or 1.0)
     total = np.zeros(x.shape)
     for k, factor in enumerate(ONE_SIDED):
@@ -121,9 +122,9 @@ def gain_slope(cell: Cell, gains: FloatArray, gate_offset: FloatArray) -> FloatA
 
 
 def mix_slope(nodes: Nodes, gain: FloatArray) -> FloatArray:
-    """Return the slopes (…, q) of mixing factors by gains (…), one-sided at the ends of the window.
+    """Return the derivatives (…, q) of the interpolation coefficients by gains (…), one-sided at the window's ends.
 
-    Source: differences of fourth order of the interpolation itself.
+    They are fourth-order finite differences of the interpolation.
     """
     low, high = nodes.gains[0], nodes.gains[-1]
     gain = np.clip(np.asarray(gain, dtype=np.float64), low, high)

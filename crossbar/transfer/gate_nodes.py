@@ -1,4 +1,4 @@
-"""Gate voltages at which a family of transfer matrices is reduced, and the factors that interpolate between them."""
+"""Gate nodes, at which a family of transfer matrices is computed, and interpolation coefficients between them."""
 
 import cmath
 import math
@@ -16,21 +16,21 @@ from devices.cells.interface import Cell
 from devices.errors import ParameterError
 from devices.numerics.blas import one_blas_thread
 
-SHIFTS = 12  # Dirac points between -reach and reach that gate nodes are fitted to, ours
-RARITY = 2.0  # shifts s count exp(-2 (s / reach)²), as large ones are in few cells, ours
-BENDS = (0.0, *np.geomspace(0.01, 3.0, 8).tolist())  # series resistance over cell resistance, as lines show it, ours
-FILL = 1e-10  # size of the polynomials that take over when fewer functions than nodes are left to fit, ours
-FADING = 0.5  # of the size of each polynomial against that of one degree less, ours
-GRIDS = (256, 512, 1024, 2048)  # Chebyshev intervals over the gate window; the first that holds the functions, ours
-HELD = 1e-12  # largest miss between the points of a grid that holds them, ours
-DENSER = 4  # times as many even points of a table that is read by a polynomial through STENCIL of them, ours
-STENCIL = 8  # ours: with the two above, a miss of 1e-14 on a grid that holds the functions
-EVEN = np.array([(-1.0) ** k * comb(STENCIL - 1, k) for k in range(STENCIL)])  # barycentric factors, even points
+SHIFTS = 12  # shifts of the Dirac point between -reach and reach to which gate nodes are fitted, ours
+RARITY = 2.0  # a shift s counts with exp(-2 (s / reach)²), as few cells have large shifts, ours
+BENDS = (0.0, *np.geomspace(0.01, 3.0, 8).tolist())  # effective series resistance of wires over cell resistance, ours
+FILL = 1e-10  # size of polynomials that are fitted once fewer independent functions than nodes are left, ours
+FADING = 0.5  # size of each polynomial over that of one degree less, ours
+GRIDS = (256, 512, 1024, 2048)  # Chebyshev intervals over the gate window; the first that is accurate is used, ours
+HELD = 1e-12  # largest interpolation error between the points of an accurate grid, ours
+DENSER = 4  # points of the equidistant table over points of the Chebyshev grid, ours
+STENCIL = 8  # table points of local interpolation polynomials, ours: with DENSER = 4 their error is 1e-14
+EVEN = np.array([(-1.0) ** k * comb(STENCIL - 1, k) for k in range(STENCIL)])  # barycentric factors, equidistant points
 MOST_NODES = 65  # ours; 27 gate nodes reach 1e-9 with Dirac points 50 mV apart on wires of 2.8 ohm
 
 
 class Nodes(Protocol):
-    """Gains at which an array is reduced, and how its transfer matrices mix between them."""
+    """Gains at which an array is reduced, and the interpolation between them."""
 
     @property
     def count(self) -> int:
@@ -42,18 +42,18 @@ class Nodes(Protocol):
 
     @property
     def tail(self) -> FloatArray:
-        """Weakest two terms of the interpolation (2, q), as large as they get between the nodes."""
+        """Coefficients (2, q) of the two smallest interpolation terms, at their maximum between the nodes."""
 
     def mix(self, gain: FloatArray) -> FloatArray:
-        """Return what each node contributes at given gains: (…, q) from (…), rows of sum 1."""
+        """Return the interpolation coefficients of all nodes at given gains: (…, q) from (…), with sum 1."""
 
     def grown(self) -> "Nodes":
-        """Return the next larger set of nodes, which holds all of these."""
+        """Return the next larger set of nodes, which contains all of these."""
 
 
 @dataclass(frozen=True)
 class GainNodes:
-    """Chebyshev nodes (second kind) of a power of the gain between two gains.
+    """Chebyshev nodes of the second kind in a power of the gain, between two gains.
 
     Source: docs/equations/reduction.md eq. 10 and 10a.
     """
@@ -61,8 +61,8 @@ class GainNodes:
     low: float  #: smallest gain
     high: float  #: largest gain
     count: int  #: q, at least 2
-    #: gate coordinate gain^power: 1, or 1/2 where wires take most of the current; None: what the loss of the array asks
-    #: for, measured by transfer_family and stacked_family, and 1 until then
+    #: interpolation coordinate gain^power, 1 or 1/2; None: transfer_family and stacked_family choose it from the loss
+    #: of current by wires, and it is 1 until then
     power: float | None = None
 
     def __post_init__(self) -> None:
@@ -73,9 +73,9 @@ class GainNodes:
             raise ParameterError(f"power must be 0.5, 1 or None, got {self.power!r}")
 
     def suited(self, loss: float) -> "GainNodes":
-        """Return these nodes in the coordinate that converges faster for an array whose wires take `loss`.
+        """Return these nodes in the coordinate that converges faster for a given relative loss of current by wires.
 
-        loss: largest share of an open column's current that is lost, from 0 to below 1.  A given power stays.
+        loss: largest relative loss of a column current at the open gate, from 0 to below 1.  A given power is kept.
         Source: docs/equations/reduction.md eq. 10a.
         """
         loss = checks.number("loss", loss, minimum=0.0, below=1.0)
@@ -85,9 +85,9 @@ class GainNodes:
         return replace(self, power=max((1.0, 0.5), key=lambda power: self._ellipse(power, pole)))
 
     def _ellipse(self, power: float, pole: float) -> float:
-        """By how much each node more divides the error: the ellipse of Bernstein through the nearest pole."""
+        """Factor by which each further node reduces the error: the Bernstein ellipse through the nearest pole."""
         if math.isinf(pole):
-            return power  # a straight line in the gain needs no node between its ends
+            return power  # a linear function of the gain needs no inner node
         low, high = self.low**power, self.high**power
         z = (2.0 * complex(pole) ** power - high - low) / (high - low)
         root = cmath.sqrt(z * z - 1.0)
@@ -108,7 +108,7 @@ class GainNodes:
 
     @property
     def tail(self) -> FloatArray:
-        """Last two Chebyshev coefficients (2, q) of what is given at the nodes."""
+        """Matrix (2, q) that maps values at the nodes to their last two Chebyshev coefficients."""
         q = self.count
         k = np.arange(q)
         basis = np.cos(np.pi * np.outer(k, k[::-1]) / (q - 1))
@@ -117,37 +117,37 @@ class GainNodes:
         return out
 
     def mix(self, gain: FloatArray) -> FloatArray:
-        """Return what each node contributes at given gains: (…, q) from (…), rows of sum 1.
+        """Return the interpolation coefficients of all nodes at given gains: (…, q) from (…), with sum 1.
 
-        Raises ParameterError for a gain outside the nodes, where the interpolation would extrapolate.
+        Raises ParameterError for a gain outside the nodes, as that would be an extrapolation.
         Source: barycentric formula, Berrut and Trefethen, SIAM Review 46 (2004) 501, eq. 5.4.
         """
         gain = _inside(gain, self.low, self.high)
         return _barycentric(self.gains**self._of, gain**self._of)
 
     def grown(self) -> "GainNodes":
-        """Return 2 q - 1 nodes: these and one between every two of them."""
+        """Return 2 q - 1 nodes: these, and one between every two neighbours."""
         return replace(self, count=2 * self.count - 1)
 
 
 @dataclass(frozen=True)
 class GateNodes:
-    """Nodes over the gate window of a cell, fitted to the gains of cells whose Dirac points are shifted.
+    """Nodes over the gate window of a cell, fitted to the gains of cells with shifted Dirac points.
 
-    The nodes of one count are among those of every larger one.
+    Node sets are nested: each set contains all smaller ones.
     Source: docs/equations/reduction.md, section 5; an interpolative decomposition (H. Cheng et al., SIAM J. Sci.
-    Comput. 26 (2005) 1389) of the functions that occur.
+    Comput. 26 (2005) 1389) of the functions of the gate voltage that occur in transfer matrices.
     """
 
     cell: Cell
     count: int  #: q, from 2 to MOST_NODES
-    reach: float = 0.2  #: largest shift of a Dirac point that is fitted [V]; four standard deviations are a good choice
+    reach: float = 0.2  #: largest fitted shift of a Dirac point [V]; four standard deviations are a good choice
 
     def __post_init__(self) -> None:
         checks.whole("count", self.count, minimum=2, maximum=MOST_NODES)
         checks.number("reach", self.reach, unit="V", minimum=0.0)
         if not self.cell.gated:
-            raise ParameterError(f"cell must be gated, as nodes are gains of its gate, got {self.cell}")
+            raise ParameterError(f"cell must be gated, as nodes are gate voltages, got {self.cell}")
 
     @property
     def gains(self) -> FloatArray:
@@ -156,13 +156,13 @@ class GateNodes:
 
     @property
     def tail(self) -> FloatArray:
-        """What q - 2 and q - 1 nodes miss at the node that was added next: (2, q)."""
+        """Matrix (2, q) that gives the errors of q - 2 and of q - 1 nodes at the next node."""
         return self._fit.tail
 
     def mix(self, gain: FloatArray) -> FloatArray:
-        """Return what each node contributes at given gains: (…, q) from (…), rows of sum 1.
+        """Return the interpolation coefficients of all nodes at given gains: (…, q) from (…), with sum 1.
 
-        Raises ParameterError for a gain outside the gate window, where the interpolation would extrapolate.
+        Raises ParameterError for a gain outside the gate window, as that would be an extrapolation.
         Source: docs/equations/reduction.md eq. 12.
         """
         fit = self._fit
@@ -170,36 +170,36 @@ class GateNodes:
         return _read(fit, self.cell.fermi_energy(self.cell.gate_voltage(gain)))
 
     def grown(self) -> "GateNodes":
-        """Return two more nodes, those where these miss most."""
+        """Return two more nodes, where the error of these is largest."""
         return replace(self, count=min(self.count + 2, MOST_NODES))
 
     @property
     def _fit(self) -> "_Fit":
-        frozen: Any = self.cell  # cells are frozen dataclasses, which have a hash
+        frozen: Any = self.cell  # cells are frozen dataclasses, hence hashable
         return _fitted(frozen, self.count, self.reach)
 
 
 class _Grid(NamedTuple):
-    """Functions on Chebyshev points of the Fermi level, and the order in which these points become nodes."""
+    """Chebyshev points of the Fermi level, and the order in which they become nodes."""
 
-    levels: FloatArray  #: (grid,) [eV], rising
-    gains: FloatArray  #: (grid,)
-    rise: FloatArray  #: (grid,) the gain's way from one end of the window, 0, to the other, 1
-    order: IntArray  #: (grid,) points between the ends, the next node first
-    factor: FloatArray  #: (MOST_NODES, grid) triangular in that order
+    levels: FloatArray  #: (grid,) Fermi levels [eV], rising
+    gains: FloatArray  #: (grid,) read gains
+    rise: FloatArray  #: (grid,) gain scaled to 0 at one end of the window and 1 at the other
+    order: IntArray  #: (grid,) points between the ends, in the order in which they become nodes
+    factor: FloatArray  #: (MOST_NODES, grid) triangular factor R of the pivoted QR, columns in that order
 
 
 class _Fit(NamedTuple):
-    low: float  #: Fermi level where the table begins [eV]
-    step: float  #: between its rows [eV]
-    gains: FloatArray  #: (q,)
-    table: FloatArray  #: (levels, q) what each node contributes
-    tail: FloatArray  #: (2, q)
+    low: float  #: first Fermi level of the table [eV]
+    step: float  #: distance of its rows [eV]
+    gains: FloatArray  #: (q,) gains at the nodes
+    table: FloatArray  #: (levels, q) interpolation coefficients of the nodes
+    tail: FloatArray  #: (2, q) as in GateNodes.tail
 
 
 @lru_cache(maxsize=64)
 def _fitted(cell: Cell, count: int, reach: float) -> _Fit:
-    """Sort the two ends and the first count - 2 other nodes, with what they contribute."""
+    """Return the two ends and the first count - 2 other nodes, sorted, with a table of their coefficients."""
     frozen: Any = cell
     grid = _grid(frozen, reach)
     place = np.concatenate([[0, len(grid.gains) - 1], grid.order[: count - 2]])
@@ -215,7 +215,7 @@ def _fitted(cell: Cell, count: int, reach: float) -> _Fit:
 
 
 def _read(fit: _Fit, levels: FloatArray) -> FloatArray:
-    """Return what each node contributes at Fermi levels [eV]: (…, q) from (…)."""
+    """Return the interpolation coefficients of the nodes at Fermi levels [eV]: (…, q) from (…)."""
     position = np.clip((levels - fit.low) / fit.step, 0.0, len(fit.table) - 1.0)
     first = np.clip(position.astype(np.int64) - STENCIL // 2 + 1, 0, len(fit.table) - STENCIL)
     parts = _barycentric(np.arange(float(STENCIL)), position - first, EVEN)
@@ -224,9 +224,10 @@ def _read(fit: _Fit, levels: FloatArray) -> FloatArray:
 
 
 def _table(grid: _Grid, count: int) -> FloatArray:
-    """Return what the two ends and the first count - 2 other nodes contribute on the grid: (grid, count).
+    """Return the coefficients of the two ends and the first count - 2 other nodes on the grid: (grid, count).
 
-    Least squares over the functions, with 1 and the gain itself exact; docs/equations/reduction.md eq. 12.
+    They are a least-squares fit of all functions that is exact for a constant and for the gain itself;
+    docs/equations/reduction.md eq. 12.
     """
     if count == 1:
         return np.ones((len(grid.gains), 1))
@@ -240,7 +241,7 @@ def _table(grid: _Grid, count: int) -> FloatArray:
 
 @lru_cache(maxsize=64)
 def _grid(cell: Cell, reach: float) -> _Grid:
-    """Choose the first grid that holds the functions, and order its points by pivoted QR."""
+    """Choose the first grid that resolves all functions, and order its points by pivoted QR."""
     fine = np.linspace(cell.v_gate_min, cell.v_gate_max, 10 * GRIDS[-1] + 1)
     known = cell.fermi_energy(fine)
     for intervals in GRIDS:
@@ -248,7 +249,7 @@ def _grid(cell: Cell, reach: float) -> _Grid:
         x = -np.cos(angles)
         targets = 0.5 * (known[0] + known[-1] + (known[-1] - known[0]) * x)
         v_gate = np.interp(targets, known, fine)
-        for _ in range(3):  # from a straight line between fine points to rounding
+        for _ in range(3):  # refines the linear interpolation to rounding
             v_gate += (targets - cell.fermi_energy(v_gate)) * np.gradient(v_gate, targets)
         v_gate[[0, -1]] = cell.v_gate_min, cell.v_gate_max
         functions = _functions(cell, v_gate, x, reach)
@@ -267,7 +268,10 @@ def _grid(cell: Cell, reach: float) -> _Grid:
 
 
 def _functions(cell: Cell, v_gate: FloatArray, x: FloatArray, reach: float) -> FloatArray:
-    """Return shifted and bent gains, and small polynomials in x, at gate voltages: (len, functions)."""
+    """Return the functions to fit at gate voltages, (points, functions).
+
+    They are the gains of shifted cells, each with several series resistances, and small polynomials in x.
+    """
     shifted = cell.gate_gain(v_gate[:, None] - reach * _shifts())
     degrees = np.arange(1, MOST_NODES)
     return np.column_stack([
@@ -277,15 +281,15 @@ def _functions(cell: Cell, v_gate: FloatArray, x: FloatArray, reach: float) -> F
 
 
 def _shifts() -> FloatArray:
-    """Shifts (SHIFTS,) over the reach, dense at its ends."""
+    """Shifts (SHIFTS,) divided by the reach: Chebyshev points between -1 and 1."""
     out: FloatArray = np.cos(np.pi * (np.arange(SHIFTS) + 0.5) / SHIFTS)
     return out
 
 
 def _barycentric(points: FloatArray, x: FloatArray, factors: FloatArray | None = None) -> FloatArray:
-    """Return what points contribute at x: (…, points) from (…), rows of sum 1.
+    """Return the interpolation coefficients of points at x: (…, points) from (…), with sum 1.
 
-    factors: barycentric ones of the points; None: those of Chebyshev points (second kind) of an interval.
+    factors: barycentric factors of the points; None: those of Chebyshev points of the second kind.
     Source: Berrut and Trefethen, SIAM Review 46 (2004) 501, eq. 4.2 and 5.4.
     """
     given = 1.0 - 2.0 * (np.arange(len(points)) % 2.0) if factors is None else factors
@@ -300,7 +304,7 @@ def _barycentric(points: FloatArray, x: FloatArray, factors: FloatArray | None =
 
 
 def _inside(gain: FloatArray, low: float, high: float) -> FloatArray:
-    """Return gains clipped to the nodes; raise ParameterError if rounding does not explain what lies outside."""
+    """Return gains clipped to [low, high]; raise ParameterError if they are outside by more than rounding."""
     gain = checks.array("gain", gain)
     slack = 1e-9 * high
     if gain.size and (gain.min() < low - slack or gain.max() > high + slack):

@@ -1,14 +1,16 @@
-"""Kernels that run the reduction backwards: from slopes of a sum by terminal couplings to its slopes by every cell.
+"""Kernels of the reverse pass of the reduction, from derivatives by terminal couplings to derivatives by every cell.
 
-A *slope* is the derivative of the sum by one coupling, kept in the places of the couplings themselves: lower triangles,
-in the same buffers. Merges are undone in the reverse order, each by what its elimination left (docs/equations/
-adjoint.md, section 2); leaves are reduced and undone four side by side.
+A *slope* is the derivative of the function by one coupling.  Slopes are stored like the couplings themselves, as lower
+triangles at the same positions of a buffer of equal layout.  Merges are reversed in the opposite order, each with the
+factor and the couplings that its elimination stored (docs/equations/adjoint.md, section 2).  Leaves are reduced and
+reversed four at a time, in lanes.
 
 m = rows, n = columns, p = ports, s = nodes shared by two blocks, v = lanes
 """
 
 import numpy as np
 
+from crossbar.transfer.borders import Border
 from crossbar.transfer.merge_blas import eliminate, halves, join
 from crossbar.transfer.merge_lanes import join_lanes, patch, star
 from crossbar.transfer.merge_table import (
@@ -46,16 +48,16 @@ from devices.numerics.blas import solve_upper, times_symmetric, times_turned
 from devices.numerics.jit import kernel
 from devices.numerics.simd import LANES, Vector, broadcast, fused, load, store
 
-MOST_NODES = 2 * PATCH * PATCH  # of a patch
-MOST_NEIGHBOURS = 8 * PATCH  # of a node while its patch is reduced
+MOST_NODES = 2 * PATCH * PATCH  # most nodes of a patch
+MOST_NEIGHBOURS = 8 * PATCH  # most neighbours of a node during the elimination of a patch
 
 
 @kernel
 def join_kept(ops: IntArray, places: IntArray, last: bool, buffer: FloatArray, x: FloatArray, s: FloatArray) -> int:
-    """Run merges one after another and keep of each what it eliminated; returns how many failed.
+    """Run merges one after another and store the elimination of each; returns how many failed.
 
-    places: (ops, 2) where each merge keeps its part of `x` (s, p) and its factor of `s` ((s + 1) s).  last: whether
-    the last of them joins the whole array, whose couplings nobody reads.
+    places: (ops, 2) positions of each merge's section (s, p) of `x` and of its factor ((s + 1) s) in `s`.  last:
+    whether the last merge gives the whole array, whose couplings are not needed.
     """
     failed = 0
     for k in range(len(ops)):
@@ -72,9 +74,9 @@ def join_kept(ops: IntArray, places: IntArray, last: bool, buffer: FloatArray, x
 def undo_joins(
     ops: IntArray, places: IntArray, slopes: FloatArray, x: FloatArray, s: FloatArray, work: FloatArray
 ) -> None:  # fmt: skip
-    """Take the slopes of joined blocks apart, last merge first; x, s, places as `join_kept` left them.
+    """Compute the slopes of the halves of merged blocks, last merge first; x, s, places as `join_kept` left them.
 
-    work: room for the largest (s, p) and (s, s).  Source: docs/equations/adjoint.md eq. 4.
+    work: work space for the largest (s, p) and (s, s).  Source: docs/equations/adjoint.md eq. 4.
     """
     for k in range(len(ops) - 1, -1, -1):
         _undo_join(ops[k], slopes, x[places[k, 0] :], s[places[k, 1] :], work)
@@ -85,7 +87,7 @@ def _undo_join(merge: IntArray, slopes: FloatArray, x: FloatArray, s: FloatArray
     size, p = merge[SHARED], merge[PORTS]
     step = stride(p)
     block = slopes[merge[START] : merge[START] + p * step].reshape(p, step)
-    solve_upper(s, x, size, p)  # from here on x is the voltage of each shared node for 1 V at each port
+    solve_upper(s, x, size, p)  # x becomes the voltage of each shared node for 1 V at each port
     times_symmetric(x, slopes[merge[START] :], work, size, p, step)
     times_turned(work, x, work[size * p :], size, p)
     outer, inner = work[: size * p].reshape(size, p), work[size * p : size * (p + size)].reshape(size, size)
@@ -122,13 +124,13 @@ def _undo_join(merge: IntArray, slopes: FloatArray, x: FloatArray, s: FloatArray
 
 @kernel
 def _undo_join_lanes(merge: IntArray, slopes: FloatArray, x: FloatArray, total: FloatArray, work: FloatArray) -> None:
-    """Do what `_undo_join` does, in each lane; x and total as `join_lanes` left them; work: (s (p + s)) lanes."""
+    """Do the same as `_undo_join` in each lane; x, total: as `join_lanes` left them; work: (s (p + s) LANES)."""
     v = LANES
     size, p = merge[SHARED], merge[PORTS]
     step, out_step = size * v, stride(p) * v
     kept, start, inner = size * step, merge[START] * v, size * p * v
     zero, half = broadcast(0.0), broadcast(0.5)
-    for at in range(kept, kept + p * step, step):  # the factor is kept without its signs, its diagonal as the inverse
+    for at in range(kept, kept + p * step, step):  # the factor is stored without signs, its diagonal inverted
         for j in range(size - 1, -1, -1):
             mine = load(x, at + j * v)
             for i in range(j + 1, size):
@@ -191,10 +193,10 @@ def _undo_patch(
     op: IntArray, program: IntArray, heads: IntArray, arms: FloatArray, slopes: FloatArray, y: FloatArray,
     d_cells: FloatArray, work: FloatArray,
 ) -> None:  # fmt: skip
-    """Undo the eliminations of a patch, last node first; y as `patch` kept it.
+    """Reverse the eliminations of a patch, last node first; fills the slopes by its cells, d_cells (cells, LANES).
 
-    heads: room for where each node's program and its part of y begin, (nodes, 2).  d_cells: (cells, LANES) [1] is
-    filled in.  work: (neighbours, LANES).  Source: docs/equations/adjoint.md eq. 3.
+    y: couplings as stored by `patch`.  heads: work space (nodes, 2) for the start of each node's program and couplings.
+    work: work space (neighbours, LANES).  Source: docs/equations/adjoint.md eq. 3.
     """
     v = LANES
     start = op[PATCH_START] * v
@@ -216,7 +218,7 @@ def _undo_patch(
         _, to_1, to_2, meeting = star(
             load(arms, arm_1), load(arms, arm_1 + v), load(arms, arm_2), load(arms, arm_2 + v), total
         )
-        # the node's voltage is to_1 of arm 1's end + to_2 of arm 2's + meeting y_k of neighbour k's
+        # node voltage = to_1 × that of arm 1's far end + to_2 × that of arm 2's + Σ meeting y_k × that of neighbour k
         own = zero
         if program[at + ALONG] >= 0:
             own = _both(to_1 * to_2, load(slopes, start + program[at + ALONG] * v))
@@ -253,7 +255,7 @@ def _undo_patch(
 
 @kernel
 def _floats(op: IntArray, nodes: IntArray) -> tuple[int, int]:
-    """Floats that a step of a leaf keeps in each lane: of x or the arms, and of the totals or the couplings."""
+    """Floats per lane that a step of a leaf stores in two parts: x or the arms, and the totals or the couplings."""
     if op[SHARED] >= 0:
         return (op[SHARED] + op[PORTS] + TALL) * op[SHARED], op[SHARED]
     at, kept = op[PATCH_PROGRAM], 0
@@ -266,7 +268,7 @@ def _floats(op: IntArray, nodes: IntArray) -> tuple[int, int]:
 
 @kernel
 def leaf_places(leaf_ops: IntArray, nodes: IntArray, classes: IntArray, places: IntArray) -> int:
-    """Fill in where each step of a leaf keeps its two parts, (ops, 2) floats in a lane; returns the room of a leaf."""
+    """Fill the positions (ops, 2) of the two parts that each step of a leaf stores; returns the floats of a leaf."""
     most = 0
     for kind in classes:
         at = 0
@@ -281,16 +283,14 @@ def leaf_places(leaf_ops: IntArray, nodes: IntArray, classes: IntArray, places: 
 @kernel
 def keep_leaves(
     groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
-    sizes: tuple[int, ...], places: IntArray,
-    half_rows: FloatArray, half_columns: FloatArray,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray, kept: FloatArray,
+    sizes: tuple[int, ...], places: IntArray, at: Border, buffer: FloatArray, kept: FloatArray,
 ) -> None:  # fmt: skip
-    """Do what `reduce_leaves` does for one array g (m, n) [S], and keep what each step eliminated: kept (groups, …)."""
+    """Do the same as `reduce_leaves` for one array g (m, n) [S], and store the eliminations in `kept` (groups, …)."""
     v = LANES
     m, n = g.shape
     lanes, cells = np.empty(sizes[0] * v), np.empty(PATCH * PATCH * v)
-    alike = half_rows.size <= 1 and half_columns.size <= 1
-    laid = np.full(len(leaf_ops), -1)  # group whose inner arms were laid for a step
+    alike = at.half_rows.size <= 1 and at.half_columns.size <= 1
+    laid = np.full(len(leaf_ops), -1)  # for each step an inner group whose arms are filled, -1 for none
     for at_group in range(len(groups)):
         group, mine = groups[at_group], kept[at_group]
         kind = classes[group[0]]
@@ -314,9 +314,7 @@ def keep_leaves(
                 for lane in range(v):
                     leaf = leaves[group[1 + lane]]
                     row, column = leaf[0] + op[PATCH_ROW], leaf[1] + op[PATCH_COLUMN]
-                    lay_arms(
-                        grid[:, :, lane], a, b, row, column, m, n, half_rows, half_columns, left, right, top, bottom
-                    )
+                    lay_arms(grid[:, :, lane], a, b, row, column, m, n, at)
                 laid[k] = -1 if border else at_group
             else:
                 copy_to(first, kept[laid[k], places[k, 0] * v : places[k, 1] * v])
@@ -328,7 +326,7 @@ def keep_leaves(
 def _exchange(
     group: IntArray, kind: IntArray, leaves: IntArray, lanes: FloatArray, buffer: FloatArray, out: bool
 ) -> None:  # fmt: skip
-    """Move triangles of a group's leaves from lanes to their places in the buffer (out), or from there to lanes."""
+    """Copy the triangles of a group's leaves from lanes to their positions in the buffer, or back if not `out`."""
     v = LANES
     root, counts = kind[2], kind[3:7]
     p = counts.sum()
@@ -357,9 +355,9 @@ def undo_leaves(
     groups: IntArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
     sizes: tuple[int, ...], places: IntArray, kept: FloatArray, slopes: FloatArray, d_g: FloatArray,
 ) -> None:  # fmt: skip
-    """Undo groups of leaves of one array side by side, by what `keep_leaves` kept: fills in d_g (m, n).
+    """Reverse groups of leaves of one array in lanes, with the eliminations stored by `keep_leaves`: fills d_g (m, n).
 
-    slopes: of the couplings of every leaf's ports, in their places of the plan's buffer.
+    slopes: slopes of the couplings between the ports of all leaves, at their positions in the buffer of the plan.
     """
     v = LANES
     down = np.zeros(sizes[0] * v)
@@ -387,9 +385,9 @@ def undo_leaves(
 
 @kernel
 def lay_slopes(d_transfer: FloatArray, counts: IntArray, block: FloatArray) -> None:
-    """Lay slopes by the transfer conductances (m, n) into the last block's triangle (p, …), both ends of a line alike.
+    """Fill the slopes (p, …) of the whole array's couplings from those of the transfer matrix, d_transfer (m, n).
 
-    counts: ports on the left, right, top and bottom.
+    Both ends of a line get the same slopes.  counts: number of ports on the left, right, top and bottom.
     """
     m, n = d_transfer.shape
     rows, p = counts[0] + counts[1], counts.sum()
@@ -406,14 +404,12 @@ def undo_arrays(
     arrays: IntArray, g: FloatArray, d_transfer: FloatArray,
     groups: IntArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray, sizes: tuple[int, ...],
     leaf_at: IntArray, ops: IntArray, places: IntArray, counts: IntArray, start: int,
-    half_rows: FloatArray, half_columns: FloatArray,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
-    room: tuple[int, ...], d_g: FloatArray,
+    at: Border, room: tuple[int, ...], d_g: FloatArray,
 ) -> int:  # fmt: skip
-    """Reduce some arrays of g (t, m, n) [S] and undo them, one after another: fills in d_g; returns failed merges.
+    """Compute the gradients of some arrays of g (t, m, n) [S] one after another; fills d_g, returns failed merges.
 
-    room: floats of the plan's buffer, of all that merges keep (x and s), of work space, and of what a group of leaves
-    keeps.
+    room: floats of the buffer of the plan, of the eliminations that merges store (x and s), of work space, and of the
+    eliminations of a group of leaves.
     """
     buffer, slopes = np.empty(room[0]), np.empty(room[0])
     x, s, work = np.empty(room[1]), np.empty(room[2]), np.empty(room[3])
@@ -422,10 +418,7 @@ def undo_arrays(
     step = stride(p)
     failed = 0
     for t in arrays:
-        keep_leaves(
-            groups, g[t], leaf_ops, nodes, classes, leaves, sizes, leaf_at,
-            half_rows, half_columns, left, right, top, bottom, buffer, kept,
-        )  # fmt: skip
+        keep_leaves(groups, g[t], leaf_ops, nodes, classes, leaves, sizes, leaf_at, at, buffer, kept)
         failed += join_kept(ops, places, True, buffer, x, s)
         lay_slopes(d_transfer[t], counts, slopes[start : start + p * step].reshape(p, step))
         undo_joins(ops, places, slopes, x, s, work)

@@ -1,7 +1,8 @@
-"""Gradients of a sum of transfer conductances: by every cell of an array at once, and by the resistances of its wires.
+"""Gradients of a linear function of the transfer matrix: by all cells of an array, and by the resistances of its wires.
 
-The reduction is run backwards: what each merge eliminated says how the slopes of a block's couplings become those of
-its halves (docs/equations/adjoint.md).
+The gradient by cells is the reverse pass of the multiport reduction.  It runs from the root to the leaves: the
+eliminated nodes of each merge turn the derivatives by a block's couplings into those by the couplings of its two halves
+(docs/equations/adjoint.md).
 
 t = arrays of equal shape, m = rows, n = columns
 """
@@ -14,6 +15,7 @@ import numpy as np
 from crossbar.arrays.wires import Wires
 from crossbar.nodal.linear import solve
 from crossbar.nodal.sensitivities import line_currents, turned
+from crossbar.transfer.borders import border
 from crossbar.transfer.gradient_kernels import (
     join_kept,
     keep_leaves,
@@ -25,7 +27,7 @@ from crossbar.transfer.gradient_kernels import (
 )
 from crossbar.transfer.merge_plan import Plan, plan
 from crossbar.transfer.merge_table import PORTS, SHARED, stride
-from crossbar.transfer.reduction import TASKS, border, check_merges
+from crossbar.transfer.reduction import TASKS, check_merges
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
@@ -36,30 +38,30 @@ from devices.numerics.worker_threads import over_threads, threads
 
 @dataclass(frozen=True, eq=False)
 class WireGradient:
-    """Slopes of a sum of transfer conductances by resistances [1/ohm times the sum]; 0 where an end is open."""
+    """Derivatives of a linear function of the transfer matrix by resistances [function/ohm]; 0 where an end is open."""
 
-    r_row: FloatArray  #: (…,) by all row segments together
-    r_column: FloatArray  #: (…,) by all column segments together
-    r_driver: FloatArray  #: (…, m) by each row's
-    r_sense: FloatArray  #: (…, n) by each column's
-    r_driver_far: FloatArray  #: (…, m)
-    r_sense_far: FloatArray  #: (…, n)
+    r_row: FloatArray  #: (…,) by the common resistance of all row segments
+    r_column: FloatArray  #: (…,) by the common resistance of all column segments
+    r_driver: FloatArray  #: (…, m) by the near end of each row
+    r_sense: FloatArray  #: (…, n) by the near end of each column
+    r_driver_far: FloatArray  #: (…, m) by the far end of each row
+    r_sense_far: FloatArray  #: (…, n) by the far end of each column
 
 
 def transfer_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
-    """Return the slopes of ``(d_transfer * transfer_matrix(g, wires)).sum()`` by every conductance, exact.
+    """Return the exact gradient of ``(d_transfer * transfer_matrix(g, wires)).sum()`` by every cell conductance.
 
-    g: (m, n) or (t, m, n) [S], at least 0, arrays on equal wires.  d_transfer: factors of the transfer conductances, of
-    the shape of g.  Returns as much: the product of d_transfer with the Jacobian of `transfer_matrix`.
+    g: (m, n) or (t, m, n) [S], at least 0, arrays with equal wires.  d_transfer: upstream gradient, of the shape of g.
+    Returns the vector–Jacobian product of `transfer_matrix` with d_transfer, of the same shape.
     Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
     Source: docs/equations/adjoint.md eq. 1-4.
     """
     g, d_transfer, single = _checked(g, d_transfer)
     m, n = g.shape[1:]
-    at = border(wires, m, n)
+    _, line_ends = border(wires, m, n)
     if wires.ideal:
         d_g = d_transfer.copy()
-    elif at.ends.joined_row or at.ends.joined_column or wires.broken:
+    elif line_ends.joined_row or line_ends.joined_column or wires.broken:
         d_g = np.array([_Voltages(each, wires).by_cell(d) for each, d in zip(g, d_transfer, strict=True)])
     elif len(g) == 1:
         d_g = _one(g[0], wires, d_transfer[0])[None]
@@ -69,10 +71,10 @@ def transfer_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> Fl
 
 
 def wire_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> WireGradient:
-    """Return the slopes of ``(d_transfer * transfer_matrix(g, wires)).sum()`` by every resistance of the wires.
+    """Return the gradient of ``(d_transfer * transfer_matrix(g, wires)).sum()`` by every resistance of the wires.
 
-    g, d_transfer: as for `transfer_gradient`.  Where a line without resistance has two ideal ends, its near end is
-    taken to carry all.
+    g, d_transfer: as in `transfer_gradient`.  If a line without resistance has two ends of 0 ohm, its near end is taken
+    to carry the whole current.
     Raises ParameterError for a wrong shape or value, ConvergenceError if an array is not solved.
     Source: docs/equations/adjoint.md eq. 5.
     """
@@ -85,7 +87,7 @@ def wire_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> WireGr
 
 
 def _checked(g: FloatArray, d_transfer: FloatArray) -> tuple[FloatArray, FloatArray, bool]:
-    """Return conductances and factors as (t, m, n), and whether there is one array only."""
+    """Return conductances and upstream gradients as (t, m, n), and whether a single array was given."""
     single = np.ndim(g) == 2
     g = checks.array("g", g, ndim=2 if single else 3, minimum=0.0)
     if not g.shape[-2] * g.shape[-1]:
@@ -96,14 +98,14 @@ def _checked(g: FloatArray, d_transfer: FloatArray) -> tuple[FloatArray, FloatAr
 
 
 class _Kept(NamedTuple):
-    """Where merges keep what they eliminate."""
+    """Layout of the arrays in which merges store their eliminations."""
 
-    places: IntArray  #: (ops, 2) first float of x (s, p) and of the factor ((s + 1) s)
-    x: int  #: floats of all
-    s: int
+    places: IntArray  #: (ops, 2) first float of each merge's x (s, p) and of its factor ((s + 1) s)
+    x: int  #: floats of all x
+    s: int  #: floats of all factors
     work: int  #: floats of the largest (s, p) and (s, s)
-    leaf_places: IntArray  #: (leaf ops, 2) where steps of a leaf keep theirs, in a lane
-    group: int  #: floats of a group of leaves
+    leaf_places: IntArray  #: (leaf ops, 2) first floats per lane of the two parts that each step of a leaf stores
+    group: int  #: floats that a group of leaves stores
 
 
 def _kept(steps: Plan) -> _Kept:
@@ -117,15 +119,15 @@ def _kept(steps: Plan) -> _Kept:
 
 
 def _tables(steps: Plan) -> tuple[IntArray, IntArray, IntArray, IntArray, tuple[int, ...]]:
-    """Tables of the leaves as the kernels take them, groups left out."""
+    """Tables of the leaves for the kernels, without the groups."""
     return steps.leaf_ops, steps.nodes, steps.classes, steps.leaves, steps.leaf
 
 
 def _many(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
-    """Undo arrays side by side on all threads, each as a whole."""
+    """Gradients of several arrays, divided over all threads."""
     t, m, n = g.shape
-    at = border(wires, m, n)
-    steps = plan(m, n, at.ends)
+    at, line_ends = border(wires, m, n)
+    steps = plan(m, n, line_ends)
     kept, counts = _kept(steps), np.array(steps.root.counts, dtype=np.int64)
     d_g = np.empty(g.shape)
     workers = max(min(threads(), t), 1)
@@ -134,7 +136,7 @@ def _many(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
     def undo_some(first: int) -> int:
         return int(undo_arrays(
             np.arange(first, t, workers), g, d_transfer, steps.groups, *_tables(steps), kept.leaf_places, steps.ops,
-            kept.places, counts, steps.root.start, *at.halves, *at.lines, room, d_g,
+            kept.places, counts, steps.root.start, at, room, d_g,
         ))  # fmt: skip
 
     with one_blas_thread():
@@ -144,10 +146,10 @@ def _many(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
 
 
 def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
-    """Undo one array, its subtrees side by side on all threads."""
+    """Gradient of one array, its subtrees divided over all threads."""
     m, n = g.shape
-    at = border(wires, m, n)
-    steps = plan(m, n, at.ends, TASKS)
+    at, line_ends = border(wires, m, n)
+    steps = plan(m, n, line_ends, TASKS)
     kept = _kept(steps)
     buffer, slopes, x, s = (np.empty(size) for size in (steps.buffer, steps.buffer, kept.x, kept.s))
     d_g = np.empty(g.shape)
@@ -158,9 +160,7 @@ def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
     of_leaves = np.empty((len(steps.groups), kept.group))
 
     def fill(some: slice) -> None:
-        keep_leaves(
-            steps.groups[some], g, *_tables(steps), kept.leaf_places, *at.halves, *at.lines, buffer, of_leaves[some]
-        )
+        keep_leaves(steps.groups[some], g, *_tables(steps), kept.leaf_places, at, buffer, of_leaves[some])
 
     def keep(some: slice) -> int:
         last = some.stop == len(steps.ops)
@@ -187,9 +187,9 @@ def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
 
 
 class _Voltages:
-    """All node voltages of an array with each source in turn at 1 V, and with each column's terminal: O((m + n) m n).
+    """All node voltages for 1 V at each source alone, and for 1 V at each column's terminal alone: O((m + n) m n).
 
-    Slower than the reduction run backwards, but for any wires, and with the currents of the wires.
+    This is slower than the reverse pass of the reduction, but it works for any wires and gives the currents in them.
     """
 
     def __init__(self, g: FloatArray, wires: Wires) -> None:
@@ -201,11 +201,11 @@ class _Voltages:
         self.adjoint_columns = adjoint.v_rows.transpose(0, 2, 1)
 
     def by_cell(self, d_transfer: FloatArray) -> FloatArray:
-        """Slopes (m, n) by conductances; docs/equations/adjoint.md eq. 1."""
+        """Gradient (m, n) by conductances; docs/equations/adjoint.md eq. 1."""
         return _through(d_transfer, self.rows - self.columns, self.adjoint_columns - self.adjoint_rows)
 
     def by_wires(self, d_transfer: FloatArray) -> tuple[FloatArray, ...]:
-        """Slopes by the fields of Wires, in the order of WireGradient; docs/equations/adjoint.md eq. 5."""
+        """Derivatives by the fields of Wires, in the order of WireGradient; docs/equations/adjoint.md eq. 5."""
         m, n = self.g.shape
         cells = self.g * (self.rows - self.columns), self.g * (self.adjoint_rows - self.adjoint_columns)
         own = line_currents(self.wires, self.rows, self.columns, cells[0], np.eye(m), np.zeros(1))

@@ -1,7 +1,9 @@
-"""Voltages inside a linear array for many inputs at once: up the tree of merges once, down it for every batch.
+"""Node voltages of a linear array for many inputs at once, from one multiport reduction.
 
-What each merge eliminated is kept; its nodes' voltages follow from those of the ports that stayed (docs/equations/
-reduction.md, section 4). Inside a leaf, the cells' nodes follow from its ports by one small matrix.
+The reduction joins blocks in a tree of merges, from leaves to the root.  Here each merge keeps the matrix that gives
+the voltages of its eliminated nodes from those of the remaining ports (docs/equations/reduction.md, section 4).  For a
+batch of inputs, the voltages are computed from the root down to the leaves.  Inside a leaf, one small matrix gives the
+voltages of the cells' nodes from those of its ports.
 
 m = rows, n = columns, b = batch, p = ports
 """
@@ -16,6 +18,7 @@ from scipy.linalg import solve_triangular
 from crossbar.arrays.solution import Solution
 from crossbar.arrays.wires import Wires
 from crossbar.nodal.linear import Terminals, solution, solve
+from crossbar.transfer.borders import Border, border
 from crossbar.transfer.merge_blas import join
 from crossbar.transfer.merge_plan import BOTTOM, LEFT, RIGHT, SIDES, TOP, Plan, plan
 from crossbar.transfer.merge_table import (
@@ -30,17 +33,17 @@ from crossbar.transfer.merge_table import (
     START_A,
     START_B,
 )
-from crossbar.transfer.reduction import Border, border, check_merges, fill_leaves
+from crossbar.transfer.reduction import check_merges, fill_leaves
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.numerics.blas import one_blas_thread
 
-AT_ONCE = 256  # inputs that walk down together, ours: bounds the memory
+AT_ONCE = 256  # inputs that are solved together, ours: limits memory
 
 
 @dataclass(frozen=True, eq=False)
 class Interior:
-    """A linear array reduced once, from whose terminals all node voltages follow by matrix products.
+    """A linear array, reduced once, whose node voltages follow from the terminal voltages by matrix products.
 
     g: (m, n) [S], at least 0.
     Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
@@ -54,10 +57,10 @@ class Interior:
         g = checks.conductances("g", self.g)
         m, n = g.shape
         object.__setattr__(self, "g", g)
-        at = border(self.wires, m, n)
-        if at.ends.joined_row or at.ends.joined_column or self.wires.broken:
+        at, line_ends = border(self.wires, m, n)
+        if line_ends.joined_row or line_ends.joined_column or self.wires.broken:
             return
-        steps = plan(m, n, at.ends)
+        steps = plan(m, n, line_ends)
         with one_blas_thread():
             merges = _merges(steps, g, self.wires, at)
             leaves = _leaves(steps, g, self.wires, at)
@@ -66,8 +69,9 @@ class Interior:
     def solve(self, v: FloatArray, *, v_sense: npt.ArrayLike = 0.0) -> Solution:
         """Return currents, all node voltages and power for a batch of inputs.
 
-        v: (b, m) [V].  v_sense: voltages of the columns' ends [V], one value or two axes that spread over (b, n).
-        Raises ParameterError for a wrong shape or value.  Lines of 0 ohm and broken ones are left to crossbar.solve.
+        v: (b, m) [V].  v_sense: voltages of the columns' ends [V], one value or two axes that broadcast to (b, n).
+        Raises ParameterError for a wrong shape or value.  Arrays with lines of 0 ohm or open segments are solved by
+        crossbar.solve.
         """
         tree: _Tree | None = getattr(self, "_tree", None)
         if tree is None:
@@ -84,25 +88,25 @@ class Interior:
 
 
 class _Leaves(NamedTuple):
-    """Leaves of one class."""
+    """The k leaves of one class, with a × b cells and p ports each."""
 
-    at: IntArray  #: (k, 2) first row and column of each
-    shape: tuple[int, int]  #: cells
-    starts: list[int]  #: place of each in the buffer of the reduction
-    ports: IntArray  #: (k, p) place of each port in the block, in the order left, right, top, bottom
-    inner: FloatArray  #: (k, 2 a b, p) voltages of row and column nodes from those of the ports
+    at: IntArray  #: (k, 2) first row and column of each leaf
+    shape: tuple[int, int]  #: (a, b)
+    starts: list[int]  #: position of each leaf in the buffer of the reduction
+    ports: IntArray  #: (k, p) position of each port in the block, in the order left, right, top, bottom
+    inner: FloatArray  #: (k, 2 a b, p) matrices from port voltages to the voltages of row and column nodes
 
 
 @dataclass(frozen=True)
 class _Tree:
-    """What is kept of the way up."""
+    """The matrices that the reduction keeps for the computation of voltages."""
 
     steps: Plan
-    merges: list[FloatArray]  # (s, p): voltages of the shared nodes from those of the ports that stay
+    merges: list[FloatArray]  # (s, p) for each merge: from voltages of remaining ports to those of eliminated nodes
     leaves: list[_Leaves]
 
     def walk(self, v: FloatArray, senses: FloatArray, v_rows: FloatArray, v_columns: FloatArray) -> None:
-        """Fill in the voltages (b, m, n) of all nodes (reduction.md eq. 6a)."""
+        """Fill the voltages (b, m, n) of all nodes, from the root to the leaves (reduction.md eq. 6a)."""
         root = self.steps.root
         held = {LEFT: v, RIGHT: v, TOP: senses, BOTTOM: senses}
         ports = {root.start: np.concatenate([held[side].T for side in SIDES if root.counts[side]])}
@@ -127,7 +131,7 @@ class _Tree:
 
 
 def _merges(steps: Plan, g: FloatArray, wires: Wires, at: Border) -> list[FloatArray]:
-    """Reduce the array and keep of every merge how the nodes that it eliminates follow from the ports that stay."""
+    """Reduce the array; for each merge return the matrix from remaining port voltages to eliminated node voltages."""
     buffer = np.empty(steps.buffer)
     fill_leaves(steps, steps.groups, g, at, buffer)
     kept, failed = [], 0
@@ -155,7 +159,7 @@ def _leaves(steps: Plan, g: FloatArray, wires: Wires, at: Border) -> list[_Leave
 def _inner(
     g: FloatArray, first_rows: IntArray, first_columns: IntArray, counts: tuple[int, ...], wires: Wires, at: Border
 ) -> FloatArray:
-    """Voltages (k, 2 a b, p) of all nodes of k leaves from those of their ports, by their nodal matrices."""
+    """Matrices (k, 2 a b, p) from port voltages to all node voltages of k leaves, by solving their nodal matrices."""
     a, b, k = counts[LEFT], counts[BOTTOM], len(first_rows)
     rows, columns = first_rows[:, None] + np.arange(a), first_columns[:, None] + np.arange(b)
     cells = g[rows[:, :, None], columns[:, None, :]]
@@ -174,7 +178,7 @@ def _inner(
         couple(node[1, 1:], node[1, :-1], 1.0 / across[rows[:, :-1, None], columns[:, None, :]])
 
     def cut(segments: FloatArray, i: IntArray, j: IntArray) -> FloatArray:
-        """Half the segments that lead out of the leaves (any number where these are at the array's border)."""
+        """Halves of the segments that leave the leaves; arbitrary for leaves at the border of the array."""
         if not segments.size:
             return np.zeros(np.broadcast_shapes(i.shape, j.shape))
         half: FloatArray = segments[np.clip(i, 0, len(segments) - 1), np.clip(j, 0, segments.shape[1] - 1)] / 2
@@ -189,7 +193,7 @@ def _inner(
         (node[1, 0], np.where(upper == 0, at.top[columns], cut(across, upper - 1, columns))),
         (node[1, -1], np.where(lower == m - 1, at.bottom[columns], cut(across, lower, columns))),
     )
-    port, fixed = 0, []  # fixed: leaf, node and port of nodes that are ports themselves
+    port, fixed = 0, []  # fixed: leaf, node and port of nodes that 0 ohm connects to a port
     for (nodes, resistances), count in zip(arms, counts, strict=True):
         if count:
             held = resistances == 0.0

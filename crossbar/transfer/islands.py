@@ -1,6 +1,7 @@
-"""Parts of an array that broken wires cut off from every source and sense end: they carry nothing.
+"""Islands: parts of an array that open segments separate from all sources and sense ends; they carry no current.
 
-Merges divide by what leaves a node, and nothing leaves an island: it is taken out before the array is reduced.
+A merge divides by the conductance that leaves a node, which is 0 for an island.  Islands are therefore removed before
+the reduction.
 m = rows, n = columns
 """
 
@@ -15,9 +16,9 @@ from devices.aliases import BoolArray, FloatArray
 
 
 def without_islands(g: FloatArray, wires: Wires) -> tuple[FloatArray, Wires]:
-    """Return conductances (m, n) [S] and wires in which no cell and no segment of an island conducts.
+    """Return conductances (m, n) [S] and wires in which all cells and segments of islands are open.
 
-    Only broken segments make islands here; the same values come back where there are none.
+    Only open segments make islands here; without islands the arguments are returned unchanged.
     Source: docs/equations/nodal.md eq. 6.
     """
     if not wires.broken:
@@ -32,7 +33,7 @@ def without_islands(g: FloatArray, wires: Wires) -> tuple[FloatArray, Wires]:
 
 
 def _islands(g: FloatArray, wires: Wires) -> tuple[BoolArray, BoolArray]:
-    """Row nodes and column nodes (m, n) without any path to a terminal."""
+    """Row nodes and column nodes (m, n) without a path to a terminal."""
     m, n = g.shape
     rows = np.arange(m * n).reshape(m, n)
     columns = m * n + rows

@@ -1,4 +1,7 @@
-"""A merge of two large blocks: ports are gathered by runs and shared nodes eliminated by BLAS."""
+"""Merge of two large blocks with BLAS: a Cholesky factorisation, a triangular solve and a rank-k update.
+
+Couplings are copied in runs of neighbouring ports.
+"""
 
 from crossbar.transfer.merge_table import (
     FIRST_SEGMENT,
@@ -22,7 +25,7 @@ from devices.numerics.jit import kernel
 
 @kernel(inline=True)
 def _sum(row: FloatArray) -> float:
-    """Sum in four chains, which the processor runs side by side."""
+    """Sum in four independent partial sums, which the processor computes in parallel."""
     a = b = c = d = 0.0
     fours = len(row) // 4
     quads = row[: 4 * fours].reshape(fours, 4)
@@ -38,7 +41,7 @@ def _sum(row: FloatArray) -> float:
 
 @kernel
 def fill_block(merge: IntArray, a: FloatArray, b: FloatArray, out: FloatArray) -> None:
-    """Put the couplings among each block's kept ports into the joined block; ports that both keep are added."""
+    """Copy the couplings between the kept ports of each block to the joined block; add those that both blocks have."""
     together = merge[SHARED] == 0
     if together:
         for i in range(len(out)):
@@ -74,7 +77,10 @@ def halves(merge: IntArray, buffer: FloatArray) -> tuple[FloatArray, FloatArray]
 
 @kernel
 def eliminate(merge: IntArray, a: FloatArray, b: FloatArray, x: FloatArray, s: FloatArray) -> int:
-    """Factorise the shared nodes' matrix into `s`; leave L⁻¹ times their couplings to the kept ports in `x` (s, p)."""
+    """Factorise the matrix of the shared nodes in `s`; fill `x` (s, p) with L⁻¹ times their couplings to kept ports.
+
+    Returns 1 if the factorisation failed, else 0.
+    """
     size, p = merge[SHARED], merge[PORTS]
     matrix, total = s[: size * size].reshape(size, size), s[size * size : (size + 1) * size]
     kept = x[: size * p].reshape(size, p)
@@ -103,9 +109,10 @@ def eliminate(merge: IntArray, a: FloatArray, b: FloatArray, x: FloatArray, s: F
 
 @kernel
 def join(merge: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray) -> int:
-    """Join two large blocks of `buffer` into a third (reduction.md eq. 4); returns 0, or 1 if the factor failed.
+    """Merge two large blocks of `buffer` into a third (reduction.md eq. 4).
 
-    merge: one row of the plan. x (s, p), s ((s + 1) s): work space.
+    Returns 1 if the factorisation failed, else 0.
+    merge: one row of the plan.  x (s, p), s ((s + 1) s): work space.
     """
     size, p, start = merge[SHARED], merge[PORTS], merge[START]
     a, b = halves(merge, buffer)

@@ -1,16 +1,20 @@
-"""Kernels that join blocks of cells, each seen only from its ports (docs/equations/reduction.md).
+"""Kernels that merge blocks of cells, each described only by the conductances between its ports.
 
-A block is kept as its matrix of *couplings*: the positive conductance between every two of its ports. Nothing in a
-block is grounded, so each diagonal is a row sum and nothing subtracts but the pivots of the shared nodes: couplings
-keep their digits at any ratio of cells to wires, unless whole lines float (reduction.md says how far). Only the lower
-triangle is kept, and the ports that the next merge eliminates come last, so that a merge reads whole rows of it.
+A block is stored as its matrix of *couplings*, the positive conductances between every two of its ports
+(docs/equations/reduction.md).  No node of a block is connected to 0 V, so each diagonal element of its nodal matrix is
+a row sum of couplings and need not be stored.  Merging two blocks is a Schur complement over their shared nodes.  In
+terms of couplings it only adds positive numbers, except for the pivots of the shared nodes.  So couplings lose no
+digits by cancellation at any ratio of cell to wire conductance, unless whole lines float (reduction.md states the
+limits).  Only the lower triangle is stored.  The ports that the next merge eliminates come last, so that a merge reads
+whole rows.
 
-Small blocks, and arrays of equal shape, are joined four at a time, one in each lane of a vector register, and blocks of
-results stay in registers over a whole sum; large blocks of one array are left to BLAS.
+Small blocks, and arrays of equal shape, are merged four at a time, one in each lane of a vector register.  Small tiles
+of results stay in registers over a whole sum.  Large blocks of one array are merged by BLAS (merge_blas.py).
 
-a, b = rows and columns of a block, p = ports, s = ports shared by two blocks, v = blocks side by side (lanes)
-Element (i, j), j < i, of the lane l of a block that starts at `start` is
-``buffer[(start + i * stride(p) + j) * v + l]``; strides and rows are padded so that no tile of results needs an edge.
+a, b = rows and columns of a block, p = ports, s = ports shared by two blocks, v = lanes
+Element (i, j), j < i, in lane l of a block that starts at `start` is
+``buffer[(start + i * stride(p) + j) * v + l]``.  Rows and columns are padded to whole tiles, so that no tile needs a
+special case at the edge.
 """
 
 from crossbar.transfer.merge_table import (
@@ -46,19 +50,20 @@ from devices.aliases import FloatArray, IntArray
 from devices.numerics.jit import kernel
 from devices.numerics.simd import LANES, Vector, broadcast, fused, load, positive_or, root, store
 
-NEAR = 1 << 14  # floats of rows that are kept near the processor while others pass by, ours
+NEAR = 1 << 14  # floats of a group of rows that stay in the cache while all other rows are read, ours
 
 
 @kernel(inline=True)
 def star(a_1: Vector, b_1: Vector, a_2: Vector, b_2: Vector, y: Vector) -> tuple[Vector, Vector, Vector, Vector]:
-    """Eliminate nodes with two arms of resistance a / b and conductances of sum y (docs/equations/reduction.md eq. 3).
+    """Eliminate a node with two arms of resistance a / b and other couplings y_k of sum y (star-mesh transformation).
 
-    Returns the coupling of the arms' far ends, and the factors of y_k (arm 1 to k), y_k (arm 2 to k), y_k y_l (k to l).
-    An arm of 0 ohm is a = 0, an open one b = 0; both arms may not be 0 at once.
+    Returns the coupling between the far ends of the arms, and the factors that turn y_k into the coupling from arm 1 to
+    k, y_k into that from arm 2 to k, and y_k y_l into that from k to l.  An arm of 0 ohm has a = 0, an open arm b = 0.
+    At most one arm may have 0 ohm.  Source: docs/equations/reduction.md eq. 3.
     """
     one = broadcast(1.0)
     d = fused(a_1 * a_2, y, fused(a_1, b_2, a_2 * b_1))
-    inverse = one / positive_or(d, one)  # nothing at all meets in a node where d = 0
+    inverse = one / positive_or(d, one)  # d = 0: a node without any coupling
     return b_1 * b_2 * inverse, a_2 * b_1 * inverse, a_1 * b_2 * inverse, a_1 * a_2 * inverse
 
 
@@ -67,11 +72,12 @@ def patch(
     op: IntArray, program: IntArray, cells: FloatArray, arms: FloatArray, buffer: FloatArray, y: FloatArray,
     keep: int,
 ) -> None:  # fmt: skip
-    """Write the couplings of a few cells, in each lane its own, by eliminating node after node (patches.py).
+    """Write the couplings of a patch of a few cells in each lane, by eliminating its nodes one after another.
 
-    op: the plan's row; program: its nodes, each NODE numbers, then the places of its couplings, of those of the far
-    ends of its arms, and of those between every two neighbours.  cells: (cells, LANES) [S]; arms: (arms, 2, LANES) as
-    `star` takes them; y (neighbours * LANES): work space, or with keep = 1 one such for every node, which all keep.
+    op: a row of the plan.  program: the table of patches.py; for each node NODE numbers, then the positions of its
+    couplings, of those from its neighbours to the far ends of its arms, and of those between every two neighbours.
+    cells: (cells, LANES) [S].  arms: (arms, 2, LANES) as in `star`.  y (neighbours * LANES): work space.  With keep = 1
+    y has such a section for every node and keeps the couplings of all nodes at their elimination.
     """
     v = LANES
     start = op[PATCH_START] * v
@@ -122,7 +128,7 @@ def patch(
 
 @kernel
 def _fill_lanes(merge: IntArray, buffer: FloatArray, v: int) -> None:
-    """Do what `fill_block` does, in each lane."""
+    """Do the same as `fill_block` in each lane."""
     together = merge[SHARED] == 0
     out, step = merge[START] * v, stride(merge[PORTS]) * v
     zero = broadcast(0.0)
@@ -164,7 +170,10 @@ def _tile(
     c_00: Vector, c_01: Vector, c_02: Vector, c_03: Vector, c_10: Vector, c_11: Vector, c_12: Vector, c_13: Vector,
     c_20: Vector, c_21: Vector, c_22: Vector, c_23: Vector,
 ) -> tuple[Vector, ...]:  # fmt: skip
-    """Add to a tile the products of three rows of x, from place i, with four from place j, `depth` terms each."""
+    """Add to a 3 × 4 tile the scalar products of three rows of x, from index i, and four rows, from index j.
+
+    depth: number of terms of each product.  The 12 sums stay in registers.
+    """
     i_1, i_2, j_1, j_2, j_3 = i + step, i + 2 * step, j + step, j + 2 * step, j + 3 * step
     for k in range(0, depth * LANES, LANES):
         a_0, a_1, a_2 = load(x, i + k), load(x, i_1 + k), load(x, i_2 + k)
@@ -181,7 +190,7 @@ def _tile(
 
 @kernel(inline=True)
 def _add_tile(x: FloatArray, i: int, j: int, depth: int, step: int, out: FloatArray, at: int, out_step: int) -> None:
-    """Add the products of three rows of x with four to the tile of `out` at place `at`."""
+    """Add the scalar products of three rows of x with four rows of x to the tile of `out` at index `at`."""
     v = LANES
     at_1, at_2 = at + out_step, at + 2 * out_step
     c_00, c_01, c_02, c_03, c_10, c_11, c_12, c_13, c_20, c_21, c_22, c_23 = _tile(
@@ -206,7 +215,7 @@ def _add_tile(x: FloatArray, i: int, j: int, depth: int, step: int, out: FloatAr
 
 @kernel(inline=True)
 def _pivot(x: FloatArray, j: int, size: int, total: Vector) -> Vector:
-    """Return one over the pivot of row j of the factor; 1 for a node without any coupling."""
+    """Return 1 / pivot of row j of the factor; 1 for a node without any coupling."""
     one = broadcast(1.0)
     for k in range(j):
         n = load(x, (j * size + k) * LANES)
@@ -216,17 +225,18 @@ def _pivot(x: FloatArray, j: int, size: int, total: Vector) -> Vector:
 
 @kernel
 def _factorise(x: FloatArray, size: int, rows: int, total: FloatArray) -> None:
-    """Eliminate `size` nodes: x (rows, size, LANES) goes from couplings to the factor's rows, signs left away.
+    """Eliminate `size` nodes: x (rows, size, LANES) contains couplings and becomes the rows of the Cholesky factor.
 
-    The first rows are the nodes' own, of which the lower triangle counts.  total (size, LANES): sums of the couplings
-    of each node, overwritten by one over the factor's diagonal.  Panels of WIDE columns; inside one, tiles of TALL rows
-    stay in registers.
+    The off-diagonal elements of the factor are stored without their minus sign, so that all numbers are positive.  The
+    first `size` rows belong to the nodes themselves; only their lower triangle is used.  total (size, LANES): sums of
+    the couplings of each node, overwritten by one over the diagonal of the factor.  The columns are processed in panels
+    of WIDE, whose tiles of TALL rows stay in registers.
     """
     v = LANES
     step = size * v
     whole = size // WIDE * WIDE
     for j in range(0, whole, WIDE):
-        for i in range(j, j + WIDE):  # the panel's own rows
+        for i in range(j, j + WIDE):  # rows of the panel itself
             for column in range(j, i):
                 c = load(x, i * step + column * v)
                 for k in range(column):
@@ -273,7 +283,7 @@ def _factorise(x: FloatArray, size: int, rows: int, total: FloatArray) -> None:
             store(x, i_2 + jv + v, c_21)
             store(x, i_2 + jv + 2 * v, c_22)
             store(x, i_2 + jv + 3 * v, c_23)
-    for j in range(whole, size):  # columns that fill no panel
+    for j in range(whole, size):  # columns after the last whole panel
         inverse = _pivot(x, j, size, load(total, j * v))
         store(total, j * v, inverse)
         for i in range((j + 1) * step, rows * step, step):
@@ -285,14 +295,14 @@ def _factorise(x: FloatArray, size: int, rows: int, total: FloatArray) -> None:
 
 @kernel
 def _gather(merge: IntArray, buffer: FloatArray, x: FloatArray, total: FloatArray) -> None:
-    """Collect the couplings of the shared nodes, to each other and to the kept ports, in `x`, and their sums."""
+    """Copy the couplings of shared nodes to each other and to the kept ports to `x`, and their sums to `total`."""
     v = LANES
     size, p = merge[SHARED], merge[PORTS]
     step = size * v
     keeps_a, keeps_b = merge[PORTS_A] - size, merge[PORTS_B] - size
     step_a, step_b = stride(merge[PORTS_A]) * v, stride(merge[PORTS_B]) * v
     zero = broadcast(0.0)
-    for at in range((size + p) * step, (size + p + TALL) * step, v):  # rows that only fill the last tile
+    for at in range((size + p) * step, (size + p + TALL) * step, v):  # padding rows of the last tile
         store(x, at, zero)
     for at in range(0, step, v):
         store(total, at, zero)
@@ -311,7 +321,7 @@ def _gather(merge: IntArray, buffer: FloatArray, x: FloatArray, total: FloatArra
         block_step = step_a if source == 0 else step_b
         from_ = merge[START_A + source] * v + (keeps_a if source == 0 else keeps_b) * block_step + merge[head + 1] * v
         to = (size + merge[head + 3]) * step
-        for i in range(0, whole, WIDE):  # four rows become columns at a time: whole cache lines
+        for i in range(0, whole, WIDE):  # transpose four rows at a time, to write whole cache lines
             from_1, from_2, from_3 = from_ + block_step, from_ + 2 * block_step, from_ + 3 * block_step
             t_0, t_1, t_2, t_3 = zero, zero, zero, zero
             at = to + i * v
@@ -341,9 +351,9 @@ def _gather(merge: IntArray, buffer: FloatArray, x: FloatArray, total: FloatArra
 
 @kernel
 def join_lanes(merge: IntArray, buffer: FloatArray, x: FloatArray, total: FloatArray) -> None:
-    """Join two blocks of `buffer` into a third, in each lane its own (reduction.md eq. 4).
+    """Merge two blocks of `buffer` into a third, independently in each lane (reduction.md eq. 4).
 
-    merge: one row of the plan. x ((s + p + 3) s LANES), total (s LANES): work space.
+    merge: one row of the plan.  x ((s + p + 3) s LANES), total (s LANES): work space.
     """
     v = LANES
     size, p, start = merge[SHARED], merge[PORTS], merge[START] * v
@@ -368,11 +378,12 @@ def join_last(
     merge: IntArray, buffer: FloatArray, x: FloatArray, total: FloatArray, sides: IntArray, out: FloatArray,
     taken: FloatArray,
 ) -> None:  # fmt: skip
-    """Join the last two blocks, in each lane, as far as the couplings of rows to columns go.
+    """Merge the last two blocks in each lane, computing only the couplings between rows and columns.
 
-    sides: left, right, top and bottom ports of the joined block, in that order. Both ends of a line are one terminal.
-    out: rows of stride(m) * LANES, the couplings of each column to each row; taken (m * LANES): the sum of what each
-    row couples to all others; x, total: work space as `join_lanes` needs it.
+    The couplings between columns are not needed, and of those between rows only the sums.
+    sides: numbers of left, right, top and bottom ports of the merged block.  Both ends of a line are one terminal.
+    out: rows of stride(m) * LANES, the couplings of each column to each row.  taken (m * LANES): sum of the couplings
+    of each row to all other rows.  x, total: work space as in `join_lanes`.
     """
     v = LANES
     size, p = merge[SHARED], merge[PORTS]
@@ -413,7 +424,7 @@ def join_last(
                 row = (to if to < m else to - m) + i
                 mine = zero
                 for k in range(i if other == part else count_2):
-                    if row != row_2 + k:  # both ends of a row are one source
+                    if row != row_2 + k:  # both ends of a row have one source
                         coupling = load(buffer, from_ + k * v)
                         mine = mine + coupling
                         store(taken, (row_2 + k) * v, load(taken, (row_2 + k) * v) + coupling)
@@ -421,7 +432,8 @@ def join_last(
     for j in range(0, n, TALL):
         for i in range(0, m, WIDE):
             _add_tile(x, columns + j * step, rows + i * step, size, step, out, j * out_step + i * v, out_step)
-    # Sums over all other rows from both sides: a row may meet itself far more than any other.
+    # The sum over all other rows is that over the rows before plus that over the rows after.  Subtracting a row's own
+    # term from the total would lose digits, as that term may be much larger than all others.
     for order in (1, -1):
         total[:step] = 0.0
         for at in range(m):

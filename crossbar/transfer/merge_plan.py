@@ -1,7 +1,7 @@
-"""In which order blocks of cells are merged, and where their ports lie: worked out once per array shape.
+"""The order in which blocks of cells are merged, and the positions of their ports: computed once per array shape.
 
-The order of a block's ports is dictated from above: what the merge above keeps comes first, in the order that the
-joined block wants it, and what it eliminates comes last. m = rows, n = columns, p = ports
+The parent merge determines the order of a block's ports.  Ports that the parent keeps come first, in the order of the
+merged block, and ports that it eliminates come last.  m = rows, n = columns, p = ports
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from crossbar.transfer.patches import PATCH, padded, program
 from devices.aliases import IntArray
 from devices.numerics.simd import LANES
 
-LEAF = 8  # cells on the side of a block that is reduced in lanes (benchmarks/solver.py --leaf compares)
+LEAF = 8  # most cells on the side of a leaf, which is reduced in lanes (benchmarks/solver.py --leaf compares)
 LEFT, RIGHT, TOP, BOTTOM = range(4)
 SIDES = (LEFT, RIGHT, TOP, BOTTOM)
 
@@ -25,19 +25,19 @@ Span = tuple[int, int]  #: first and one past the last
 
 @dataclass(frozen=True)
 class Ends:
-    """Which far ends have terminals, and whether the lines of a direction have 0 Ω (each line one node)."""
+    """Topology of an array's ends: which far ends are connected, and whether lines of 0 Ω are one node each."""
 
-    far_row: bool
-    far_column: bool
-    joined_row: bool
-    joined_column: bool
+    far_row: bool  #: whether any row has a far end that is not open
+    far_column: bool  #: whether any column has a far end that is not open
+    joined_row: bool  #: whether each row is one node
+    joined_column: bool  #: whether each column is one node
 
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of cells: its place in the buffer, its ports on each side and the order of the sides."""
+    """A rectangle of cells: its position in the buffer, its ports on each side and the order of the sides."""
 
-    start: int
+    start: int  #: first float in the buffer
     counts: tuple[int, ...]  #: ports on the left, right, top, bottom
     order: Order = SIDES
 
@@ -48,12 +48,12 @@ class Block:
 
     @property
     def size(self) -> int:
-        """Number of floats that the couplings take, rows and columns padded to whole tiles."""
+        """Number of floats of the couplings, with rows and columns padded to whole tiles."""
         rows, columns = padded(self.ports)
         return rows * columns
 
     def first(self, side: int) -> int:
-        """Place of the first port of a side; -1 if the side has none."""
+        """Position of the first port of a side; -1 if the side has none."""
         before = self.order[: self.order.index(side)]
         return sum(self.counts[each] for each in before) if self.counts[side] else -1
 
@@ -62,36 +62,36 @@ class Block:
 class Plan:
     """The merges of one array shape, as tables for the kernels."""
 
-    leaf_ops: IntArray  #: (ops, MERGE_WIDTH) patches and merges of every leaf class, one class after another
+    leaf_ops: IntArray  #: (ops, MERGE_WIDTH) patches and merges of all leaf classes, one class after another
     nodes: IntArray  #: programs of the patches
-    classes: IntArray  #: (classes, 7): first op, ops, place of the root, its ports on 4 sides
-    groups: IntArray  #: (groups, 1 + LANES): class, leaves
-    leaves: IntArray  #: (leaves, 7): first row, first column, place in the buffer, place of the first port of each side
-    ops: IntArray  #: (ops, MERGE_WIDTH) merges above the leaves, task after task, then those of the top
-    tasks: IntArray  #: (tasks + 1,) first op of each task; the ops after the last task are the top
+    classes: IntArray  #: (classes, 7): first op, number of ops, position of the root, its ports on 4 sides
+    groups: IntArray  #: (groups, 1 + LANES): class and leaves of each group that is reduced together
+    leaves: IntArray  #: (leaves, 7): first row and column, position in the buffer, first port of each side
+    ops: IntArray  #: (ops, MERGE_WIDTH) merges above the leaves, task after task, then those above all tasks
+    tasks: IntArray  #: (tasks + 1,) first op of each task, then the first op above all tasks
     buffer: int  #: floats of the whole buffer
     work: int  #: floats of work space for a merge above the leaves
-    leaf: tuple[int, int, int]  #: floats in each lane of buffer and work space of a leaf, most nodes that it eliminates
-    root: Block
+    leaf: tuple[int, int, int]  #: for a leaf: floats per lane of buffer and work space, most nodes of an elimination
+    root: Block  #: the whole array
 
 
 @dataclass(frozen=True)
 class LanePlan:
-    """Patches and merges of a whole array, or of a leaf, for arrays side by side in the lanes of a register."""
+    """Patches and merges of a whole array, for arrays that are reduced in the lanes of a vector register."""
 
-    ops: IntArray  #: (ops, MERGE_WIDTH), the last one the merge of the root
+    ops: IntArray  #: (ops, MERGE_WIDTH), last the merge of the root
     nodes: IntArray  #: programs of the patches
-    buffer: int  #: floats of the buffer in each lane
-    work: int  #: floats of work space for a merge in each lane
+    buffer: int  #: floats of the buffer per lane
+    work: int  #: floats of work space for a merge per lane
     shared: int  #: most nodes that a merge eliminates
-    root: Block
+    root: Block  #: the whole array
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of the merges of one array, counted once where results are symmetric.
+        """Floating-point operations of the merges of one array; symmetric results are counted once.
 
-        Of the last merge only the couplings of rows to columns count, and what each row couples to the others in all;
-        patches are left out.
+        The last merge counts only the couplings between rows and columns and the sums of those between rows.  Patches
+        are not counted.
         """
         m, _, _, n = self.root.counts
         *merges, last = (op for op in self.ops if op[SHARED] >= 0)
@@ -106,14 +106,14 @@ def _merge_flops(op: IntArray) -> int:
 
 @dataclass(frozen=True)
 class _Part:
-    """A rectangle of cells, given by its borders."""
+    """A rectangle of cells, given by its spans of rows and columns."""
 
     rows: Span
     columns: Span
 
 
 class _Tape:
-    """Records merges while it hands out buffer space like a stack."""
+    """Recorder of merges, which allocates buffer space like a stack."""
 
     def __init__(self, m: int, n: int, ends: Ends, base: int = 0) -> None:
         self.m, self.n, self.ends = m, n, ends
@@ -124,20 +124,20 @@ class _Tape:
         self.work = self.shared = 0
 
     def block(self, part: _Part, order: Order) -> Block:
-        """Describe a part before it has a place."""
+        """Describe a part that has no position yet."""
         (r_0, r_1), (c_0, c_1) = part.rows, part.columns
         right = not self.ends.joined_row and (c_1 < self.n or self.ends.far_row)
         top = not self.ends.joined_column and (r_0 > 0 or self.ends.far_column)
         return Block(0, (r_1 - r_0, (r_1 - r_0) * right, (c_1 - c_0) * top, c_1 - c_0), order)
 
     def reserve(self, block: Block) -> Block:
-        """Give a block its place."""
+        """Allocate the position of a block."""
         start, self.at = self.at, self.at + block.size
         self.peak = max(self.peak, self.at)
         return Block(start, block.counts, block.order)
 
     def patch(self, part: _Part, order: Order, origin: tuple[int, int]) -> Block:
-        """Record a patch, the place of its cells relative to `origin`."""
+        """Record a patch, with the position of its cells relative to `origin`."""
         block = self.reserve(self.block(part, order))
         a, b = part.rows[1] - part.rows[0], part.columns[1] - part.columns[0]
         first = tuple(block.first(side) for side in SIDES)
@@ -154,7 +154,7 @@ class _Tape:
     def pair(
         self, part: _Part, order: Order, split: tuple[_Part, _Part, bool], build: Callable[[_Part, Order], Block]
     ) -> Block:
-        """Reserve the joined block, make both halves above it, join them and give their space back."""
+        """Allocate the merged block, build both halves after it, merge them and free their space."""
         one, two, sideways = split
         out = self.reserve(self.block(part, order))
         mark = self.at
@@ -169,8 +169,8 @@ class _Tape:
         return out
 
     def _join(self, a: Block, b: Block, out: Block, sideways: bool, together: bool) -> None:
-        doubled = (TOP, BOTTOM) if sideways else (LEFT, RIGHT)  # sides to which both blocks contribute in turn
-        line = LEFT if sideways else BOTTOM  # where lines of 0 Ω have their only ports
+        doubled = (TOP, BOTTOM) if sideways else (LEFT, RIGHT)  # sides on which both blocks have ports
+        line = LEFT if sideways else BOTTOM  # side of the only ports of lines of 0 Ω
         owner = {LEFT: 0, RIGHT: 1, TOP: 0, BOTTOM: 1}
         segments: list[list[int]] = []
         for side in out.order:
@@ -201,7 +201,7 @@ def _cuts(length: int, most: int) -> list[int]:
 
 
 def _split(part: _Part, rows: list[int], columns: list[int]) -> tuple[_Part, _Part, bool] | None:
-    """Halve a part along the cuts, its longer side first; None if no cut goes through it."""
+    """Halve a part at one of the cuts, across its longer side first; None if no cut crosses it."""
     inner_rows = [cut for cut in rows if part.rows[0] < cut < part.rows[1]]
     inner_columns = [cut for cut in columns if part.columns[0] < cut < part.columns[1]]
     if not inner_rows and not inner_columns:
@@ -232,7 +232,7 @@ def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
     members: dict[tuple[int, ...], list[int]] = {}
     leaves: list[list[int]] = []
     most = np.zeros(3, dtype=np.int64)
-    space = _Tape(m, n, ends)  # the leaves' stretch of the buffer
+    space = _Tape(m, n, ends)  # the section of the buffer for leaves
 
     def leaf_block(part: _Part, order: Order) -> Block:
         block = space.reserve(space.block(part, order))
@@ -247,7 +247,7 @@ def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
         leaves.append([part.rows[0], part.columns[0], block.start, *(block.first(side) for side in SIDES)])
         return block
 
-    # Leaves lie before all else, so their space must be known first: merges record places relative to it.
+    # Leaves come first in the buffer, so their total size must be known before merges record positions.
     tape = _Tape(m, n, ends, sum(space.block(part, SIDES).size for part in _leaves(whole, rows, columns)))
     done: dict[_Part, Block] = {}
 
@@ -261,7 +261,7 @@ def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
     first_ops = []
     for part in parts:
         first_ops.append(len(tape.ops))
-        tape.at = tape.peak  # tasks run at the same time: each has its own stretch of the buffer
+        tape.at = tape.peak  # tasks run in parallel, so each has its own section of the buffer
         done[part] = build(part, orders[part])
     first_ops.append(len(tape.ops))
     tape.at = tape.peak
@@ -283,7 +283,7 @@ def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
 
 @lru_cache(maxsize=64)
 def plan_lanes(m: int, n: int, ends: Ends) -> LanePlan:
-    """Plan the merges of m × n arrays that are reduced side by side."""
+    """Plan the merges of m × n arrays that are reduced in lanes."""
     tape, root = _leaf_tape(_Part((0, m), (0, n)), m, n, ends, [])
     return LanePlan(
         table(tape.ops, MERGE_WIDTH), np.array(tape.nodes, dtype=np.int64), tape.peak, tape.work, tape.shared, root
@@ -298,7 +298,7 @@ def _leaves(part: _Part, rows: list[int], columns: list[int]) -> list[_Part]:
 def _orders(
     part: _Part, order: Order, wanted: set[_Part], rows: list[int], columns: list[int], ends: Ends
 ) -> dict[_Part, Order]:
-    """Port order that the merges above dictate to each wanted part."""
+    """Order of ports that the merges above require of each wanted part."""
     if part in wanted:
         return {part: order}
     split = _split(part, rows, columns)
@@ -314,7 +314,7 @@ def _orders(
 
 
 def _leaf_tape(part: _Part, m: int, n: int, ends: Ends, nodes: list[int]) -> tuple[_Tape, Block]:
-    """Record the patches and merges of one leaf, its ports in the order left, right, top, bottom."""
+    """Record the patches and merges of one leaf, with ports in the order left, right, top, bottom."""
     tape = _Tape(m, n, ends)
     tape.nodes = nodes
     origin = (part.rows[0], part.columns[0])

@@ -1,8 +1,9 @@
-"""The smallest blocks: a few cells whose nodes are eliminated one after another, as a table for one kernel.
+"""Patches, the smallest blocks: a few cells whose nodes are eliminated one after another by the kernel `patch`.
 
-Row by row: the row nodes from left to right, each with its cell as a coupling to the column node below it, then the
-column nodes of that row, whose onward arms lead to those of the next row. A node's neighbours and the places of all
-couplings that its elimination changes are worked out here, once per shape (docs/equations/reduction.md, section 2).
+The elimination goes row by row.  First the row nodes are eliminated from left to right; each is coupled by its cell to
+a column node.  Then the column nodes of that row are eliminated; their lower arms lead to the column nodes of the next
+row.  This file computes, once per shape, the neighbours of each node and the positions of all couplings that its
+elimination changes (docs/equations/reduction.md, section 2).
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ def padded(ports: int) -> tuple[int, int]:
 
 
 class _Nodes:
-    """Records eliminations while it keeps track of who is coupled to whom."""
+    """Recorder of eliminations, which keeps track of the couplings between nodes."""
 
     def __init__(self, ports: int, inner: int) -> None:
         self.ports, self.all = ports, ports + inner
@@ -29,7 +30,7 @@ class _Nodes:
         self.program: list[int] = []
 
     def place(self, u: int, w: int) -> int:
-        """Where the coupling of two nodes is kept: of ports in the block itself, of others behind it."""
+        """Position of the coupling of two nodes: in the block itself for two ports, else after the block."""
         high, low = max(u, w), min(u, w)
         return high * self.step + low if high < self.ports else self.block + (high - self.ports) * self.all + low
 
@@ -38,7 +39,10 @@ class _Nodes:
         self.neighbours[w].add(u)
 
     def eliminate(self, u: int, arms: tuple[int, int], ends: tuple[int, int], cell: tuple[int, int]) -> None:
-        """Eliminate u with two arms to their far ends (-1: open); cell: its number and other node, or -1 twice."""
+        """Eliminate node u with two arms and their far ends (-1: open).
+
+        cell: number of its cell and the node on the other side of the cell, or (-1, -1).
+        """
         if cell[0] >= 0:
             self.couple(u, cell[1])
         around = sorted(self.neighbours[u])
@@ -61,12 +65,12 @@ class _Nodes:
 
 
 def program(a: int, b: int, first: Sequence[int], ports: int) -> tuple[list[int], int]:
-    """Return the table of a patch with a × b cells, and the floats that it takes in each lane.
+    """Return the program of a patch with a × b cells, and the floats that it needs per lane.
 
-    first: places of the first port on the left, right (-1: none), top (-1: none) and bottom.
+    first: positions of the first port on the left, right (-1: none), top (-1: none) and bottom.
     """
     left, right, top, bottom = first
-    nodes = _Nodes(ports, 2 + 2 * b)  # two row nodes and two rows of column nodes live at the same time
+    nodes = _Nodes(ports, 2 + 2 * b)  # at most two row nodes and two rows of column nodes exist at a time
     arm_right, arm_top, arm_bottom = a, 2 * a, 2 * a + b
     arm_row = 2 * a + 2 * b
     arm_column = arm_row + a * (b - 1)

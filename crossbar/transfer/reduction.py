@@ -1,8 +1,8 @@
 """Exact transfer matrices of linear arrays by multiport reduction (docs/equations/reduction.md).
 
-Leaves of at most LEAF × LEAF cells are reduced LANES at a time; larger blocks are joined in pairs, each merge one
-Cholesky factor, one triangular solve and one rank-k update. The order of the merges depends on the shape alone
-(crossbar/transfer/merge_plan.py), then runs on any conductances.
+An array is divided into leaves of at most LEAF × LEAF cells.  Leaves are reduced LANES at a time to the conductances
+between their ports.  Then blocks are merged in pairs; each merge is one Cholesky factorisation, one triangular solve
+and one rank-k update.  The order of the merges depends only on the shape (merge_plan.py).
 
 m = rows, n = columns, t = arrays of equal shape, p = ports
 """
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from crossbar.arrays.wires import Wires
+from crossbar.transfer.borders import Border, border, parallel
 from crossbar.transfer.islands import without_islands
 from crossbar.transfer.merge_plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, Plan, plan, plan_lanes
 from crossbar.transfer.patches import padded
@@ -25,65 +26,13 @@ from devices.numerics.simd import LANES
 from devices.numerics.worker_threads import over_threads, threads
 
 TASKS = 8  # subtrees of one array that are reduced in parallel
-MOST_IN_LANES = 1 << 23  # floats of a buffer in each lane: larger arrays of a batch are reduced one by one, ours
-
-
-@dataclass(frozen=True)
-class Border:
-    """What the kernels need of the wires of an m × n array."""
-
-    ends: Ends
-    half_rows: FloatArray  #: halves of the rows' segments [ohm], (1, 1) where all are alike
-    half_columns: FloatArray
-    left: FloatArray
-    right: FloatArray
-    top: FloatArray
-    bottom: FloatArray
-
-    @property
-    def halves(self) -> tuple[FloatArray, FloatArray]:
-        """Halves of the segments of rows and columns [ohm]."""
-        return self.half_rows, self.half_columns
-
-    @property
-    def lines(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Resistances of the left, right, top and bottom border [ohm]."""
-        return self.left, self.right, self.top, self.bottom
-
-
-def parallel(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Resistance of two resistors in parallel, 0 and inf exact [ohm]."""
-    with np.errstate(divide="ignore"):
-        total: FloatArray = 1.0 / (1.0 / a + 1.0 / b)
-    return total
-
-
-def border(wires: Wires, m: int, n: int) -> Border:
-    """Sort the wires of an m × n array into half-segments, ends and lines that are one node."""
-    left, right = wires.driver(m), wires.driver_far(m)
-    bottom, top = wires.sense(n), wires.sense_far(n)
-    joined_row, joined_column = wires.rows_joined and n > 1, wires.columns_joined and m > 1
-    if n == 1:
-        left, right = parallel(left, right), np.full(m, np.inf)
-    if m == 1 and np.any((bottom == 0.0) & (top == 0.0)):
-        bottom, top = parallel(bottom, top), np.full(n, np.inf)
-    if joined_row:
-        left, right = np.zeros(m), np.full(m, np.inf)
-    if joined_column:
-        bottom, top = np.zeros(n), np.full(n, np.inf)
-    ends = Ends(bool(np.isfinite(right).any()), bool(np.isfinite(top).any()), joined_row, joined_column)
-    half_rows, half_columns = (
-        np.full((1, 1), each / 2) if isinstance(each, float) else segments(m, n) / 2
-        for each, segments in ((wires.r_row, wires.row_segments), (wires.r_column, wires.column_segments))
-    )
-    return Border(ends, half_rows, half_columns, left.copy(), right.copy(), top.copy(), bottom.copy())
+MOST_IN_LANES = 1 << 23  # most floats of the buffer per lane: larger arrays are reduced one by one, ours
 
 
 def fill_leaves(steps: Plan, groups: IntArray, g: FloatArray, at: Border, buffer: FloatArray) -> None:
-    """Reduce some groups of leaves of an array g (m, n) [S] into their places in the buffer."""
+    """Reduce some groups of leaves of an array g (m, n) [S] to their positions in the buffer."""
     reduce_leaves(
-        groups, g[None], steps.leaf_ops, steps.nodes, steps.classes, steps.leaves, steps.leaf,
-        *at.halves, *at.lines, buffer,
+        groups, g[None], steps.leaf_ops, steps.nodes, steps.classes, steps.leaves, steps.leaf, at, buffer
     )  # fmt: skip
 
 
@@ -98,15 +47,15 @@ def check_merges(failed: int, g: FloatArray, wires: Wires) -> None:
 
 
 def _range(segments: float | FloatArray) -> str:
-    """Segments for a message."""
+    """The range of segments as text for a message."""
     low, high = np.min(segments), np.max(segments)
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def transfer_matrices(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) -> FloatArray:
-    """Return the exact transfer matrices of t arrays of equal shape on equal wires: ``currents = v @ w[t]``.
+    """Return the exact transfer matrices of t arrays with equal shape and equal wires: ``currents = v @ w[t]``.
 
-    g: (t, m, n) [S], at least 0.  Returns (t, m, n) [S] of `dtype`, float64 or float32; computed in float64 always.
+    g: (t, m, n) [S], at least 0.  Returns (t, m, n) [S] of `dtype`, float64 or float32; always computed in float64.
     Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
     Source: docs/equations/reduction.md.
     """
@@ -114,9 +63,10 @@ def transfer_matrices(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64
 
 
 def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) -> tuple[FloatArray, FloatArray]:
-    """Return what transfer_matrices returns, and what each row at 1 V sends into all others at 0 V: (t, m) [S].
+    """Return transfer matrices as transfer_matrices does, and the current into all other rows of each row: (t, m) [S].
 
-    g: (t, m, n) [S], at least 0.  The second are the row sums of `Multiport.exchange`.
+    g: (t, m, n) [S], at least 0.  The current is that of a row at 1 V into rows at 0 V, the row sum of
+    `Multiport.exchange`.
     Raises what transfer_matrices raises.
     """
     if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
@@ -125,10 +75,10 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
     if wires.broken:
         g = np.array([without_islands(each, wires)[0] for each in g]).reshape(g.shape)
     t, m, n = g.shape
-    at = border(wires, m, n)
-    steps = plan_lanes(m, n, at.ends)
+    at, line_ends = border(wires, m, n)
+    steps = plan_lanes(m, n, line_ends)
     one_by_one = t == 0 or len(steps.ops) < 2 or steps.buffer > MOST_IN_LANES
-    if one_by_one or at.ends.joined_row or at.ends.joined_column:
+    if one_by_one or line_ends.joined_row or line_ends.joined_column:
         parts = [reduce_array(each, wires) for each in g]
         exchanged = np.array([each.exchange.sum(1) for each in parts])
         return np.array([each.transfer for each in parts], dtype).reshape(g.shape), exchanged.reshape(t, m)
@@ -141,9 +91,7 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
         buffer, x = np.empty(steps.buffer * LANES), np.empty(steps.work * LANES)
         total = np.empty(max(steps.shared, 1) * LANES)
         for arrays in groups[first::workers]:
-            reduce_together(
-                steps.ops, steps.nodes, sides, g, arrays, *at.halves, *at.lines, buffer, x, total, transfers, taken
-            )
+            reduce_together(steps.ops, steps.nodes, sides, g, arrays, at, buffer, x, total, transfers, taken)
 
     for _ in over_threads(reduce_some, range(workers)):
         pass
@@ -152,13 +100,13 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
 
 @dataclass(frozen=True)
 class Multiport:
-    """An array seen from its sources and its sense nodes."""
+    """An array reduced to its sources and sense nodes."""
 
-    transfer: FloatArray  #: (m, n) [S]: currents = v @ transfer
-    exchange: FloatArray  #: (m, m) [S] coupling between the sources through the array, zero diagonal
+    transfer: FloatArray  #: (m, n) [S] transfer matrix: currents = v @ transfer
+    exchange: FloatArray  #: (m, m) [S] coupling conductances between the sources, zero diagonal
 
     def source_currents(self, v: FloatArray) -> FloatArray:
-        """Return what each source delivers [A]: (b, m) from v (b, m) [V]; differences are those of `v` alone."""
+        """Return the current that each source delivers [A]: (b, m) from v (b, m) [V]; only voltages are subtracted."""
         to_columns = self.transfer.sum(1)
         out: FloatArray = np.empty(v.shape)
         for one, currents in zip(v, out, strict=True):
@@ -175,7 +123,7 @@ class Multiport:
 
 
 def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
-    """Return transfer matrix and couplings between the sources of one linear array, exact for every input.
+    """Return the transfer matrix and the couplings between the sources of one linear array, exact for every input.
 
     g: (m, n) [S], at least 0.
     Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
@@ -190,15 +138,15 @@ def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
 def terminal_couplings(g: FloatArray, wires: Wires) -> FloatArray:
     """Return the couplings [S] between the sources of the rows, the far ends of the columns and their sense ends.
 
-    g: (m, n) [S], at least 0.  Returns (m + 2 n, m + 2 n), symmetric, diagonal 0; far ends that are open, and those of
-    columns without resistance, which are one with the sense ends, are coupled to nothing.
+    g: (m, n) [S], at least 0.  Returns (m + 2 n, m + 2 n), symmetric, diagonal 0.  Couplings of open far ends are 0.
+    So are those of the far ends of columns without resistance, which are the same nodes as the sense ends.
     Raises what reduce_array raises.
     Source: docs/equations/reduction.md eq. 1-5.
     """
     g, wires = without_islands(checks.conductances("g", g), wires)
     m, n = g.shape
-    at = border(wires, m, n)
-    steps = plan(m, n, at.ends, TASKS)
+    at, line_ends = border(wires, m, n)
+    steps = plan(m, n, line_ends, TASKS)
     buffer = np.empty(steps.buffer)
 
     def reduce_leaves(groups: IntArray) -> int:
@@ -217,8 +165,8 @@ def terminal_couplings(g: FloatArray, wires: Wires) -> FloatArray:
     lower = buffer[root.start : root.start + root.size].reshape(-1, padded(root.ports)[1])
     couplings = np.tril(lower[: root.ports, : root.ports], -1)
     couplings += couplings.T
-    if at.ends.joined_row or at.ends.joined_column:
-        couplings, root = _attach(couplings, root, at.ends, wires, m, n)
+    if line_ends.joined_row or line_ends.joined_column:
+        couplings, root = _attach(couplings, root, line_ends, wires, m, n)
     return _fold(couplings, root)
 
 
@@ -233,7 +181,7 @@ def transfer_matrix(g: FloatArray, wires: Wires) -> FloatArray:
 
 
 def _fold(couplings: FloatArray, root: Block) -> FloatArray:
-    """Tie both ends of a row to its source, and leave room for columns' far ends that have no port."""
+    """Add the couplings of both ends of a row, which have one source, and insert zeros for far ends without ports."""
     m, right, top, n = (root.counts[side] for side in (LEFT, RIGHT, TOP, BOTTOM))
     if right:
         couplings[:m] += couplings[m : m + right]
@@ -247,7 +195,7 @@ def _fold(couplings: FloatArray, root: Block) -> FloatArray:
 
 
 def _attach(couplings: FloatArray, root: Block, ends: Ends, wires: Wires, m: int, n: int) -> tuple[FloatArray, Block]:
-    """Put the drivers and sense resistors in series with lines that are one node each (0 Ω segments)."""
+    """Connect drivers and sense resistors in series to lines that are one node each (0 Ω segments)."""
     arms = np.zeros(root.ports)
     if ends.joined_row:
         arms[:m] = parallel(wires.driver(m), wires.driver_far(m))
@@ -262,7 +210,7 @@ def _attach(couplings: FloatArray, root: Block, ends: Ends, wires: Wires, m: int
     total[total == 0.0] = 1.0  # a line without any coupling
     inner = np.diag(total) - couplings[np.ix_(soft, soft)]
     to_kept = couplings[soft].copy()
-    to_kept[:, soft] = np.diag(outward)  # the new port takes the place of the node behind its resistor
+    to_kept[:, soft] = np.diag(outward)  # the new port replaces the node behind its resistor
     joined = couplings.copy()
     joined[soft], joined[:, soft] = 0.0, 0.0
     joined += to_kept.T @ np.linalg.solve(inner, to_kept)

@@ -1,7 +1,8 @@
-"""Kernels of the reduction: leaves of an array in vector lanes, then merge after merge up to the whole array."""
+"""Kernels of the reduction: leaves of an array in vector lanes, then merges up to the whole array."""
 
 import numpy as np
 
+from crossbar.transfer.borders import Border
 from crossbar.transfer.merge_blas import join
 from crossbar.transfer.merge_lanes import join_lanes, join_last, patch
 from crossbar.transfer.merge_table import PATCH_COLUMN, PATCH_COLUMNS, PATCH_ROW, PATCH_ROWS, SHARED, TALL, stride
@@ -10,71 +11,63 @@ from devices.aliases import FloatArray, IntArray
 from devices.numerics.jit import kernel
 from devices.numerics.simd import LANES
 
-MOST_ARMS = 4 * PATCH + 2 * PATCH * (PATCH - 1) + 1
+MOST_ARMS = 4 * PATCH + 2 * PATCH * (PATCH - 1) + 1  # most arms of a patch
 
 
 @kernel(inline=True)
 def resistance_ratio(r: float) -> tuple[float, float]:
-    """Write a resistance as a / b with neither above 1: 0 is (0, 1), open is (1, 0)."""
+    """Write a resistance as a fraction a / b with a, b ≤ 1; 0 ohm is (0, 1) and open is (1, 0)."""
     return (r, 1.0) if r <= 1.0 else (1.0, 1.0 / r)
 
 
 @kernel(inline=True)
 def arms_of(a: int, b: int) -> int:
-    """Arms of a patch of a × b cells."""
+    """Number of arms of a patch of a × b cells."""
     return 2 * a + 2 * b + a * (b - 1) + (a - 1) * b + 1
 
 
 @kernel(inline=True)
 def _half(halves: FloatArray, i: int, j: int) -> float:
-    """Half a segment, of one value for all (1, 1) or one for each."""
+    """Half of segment (i, j); `halves` is (1, 1) if all segments are equal."""
     return float(halves[min(i, halves.shape[0] - 1), min(j, halves.shape[1] - 1)])
 
 
 @kernel
-def lay_arms(
-    arms: FloatArray, a: int, b: int, row: int, column: int, m: int, n: int, rows: FloatArray, columns: FloatArray,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
-) -> None:  # fmt: skip
-    """Lay segments and ends into the arms (arms, 2) of a patch of a × b cells at (row, column) of an m × n array.
-
-    rows, columns: halves of the segments, as `_half` takes them.
-    """
-    at = 2 * a + 2 * b
+def lay_arms(arms: FloatArray, a: int, b: int, row: int, column: int, m: int, n: int, at: Border) -> None:
+    """Fill the arms (arms, 2) of a patch of a × b cells at (row, column) of an m × n array."""
+    rows, columns, arm = at.half_rows, at.half_columns, 2 * a + 2 * b
     for i in range(a):
         k = row + i
-        arms[i, 0], arms[i, 1] = resistance_ratio(left[k] if column == 0 else _half(rows, k, column - 1))
+        arms[i, 0], arms[i, 1] = resistance_ratio(at.left[k] if column == 0 else _half(rows, k, column - 1))
         arms[a + i, 0], arms[a + i, 1] = resistance_ratio(
-            right[k] if column + b == n else _half(rows, k, column + b - 1)
+            at.right[k] if column + b == n else _half(rows, k, column + b - 1)
         )
         for j in range(b - 1):
-            arms[at, 0], arms[at, 1] = resistance_ratio(2.0 * _half(rows, k, column + j))
-            at += 1
+            arms[arm, 0], arms[arm, 1] = resistance_ratio(2.0 * _half(rows, k, column + j))
+            arm += 1
     for j in range(b):
         k = column + j
-        arms[2 * a + j, 0], arms[2 * a + j, 1] = resistance_ratio(top[k] if row == 0 else _half(columns, row - 1, k))
-        to = bottom[k] if row + a == m else _half(columns, row + a - 1, k)
+        arms[2 * a + j, 0], arms[2 * a + j, 1] = resistance_ratio(at.top[k] if row == 0 else _half(columns, row - 1, k))
+        to = at.bottom[k] if row + a == m else _half(columns, row + a - 1, k)
         arms[2 * a + b + j, 0], arms[2 * a + b + j, 1] = resistance_ratio(to)
     for i in range(a - 1):
         for j in range(b):
-            arms[at, 0], arms[at, 1] = resistance_ratio(2.0 * _half(columns, row + i, column + j))
-            at += 1
-    arms[at, 0], arms[at, 1] = 1.0, 0.0
+            arms[arm, 0], arms[arm, 1] = resistance_ratio(2.0 * _half(columns, row + i, column + j))
+            arm += 1
+    arms[arm, 0], arms[arm, 1] = 1.0, 0.0
 
 
 @kernel
 def _reduce_lanes(
-    ops: IntArray, nodes: IntArray, g: FloatArray, arrays: IntArray, rows: IntArray, columns: IntArray,
-    half_rows: FloatArray, half_columns: FloatArray,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+    ops: IntArray, nodes: IntArray, g: FloatArray, arrays: IntArray, rows: IntArray, columns: IntArray, at: Border,
     buffer: FloatArray, x: FloatArray, total: FloatArray,
 ) -> None:  # fmt: skip
-    """Run patches and merges, in each lane on the cells of its array that start at its row and column."""
+    """Run patches and merges in all lanes; a lane has its own array, first row and first column."""
     _, m, n = g.shape
     cells, y = np.empty(PATCH * PATCH * LANES), np.empty(8 * PATCH * LANES)
     arms = np.empty(MOST_ARMS * 2 * LANES)
-    alike = half_rows.size <= 1 and half_columns.size <= 1  # then patches of one shape inside have the same arms
-    laid_a = laid_b = 0  # shape of the patch whose inner arms are laid
+    alike = at.half_rows.size <= 1 and at.half_columns.size <= 1  # equal segments: inner patches have equal arms
+    laid_a = laid_b = 0  # shape of the inner patch for which `arms` is filled, 0 for none
     for op in ops:
         if op[SHARED] >= 0:
             join_lanes(op, buffer, x, total)
@@ -90,7 +83,7 @@ def _reduce_lanes(
             grid = arms[: arms_of(a, b) * 2 * LANES].reshape(-1, 2, LANES)
             for lane in range(LANES):
                 row, column = rows[lane] + op[PATCH_ROW], columns[lane] + op[PATCH_COLUMN]
-                lay_arms(grid[:, :, lane], a, b, row, column, m, n, half_rows, half_columns, left, right, top, bottom)
+                lay_arms(grid[:, :, lane], a, b, row, column, m, n, at)
             laid_a, laid_b = (0, 0) if border else (a, b)
         patch(op, nodes, cells, arms, buffer, y, 0)
 
@@ -98,11 +91,9 @@ def _reduce_lanes(
 @kernel
 def reduce_leaves(
     groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
-    sizes: tuple[int, ...],
-    half_rows: FloatArray, half_columns: FloatArray,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray, buffer: FloatArray,
+    sizes: tuple[int, ...], at: Border, buffer: FloatArray,
 ) -> None:  # fmt: skip
-    """Reduce groups of leaves of one class side by side and put each leaf into the buffer, its ports in their order."""
+    """Reduce groups of leaves in lanes, and copy each leaf to the buffer with its ports in the order of the plan."""
     v = LANES
     lanes, x, total = np.empty(sizes[0] * v), np.empty(sizes[1] * v), np.empty(sizes[2] * v)
     arrays = np.zeros(v, dtype=np.int64)
@@ -110,8 +101,8 @@ def reduce_leaves(
         kind = classes[group[0]]
         root, counts = kind[2], kind[3:7]
         _reduce_lanes(
-            leaf_ops[kind[0] : kind[0] + kind[1]], nodes, g, arrays, leaves[group[1:], 0], leaves[group[1:], 1],
-            half_rows, half_columns, left, right, top, bottom, lanes, x, total,
+            leaf_ops[kind[0] : kind[0] + kind[1]], nodes, g, arrays, leaves[group[1:], 0], leaves[group[1:], 1], at,
+            lanes, x, total,
         )  # fmt: skip
         p = counts.sum()
         step = stride(p)
@@ -132,31 +123,13 @@ def reduce_leaves(
 
 @kernel
 def reduce_together(
-    ops: IntArray, nodes: IntArray, sides: IntArray, g: FloatArray, arrays: IntArray,
-    half_rows: FloatArray, half_columns: FloatArray,
-    left: FloatArray, right: FloatArray, top: FloatArray, bottom: FloatArray,
+    ops: IntArray, nodes: IntArray, sides: IntArray, g: FloatArray, arrays: IntArray, at: Border,
     buffer: FloatArray, x: FloatArray, total: FloatArray, transfers: FloatArray, taken: FloatArray,
 ) -> None:  # fmt: skip
-    """Reduce arrays of equal shape, one in each lane, to their transfer matrices and sums of couplings between rows."""
+    """Reduce arrays of equal shape, one per lane, to transfer matrices and sums of the couplings between rows."""
     _, m, n = g.shape
     first = np.zeros(LANES, dtype=np.int64)
-    _reduce_lanes(
-        ops[:-1],
-        nodes,
-        g,
-        arrays,
-        first,
-        first,
-        half_rows,
-        half_columns,
-        left,
-        right,
-        top,
-        bottom,
-        buffer,
-        x,
-        total,
-    )
+    _reduce_lanes(ops[:-1], nodes, g, arrays, first, first, at, buffer, x, total)
     out, exchanged = np.empty(-(-n // TALL) * TALL * stride(m) * LANES), np.empty(m * LANES)
     join_last(ops[-1], buffer, x, total, sides, out, exchanged)
     grid, sums = out.reshape(-1, stride(m), LANES), exchanged.reshape(m, LANES)
@@ -164,7 +137,7 @@ def reduce_together(
         transfer = transfers[arrays[lane]]
         for i in range(m):
             taken[arrays[lane], i] = sums[i, lane]
-        for first_column in range(0, n, 8):  # a cache line of the result at a time
+        for first_column in range(0, n, 8):  # one cache line of the result at a time
             for i in range(m):
                 for j in range(first_column, min(first_column + 8, n)):
                     transfer[i, j] = grid[j, i, lane]

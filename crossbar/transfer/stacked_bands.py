@@ -1,8 +1,8 @@
-"""Row bands with gates of their own, one above the other on shared column lines: transfer for any set of gates.
+"""Transfer matrices of row bands with their own gates on common columns, for any combination of gate voltages.
 
-Each band is reduced at every gate node to the couplings between its rows and the cuts through its columns; these
-are mixed between nodes, and the bands of one set of gates joined from the far end of the columns to the sense end
-(docs/equations/stacked.md).
+Each band is reduced at every gate node to the couplings between its rows and the cuts through its columns above and
+below it.  For a set of gains, these couplings are interpolated, and the bands are merged from the far end of the
+columns to the sense end (docs/equations/stacked.md).
 
 b = batch of gate sets, k = bands, m = rows (all bands together), n = columns, q = gate nodes, p = inputs
 """
@@ -25,19 +25,19 @@ from devices.numerics.blas import factorise, one_blas_thread, solve_lower
 from devices.numerics.jit import kernel
 from devices.numerics.worker_threads import over_threads
 
-CHUNK = 8  # gate sets whose couplings are mixed by one product, ours
+CHUNK = 8  # gate sets whose couplings are interpolated by one matrix product, ours
 
 
 @dataclass(frozen=True, eq=False)
 class StackedFamily:
-    """K row bands on common columns, at every set of gains between the two ends of the nodes."""
+    """Transfer matrices of k row bands on common columns as functions of the gains of the bands."""
 
     nodes: Nodes
     #: for each band (q, …) [S]: couplings top-top, top-bottom, bottom-bottom (n, n each), top-rows, bottom-rows
-    #: (n, m_k each) and, of each row, to the other rows of its band (m_k)
+    #: (n, m_k each) and the sum of each row's couplings to the other rows of its band (m_k)
     bands: tuple[FloatArray, ...]
-    rows: tuple[int, ...]  #: m_k
-    columns: int  #: n
+    rows: tuple[int, ...]  #: numbers of rows m_k of the bands
+    columns: int  #: number of columns n
     wires: Wires
 
     def at(self, gains: FloatArray) -> FloatArray:
@@ -49,7 +49,7 @@ class StackedFamily:
         return self.reduce(gains)[0]
 
     def reduce(self, gains: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return what `at` returns, and what each row at 1 V sends into all others at 0 V: (b, m) [S].
+        """Return transfer matrices as `at` does, and the current of each row at 1 V into rows at 0 V: (b, m) [S].
 
         Raises what `at` raises.
         """
@@ -58,12 +58,12 @@ class StackedFamily:
     def currents(self, gains: FloatArray, v: FloatArray) -> FloatArray:
         """Return the column currents (b, p, n) [A] of inputs v (b, p, m) [V] at gains (b, k).
 
-        Fewer inputs than rows go through the cuts themselves, without transfer matrices.
+        With fewer inputs than rows, the currents are computed directly, without transfer matrices.
         Raises what `at` raises.
         """
         v = checks.array("v", v, shape=(None, None, sum(self.rows)))
         if len(v) != len(gains):
-            raise ParameterError(f"v and gains must hold as many gate sets, got {len(v)} and {len(gains)}")
+            raise ParameterError(f"v and gains must have the same number of gate sets, got {len(v)} and {len(gains)}")
         if v.shape[1] < v.shape[2]:
             return self._joined(gains, v)[0]
         out: FloatArray = np.matmul(v, self.at(gains))
@@ -82,7 +82,11 @@ class StackedFamily:
         return worst
 
     def _joined(self, gains: FloatArray, v: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-        """Join the bands for every gate set: what rows (b, m, n) or inputs (b, p, n) send to columns, and `taken`."""
+        """Merge the bands for every gate set.
+
+        Returns the transfer matrices (b, m, n) [S], or the currents (b, p, n) [A] of inputs v, and the sums of the
+        couplings of each row to all others (b, m) [S].
+        """
         gains = checks.array("gains", gains, shape=(None, len(self.rows)))
         mixes = self.nodes.mix(gains)
         b, m, n = len(gains), sum(self.rows), self.columns
@@ -90,7 +94,7 @@ class StackedFamily:
         out, taken = np.empty((b, m if v is None else v.shape[1], n)), np.zeros((b, m))
         starts = np.cumsum([0, *(band.shape[1] for band in self.bands)])
         rows = np.cumsum([0, *self.rows])
-        single = self.wires.columns_joined  # each column is one node of all bands
+        single = self.wires.columns_joined  # each column is one node, common to all bands
         with np.errstate(divide="ignore"):
             ends = 1.0 / self.wires.sense(n) + 1.0 / self.wires.sense_far(n)
         far = not single and bool(np.isfinite(self.wires.sense_far(n)).any())
@@ -100,7 +104,7 @@ class StackedFamily:
             flat = np.empty((chunk.stop - first, starts[-1]))
             for k, (start, stop) in enumerate(pairwise(starts.tolist())):
                 np.matmul(mixes[chunk, k], self.bands[k], out=flat[:, start:stop])
-            np.maximum(flat, 0.0, out=flat)  # an error of the mix must not make a coupling negative
+            np.maximum(flat, 0.0, out=flat)  # interpolation errors must not make a coupling negative
             return int(
                 _join_sets(flat, starts, rows, n, far, single, ends, inputs[chunk], v is None, out[chunk], taken[chunk])
             )
@@ -115,8 +119,8 @@ class StackedFamily:
 def stacked_family(conductances: Sequence[Callable[[float], FloatArray]], nodes: Nodes, wires: Wires) -> StackedFamily:
     """Reduce every row band at every gate node.
 
-    conductances: for each band from the far to the sense end of the columns, gain -> cell conductances (m_k, n) [S].
-    wires: those of the whole array; ends given per line count the rows of all bands.
+    conductances: for each band, from the far to the sense end of the columns, a function gain -> cell conductances
+    (m_k, n) [S].  wires: the wires of the whole array; ends with one value per row cover the rows of all bands.
     Raises ParameterError for no band, shapes that do not fit or a bad conductance, ConvergenceError if a factorisation
     fails.
     Source: docs/equations/stacked.md eq. 1-3.
@@ -133,7 +137,7 @@ def stacked_family(conductances: Sequence[Callable[[float], FloatArray]], nodes:
         seen = [checks.array("conductances", band(float(gain)), ndim=2, minimum=0.0) for gain in nodes.gains]
         if not seen[0].size or any(one.shape[1] != seen[0].shape[1] for one in (*seen, *(each[0] for each in cells))):
             raise ParameterError(
-                f"conductances of band {k} must hold cells, as many per row as all, got {seen[0].shape}"
+                f"conductances of band {k} must have cells and the same columns as all bands, got shape {seen[0].shape}"
             )
         cells.append(seen)
     rows, n = [len(seen[0]) for seen in cells], cells[0][0].shape[1]
@@ -161,7 +165,7 @@ def stacked_family(conductances: Sequence[Callable[[float], FloatArray]], nodes:
 
 
 def _laid_out(ports: FloatArray, m: int, n: int) -> FloatArray:
-    """One band's couplings in the order of StackedFamily.bands."""
+    """The couplings of one band in the order of StackedFamily.bands."""
     rows, tops, bottoms = slice(0, m), slice(m, m + n), slice(m + n, m + 2 * n)
     parts = (ports[tops, tops], ports[tops, bottoms], ports[bottoms, bottoms], ports[tops, rows], ports[bottoms, rows],
              ports[rows, rows].sum(1))  # fmt: skip
@@ -173,7 +177,7 @@ def _join_sets(
     flat: FloatArray, starts: IntArray, rows: IntArray, n: int, far: bool, single: bool, ends: FloatArray,
     inputs: FloatArray, each_row: bool, out: FloatArray, taken: FloatArray,
 ) -> int:  # fmt: skip
-    """Join the bands of several gate sets; returns how many factorisations failed."""
+    """Merge the bands of several gate sets; returns how many factorisations failed."""
     failed = 0
     for s in range(len(flat)):
         if single:
@@ -187,7 +191,11 @@ def _join_sets(
 def _load(
     couplings: FloatArray, first: int, inputs: FloatArray, each_row: bool, begin: int, onward: FloatArray
 ) -> None:  # fmt: skip
-    """Add what nodes are coupled to rows (n, m_k): all rows to column 0, each row or input to its own from `begin`."""
+    """Add couplings (n, m_k) between nodes and rows to `onward`.
+
+    Column 0 gets the sum over all rows.  The columns from `begin` get each row's coupling, or the current of each
+    input.
+    """
     n, m = couplings.shape
     for u in range(n):
         onward[u, 0] += couplings[u].sum()
@@ -202,10 +210,10 @@ def _join_cuts(
     flat: FloatArray, starts: IntArray, rows: IntArray, n: int, far: bool, inputs: FloatArray, each_row: bool,
     out: FloatArray, taken: FloatArray,
 ) -> int:  # fmt: skip
-    """Eliminate the cuts between bands from the far end on; docs/equations/stacked.md eq. 4-6.
+    """Eliminate the cuts between bands, starting at the far end; docs/equations/stacked.md eq. 4-6.
 
-    What a cut is coupled to further up is in `onward`: column 0 all rows together, then the far terminals, then the
-    rows or the inputs themselves.
+    `onward` contains the couplings of a cut to everything above it: in column 0 the sum over all rows, then the far
+    terminals, then the single rows or inputs.
     """
     square, begin = n * n, 1 + (n if far else 0)
     width = begin + (rows[-1] if each_row else len(inputs))
@@ -257,7 +265,7 @@ def _join_nodes(
     flat: FloatArray, starts: IntArray, rows: IntArray, n: int, ends: FloatArray, inputs: FloatArray, each_row: bool,
     out: FloatArray, taken: FloatArray,
 ) -> int:  # fmt: skip
-    """Join bands whose columns are one node each, with ends [S] (inf: the node is at 0 V) to 0 V."""
+    """Merge bands whose columns are one node each; ends: (n,) conductances to 0 V [S], inf if the node is at 0 V."""
     square = n * n
     width = 1 + (rows[-1] if each_row else len(inputs))
     onward, cut = np.zeros((n, width)), np.zeros((n, n))
@@ -299,10 +307,13 @@ def _join_nodes(
 
 @kernel
 def _meet(kept: FloatArray, taken: FloatArray) -> None:
-    """Add to each row what it is coupled to all others by nodes just eliminated, kept (nodes, rows so far)."""
+    """Add to `taken` the coupling of each row to all others through the nodes just eliminated.
+
+    kept: (nodes, rows so far), their couplings to the rows after `solve_lower`.
+    """
     count = kept.shape[1]
     before = np.empty(count)
-    for u in range(len(kept)):  # sums over all others from both sides, as a row may meet itself far more
+    for u in range(len(kept)):  # sums over rows before and after: subtracting a row's own large term loses digits
         total = 0.0
         for i in range(count):
             before[i] = total

@@ -1,4 +1,4 @@
-"""Writing an array through its own wires, with half-selected cells."""
+"""Writing an array through its own wires, with IR drop and half-selected cells."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Writing an array through its own wires: half-selected lines, voltage lost on the way, disturbed neighbours.
+"""Write–verify of an array through its own wires, with half-selected cells, IR drop and write disturb.
 
 b = pulses of a round, m = rows, n = columns, c = m n cells
 """
@@ -24,19 +24,19 @@ from devices.states.filament_blocks import train
 from devices.writing.spread import DrawnCells
 from devices.writing.write_pulses import Controller, Filaments, Programmed, WriteVerify, result, uneven
 
-CHECKS = 2  # of all cells once all are done (ours)
-SHARES = {"half": (1 / 2, 1 / 2), "third": (1 / 3, 2 / 3)}  # of the pulse, on rows and columns that are not selected
+CHECKS = 2  # most checks of all cells after all have been accepted (ours)
+SHARES = {"half": (1 / 2, 1 / 2), "third": (1 / 3, 2 / 3)}  # voltages of unselected rows and columns over the pulse's
 
 
 @dataclass(frozen=True)
 class Bias:
-    """What lines that are not selected carry during a pulse; docs/equations/programming.md eq. 9."""
+    """Voltages of unselected lines during a pulse; docs/equations/programming.md eq. 9."""
 
     #: "half": rows and columns at V/2; "third": rows at V/3, columns at 2 V/3
     scheme: Literal["half", "third"] = "half"
-    #: gate of the rows that are not selected [V]; None: that of the pulse
+    #: gate voltage of unselected rows [V]; None: that of the pulse
     v_gate_idle: float | None = None
-    #: cells of a row that get their pulses together at most; None: all that want one
+    #: most cells of a row that get their pulses at the same time; None: no limit
     together: int | None = None
 
     def __post_init__(self) -> None:
@@ -51,24 +51,24 @@ class Bias:
 
 @dataclass(frozen=True, eq=False)
 class ArrayProgrammed(Programmed):
-    """What a simulated write leaves in an array, and what it took."""
+    """The result of a simulated write of an array."""
 
-    rounds: int  #: of reads, and of pulses for what was out of its band
-    energy_array: float  #: delivered by all sources during the pulses, wires and half-selected cells included [J]
-    time_array: float  #: of all pulses, one after another [s]
-    drop: FloatArray  #: (m, n) part of its last pulse that each cell did not get; nan without a pulse
-    disturbed: FloatArray  #: (m, n) move of each state by the pulses of other cells after its own last one
+    rounds: int  #: rounds of reads, each followed by pulses for cells outside their tolerance
+    energy_array: float  #: energy of all sources during the pulses, including wires and half-selected cells [J]
+    time_array: float  #: time of all pulses, one after another [s]
+    drop: FloatArray  #: (m, n) IR drop at each cell's last pulse over the pulse amplitude; NaN without a pulse
+    disturbed: FloatArray  #: (m, n) change of each state by pulses for other cells after its own last pulse
 
 
 class _Pulses(NamedTuple):
     """The pulses of a round, in the order in which they are given."""
 
-    v: FloatArray  #: (b, m) sources of the rows [V]
-    v_sense: FloatArray  #: (b, n) ends of the columns [V]
-    kind: IntArray  #: (b, m) gate of each row: 0 SET, 1 RESET, 2 idle
-    row: IntArray  #: (b,)
-    wanted: FloatArray  #: (b, n) amplitude of the selected cells of the row [V], 0 for the others
-    width: FloatArray  #: (b, n) [s], for cells that are not selected the longest of the row
+    v: FloatArray  #: (b, m) source voltages of the rows [V]
+    v_sense: FloatArray  #: (b, n) voltages at which the columns end [V]
+    kind: IntArray  #: (b, m) gate voltage of each row: 0 SET, 1 RESET, 2 idle
+    row: IntArray  #: (b,) selected row
+    wanted: FloatArray  #: (b, n) amplitude for the selected cells of the row [V], 0 for the others
+    width: FloatArray  #: (b, n) pulse widths [s]; for unselected cells the longest of the row
 
 
 def write_array(
@@ -84,15 +84,16 @@ def write_array(
     tolerance: float = 1e-3,
     largest_step: float = 0.01,
 ) -> ArrayProgrammed:
-    """Write an array (m, n) by pulses and reads, every pulse solved with the wires and the cells on its way.
+    """Write an array (m, n) by write–verify; the voltages of every pulse are solved with wires and all cells.
 
-    In a round the cells that are not done are read; then each row in turn gives pulses to those that want them, SET and
-    RESET apart.  When all are done all are checked, and those far out of their bands written again, twice at most.
-    A selected row stands at the largest amplitude V of its pulses and a selected column at what is too much for its
-    cell, the others at what `bias` says.  The voltages of a round are those of the conductances at its beginning,
-    solved to `tolerance` of the largest; every cell of the array lives through every pulse.  Reads are of the cell
-    alone: the writer knows its wires.
-    Raises ParameterError for a wrong shape or value, or a scheme whose gate climbs (cells of a row share theirs);
+    In a round, all cells that are not yet accepted are read.  Then the rows are selected one after another, and their
+    cells get the pulses that they need, SET and RESET separately.  When all cells are accepted, all are read again, and
+    those far outside their tolerance are written again, CHECKS times at most.
+    A selected row has the largest amplitude V of its pulses.  A selected column has V minus the amplitude for its cell.
+    `bias` sets the voltages of all other lines.  The voltages of a round are computed from the conductances at its
+    start, to `tolerance` times the largest voltage.  Every pulse acts on every cell of the array.  A read returns the
+    conductance of the cell alone: the read scheme is taken to correct for the wires.
+    Raises ParameterError for a wrong shape or value, or a scheme with v_gate_step (all cells of a row share one gate);
     ConvergenceError if a circuit or a pulse is not solved.
     Source: docs/equations/programming.md, section 2.
     """
@@ -127,7 +128,7 @@ def write_array(
         if not len(active):
             if all_read or not checks_left:
                 break
-            # neighbours' pulses may have moved cells that were done out of their bands
+            # pulses for other cells may have moved accepted cells out of their tolerance
             checks_left, active = checks_left - 1, everything
             continue
         round_ = _pulses(controller, active, (m, n), bias)
@@ -136,7 +137,7 @@ def write_array(
         time_array += float(longest.sum())
         g, before = filaments.conductance(), energy.sum()
         _live(filaments, round_, volts, levels, scheme, rng, largest, energy)
-        # power of the beginning, corrected by how the selected cells' own changed
+        # power at the start of the round, corrected by the change of the selected cells' own power
         energy_array += float(power @ longest) + float(energy.sum() - before)
         p, j = np.nonzero(round_.wanted)
         at = round_.row[p] * n + j
@@ -144,7 +145,7 @@ def write_array(
         np.add.at(time, at, width)
         shown = filaments.cell.terminal_conductance(g[at], levels[0][round_.kind[p, round_.row[p]], at], there)
         energy_array -= float((shown * there**2) @ width)
-        drop[at] = 1.0 - there / round_.wanted[p, j]  # of a cell's only pulse in this round
+        drop[at] = 1.0 - there / round_.wanted[p, j]  # a cell has at most one pulse in a round
         settled[active] = filaments.w[active]
     common = result(cells, targets, filaments, controller, energy, time)
     return ArrayProgrammed(
@@ -154,7 +155,7 @@ def write_array(
 
 
 def _pulses(controller: Controller, active: IntArray, shape: tuple[int, int], bias: Bias) -> _Pulses:
-    """Arrange the pulses that active cells get in a round; docs/equations/programming.md eq. 9."""
+    """Return the pulses of a round for active cells; docs/equations/programming.md eq. 9."""
     m, n = shape
     amplitude, width, _ = controller.next_pulses(active)
     rows, columns = np.divmod(active, n)
@@ -183,7 +184,7 @@ def _pulses(controller: Controller, active: IntArray, shape: tuple[int, int], bi
 
 
 def _gate_levels(filaments: Filaments, gates: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return read gain and factor on growth (kinds, c) of every cell at the gates in use [V]."""
+    """Return read gains and gate factors on growth (kinds, c) of every cell at the given gate voltages [V]."""
     law, growth = filaments.cell.law, filaments.cell.growth()
     energies = [gate.fermi_energies(law, volts - filaments.offset) for volts in gates]
     gain = np.array([gate.read_gains(law, volts - filaments.offset) for volts in gates])
@@ -196,8 +197,9 @@ def _voltages(
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """Return the voltages (b, c) [V] over all cells in the pulses of a round, and the power (b,) of all sources [W].
 
-    memory: voltages that the pulses of a row and direction lost when they were last solved; a pulse starts from them.
-    Circuits that the passes of `settle` do not reach, and all with broken lines or terminals at far ends, are Newton's.
+    memory: IR drops (c,) of the last pulse of each row and direction, from which the iteration starts.
+    Circuits for which `settle` does not converge, and all circuits with open segments or connected far ends, are solved
+    by Newton's method.
     """
     (b, m), n = round_.v.shape, round_.v_sense.shape[1]
     keys = list(zip(round_.row.tolist(), round_.kind[np.arange(b), round_.row].tolist(), strict=True))
@@ -235,9 +237,9 @@ def _live(
     filaments: Filaments, round_: _Pulses, volts: FloatArray, levels: tuple[FloatArray, FloatArray],
     scheme: WriteVerify, rng: np.random.Generator, largest: float, energy: FloatArray,
 ) -> None:  # fmt: skip
-    """Take all cells through the pulses of a round, in place; volts: (b, c) over every cell [V].
+    """Apply the pulses of a round to the states of all cells, in place; volts: (b, c) voltages over the cells [V].
 
-    Raises ConvergenceError if sub-steps run out.
+    Raises ConvergenceError if a pulse needs more than MOST_STEPS sub-steps.
     """
     chosen = round_.wanted != 0.0
     width = round_.width.copy()

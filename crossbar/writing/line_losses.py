@@ -1,5 +1,7 @@
-"""Cell voltages of an array whose lines are fed at one end: currents, then the voltage they lose on the wires (kernel).
+"""Cell voltages of an array whose lines are connected at one end only, by fixed-point iteration (kernels).
 
+Each pass computes the cell currents and then the IR drop that these currents cause along rows and columns.  With one
+connected end per line, the IR drop is a simple sum over the line.
 b = inputs, m = rows, n = columns, c = m n cells
 """
 
@@ -11,8 +13,8 @@ from devices.aliases import BoolArray, FloatArray, IntArray
 from devices.laws.dispatch import fill_currents
 from devices.numerics.jit import kernel
 
-MOST_PASSES = 20  # a loss of half the voltage takes about as many; what needs more is Newton's (ours)
-GROWN = 1.5  # a pass that moves drops by more than this times the pass before does not settle (ours)
+MOST_PASSES = 20  # enough for an IR drop of about half the voltage; Newton's method solves the rest (ours)
+GROWN = 1.5  # the iteration diverges if a pass changes drops by more than this times the pass before (ours)
 
 
 @kernel
@@ -20,12 +22,12 @@ def lost(
     current: FloatArray, m: int, n: int, r_row: FloatArray, r_column: FloatArray, driver: FloatArray, sense: FloatArray,
     drop: FloatArray, largest: FloatArray,
 ) -> None:  # fmt: skip
-    """Fill `drop` (c,) with the voltages that cell currents (c,) [A] lose on the way to the cell and back [V].
+    """Fill `drop` (c,) with the IR drops [V] in row and column that cell currents (c,) [A] cause.
 
-    r_row (m, n - 1), r_column (m - 1, n): segments [ohm].  largest: (1,) how far a drop moved at most.
+    r_row (m, n - 1), r_column (m - 1, n): segments [ohm].  largest: (1,) becomes the largest change of a drop [V].
     Source: docs/equations/programming.md eq. 10.
     """
-    below, way = np.zeros(n), np.zeros(n)  # of each column: current and loss from the bottom up
+    below, way = np.zeros(n), np.zeros(n)  # of each column, from its end upwards: current and IR drop
     for i in range(m):
         for j in range(n):
             below[j] += current[i * n + j]
@@ -57,12 +59,13 @@ def settle(
     r_row: FloatArray, r_column: FloatArray, driver: FloatArray, sense: FloatArray, tolerance: float,
     drop: FloatArray, volts: FloatArray, power: FloatArray, solved: BoolArray, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Solve inputs first to last - 1 from the drops that are guessed in `drop` (b, c), which takes theirs.
+    """Solve inputs first to last - 1, starting from the IR drops in `drop` (b, c), which are replaced by the result.
 
-    g: (c,) [S]; gain: (kinds, c), kind: (b, m) which of them each row has; v: (b, m), v_sense: (b, n) [V]; volts:
-    (b, c) over each cell; power: (b,) of all sources [W].  Passes take tangents of the cells' laws, drawn anew while
-    voltages end further from where they were drawn than the root of `tolerance` times the largest voltage; an input is
-    solved once what further passes would move its drops is below half of `tolerance` times that voltage.
+    g: (c,) [S].  gain: (kinds, c); kind: (b, m) index into it for each row.  v: (b, m), v_sense: (b, n) [V].  volts:
+    (b, c) voltage over each cell [V].  power: (b,) of all sources [W].
+    The passes use a tangent of each cell's law, so that a pass needs no exponentials.  The tangents are renewed as long
+    as a voltage ends further than √tolerance times the largest voltage from its tangent point.  An input has converged
+    when the remaining change of its drops is estimated below half of `tolerance` times that voltage.
     """
     m, n = v.shape[1], v_sense.shape[1]
     own, current, slope, moved = np.empty(m * n), np.empty(m * n), np.empty(m * n), np.zeros(1)
@@ -95,7 +98,7 @@ def settle(
                 before = moved[0]
                 if moved[0] * shrinks <= (1.0 - shrinks) * 0.5 * tolerance * scale:
                     break
-            if not before < scale:  # it does not settle
+            if not before < scale:  # it diverges
                 break
             if far * far <= tolerance * scale * scale and before <= tolerance * scale:
                 solved[p] = True

@@ -1,4 +1,4 @@
-"""The interface of a cell, every cell, and presets with their sources."""
+"""The cell interface, all cell models, and presets with the sources of their parameters."""
 
 import lazy_loader
 

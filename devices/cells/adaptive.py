@@ -1,6 +1,7 @@
-"""Cells: a law, a window of filament conductance and a gate, with units checked where they are born.
+"""The gated memristor cell: a current-voltage law, a window of filament conductance, a gate and a state equation.
 
-Every array argument broadcasts with the others; scalars give numpy scalars.
+The bounds of all parameters are checked when a cell is made.  The array arguments of a method broadcast with each
+other; scalar arguments give numpy scalars.
 """
 
 import dataclasses
@@ -31,36 +32,36 @@ HBAR_EV = PLANCK / (2.0 * math.pi * ELEMENTARY_CHARGE)  # [eV s]
 
 @dataclass(frozen=True)
 class AdaptiveMemristor(BarrierCell):
-    """A silver filament cell whose graphene electrode is gated; docs/equations/cells.md defines every symbol.
+    """A silver-filament cell with a gated graphene electrode; docs/equations/cells.md defines every symbol.
 
-    The default set is ours, anchored to published relatives of the device (docs/equations/cells.md, last section); no
-    number of it is a measurement of the Ag/CrPS4/graphene cell.
+    The default parameters are ours.  They follow published devices of the same family (docs/equations/cells.md, last
+    section); none of them was measured on the Ag/CrPS4/graphene cell itself.
     """
 
     g_min: float = quantity(0.5e-6, "S", above=0.0)  #: filament conductance at w = 0 [S]
-    g_max: float = quantity(50e-6, "S", above=0.0)  #: filament conductance at w = 1 [S], below the quantum of 77.5 uS
-    v_0: float = quantity(0.25, "V", above=0.0, allow_inf=True)  #: curvature of the barrier [V], inf: straight line
-    r_series: float = quantity(1e3, "Ω", minimum=0.0)  #: in series with the barrier [ohm]
-    g_leak: float = quantity(1e-9, "S", minimum=0.0)  #: beside barrier and series resistance [S]
+    g_max: float = quantity(50e-6, "S", above=0.0)  #: filament conductance at w = 1 [S]; conductance quantum: 77.5 uS
+    v_0: float = quantity(0.25, "V", above=0.0, allow_inf=True)  #: curvature of the I-V curve [V]; inf: straight line
+    r_series: float = quantity(1e3, "Ω", minimum=0.0)  #: series resistance of the barrier [ohm]
+    g_leak: float = quantity(1e-9, "S", minimum=0.0)  #: leakage in parallel with barrier and series resistance [S]
     v_dirac: float = quantity(0.0, "V")  #: gate voltage of the Dirac point [V]
     c_gate: float = quantity(1.55e-3, "F/m²", above=0.0)  #: gate capacitance [F/m2], 20 nm of h-BN
-    n_0: float = quantity(2e15, "1/m²", above=0.0)  #: residual carrier density [1/m2], charge puddles
+    n_0: float = quantity(2e15, "1/m²", above=0.0)  #: residual carrier density of charge puddles [1/m2]
     v_fermi: float = quantity(1e6, "m/s", above=0.0)  #: Fermi velocity of graphene [m/s], hbar v_F = 0.658 eV nm
-    gain_min: float = quantity(0.01, minimum=0.0, maximum=1.0)  #: gain of the closed gate; 1: the gate does nothing
-    e_half: float = quantity(0.13, "eV")  #: Fermi level of half opening [eV]
-    ideality: float = quantity(1.5, above=0.0)  #: width of the opening in kT; above 1: an uneven barrier
+    gain_min: float = quantity(0.01, minimum=0.0, maximum=1.0)  #: read gain of the closed gate; 1: no gate effect
+    e_half: float = quantity(0.13, "eV")  #: Fermi level at which the gate is half open [eV]
+    ideality: float = quantity(1.5, above=0.0)  #: width of the gain step in kT; > 1: inhomogeneous barrier
     v_gate_min: float = quantity(-2.0, "V")  #: lower end of the gate window [V]
     v_gate_max: float = quantity(4.0, "V")  #: upper end of the gate window [V]
-    g_gate_leak: float = quantity(1e-12, "S", minimum=0.0)  #: from the gate to the column, per gate line [S]
+    g_gate_leak: float = quantity(1e-12, "S", minimum=0.0)  #: leakage from gate to column, per gate line [S]
     k_set: float = quantity(7.4e-5, "1/s", minimum=0.0)  #: growth rate at 300 K [1/s]
-    k_reset: float = quantity(2e-3, "1/s", minimum=0.0)  #: field-driven shrinking rate at 300 K [1/s]
-    v_set: float = quantity(0.035, "V", above=0.0)  #: exponential slope of growth [V]
-    v_reset: float = quantity(0.035, "V", above=0.0)  #: exponential slope of shrinking [V]
-    beta: float = quantity(0.5)  #: part of the Fermi level that helps growth
-    e_activation: float = quantity(0.6, "eV", minimum=0.0)  #: of k_set and k_reset [eV]
-    lifetime: float = quantity(3e8, "s", above=0.0, allow_inf=True)  #: of a full filament at rest [s], inf: for ever
-    w_critical: float = quantity(0.02, above=0.0)  #: state below which a filament at rest decays exponentially
-    temperature: float = quantity(300.0, "K", above=0.0)  #: [K]
+    k_reset: float = quantity(2e-3, "1/s", minimum=0.0)  #: field-driven dissolution rate at 300 K [1/s]
+    v_set: float = quantity(0.035, "V", above=0.0)  #: voltage scale of growth, rate ~ exp(v / v_set) [V]
+    v_reset: float = quantity(0.035, "V", above=0.0)  #: voltage scale of dissolution [V]
+    beta: float = quantity(0.5)  #: fraction of the Fermi level that lowers the barrier to growth
+    e_activation: float = quantity(0.6, "eV", minimum=0.0)  #: activation energy of k_set, k_reset [eV]
+    lifetime: float = quantity(3e8, "s", above=0.0, allow_inf=True)  #: of a full filament at 0 V [s]; inf: stable
+    w_critical: float = quantity(0.02, above=0.0)  #: state below which a filament decays exponentially at 0 V
+    temperature: float = quantity(300.0, "K", above=0.0)  #: temperature of the cell [K]
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -115,12 +116,12 @@ class AdaptiveMemristor(BarrierCell):
         return gate.fermi_energies(self.law, volts).reshape(shape)[()]
 
     def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
-        """Return the read gain, between gain_min and 1, at gate voltages [V]; no window applies."""
+        """Return the read gain, between gain_min and 1, at gate voltages [V], also outside the gate window."""
         (volts,), shape = flat(v_gate=array("v_gate", v_gate))
         return gate.read_gains(self.law, volts).reshape(shape)[()]
 
     def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
-        """Return the gate voltages [V] of read gains, the exact inverse of gate_gain; no window applies.
+        """Return the gate voltages [V] of read gains, the exact inverse of gate_gain, also outside the gate window.
 
         Raises ParameterError if a gain lies outside (gain_min, 1) or the cell is not gated.
         """
@@ -160,10 +161,10 @@ class AdaptiveMemristor(BarrierCell):
     ) -> FloatArray:
         """Return the states after a time dt [s] at constant cell voltage v [V] and gate voltage v_gate [V].
 
-        The exponential-Euler step is divided so that a sub-step moves w by about largest_step.  temperature [K]
-        replaces the cell's: it acts on SET, RESET and the gate; the lifetime of a filament at rest stays (ours).
-        Raises ParameterError if a state lies outside [0, 1] or a time is negative, ConvergenceError if the sub-steps
-        run out.
+        The time is divided into exponential-Euler sub-steps that move w by about largest_step.  temperature [K]
+        replaces that of the cell; it acts on SET, RESET and the gate, but not on the lifetime at 0 V (our choice).
+        Raises ParameterError if a state lies outside [0, 1] or a time is negative, ConvergenceError if more than
+        MOST_STEPS sub-steps are needed.
         Source: docs/equations/cells.md eq. 12-15.
         """
         if temperature is not None:
@@ -179,7 +180,7 @@ class AdaptiveMemristor(BarrierCell):
         result, missed = evolve(law, self.growth(), states, volts, gains, energies, times, largest)
         if missed:
             raise ConvergenceError(
-                f"{missed} of {states.size} states not reached after {MOST_STEPS} sub-steps; raise largest_step "
+                f"{missed} of {states.size} integrations not finished after {MOST_STEPS} sub-steps; raise largest_step "
                 f"(now {largest:g}) or divide dt"
             )
         return result.reshape(shape)[()]

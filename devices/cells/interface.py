@@ -1,4 +1,4 @@
-"""What every cell has: the questions it answers, what follows from its law, and checks of its arguments."""
+"""The interface of a cell, base classes that derive methods from a cell's law, and checks of arguments."""
 
 import math
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from devices.laws.adaptive import adaptive_filaments, adaptive_secants
 
 
 class Cell(Protocol):
-    """What an array, a writer or a mapper may ask of a cell."""
+    """The interface of a cell that arrays, write schemes and the mapper use."""
 
     @property
     def g_min(self) -> float:
@@ -73,14 +73,14 @@ class Cell(Protocol):
         """Return the secant conductance I/v [S] at read voltage v [V] of filaments [S] at a read gain."""
 
     def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
-        """Return the filament conductance [S] that shows g_terminal [S]: the inverse of terminal_conductance."""
+        """Return the filament conductance [S] whose terminal conductance is g_terminal [S]."""
 
     def gain_with_offset(self, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
         """Return the read gain of cells whose Dirac points are shifted by offset [V]."""
 
 
 class LawCell:
-    """What a cell derives from its law, its filament and its gain."""
+    """Methods that every cell derives from its law, its filament conductance and its read gain."""
 
     def conductance(self: Cell, w: npt.ArrayLike, v_gate: npt.ArrayLike, v: npt.ArrayLike = 0.0) -> FloatArray:
         """Return the secant conductance I/v [S] at read voltage v [V], at v = 0 the slope, of states w at v_gate [V].
@@ -120,7 +120,7 @@ class LawCell:
 
 
 class BarrierCell(LawCell):
-    """A cell whose law is an AdaptiveLaw: secants and their inverse in closed form."""
+    """A cell whose law is an AdaptiveLaw: the secant conductance and its inverse have closed forms."""
 
     def terminal_conductance(
         self: Cell, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike
@@ -139,8 +139,8 @@ class BarrierCell(LawCell):
     def filament_for(self: Cell, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
         """Return the filament conductance [S] whose secant at read voltage v [V] and read gain is g_terminal [S].
 
-        The window does not apply.  Raises ParameterError if a gain is not positive or no filament shows g_terminal,
-        which must lie from g_leak to below g_leak + 1 / r_series.
+        The result may lie outside the conductance window.  Raises ParameterError if a gain is not positive, or if no
+        filament has this conductance: g_terminal must be at least g_leak and below g_leak + 1 / r_series.
         """
         (g, gains, volts), shape = flat(
             g_terminal=array("g_terminal", g_terminal), gain=array("gain", gain), v=array("v", v)
@@ -159,7 +159,7 @@ class BarrierCell(LawCell):
 
 
 class GatelessCell(LawCell):
-    """What a cell without a gate answers to questions about its gate: gain 1 at any voltage."""
+    """Gate methods of a cell without a gate: the read gain is 1 at any gate voltage."""
 
     @property
     def gated(self) -> bool:
@@ -192,26 +192,26 @@ class GatelessCell(LawCell):
 
     def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
         """Raise ParameterError: no gate voltage sets the gain."""
-        raise ParameterError(f"gain must be left alone for a cell without a gate, got {gain!r} for {self}")
+        raise ParameterError(f"gain must not be given for a cell without a gate, got {gain!r} for {self}")
 
     def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
         """Raise ParameterError: no Fermi level follows a gate."""
-        raise ParameterError(f"v_gate must be left alone for a cell without a gate, got {v_gate!r} for {self}")
+        raise ParameterError(f"v_gate must not be given for a cell without a gate, got {v_gate!r} for {self}")
 
 
 class OhmicCell(GatelessCell):
-    """A cell whose law is a bare OhmicLaw: its filament is what its terminals show."""
+    """A cell whose law is OhmicLaw without leakage: terminal and filament conductance are the same."""
 
     def terminal_conductance(
         self, g_filament: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0
     ) -> FloatArray:
-        """Return g_filament [S] in the common shape: neither gain nor voltage changes a resistor."""
+        """Return g_filament [S] in the common shape of the arguments: gain and voltage have no effect."""
         g = array("g_filament", g_filament, minimum=0.0)
         (result, _, _), _ = broadcast(g_filament=g, gain=array("gain", gain), v=array("v", v))
         return result.copy()[()]
 
     def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0) -> FloatArray:
-        """Return g_terminal [S] in the common shape: the inverse of terminal_conductance."""
+        """Return g_terminal [S] in the common shape of the arguments: the inverse of terminal_conductance."""
         g = array("g_terminal", g_terminal, minimum=0.0)
         (result, _, _), _ = broadcast(g_terminal=g, gain=array("gain", gain), v=array("v", v))
         return result.copy()[()]
@@ -226,7 +226,7 @@ def checked_states(w: npt.ArrayLike) -> FloatArray:
 
 
 def geometric(w: npt.ArrayLike, low: float, high: float) -> FloatArray:
-    """Return conductances [S] of states w in [0, 1] in a window low (high / low)^w.
+    """Return conductances [S] of states w in [0, 1], low (high / low)^w.
 
     Raises ParameterError if a state lies outside [0, 1].
     """
@@ -249,7 +249,7 @@ def rising(cell: object, low: str, high: str, unit: str) -> None:
 
 
 def broadcast(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
-    """Return views of one shape, and the shape; raise ParameterError that shows the shapes if there is none."""
+    """Return the arrays broadcast to one shape, and that shape; raise ParameterError if they do not broadcast."""
     try:
         shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
     except ValueError:
@@ -259,6 +259,6 @@ def broadcast(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
 
 
 def flat(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
-    """Return flat arrays of one length for kernels, and the shape to give the result."""
+    """Return the arrays broadcast and flattened for kernels, and the shape that the result must get."""
     views, shape = broadcast(**arrays)
     return [np.ascontiguousarray(a).reshape(-1) for a in views], shape

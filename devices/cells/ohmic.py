@@ -1,4 +1,4 @@
-"""The cell that is a resistor: a conductance window without a gate."""
+"""A programmable resistor: a conductance window without a gate."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from devices.laws.adaptive import OhmicLaw
 
 @dataclass(frozen=True)
 class Resistor(OhmicCell):
-    """An ohmic cell without a gate; its state is the linear position in the window (ours)."""
+    """An ohmic cell without a gate, whose conductance is linear in the state (our choice)."""
 
     g_min: float = quantity(0.5e-6, "S", minimum=0.0)  #: lowest conductance [S]
     g_max: float = quantity(50e-6, "S", above=0.0)  #: highest conductance [S]

@@ -1,4 +1,4 @@
-"""Ready cells, each a function that returns a fresh value and says where its numbers come from."""
+"""Preset cells: each function returns a cell and states the source of its parameters."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from devices.cells.selected import SelectedCell
 def adaptive_2d() -> AdaptiveMemristor:
     """Return the gated silver-filament cell that keeps its state for years.
 
-    Source: ours, anchored to published relatives (docs/equations/cells.md, section 6).
+    Source: ours, after published devices of the same family (docs/equations/cells.md, section 6).
     """
     return AdaptiveMemristor()
 
@@ -21,31 +21,32 @@ def adaptive_2d() -> AdaptiveMemristor:
 def adaptive_2d_volatile() -> AdaptiveMemristor:
     """Return the same cell with thin filaments that dissolve within a second.
 
-    Source: ours; silver in h-BN and a-Si shows both kinds, ACS Nano 2024, doi 10.1021/acsnano.3c10068.
+    Source: ours; silver in h-BN and a-Si forms stable and volatile filaments, ACS Nano 2024, doi
+    10.1021/acsnano.3c10068.
     """
     return AdaptiveMemristor(lifetime=1.0)
 
 
 def ideal_adaptive() -> AdaptiveMemristor:
-    """Return an exact multiplier: current = gain x filament conductance x voltage; no curvature, series part, leak."""
+    """Return an ideal multiplier, current = gain x conductance x voltage, without curvature, series R or leakage."""
     return AdaptiveMemristor(v_0=math.inf, r_series=0.0, g_leak=0.0)
 
 
 def two_terminal() -> AdaptiveMemristor:
-    """Return the same filament cell without a gate: gain 1 at every gate voltage, no gate action on growth."""
+    """Return the same filament cell without a gate: the gate changes neither the read gain nor the growth."""
     return AdaptiveMemristor(gain_min=1.0, beta=0.0)
 
 
 def resistor() -> Resistor:
-    """Return a programmable resistor with the same window and nothing else."""
+    """Return a programmable resistor with the same conductance window."""
     return Resistor()
 
 
 def vteam() -> Vteam:
-    """Return VTEAM with the parameters that public implementations of it carry: 50 ohm to 1 kohm.
+    """Return VTEAM with the default parameters of public implementations: 50 ohm to 1 kohm.
 
-    Source: defaults of MemTorch (coreylammie/MemTorch, VTEAM.py), after the authors' published code; not compared with
-    the tables of the article.
+    Source: defaults of MemTorch (coreylammie/MemTorch, VTEAM.py), which follow the authors' published code; they were
+    not compared with the tables of the article.
     """
     return Vteam()
 
@@ -53,7 +54,7 @@ def vteam() -> Vteam:
 def stanford_pku() -> StanfordPku:
     """Return the Stanford-PKU cell with the defaults of its published code, version 1.0.0: 0.56 to 225 kohm.
 
-    Source: doi 10.4231/D37H1DN48 (nanoHUB), read in a public transcription; r_series ours, none.
+    Source: doi 10.4231/D37H1DN48 (nanoHUB), read in a public transcription; r_series = 0 is ours.
     """
     return StanfordPku()
 
@@ -63,7 +64,8 @@ def stanford_asu() -> StanfordPku:
 
     Source: the Verilog-A code of Chen and Yu, IEEE Trans. Electron Devices 62, 4022 (2015), read in a public
     transcription; r_thermal is its 0.23 ns / 0.31825 fJ/K.  That code has two activation energies, 1.501 and 1.5 eV,
-    and exp - exp where this one has sinh: here 1.5 eV and twice the velocity; it has no least field.
+    and a difference of two exponentials in place of sinh.  Here both energies are 1.5 eV, the velocity is doubled, and
+    field_min is 0, as that code has no minimum field.
     """
     return StanfordPku(
         i_0=6.14e-5, g_0=2.7505e-10, v_0=0.43, gap_min=0.1e-9, gap_max=1.7e-9, velocity=300.0, e_activation=1.5,
@@ -72,15 +74,15 @@ def stanford_asu() -> StanfordPku:
 
 
 def selected_2d() -> SelectedCell:
-    """Return the gated silver-filament cell behind a silver threshold switch; read it above 0.2 V.
+    """Return the gated silver-filament cell in series with a silver threshold switch; read it above 0.2 V.
 
-    Source: SelectedCell; its voltages and the pairing are ours.
+    Source: SelectedCell; the combination and its voltages are ours.
     """
     return SelectedCell(adaptive_2d())
 
 
 def selected_two_terminal() -> SelectedCell:
-    """Return the cell without a gate behind the same threshold switch: one selector, one resistor.
+    """Return the cell without a gate in series with the same threshold switch (1S1R).
 
     Source: as selected_2d.
     """

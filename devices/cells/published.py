@@ -1,6 +1,6 @@
-"""Two-terminal cells of the literature on the common interface: VTEAM and Stanford-PKU.
+"""Two-terminal cell models of the literature behind the common cell interface: VTEAM and Stanford-PKU.
 
-A positive voltage sets every cell of this package; the published sign of VTEAM is the opposite one.
+In this package a positive voltage sets every cell.  VTEAM is published with the opposite sign.
 """
 
 import dataclasses
@@ -31,25 +31,26 @@ from devices.states.drift import MOST_STEPS, PkuDrift, VteamDrift, drift_all
 
 @dataclass(frozen=True)
 class Vteam(OhmicCell):
-    """VTEAM: a resistance between two ends that drifts beyond a threshold voltage; its current is ohmic.
+    """VTEAM: an ohmic resistance between r_on and r_off whose state drifts above threshold voltages.
 
-    Names are the published ones; this cell's terminal voltage is minus the published one, so that a positive voltage
-    sets.  Source: Kvatinsky et al., IEEE Trans. Circuits Syst. II 62, 786 (2015), doi 10.1109/TCSII.2015.2433536;
+    The names are the published ones.  The terminal voltage of this cell is minus the published one, so that a positive
+    voltage sets it.
+    Source: Kvatinsky et al., IEEE Trans. Circuits Syst. II 62, 786 (2015), doi 10.1109/TCSII.2015.2433536;
     docs/equations/cells.md eq. 16-18.  The defaults are those of public implementations of the model.
     """
 
     r_on: float = quantity(50.0, "Ω", above=0.0)  #: resistance at w_on [ohm]
     r_off: float = quantity(1000.0, "Ω", above=0.0)  #: resistance at w_off [ohm]
-    w_on: float = quantity(0.0, "m")  #: internal state of the on end [m]
-    w_off: float = quantity(3e-9, "m")  #: internal state of the off end [m]
-    k_on: float = quantity(-10.0, "m/s", maximum=0.0)  #: speed towards on [m/s], not positive
-    k_off: float = quantity(5e-4, "m/s", minimum=0.0)  #: speed towards off [m/s]
-    v_on: float = quantity(-0.2, "V", below=0.0)  #: published threshold towards on [V], negative
-    v_off: float = quantity(0.02, "V", above=0.0)  #: published threshold towards off [V]
-    alpha_on: float = quantity(3.0, above=0.0)  #: power of the overdrive towards on
-    alpha_off: float = quantity(1.0, above=0.0)  #: power of the overdrive towards off
-    exponential: bool = False  #: resistance exponential in the state, not linear
-    window: float = quantity(0.0, minimum=0.0)  #: Biolek's power p of the window; 0: the state stops at hard ends
+    w_on: float = quantity(0.0, "m")  #: internal state when fully on [m]
+    w_off: float = quantity(3e-9, "m")  #: internal state when fully off [m]
+    k_on: float = quantity(-10.0, "m/s", maximum=0.0)  #: rate constant towards on [m/s], ≤ 0
+    k_off: float = quantity(5e-4, "m/s", minimum=0.0)  #: rate constant towards off [m/s]
+    v_on: float = quantity(-0.2, "V", below=0.0)  #: threshold towards on, published sign [V], < 0
+    v_off: float = quantity(0.02, "V", above=0.0)  #: threshold towards off, published sign [V]
+    alpha_on: float = quantity(3.0, above=0.0)  #: exponent of the overdrive towards on
+    alpha_off: float = quantity(1.0, above=0.0)  #: exponent of the overdrive towards off
+    exponential: bool = False  #: resistance exponential in the state; False: linear
+    window: float = quantity(0.0, minimum=0.0)  #: exponent p of Biolek's window function; 0: hard limits
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -58,12 +59,12 @@ class Vteam(OhmicCell):
 
     @property
     def g_min(self) -> float:
-        """Conductance at w = 0, off [S]."""
+        """Conductance of the off state, w = 0 [S]."""
         return 1.0 / self.r_off
 
     @property
     def g_max(self) -> float:
-        """Conductance at w = 1, on [S]."""
+        """Conductance of the on state, w = 1 [S]."""
         return 1.0 / self.r_on
 
     @property
@@ -106,7 +107,7 @@ class Vteam(OhmicCell):
         *,
         largest_step: float = 0.005,
     ) -> FloatArray:
-        """Return the states after a time dt [s] at constant cell voltage v [V]; neither gate nor temperature acts.
+        """Return the states after a time dt [s] at constant cell voltage v [V]; v_gate and temperature have no effect.
 
         Raises ParameterError if a state lies outside [0, 1] or a time is negative.
         Source: docs/equations/cells.md eq. 17-18 and 22.
@@ -116,30 +117,30 @@ class Vteam(OhmicCell):
 
 @dataclass(frozen=True)
 class StanfordPku(BarrierCell, GatelessCell):
-    """Stanford-PKU: a tunnelling gap that closes and opens, heated by its own current.
+    """Stanford-PKU: a tunnelling gap that closes and opens, with Joule heating.
 
     Source: Jiang et al., SISPAD 2014, and IEEE Trans. Electron Devices 63, 1884 (2016); docs/equations/cells.md
-    eq. 19-21.  The defaults are those of the published Verilog-A code, version 1.0.0, doi 10.4231/D37H1DN48, without
-    its random gap.
+    eq. 19-21.  The defaults are those of the published Verilog-A code, version 1.0.0, doi 10.4231/D37H1DN48; its
+    random variation of the gap is left out.
     """
 
     i_0: float = quantity(1e-3, "A", above=0.0)  #: current scale [A]
-    g_0: float = quantity(0.25e-9, "m", above=0.0)  #: decay length of the current over the gap [m]
-    v_0: float = quantity(0.25, "V", above=0.0)  #: curvature [V]
-    gap_min: float = quantity(0.2e-9, "m", minimum=0.0)  #: narrowest gap, w = 1 [m]
-    gap_max: float = quantity(1.7e-9, "m", above=0.0)  #: widest gap, w = 0 [m]
-    velocity: float = quantity(10.0, "m/s", minimum=0.0)  #: of the gap's end, before activation [m/s]
-    e_activation: float = quantity(0.6, "eV", minimum=0.0)  #: of the gap's motion [eV]
-    gamma_0: float = quantity(16.0, above=0.0)  #: local enhancement of the field at gap 0
-    beta: float = quantity(0.8, minimum=0.0)  #: loss of enhancement at gap_1
-    gap_1: float = quantity(1e-9, "m", above=0.0)  #: [m]
-    power: float = quantity(3.0, above=0.0)  #: of the gap in the enhancement
+    g_0: float = quantity(0.25e-9, "m", above=0.0)  #: gap over which the current decays by e [m]
+    v_0: float = quantity(0.25, "V", above=0.0)  #: curvature of the I-V curve [V]
+    gap_min: float = quantity(0.2e-9, "m", minimum=0.0)  #: smallest gap, at w = 1 [m]
+    gap_max: float = quantity(1.7e-9, "m", above=0.0)  #: largest gap, at w = 0 [m]
+    velocity: float = quantity(10.0, "m/s", minimum=0.0)  #: prefactor of the gap's velocity [m/s]
+    e_activation: float = quantity(0.6, "eV", minimum=0.0)  #: activation energy of the gap's motion [eV]
+    gamma_0: float = quantity(16.0, above=0.0)  #: local field enhancement at gap 0
+    beta: float = quantity(0.8, minimum=0.0)  #: decrease of the field enhancement at gap_1
+    gap_1: float = quantity(1e-9, "m", above=0.0)  #: reference gap of the field enhancement [m]
+    power: float = quantity(3.0, above=0.0)  #: exponent of the gap in the field enhancement
     a_0: float = quantity(0.25e-9, "m", above=0.0)  #: hopping distance [m]
-    thickness: float = quantity(12e-9, "m", above=0.0)  #: of the oxide [m]
-    field_min: float = quantity(1.4e9, "V/m", minimum=0.0)  #: least enhanced field that moves the gap [V/m]
-    r_thermal: float = quantity(2.1e3, "K/W", minimum=0.0)  #: from the filament to its surroundings [K/W]
-    r_series: float = quantity(0.0, "Ω", minimum=0.0)  #: in series with the gap [ohm]; ours: none
-    temperature: float = quantity(298.0, "K", above=0.0)  #: of the surroundings [K]
+    thickness: float = quantity(12e-9, "m", above=0.0)  #: thickness of the oxide [m]
+    field_min: float = quantity(1.4e9, "V/m", minimum=0.0)  #: smallest enhanced field that moves the gap [V/m]
+    r_thermal: float = quantity(2.1e3, "K/W", minimum=0.0)  #: thermal resistance, filament to ambient [K/W]
+    r_series: float = quantity(0.0, "Ω", minimum=0.0)  #: series resistance [ohm]; 0 is ours
+    temperature: float = quantity(298.0, "K", above=0.0)  #: ambient temperature [K]
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -147,12 +148,12 @@ class StanfordPku(BarrierCell, GatelessCell):
 
     @property
     def g_min(self) -> float:
-        """Small-signal conductance of the widest gap [S]."""
+        """Small-signal conductance at the largest gap [S]."""
         return self.i_0 / self.v_0 * math.exp(-self.gap_max / self.g_0)
 
     @property
     def g_max(self) -> float:
-        """Small-signal conductance of the narrowest gap [S]."""
+        """Small-signal conductance at the smallest gap [S]."""
         return self.i_0 / self.v_0 * math.exp(-self.gap_min / self.g_0)
 
     @property
@@ -195,10 +196,11 @@ class StanfordPku(BarrierCell, GatelessCell):
         *,
         largest_step: float = 0.005,
     ) -> FloatArray:
-        """Return the states after a time dt [s] at constant cell voltage v [V]; the gate does nothing.
+        """Return the states after a time dt [s] at constant cell voltage v [V]; v_gate has no effect.
 
-        temperature [K] replaces that of the surroundings.  The filament's own follows its power at once.
-        Raises ParameterError if a state lies outside [0, 1] or a time is negative, ConvergenceError if steps run out.
+        temperature [K] replaces the ambient temperature.  The filament's temperature follows its power without delay.
+        Raises ParameterError if a state lies outside [0, 1] or a time is negative, ConvergenceError if more than
+        MOST_STEPS steps are needed.
         Source: docs/equations/cells.md eq. 20-22.
         """
         cell = self if temperature is None else dataclasses.replace(self, temperature=temperature)
@@ -208,12 +210,14 @@ class StanfordPku(BarrierCell, GatelessCell):
 def _evolved(
     drift: Any, w: npt.ArrayLike, v: npt.ArrayLike, v_gate: npt.ArrayLike, dt: npt.ArrayLike, largest_step: float  # noqa: ANN401
 ) -> FloatArray:  # fmt: skip
-    """Return the states after dt [s] at constant voltages, in the common shape of all arguments."""
+    """Return the states after dt [s] at constant voltages, in the shape to which the arguments broadcast."""
     largest = number("largest_step", largest_step, above=0.0, maximum=0.5)
     (start, volts, _, times), shape = flat(
         w=checked_states(w), v=array("v", v), v_gate=array("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
     )
     result, missed = drift_all(drift, start, volts, times, largest)
     if missed:
-        raise ConvergenceError(f"{missed} of {start.size} states not reached after {MOST_STEPS} steps; divide dt")
+        raise ConvergenceError(
+            f"{missed} of {start.size} integrations not finished after {MOST_STEPS} steps; divide dt"
+        )
     return result.reshape(shape)[()]

@@ -1,4 +1,4 @@
-"""A threshold-switching selector in series with any cell: its law, the inner division of the voltage, and the cell."""
+"""A threshold-switching selector in series with any cell (1S1R)."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from devices.errors import ConvergenceError, ParameterError
 from devices.laws import dispatch
 from devices.laws.selector import SelectorLaw, selected_current, selected_gain, selector_conductance
 
-MOST_STEPS = 20_000  # of one evolution, ours
+MOST_STEPS = 20_000  # most steps of one call of evolve, ours
 
 
 dispatch.register(SelectorLaw, selected_gain, selected_current)
@@ -22,17 +22,18 @@ dispatch.register(SelectorLaw, selected_gain, selected_current)
 
 @dataclass(frozen=True)
 class SelectedCell(LawCell):
-    """A threshold switch in series with a cell: off until both together see v_threshold, then on until the read ends.
+    """A threshold switch in series with a cell; it conducts while the voltage over both exceeds v_threshold.
 
-    State, window and gate are the cell's.  A single-valued law: where a real switch holds on below its threshold, this
-    one is off.  Source: form ours, docs/equations/cells.md eq. 23-25; figures of the default: Midya et al., Adv. Mater.
-    29, 1604457 (2017), doi 10.1002/adma.201604457 (ratio 1e10, 1 mV per decade, leak 1e-14 A), voltages ours.
+    State, conductance window and gate are those of the cell.  The law has one value at each voltage: it has no
+    hysteresis, while a real switch stays on down to a hold voltage below its threshold.
+    Source: the form is ours, docs/equations/cells.md eq. 23-25.  The defaults follow Midya et al., Adv. Mater. 29,
+    1604457 (2017), doi 10.1002/adma.201604457 (ratio 1e10, 1 mV per decade, leakage 1e-14 A); the voltages are ours.
     """
 
-    cell: Cell  #: any cell of devices that has no selector of its own
+    cell: Cell  #: any cell of `devices` without a selector
     g_off: float = quantity(1e-13, "S", above=0.0)  #: conductance below the threshold [S]
     g_on: float = quantity(1e-3, "S", above=0.0)  #: conductance above the threshold [S]
-    v_threshold: float = quantity(0.2, "V", above=0.0)  #: voltage over selector and cell that switches [V]
+    v_threshold: float = quantity(0.2, "V", above=0.0)  #: voltage over selector and cell at the threshold [V]
     v_decade: float = quantity(1e-3, "V", above=0.0)  #: voltage per decade of conductance at the threshold [V]
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ class SelectedCell(LawCell):
 
     @property
     def temperature(self) -> float:
-        """Temperature of the cell [K], 300 where it has none."""
+        """Temperature of the cell [K]; 300 K if the cell has no temperature."""
         return float(getattr(self.cell, "temperature", 300.0))
 
     @property
@@ -111,7 +112,7 @@ class SelectedCell(LawCell):
         return self.cell.fermi_energy(v_gate)
 
     def selector_conductance(self, v: npt.ArrayLike) -> FloatArray:
-        """Return the selector's conductance [S] when selector and cell together see v [V]."""
+        """Return the conductance of the selector [S] when the voltage over selector and cell is v [V]."""
         law, volts = self.law, array("v", v)
         found = [selector_conductance(law, each)[0] for each in volts.ravel().tolist()]
         return np.array(found).reshape(volts.shape)[()]
@@ -119,7 +120,8 @@ class SelectedCell(LawCell):
     def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
         """Return the filament conductance [S] whose secant at read voltage v [V] and read gain is g_terminal [S].
 
-        Raises ParameterError if g_terminal is not below the selector's conductance, or the cell has no such filament.
+        Raises ParameterError if g_terminal is not below the conductance of the selector, or if no filament of the cell
+        has this conductance.
         Source: docs/equations/cells.md eq. 26.
         """
         (g, gains, volts), _ = broadcast(
@@ -148,10 +150,10 @@ class SelectedCell(LawCell):
     ) -> FloatArray:
         """Return the states after a time dt [s] at constant voltage v [V] over selector and cell and v_gate [V].
 
-        The cell evolves at the voltage that the selector leaves it, in steps that move w by at most largest_step, each
-        at the voltage of its middle (second order).  The selector itself has no memory.
+        The cell evolves at its part of the voltage, in steps that move w by at most largest_step.  Each step takes the
+        voltage at its midpoint (second order).  The selector has no state.
         Raises ParameterError if the cell has no state equation, a state lies outside [0, 1] or a time is negative,
-        ConvergenceError if the steps run out.
+        ConvergenceError if more than MOST_STEPS steps are needed.
         """
         inner: Any = self.cell
         if not hasattr(inner, "evolve"):
@@ -164,7 +166,7 @@ class SelectedCell(LawCell):
         selector = np.ravel(self.selector_conductance(volts))
 
         def moved(start: FloatArray, aim: FloatArray, step: FloatArray) -> FloatArray:
-            """The states a step after `start` at the voltages that states `aim` have."""
+            """The states one step after `start`, at the cell voltages of the states `aim`."""
             current, _ = dispatch.currents(law, np.ravel(self.filament(aim)), gains, volts)
             after: FloatArray = inner.evolve(start, volts - current / selector, gates, step, temperature)
             return after
@@ -180,6 +182,6 @@ class SelectedCell(LawCell):
             left = np.where(good, np.where(step >= left, 0.0, left - step), left)
             step = np.where(good, 2.0 * step, 0.5 * step)
         raise ConvergenceError(
-            f"{np.count_nonzero(left)} of {states.size} states not reached after {MOST_STEPS} steps; raise "
+            f"{np.count_nonzero(left)} of {states.size} integrations not finished after {MOST_STEPS} steps; raise "
             f"largest_step (now {largest:g}) or divide dt"
         )

@@ -1,4 +1,4 @@
-"""A cell that is a table of measured currents over voltage, gate and level: monotone interpolation with slopes."""
+"""A cell given by a table of measured currents over voltage, gate voltage and conductance level."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,18 +20,18 @@ dispatch.register(TabulatedLaw, tabulated_gain, tabulated_current)
 class Tabulated(LawCell):
     """A cell given by currents measured at voltages, gate voltages and levels; it has no state equation.
 
-    Between the points of a curve lies a monotone cubic; gate voltages are joined by straight lines in the gain, levels
-    by straight lines in the conductance.  The conductance of a level and the gain of a gate are those at v_reference.
-    Lists and arrays are taken and kept as tuples.
-    Raises ParameterError if a curve does not rise with the voltage or does not pass 0 A at 0 V, or if currents do not
-    rise with gate and level.
+    Currents are interpolated by monotone cubics in the voltage, linearly in the read gain between gate voltages, and
+    linearly in the conductance between levels.  The conductance of a level and the gain of a gate voltage are taken at
+    v_reference.  Lists and arrays are accepted and stored as tuples.
+    Raises ParameterError if a curve does not rise with the voltage or is not 0 A at 0 V, or if the magnitudes of the
+    currents do not rise with gate voltage and level.
     Source: docs/equations/cells.md eq. 27-30.
     """
 
-    voltages: tuple[float, ...]  #: (k,) cell voltages [V], rising, with 0 among them
+    voltages: tuple[float, ...]  #: (k,) cell voltages [V], rising, including 0
     currents: tuple[tuple[tuple[float, ...], ...], ...]  #: [A] (levels, gates, k), or (gates, k), or (k,)
-    v_gates: tuple[float, ...] = (0.0,)  #: (gates,) gate voltages [V], rising; one: a cell without a gate
-    v_reference: float = 0.1  #: voltage at which levels and gains are taken [V], inside the table
+    v_gates: tuple[float, ...] = (0.0,)  #: (gates,) gate voltages [V], rising; one value: no gate
+    v_reference: float = 0.1  #: voltage that defines levels and gains [V], inside the table
 
     def __post_init__(self) -> None:
         volts = array("voltages", self.voltages, ndim=1)
@@ -39,7 +39,7 @@ class Tabulated(LawCell):
         amps = array("currents", self.currents)
         if volts.size < 2 or not np.all(np.diff(volts) > 0.0) or 0.0 not in volts:
             raise ParameterError(
-                f"voltages must rise and hold 0 V, got {volts.size} from {volts[:1]} to {volts[-1:]} V"
+                f"voltages must rise and include 0 V, got {volts.size} from {volts[:1]} to {volts[-1:]} V"
             )
         if not gates.size or not np.all(np.diff(gates) > 0.0):
             raise ParameterError(f"v_gates must hold at least one voltage and rise, got {gates.tolist()} V")
@@ -54,8 +54,8 @@ class Tabulated(LawCell):
         _refuse("rise with the voltage", amps, np.diff(amps, axis=-1) <= 0.0)
         reference = number("v_reference", self.v_reference, unit="V", above=0.0, maximum=float(volts[-1]))
         sign = np.sign(volts)
-        _refuse("rise in size with v_gates", amps, (np.diff(amps, axis=1) * sign <= 0.0) & (sign != 0.0))
-        _refuse("rise in size with the level", amps, (np.diff(amps, axis=0) * sign <= 0.0) & (sign != 0.0))
+        _refuse("rise in magnitude with v_gates", amps, (np.diff(amps, axis=1) * sign <= 0.0) & (sign != 0.0))
+        _refuse("rise in magnitude with the level", amps, (np.diff(amps, axis=0) * sign <= 0.0) & (sign != 0.0))
         nested = tuple(tuple(tuple(curve) for curve in level) for level in amps.tolist())
         for name, value in (
             ("voltages", tuple(volts.tolist())),
@@ -83,7 +83,7 @@ class Tabulated(LawCell):
 
     @property
     def g_min(self) -> float:
-        """Conductance of the lowest level [S]; 0 for a table of one level, whose states are in proportion."""
+        """Conductance of the lowest level [S]; 0 for a table of one level, whose currents scale with the state."""
         return float(self.law.levels[0]) if len(self.currents) > 1 else 0.0
 
     @property
@@ -130,7 +130,7 @@ class Tabulated(LawCell):
         return np.clip((g - self.g_min) / (self.g_max - self.g_min), 0.0, 1.0)[()]
 
     def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
-        """Return the read gain, from gain_low to 1, at gate voltages [V]; beyond the table that of its end."""
+        """Return the read gain, from gain_low to 1, at gate voltages [V]; it is constant beyond the table."""
         (volts,), shape = flat(v_gate=array("v_gate", v_gate))
         return tabulated_gains(self.law, volts).reshape(shape)[()]
 
@@ -140,7 +140,7 @@ class Tabulated(LawCell):
         Raises ParameterError if a gain lies outside [gain_low, 1] or the table has one gate voltage.
         """
         if not self.gated:
-            raise ParameterError(f"gain must be left alone for a table of one gate voltage, got {gain!r}")
+            raise ParameterError(f"gain must not be given for a table of one gate voltage, got {gain!r}")
         gains = array("gain", gain)
         bad = (gains < self.gain_low) | (gains > 1.0)
         if bad.any():
@@ -153,13 +153,13 @@ class Tabulated(LawCell):
         return high[()]
 
     def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
-        """Raise ParameterError: a table knows no Fermi level."""
-        raise ParameterError(f"v_gate must be left alone: a table of currents has no Fermi level, got {v_gate!r}")
+        """Raise ParameterError: a table has no Fermi level."""
+        raise ParameterError(f"v_gate must not be given: a table of currents has no Fermi level, got {v_gate!r}")
 
     def terminal_conductance(self, g_filament: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
         """Return the secant conductance I/v [S] at read voltage v [V] of filaments g_filament [S] at a read gain.
 
-        At v = 0 it is the slope.  Raises ParameterError outside the table's voltages, which a fit may not leave.
+        At v = 0 it is the slope.  Raises ParameterError for voltages outside the table.
         """
         volts = array("v", v)
         bad = (volts < self.voltages[0]) | (volts > self.voltages[-1])
@@ -173,7 +173,8 @@ class Tabulated(LawCell):
     def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
         """Return the conductance [S] whose secant at read voltage v [V] and read gain is g_terminal [S].
 
-        Exact, as currents are linear between levels.  Raises ParameterError if a gain is not positive.
+        The result is exact, because currents are linear between levels.  Raises ParameterError if a gain is not
+        positive.
         """
         (g, gains, volts), _ = broadcast(
             g_terminal=array("g_terminal", g_terminal, minimum=0.0), gain=array("gain", gain), v=array("v", v)
@@ -190,7 +191,7 @@ class Tabulated(LawCell):
 
 
 def _refuse(wanted: str, amps: FloatArray, bad: npt.NDArray[np.bool_]) -> None:
-    """Raise ParameterError that names the first place where currents are not as wanted."""
+    """Raise ParameterError with the first element that violates a condition on the currents."""
     if bad.any():
         level, gate, k = (int(i) for i in np.argwhere(bad)[0])
         raise ParameterError(

@@ -1,4 +1,4 @@
-"""Current–voltage laws with their slopes, the gate law, and their dispatch by parameter type."""
+"""Current–voltage laws with their slopes, the gate law, and the choice of a law by the type of its parameters."""
 
 import lazy_loader
 

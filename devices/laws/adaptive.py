@@ -1,4 +1,4 @@
-"""The laws of a resistor and of the gated sinh barrier in series with a resistance: current and slope of a cell."""
+"""Current and slope of a resistor, and of a gated sinh barrier in series with a resistance."""
 
 import math
 from typing import NamedTuple
@@ -12,27 +12,27 @@ from devices.laws.dispatch import register
 from devices.laws.gate import read_gain
 from devices.numerics.jit import kernel
 
-BLOCK = 128  # cells at a time, ours: their numbers stay in the nearest cache
+BLOCK = 128  # cells at a time: their values stay in the L1 cache (ours)
 
 
 class OhmicLaw(NamedTuple):
-    """A resistor beside a fixed leak; no gate."""
+    """Parameters of a resistor in parallel with a fixed leakage conductance; no gate."""
 
-    g_leak: float = 0.0  # [S]
+    g_leak: float = 0.0  # leakage conductance [S]
 
 
 class AdaptiveLaw(NamedTuple):
-    """A gated sinh barrier in series with a resistance, a leak beside both."""
+    """Parameters of a gated sinh barrier in series with a resistance, both in parallel with a leakage conductance."""
 
-    v_0: float  # [V] curvature of the barrier, inf for a straight line
-    r_series: float  # [ohm]
-    g_leak: float  # [S]
+    v_0: float  # [V] curvature of the I-V curve, inf for a straight line
+    r_series: float  # [ohm] series resistance
+    g_leak: float  # [S] leakage conductance
     v_dirac: float  # [V] gate voltage of the Dirac point
     e_residual: float  # [eV] Fermi level of the residual carrier density
-    e_quantum: float  # [eV] balance of quantum and gate capacitance
-    gain_min: float  # gain of the closed gate
-    e_half: float  # [eV] Fermi level of half opening
-    e_slope: float  # [eV] width of the opening
+    e_quantum: float  # [eV] Fermi level at which quantum and gate capacitance are equal
+    gain_min: float  # read gain of the closed gate
+    e_half: float  # [eV] Fermi level at which the gate is half open
+    e_slope: float  # [eV] width of the gain step
 
 
 def ungated_barrier(v_0: float, r_series: float = 0.0, g_leak: float = 0.0) -> AdaptiveLaw:
@@ -65,7 +65,7 @@ def ohmic_gain(law: OhmicLaw, v_gate: float) -> float:
 
 @kernel
 def ohmic_current(law: OhmicLaw, g_filament: float, gain: float, v: float) -> tuple[float, float]:
-    """Return current [A] and slope [S] of a resistor beside its leak."""
+    """Return current [A] and slope [S] of a resistor in parallel with its leakage conductance."""
     g = gain * g_filament + law.g_leak
     return g * v, g
 
@@ -74,9 +74,10 @@ def ohmic_current(law: OhmicLaw, g_filament: float, gain: float, v: float) -> tu
 def adaptive_fill(
     law: AdaptiveLaw, g_filament: FloatArray, gain: FloatArray, v: FloatArray, current: FloatArray, slope: FloatArray
 ) -> None:
-    """Fill currents [A] and slopes [S] of flat arrays, blocks of cells in vector registers.
+    """Fill currents [A] and slopes [S] of flat arrays, block by block in vector registers.
 
-    Within 4e-15 of adaptive_current, which takes the blocks whose numbers are out of any reason.
+    The results agree with adaptive_current within 4e-15.  Blocks with extreme values (beyond WIDEST or LARGEST, or not
+    converged) are computed by adaptive_current.
     Source: docs/equations/cells.md eq. 6-9.
     """
     room = np.empty((5, BLOCK))
@@ -126,10 +127,10 @@ def adaptive_secants(law: AdaptiveLaw, g_filament: FloatArray, gain: FloatArray,
             out[i] = g / (1.0 + law.r_series * g) + law.g_leak
         return out
     wide = False
-    for i in range(v.size):  # no branch inside: vector registers
+    for i in range(v.size):  # no branch inside, so that the loop vectorises
         g = gain[i] * g_filament[i]
         s = abs(v[i]) / law.v_0
-        s = max(s, 1e-150)  # the limit at v = 0, reached to rounding
+        s = max(s, 1e-150)  # gives the limit at v = 0 to rounding
         wide |= s > 1.0
         out[i] = g * small_sinh(small_barrier(law.r_series * g, s)) / s + law.g_leak
     if wide:
@@ -141,14 +142,15 @@ def adaptive_secants(law: AdaptiveLaw, g_filament: FloatArray, gain: FloatArray,
 
 @kernel
 def adaptive_filaments(law: AdaptiveLaw, g_terminal: FloatArray, gain: FloatArray, v: FloatArray) -> FloatArray:
-    """Return the filament conductance [S] whose secant at v is g_terminal, of each element; outside (0, inf) if none.
+    """Return the filament conductance [S] whose secant conductance at v is g_terminal, of each element.
 
-    Source: docs/equations/cells.md eq. 11, the closed inverse of adaptive_secants.
+    The result lies outside (0, inf) where there is no such filament.
+    Source: docs/equations/cells.md eq. 11, the inverse of adaptive_secants in closed form.
     """
     out = np.empty_like(v)
     for i in range(v.size):
         g = g_terminal[i] - law.g_leak
-        left = 1.0 - law.r_series * g  # part of the voltage that the series resistance leaves to the barrier
+        left = 1.0 - law.r_series * g  # fraction of the voltage that drops over the barrier
         u = abs(v[i]) * left / law.v_0
         out[i] = g / (left * gain[i]) if u == 0.0 or left <= 0.0 else g * abs(v[i]) / (law.v_0 * math.sinh(u) * gain[i])
     return out

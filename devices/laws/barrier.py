@@ -1,15 +1,15 @@
-"""The voltage across a sinh barrier in series with a resistance, by Halley steps that always end."""
+"""The voltage across a sinh barrier in series with a resistance, by a bounded number of Halley steps."""
 
 import math
 
 from devices.numerics.jit import kernel
 
-HALLEY_STEPS = 6  # two more than any input needs, see large_barrier
+HALLEY_STEPS = 6  # no input needs more than four, see large_barrier
 
 
 @kernel(inline=True)
 def small_sinh(u: float) -> float:
-    """Return sinh(u) for |u| <= 1 from its power series, to rounding; unlike math.sinh it runs in vector registers."""
+    """Return sinh(u) for |u| <= 1 to rounding, from its power series, which unlike math.sinh can be vectorised."""
     p = u * u
     r = 1.0 / 355687428096000.0  # 1/17!, then 1/15! down to 1/1!
     r = r * p + 1.0 / 1307674368000.0
@@ -24,10 +24,10 @@ def small_sinh(u: float) -> float:
 
 @kernel(inline=True)
 def small_barrier(a: float, s: float) -> float:
-    """Return u of u + a sinh(u) = s for 0 <= s <= 1 and any a >= 0.
+    """Return the root u of u + a sinh(u) = s for 0 <= s <= 1 and any a >= 0.
 
-    Two steps of third order from the cubic estimate: within 4e-16 of u for all a, so the count is fixed and arrays
-    run in vector registers.  Source: docs/equations/cells.md eq. 7.
+    Two third-order steps from a cubic estimate reach u within 4e-16 for all a.  The number of steps is fixed, so loops
+    over arrays can be vectorised.  Source: docs/equations/cells.md eq. 7.
     """
     b = 1.0 / (1.0 + a)
     u = s * b
@@ -44,9 +44,10 @@ def small_barrier(a: float, s: float) -> float:
 
 @kernel
 def large_barrier(a: float, s: float) -> float:
-    """Return u of u + a sinh(u) = s for s > 1 and a > 0.
+    """Return the root u of u + a sinh(u) = s for s > 1 and a > 0.
 
-    Halley from the lower of two upper bounds: at most four steps to rounding for a over 24 decades and s to 1000.
+    Halley's method starts from the lower of two upper bounds.  It reaches rounding in at most four steps, for a over
+    24 decades and s up to 1000.
     """
     u = min(s / (1.0 + a), math.asinh(s / a))
     for _ in range(HALLEY_STEPS):
@@ -55,14 +56,14 @@ def large_barrier(a: float, s: float) -> float:
         step = (u + a * sinh - s) / slope
         step /= 1.0 - min(0.5 * step * a * sinh / slope, 0.5)
         u -= step
-        if abs(step) <= 1e-6 * u:  # third order: what is left is below rounding
+        if abs(step) <= 1e-6 * u:  # third-order convergence: the remaining error is below rounding
             break
     return u
 
 
 @kernel
 def barrier_voltage(v_0: float, r_series: float, g: float, v: float) -> float:
-    """Return the part [V] of the cell voltage v that drops over a barrier of small-signal conductance g [S].
+    """Return the voltage [V] over a barrier of small-signal conductance g [S] at cell voltage v [V].
 
     Source: docs/equations/cells.md eq. 7.
     """

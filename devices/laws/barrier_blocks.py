@@ -1,4 +1,4 @@
-"""The sinh barrier in series with a resistance, many cells at once: loops without branches, for vector registers.
+"""The sinh barrier in series with a resistance, for many cells at once: loops without branches, which vectorise.
 
 Source: docs/equations/cells.md eq. 7.
 """
@@ -10,20 +10,20 @@ import numpy as np
 from devices.aliases import FloatArray
 from devices.numerics.jit import kernel
 
-ROUND = 6755399441055744.0  # 1.5 x 2^52: adding it leaves a number's nearest integer in the lowest bits
+ROUND = 6755399441055744.0  # 1.5 x 2^52: adding it leaves the nearest integer in the lowest bits
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # their sum is ln 2; k LN2_HIGH is exact
 TWO_52, ONE = 0x4330000000000000, 0x3FF0000000000000  # bits of 2^52 and of 1
-WIDEST = 600.0  # largest s, ours: e^s is a number
-LARGEST = 1e100  # largest a, ours: so are its squares
-HALLEY_STEPS = 8  # ours; three or four are usual
-SETTLED = 2e-5  # a last step of this relative size leaves below rounding, as Halley is of third order (ours)
+WIDEST = 600.0  # largest s: e^s does not overflow (ours)
+LARGEST = 1e100  # largest a: its square does not overflow (ours)
+HALLEY_STEPS = 8  # most steps, ours; three or four are usual
+SETTLED = 2e-5  # relative size of the last step: as Halley is of third order, the rest is below rounding (ours)
 
 
 @kernel(inline=True)
 def growth(u: float) -> float:
     """Return exp(u) - 1 for -0.3 <= u <= 700, within 3 units in the last place, without branch, table or library call.
 
-    u = k ln 2 + r; a power series for exp(r) - 1, and 2^k put together from its bits (W. J. Cody and W. Waite,
+    With u = k ln 2 + r, exp(r) - 1 is a power series and 2^k is assembled from its bits (W. J. Cody and W. Waite,
     Software Manual for the Elementary Functions, 1980, ch. 6).
     """
     shifted = u * 1.4426950408889634 + ROUND
@@ -47,7 +47,7 @@ def growth(u: float) -> float:
 
 @kernel(inline=True)
 def rough_asinh(x: float) -> float:
-    """Return asinh(x) for x > 1 to 0.01, or asinh(1e150) if that is less."""
+    """Return asinh(min(x, 1e150)) for x > 1 with an error of at most 0.01."""
     y = min(x, 1e150)
     bits = np.float64(y + math.sqrt(y * y + 1.0)).view(np.int64)
     exponent = np.int64((bits >> 52) | TWO_52).view(np.float64) - 4503599627370496.0
@@ -57,9 +57,9 @@ def rough_asinh(x: float) -> float:
 
 @kernel
 def barrier_block(a: FloatArray, s: FloatArray, u: FloatArray, sinh: FloatArray, cosh: FloatArray) -> bool:
-    """Fill u of u + a sinh(u) = s with its sinh and cosh, for blocks of 0 <= s <= WIDEST and 0 <= a <= LARGEST.
+    """Fill the root u of u + a sinh(u) = s, its sinh and its cosh, for 0 <= s <= WIDEST and 0 <= a <= LARGEST.
 
-    Returns whether every cell settled.
+    Returns whether the iteration converged for every cell.
     """
     for i in range(u.size):
         x = s[i] / max(a[i], 1e-300)

@@ -1,8 +1,8 @@
-"""Current-voltage laws with their slopes, chosen by the type of the parameter tuple.
+"""Dispatch of current-voltage laws by the type of their parameters.
 
-A law is a NamedTuple of floats, a gain kernel (law, v_gate) and a current kernel (law, g_filament, gain, v), joined by
-`register`.  A solver calls law_gain, gated_current or cell_current, or for many cells at once fill_currents; numba
-compiles and caches one version per law type.
+A law consists of a NamedTuple of floats, a gain kernel (law, v_gate) and a current kernel (law, g_filament, gain, v);
+`register` connects them.  A solver calls law_gain, gated_current or cell_current, or fill_currents for many cells at
+once.  numba compiles and caches one version of a solver for each type of law.
 """
 
 from collections.abc import Callable
@@ -32,9 +32,9 @@ def register(
     current: Callable[[Any, float, float, float], tuple[float, float]],
     fill: Callable[[Any, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray], None] | None = None,
 ) -> None:
-    """Make a law type known: its gain kernel (law, v_gate) and its current kernel (law, g_filament, gain, v).
+    """Register a law type with its gain kernel (law, v_gate) and its current kernel (law, g_filament, gain, v).
 
-    fill: the same as fill_currents for this law, where whole arrays can be treated faster than cell by cell.
+    fill: a kernel with the arguments of fill_currents, for laws that compute whole arrays faster than cell by cell.
     """
     _gains[law] = gain
     _currents[law] = current
@@ -63,20 +63,20 @@ def gated_current(law: Any, g_filament: float, gain: float, v: float) -> tuple[f
 def fill_currents(
     law: Any, g_filament: FloatArray, gain: FloatArray, v: FloatArray, current: FloatArray, slope: FloatArray  # noqa: ANN401
 ) -> None:  # fmt: skip
-    """Fill `current` [A] and `slope` [S] of cells at known read gains; flat arrays of one length; in kernels too."""
+    """Fill `current` [A] and `slope` [S] of cells at known read gains, flat arrays of one length; also in kernels."""
     _registered(_fills, law)(law, g_filament, gain, v, current, slope)
 
 
 def cell_current(law: Any, g_filament: float, v: float, v_gate: float) -> tuple[float, float]:  # noqa: ANN401 - as above
     """Return current [A] and slope dI/dv [S] at cell and gate voltage [V]; in kernels and in Python.
 
-    A solver that meets the same gate voltage again and again calls law_gain once and gated_current after it.
+    A solver that uses one gate voltage many times should call law_gain once and then gated_current.
     """
     return gated_current(law, g_filament, law_gain(law, v_gate), v)
 
 
 def _registered(kernels: dict[type, Function], law: object) -> Function:
-    """Return the kernel of a law; raise ParameterError if its type was never registered."""
+    """Return the kernel of a law; raise ParameterError if its type is not registered."""
     if type(law) not in kernels:
         known = ", ".join(kind.__name__ for kind in kernels)
         raise ParameterError(f"law must be one of {known}, got {law!r}")
@@ -89,26 +89,26 @@ def _law_type(law: types.Type) -> Any:  # noqa: ANN401 - None if it is no NamedT
 
 
 def _compiled_gain(law: types.Type) -> Callable[[Any, float], float] | None:
-    """Return what law_gain compiles to for this type of law."""
+    """Return the implementation of law_gain for this type of law."""
     chosen = _gains.get(_law_type(law))
     return None if chosen is None else lambda law, v_gate: chosen(law, v_gate)  # noqa: PLW0108 - numba wants a plain function
 
 
 def _compiled_current(law: types.Type) -> Callable[[Any, float, float, float], tuple[float, float]] | None:
-    """Return what gated_current compiles to for this type of law."""
+    """Return the implementation of gated_current for this type of law."""
     chosen = _currents.get(_law_type(law))
     return None if chosen is None else lambda law, g_filament, gain, v: chosen(law, g_filament, gain, v)  # noqa: PLW0108
 
 
 def _compiled_fill(law: types.Type) -> Callable[..., None] | None:
-    """Return what fill_currents compiles to for this type of law."""
+    """Return the implementation of fill_currents for this type of law."""
     chosen = _fills.get(_law_type(law))
     if chosen is None:
         return None
     return lambda law, g_filament, gain, v, current, slope: chosen(law, g_filament, gain, v, current, slope)  # noqa: PLW0108
 
 
-# numba wants equal bare argument lists on both levels: lambdas
+# numba requires the same argument names, without annotations, in both functions: hence lambdas
 overload(law_gain)(lambda law, v_gate: _compiled_gain(law))
 overload(gated_current)(lambda law, g_filament, gain, v: _compiled_current(law))
 overload(fill_currents)(lambda law, g_filament, gain, v, current, slope: _compiled_fill(law))

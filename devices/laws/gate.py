@@ -1,6 +1,6 @@
-"""Graphene gate of one cell: gate voltage <-> Fermi level <-> read gain, scalar kernels on a law's gate parameters.
+"""The graphene gate of a cell: kernels between gate voltage, Fermi level and read gain.
 
-Energies are in eV, so E/q is the same number in volt.
+Energies are in eV, so that E/q has the same value in volts.
 """
 
 import math
@@ -11,11 +11,11 @@ import numpy as np
 from devices.aliases import FloatArray
 from devices.numerics.jit import kernel
 
-NEWTON_STEPS = 4  # enough for 1e-15 of the Fermi level over all parameters, see fermi_energy
+NEWTON_STEPS = 4  # reach 1e-15 of the Fermi level for all parameters, see fermi_energy
 
 
 class GateParameters(Protocol):
-    """What the kernels of this file read from a law."""
+    """The fields of a law that the kernels of this file use."""
 
     @property
     def v_dirac(self) -> float:
@@ -27,24 +27,24 @@ class GateParameters(Protocol):
 
     @property
     def e_quantum(self) -> float:
-        """Where quantum and gate capacitance balance [eV]: (hbar v_F)^2 pi C_g / q."""
+        """Fermi level at which quantum and gate capacitance are equal [eV]: (hbar v_F)^2 pi C_g / q."""
 
     @property
     def gain_min(self) -> float:
-        """Gain of the closed gate."""
+        """Read gain of the closed gate."""
 
     @property
     def e_half(self) -> float:
-        """Fermi level of half opening [eV]."""
+        """Fermi level at which the gate is half open [eV]."""
 
     @property
     def e_slope(self) -> float:
-        """Width of the opening [eV]: ideality x kT."""
+        """Width of the gain step [eV]: ideality x kT."""
 
 
 @kernel(inline=True)
 def overdrive(law: GateParameters, energy: float) -> float:
-    """Return the gate voltage beyond the Dirac point [V] at a Fermi level [eV].
+    """Return the gate voltage relative to the Dirac point [V] at a Fermi level [eV].
 
     Source: docs/equations/cells.md eq. 3.
     """
@@ -57,12 +57,12 @@ def overdrive(law: GateParameters, energy: float) -> float:
 def fermi_energy(law: GateParameters, v_gate: float) -> float:
     """Return the Fermi level [eV] at a gate voltage [V].
 
-    Newton on docs/equations/cells.md eq. 3 for |E|: the curve is convex and the start is the lower of two upper bounds,
-    so every step comes down on the root without passing it; the number of steps is fixed, so that arrays of voltages
-    run in vector registers.
+    Newton's method solves docs/equations/cells.md eq. 3 for |E|.  The function is convex and the start is the lower of
+    two upper bounds, so the steps approach the root from above and never pass it.  Their number is fixed, so that loops
+    over arrays of voltages can be vectorised.
     """
     u = abs(v_gate - law.v_dirac)
-    r_4 = 4.0 * law.e_residual**4 + 1e-300  # the addend keeps 0/0 away at the Dirac point
+    r_4 = 4.0 * law.e_residual**4 + 1e-300  # 1e-300 avoids 0/0 at the Dirac point
     q = 1.0 / law.e_quantum
     energy = min(u / (1.0 + law.e_residual * q), 2.0 * u / (1.0 + math.sqrt(1.0 + 4.0 * u * q)))
     for _ in range(NEWTON_STEPS):

@@ -1,4 +1,4 @@
-"""The law of a cell in series with a volatile threshold selector: the voltage divides between the two."""
+"""The law of a cell in series with a volatile threshold selector."""
 
 import math
 from typing import Any, NamedTuple
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from devices.laws import dispatch
 from devices.numerics.jit import kernel
 
-MOST_ROUNDS = 200  # of the inner division; bisection alone needs 60 for every digit of the cell's voltage
+MOST_ROUNDS = 200  # most iterations for the cell's voltage; bisection alone needs 60 for all digits
 
 
 class SelectorLaw(NamedTuple):
-    """A selector in series with a cell of any law."""
+    """Parameters of a selector in series with a cell of any law."""
 
     cell: Any  # law of the cell
     g_off: float  # [S]
@@ -21,7 +21,7 @@ class SelectorLaw(NamedTuple):
 
 @kernel
 def selector_conductance(law: SelectorLaw, v: float) -> tuple[float, float]:
-    """Return the selector's conductance [S] and its derivative [S/V] when selector and cell together see v [V].
+    """Return the selector's conductance [S] and its derivative [S/V] at the voltage v [V] over selector and cell.
 
     Source: docs/equations/cells.md eq. 23.
     """
@@ -34,10 +34,11 @@ def selector_conductance(law: SelectorLaw, v: float) -> tuple[float, float]:
 
 @kernel
 def divided_voltage(law: SelectorLaw, g_filament: float, gain: float, v: float, g: float) -> float:
-    """Return the part [V] of v that the cell takes behind a selector of conductance g [S].
+    """Return the voltage [V] over the cell, when selector (conductance g [S]) and cell together have v [V].
 
-    Newton on docs/equations/cells.md eq. 24 inside a bracket; where a step would leave the bracket or be more than half
-    of the last, the bracket is halved instead, so any law that rises through (0, 0) is solved.
+    Newton's method solves docs/equations/cells.md eq. 24 inside a bracket.  Where a Newton step would leave the bracket
+    or is more than half of the step before, the bracket is halved instead.  So the iteration converges for any law that
+    rises monotonically through (0, 0).
     """
     low, high = min(v, 0.0), max(v, 0.0)
     before = high - low
@@ -61,7 +62,7 @@ def divided_voltage(law: SelectorLaw, g_filament: float, gain: float, v: float, 
 
 @kernel
 def selected_gain(law: SelectorLaw, v_gate: float) -> float:
-    """Return the read gain of the cell behind the selector."""
+    """Return the read gain of the cell in series with the selector."""
     return dispatch.law_gain(law.cell, v_gate)
 
 

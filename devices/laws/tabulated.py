@@ -1,4 +1,4 @@
-"""The law of a cell whose I–V curve is a table: monotone cubic interpolation between measured points."""
+"""The law of a cell with a tabulated I–V curve: monotone cubic interpolation between measured points."""
 
 from typing import NamedTuple
 
@@ -7,11 +7,11 @@ import numpy as np
 from devices.aliases import FloatArray
 from devices.numerics.jit import kernel
 
-LEAST_END_SLOPE = 0.05  # of the last interval's own slope, at the ends of a table, so that no end is flat (ours)
+LEAST_END_SLOPE = 0.05  # least slope at an end of a table over the end interval's secant: no end is flat (ours)
 
 
 class TabulatedLaw(NamedTuple):
-    """Nodes of the currents and of the gain, with their slopes."""
+    """Tabulated currents and gains with their slopes: l levels, q gate voltages, k cell voltages."""
 
     levels: FloatArray  # (l,) [S] conductance of each level, rising
     gains: FloatArray  # (q,) read gain of each gate voltage, rising to 1
@@ -24,7 +24,7 @@ class TabulatedLaw(NamedTuple):
 
 @kernel
 def interval(nodes: FloatArray, x: float) -> int:
-    """Return the last i with nodes[i] <= x, of 0 to nodes.size - 2."""
+    """Return the largest i from 0 to nodes.size - 2 with nodes[i] <= x, or 0."""
     low, high = 0, nodes.size - 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -37,7 +37,10 @@ def interval(nodes: FloatArray, x: float) -> int:
 
 @kernel
 def between(nodes: FloatArray, x: float) -> tuple[int, float, float]:
-    """Return i and the shares of nodes i and i + 1 that make x of them; beyond the ends x is in proportion to one."""
+    """Return i and the coefficients of nodes i and i + 1 whose linear combination is x.
+
+    Beyond an end the coefficient of the end node is x over that node, and the other is 0.
+    """
     last = nodes.size - 1
     if x <= nodes[0]:
         return 0, x / nodes[0], 0.0
@@ -50,7 +53,7 @@ def between(nodes: FloatArray, x: float) -> tuple[int, float, float]:
 
 @kernel
 def hermite(x_0: float, x_1: float, y_0: float, y_1: float, d_0: float, d_1: float, x: float) -> tuple[float, float]:
-    """Return value and slope at x of the cubic with given values and slopes at x_0 and x_1, beyond them a line.
+    """Return value and slope at x of the cubic with given values y and slopes d at x_0 and x_1; linear beyond them.
 
     Source: docs/equations/cells.md eq. 27.
     """
@@ -67,7 +70,7 @@ def hermite(x_0: float, x_1: float, y_0: float, y_1: float, d_0: float, d_1: flo
 
 @kernel
 def tabulated_gain(law: TabulatedLaw, v_gate: float) -> float:
-    """Return the read gain at a gate voltage [V]; beyond the table that of its end."""
+    """Return the read gain at a gate voltage [V]; it is constant beyond the table."""
     v, m, d = law.v_gates, law.gains, law.gain_slopes
     last = v.size - 1
     if v_gate <= v[0] or last == 0:
@@ -81,7 +84,7 @@ def tabulated_gain(law: TabulatedLaw, v_gate: float) -> float:
 
 @kernel
 def tabulated_current(law: TabulatedLaw, g_filament: float, gain: float, v: float) -> tuple[float, float]:
-    """Return current [A] and slope dI/dv [S]: linear in level and gain, a monotone cubic in the voltage.
+    """Return current [A] and slope dI/dv [S], interpolated linearly in level and gain, cubically in the voltage.
 
     Source: docs/equations/cells.md eq. 27-29.
     """
@@ -115,16 +118,17 @@ def tabulated_gains(law: TabulatedLaw, v_gate: FloatArray) -> FloatArray:
 
 
 def monotone_slopes(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return slopes at the nodes x (k,) of curves y (..., k) that rise, so that cubics between them rise as well.
+    """Return slopes at the nodes x (k,) of rising curves y (..., k) for which the cubics between nodes rise as well.
 
-    Inside the weighted harmonic mean of the two neighbouring secants, at the ends the three-point formula, limited.
+    Inner slopes are weighted harmonic means of the two neighbouring secants.  End slopes follow from the three-point
+    formula, limited to between LEAST_END_SLOPE and 3 times the end secant.
     Source: Fritsch and Butland, SIAM J. Sci. Stat. Comput. 5, 300 (1984); docs/equations/cells.md eq. 28.
     """
     h, secant = np.diff(x), np.diff(y, axis=-1) / np.diff(x)
     if x.size == 2:
         return np.concatenate([secant, secant], axis=-1)
     before, after = h[1:] + 2.0 * h[:-1], 2.0 * h[1:] + h[:-1]
-    # the harmonic mean, in a form where a secant of 0 gives 0
+    # the harmonic mean, written so that a secant of 0 gives 0
     s_0, s_1 = secant[..., :-1], secant[..., 1:]
     below = after * s_1 + before * s_0
     inner = np.divide(3.0 * (h[1:] + h[:-1]) * s_0 * s_1, below, out=np.zeros_like(below), where=below > 0.0)

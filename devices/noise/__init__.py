@@ -1,4 +1,4 @@
-"""Noise of a read: white and 1/f noise over a bandwidth, and traps that switch."""
+"""Read noise: thermal, shot and 1/f noise in a bandwidth, and random telegraph noise of traps."""
 
 import lazy_loader
 

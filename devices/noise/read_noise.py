@@ -1,6 +1,7 @@
-"""Noise of one cell's current: as spectra, as variance in a band, and as traces in time.
+"""Noise of a cell's current as a spectrum, as a variance in a band, and as a trace in time.
 
-Thermal and shot noise as one, 1/f noise of silver filaments, random telegraph noise of single traps.
+It consists of thermal and shot noise (one expression for both), 1/f noise of silver filaments, and random telegraph
+noise of single traps.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from devices.errors import ParameterError
 from devices.noise.traps import Traps, mean_share, telegraph_states
 
 FLICKER_AT_CORNER = 5e-4  # sigma_I / I at the corner resistance, ours; measured filaments lie at 1e-4 .. 1e-2
-FLICKER_CORNER = 500.0  # [ohm] from diffusive to ballistic, ours
-FLICKER_DIFFUSIVE = 1.5  # power of the resistance below the corner, arXiv 0809.4841
-FLICKER_BALLISTIC = 0.75  # and above it, same source
-FLICKER_CAP = 0.1  # ours
+FLICKER_CORNER = 500.0  # [ohm] corner resistance between diffusive and ballistic filaments, ours
+FLICKER_DIFFUSIVE = 1.5  # exponent of the resistance below the corner, arXiv 0809.4841
+FLICKER_BALLISTIC = 0.75  # exponent above the corner, same source
+FLICKER_CAP = 0.1  # largest sigma_I / I, ours
 
 
 def thermal_shot_density(current: npt.ArrayLike, v: npt.ArrayLike, temperature: float) -> FloatArray:
     """Return the noise density 2 q I coth(q v / 2kT) [A2/Hz] of a current [A] at a voltage v [V] and temperature [K].
 
-    It tends to 4kT I/v for small v and to 2 q |I| for large.  Raises ParameterError at v = 0, where the current does
-    not tell the conductance; cell_variance covers that case.  Source: docs/equations/noise.md eq. 1.
+    It tends to 4kT I/v for small v and to 2 q |I| for large v.  Raises ParameterError at v = 0, where the conductance
+    does not follow from the current; use cell_variance there.  Source: docs/equations/noise.md eq. 1.
     """
     amps, volts = array("current", current), array("v", v)
     if volts.size and not volts.all():
@@ -38,12 +39,12 @@ def thermal_shot_density(current: npt.ArrayLike, v: npt.ArrayLike, temperature: 
 
 
 def flicker_ratio(g: npt.ArrayLike) -> FloatArray:
-    """Return sigma_I / I of silver filaments of conductance g [S] over the reference band; at g = 0 the cap.
+    """Return sigma_I / I of silver filaments of conductance g [S] in the reference band; FLICKER_CAP at g = 0.
 
     Source: docs/equations/noise.md eq. 2.
     """
     conductance = array("g", g, minimum=0.0)
-    # in conductance, so that 0 needs no care: (R / corner)^p = (corner g)^-p
+    # written with the conductance, so that g = 0 is no special case: (R / corner)^p = (corner g)^-p
     x = np.maximum(conductance * FLICKER_CORNER, 1e-12)
     power = np.where(x > 1.0, FLICKER_DIFFUSIVE, FLICKER_BALLISTIC)
     result: FloatArray = np.minimum(FLICKER_AT_CORNER * x**-power, FLICKER_CAP)
@@ -52,23 +53,23 @@ def flicker_ratio(g: npt.ArrayLike) -> FloatArray:
 
 @dataclass(frozen=True)
 class ReadNoise:
-    """Which noises a cell's current carries, and how much of each; docs/equations/noise.md.
+    """The kinds of noise in a cell's current and their strengths; docs/equations/noise.md.
 
-    Random telegraph noise is off by default: few cells have it, and its strength in this device is not known; while it
-    is off nothing else changes.
+    Random telegraph noise is off by default, because few cells show it and its strength in this device is not known.
+    Switching it on or off does not change the other kinds of noise.
     """
 
     thermal_shot: bool = True  #: thermal and shot noise
     flicker: bool = True  #: 1/f noise of the filament
     observation_time: float = quantity(
         1.0, "s", above=0.0
-    )  #: since the last calibration [s]; slower drift is not noise
-    reference_low: float = quantity(1.0, "Hz", above=0.0)  #: band of flicker_ratio [Hz], ours
-    reference_high: float = quantity(1e5, "Hz", above=0.0)  #: band of flicker_ratio [Hz], ours
-    telegraph: bool = False  #: random telegraph noise of traps beside the filament
-    traps: float = quantity(0.1, minimum=0.0)  #: mean number of traps of a cell, Poisson, ours
-    trap_ratio: float = quantity(2.0, minimum=0.0)  #: median step of a trap over flicker_ratio, ours
-    trap_ln_sigma: float = quantity(0.8, minimum=0.0)  #: of the logarithm of a trap's step, ours
+    )  #: time since the last calibration [s]; slower drift does not count as noise
+    reference_low: float = quantity(1.0, "Hz", above=0.0)  #: lower end of the band of flicker_ratio [Hz], ours
+    reference_high: float = quantity(1e5, "Hz", above=0.0)  #: upper end of the band of flicker_ratio [Hz], ours
+    telegraph: bool = False  #: random telegraph noise of traps near the filament
+    traps: float = quantity(0.1, minimum=0.0)  #: mean number of traps per cell, Poisson distributed, ours
+    trap_ratio: float = quantity(2.0, minimum=0.0)  #: median relative step of a trap over flicker_ratio, ours
+    trap_ln_sigma: float = quantity(0.8, minimum=0.0)  #: standard deviation of the logarithm of a trap's step, ours
     dwell_median: float = quantity(1e-3, "s", above=0.0)  #: median of both dwell times of a trap [s], ours
     dwell_ln_sigma: float = quantity(3.5, minimum=0.0)  #: of their logarithms, ours: 95 % from 1 us to 1 s
 
@@ -81,7 +82,7 @@ class ReadNoise:
 
     @classmethod
     def none(cls) -> ReadNoise:
-        """Return silent reads."""
+        """Return a ReadNoise without any noise."""
         return cls(thermal_shot=False, flicker=False)
 
     @property
@@ -89,15 +90,16 @@ class ReadNoise:
         """Whether a read carries no noise at all."""
         return not (self.thermal_shot or self.flicker or self.telegraph)
 
-    # one read: what inference adds to the currents of a tile
+    # the variance of one read, which is added to the currents of a tile
 
     def cell_variance(
         self, g: npt.ArrayLike, v: npt.ArrayLike, t_read: float, temperature: float = 300.0
     ) -> FloatArray:
         """Return the variance [A2] of the current of cells, secant conductance g [S] at v [V], in a read of t_read [s].
 
-        Arrays broadcast.  It is g white_per_siemens(v) + proportional_squared(g) v^2, so the sum over the cells of a
-        column is two matrix products.  Traps enter by the mean over cells.  Source: docs/equations/noise.md eq. 10.
+        Arrays broadcast.  The variance is g white_per_siemens(v) + proportional_squared(g) v^2, so that the sum over
+        the cells of a column is two matrix products.  Telegraph noise enters as its mean over cells.
+        Source: docs/equations/noise.md eq. 10.
         """
         conductance, volts = array("g", g, minimum=0.0), array("v", v)
         result: FloatArray = (
@@ -107,34 +109,34 @@ class ReadNoise:
         return result[()]
 
     def white_per_siemens(self, v: npt.ArrayLike, t_read: float, temperature: float = 300.0) -> FloatArray:
-        """Return the thermal and shot part of the variance over the conductance [A2/S] at voltages v [V]."""
+        """Return the variance of thermal and shot noise divided by the conductance [A2/S], at voltages v [V]."""
         volts = array("v", v)
         bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
         scale = bandwidth if self.thermal_shot else 0.0
         return (scale * _density_per_siemens(volts, temperature))[()]
 
     def flicker_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
-        """Return the 1/f part of the variance over v^2 [S2] for secant conductances g [S].
+        """Return the variance of 1/f noise divided by v^2 [S2] for secant conductances g [S].
 
-        It is 0 where the observation is shorter than two reads.
+        It is 0 if observation_time is shorter than two reads.
         """
         bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
         return self._flicker_in(array("g", g, minimum=0.0), 1.0 / self.observation_time, bandwidth)
 
     def telegraph_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
-        """Return the telegraph part of the variance over v^2 [S2] for secant conductances g [S], mean over cells.
+        """Return the mean variance of telegraph noise divided by v^2 [S2] for secant conductances g [S].
 
-        It is 0 where the observation is shorter than two reads.
+        It is 0 if observation_time is shorter than two reads.
         """
         bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
         return self._telegraph_in(array("g", g, minimum=0.0), 1.0 / self.observation_time, bandwidth)
 
     def proportional_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
-        """Return the part of the variance that goes with v^2, over v^2 [S2]: 1/f and telegraph noise."""
+        """Return the variance of the noise that is proportional to v, 1/f and telegraph noise, divided by v^2 [S2]."""
         flicker = self.flicker_squared(g, t_read)
         return flicker + self.telegraph_squared(g, t_read) if self.telegraph else flicker
 
-    # the three descriptions
+    # spectrum, variance in a band, and trace
 
     def spectrum(
         self,
@@ -146,8 +148,8 @@ class ReadNoise:
     ) -> FloatArray:
         """Return the one-sided density [A2/Hz] at frequencies f [Hz] of cells of secant conductance g [S] at v [V].
 
-        f, g and v broadcast.  traps: those of the very cells, drawn for the shape of g; None takes the mean over cells.
-        1/f noise is given down to 1 / observation_time, below which it counts as calibrated away.
+        f, g and v broadcast.  traps: the traps of these cells, drawn for the shape of g; None: the mean over cells.
+        1/f noise is 0 below 1 / observation_time, as calibration removes slower changes.
         Source: docs/equations/noise.md eq. 1, 3, 5 and 8.
         """
         frequency, conductance, volts = array("f", f, minimum=0.0), array("g", g, minimum=0.0), array("v", v)
@@ -219,9 +221,9 @@ class ReadNoise:
     ) -> FloatArray:
         """Return deviations (..., steps) [A] of the current from its mean, dt [s] apart, for g [S] and v [V] (...).
 
-        White noise has the bandwidth 1 / 2dt.  1/f noise holds from 1 / (4 steps dt), or 1 / observation_time if that
-        is higher, to 1 / 2dt.  Traps switch by the exact two-state chain, seen at the instants.  traps: as for
-        spectrum; None draws them.  Each noise draws from its own child of rng, so switching one off changes no other.
+        White noise has the bandwidth 1 / 2dt.  1/f noise extends from 1 / (4 steps dt), or 1 / observation_time if that
+        is higher, to 1 / 2dt.  Each trap is an exact two-state Markov chain, sampled every dt.  traps: as for spectrum;
+        None draws them.  Each kind of noise has its own child of rng, so that switching one off changes no other.
         Source: docs/equations/noise.md section 4.
         """
         step, count = number("dt", dt, unit="s", above=0.0), whole("steps", steps, minimum=1)
@@ -247,7 +249,7 @@ class ReadNoise:
         return current
 
     def draw_traps(self, shape: tuple[int, ...], rng: np.random.Generator) -> Traps:
-        """Return the traps of cells in an array of this shape: once per chip, whatever is written later.
+        """Draw the traps of cells in an array of this shape; a chip keeps its traps when cells are written again.
 
         Source: docs/equations/noise.md section 3.
         """
@@ -270,13 +272,13 @@ class ReadNoise:
         return f_low, f_high
 
     def _flicker_in(self, g: FloatArray, low: float, high: float) -> FloatArray:
-        """1/f variance over v² [S²] in a band [Hz]; 0 if the band is empty."""
+        """Variance of 1/f noise divided by v² [S²] in a band [Hz]; 0 if the band is empty."""
         span = max(math.log(high / low), 0.0) if self.flicker else 0.0
         result: FloatArray = span / self._ln_band * (flicker_ratio(g) * g) ** 2
         return result[()]
 
     def _telegraph_in(self, g: FloatArray, low: float, high: float) -> FloatArray:
-        """Mean telegraph variance over v² [S²] in a band [Hz]; 0 if the band is empty."""
+        """Mean variance of telegraph noise divided by v² [S²] in a band [Hz]; 0 if the band is empty."""
         if not self.telegraph or high <= low:
             return np.zeros_like(g)[()]
         result: FloatArray = mean_share(low, high, *self._dwells) * self._mean_steps_squared(g) * g**2
@@ -288,7 +290,7 @@ class ReadNoise:
         return result
 
     def _mean_steps_squared(self, g: FloatArray) -> FloatArray:
-        """Mean over cells of the sum of their traps' squared relative steps, none above 1.
+        """Mean over cells of the sum of the squared relative steps of their traps; each step is at most 1.
 
         Source: docs/equations/noise.md eq. 7.
         """
@@ -305,7 +307,8 @@ class ReadNoise:
 def _pink(shape: tuple[int, ...], steps: int, dt: float, lowest: float, rng: np.random.Generator) -> FloatArray:
     """Return traces (..., steps) of density 1/f from 1 / (4 steps dt), or `lowest` [Hz], to 1 / 2dt.
 
-    One half of a periodic trace of twice the length, whose lines carry what the density holds about each of them.
+    They are the first half of a periodic trace of twice the length.  The variance of each of its Fourier lines is the
+    integral of the density over the frequencies nearest to that line.
     Source: docs/equations/noise.md eq. 11.
     """
     n = 2 * steps
@@ -313,7 +316,7 @@ def _pink(shape: tuple[int, ...], steps: int, dt: float, lowest: float, rng: np.
     low, high = np.maximum((lines - 0.5) / (n * dt), lowest), np.minimum(lines + 0.5, steps) / (n * dt)
     variance = np.log(np.maximum(high / low, 1.0))
     parts = rng.standard_normal((*shape, steps, 2))
-    # a line of variance s² is s (a cos + b sin); the last one, at 1 / 2dt, has no sine
+    # a Fourier line of variance s² is s (a cos + b sin); the last one, at 1 / 2dt, has no sine
     coefficients = (parts[..., 0] - 1j * parts[..., 1]) * (0.5 * n * np.sqrt(variance))
     coefficients[..., -1] = parts[..., -1, 0] * (n * math.sqrt(variance[-1]))
     full = np.concatenate([np.zeros((*shape, 1)), coefficients], axis=-1)
@@ -325,6 +328,6 @@ def _density_per_siemens(v: FloatArray, temperature: float) -> FloatArray:
     """Return 4kT x coth(x) [A2/Hz/S] with x = q v / 2kT."""
     energy = BOLTZMANN * number("temperature", temperature, unit="K", above=0.0)
     x = np.abs(v) * (0.5 * ELEMENTARY_CHARGE / energy)
-    safe = np.maximum(x, 1e-8)  # x coth(x) = 1 there to rounding
+    safe = np.maximum(x, 1e-8)  # below 1e-8, x coth(x) = 1 to rounding
     result: FloatArray = 4.0 * energy * safe / np.tanh(safe)
     return result

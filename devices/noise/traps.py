@@ -1,4 +1,4 @@
-"""Random telegraph noise: traps that switch a cell's current between two levels, their spectrum and their traces."""
+"""Random telegraph noise: traps that switch a cell's current between two levels; spectra, variances and traces."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from devices.numerics.jit import kernel
 
 @dataclass(frozen=True, eq=False)
 class Traps:
-    """The traps of an array of cells; a filled trap takes its step off the cell's conductance."""
+    """The traps of an array of cells; a filled trap lowers the conductance of its cell by a relative step."""
 
-    shape: tuple[int, ...]  #: of the array of cells
-    cell: IntArray  #: (traps,) flat index of the cell that each belongs to
-    size: FloatArray  #: (traps,) relative step over its median, which follows the cell's conductance
-    t_empty: FloatArray  #: (traps,) mean time until it is filled [s]
-    t_filled: FloatArray  #: (traps,) mean time until it is empty again [s]
+    shape: tuple[int, ...]  #: shape of the array of cells
+    cell: IntArray  #: (traps,) flat index of the cell of each trap
+    size: FloatArray  #: (traps,) relative step over the median step, which depends on the cell's conductance
+    t_empty: FloatArray  #: (traps,) mean time until an empty trap is filled [s]
+    t_filled: FloatArray  #: (traps,) mean time until a filled trap is emptied [s]
 
     @classmethod
     def draw(
@@ -33,7 +33,7 @@ class Traps:
         dwell_ln_sigma: float,
         rng: np.random.Generator,
     ) -> Traps:
-        """Draw a Poisson number of traps per cell, lognormal steps and two lognormal dwell times each."""
+        """Draw a Poisson number of traps per cell, each with a lognormal step and two lognormal dwell times."""
         counts = rng.poisson(number("mean", mean, minimum=0.0), math.prod(shape))
         cell = np.repeat(np.arange(counts.size), counts)
         size = np.exp(ln_sigma * rng.standard_normal(cell.size))
@@ -42,7 +42,7 @@ class Traps:
 
     @property
     def filled(self) -> FloatArray:
-        """Part of the time that each trap is filled (traps,)."""
+        """Fraction of the time for which each trap is filled (traps,)."""
         part: FloatArray = self.t_filled / (self.t_empty + self.t_filled)
         return part
 
@@ -56,7 +56,7 @@ class Traps:
         return rate
 
     def steps(self, typical: FloatArray) -> FloatArray:
-        """Relative steps (traps,) in cells whose median step is typical (of the cells' shape), at most 1."""
+        """Relative steps (traps,), at most 1, for median steps `typical` that have the shape of the cells."""
         step: FloatArray = np.minimum(self.size * np.broadcast_to(typical, self.shape).reshape(-1)[self.cell], 1.0)
         return step
 
@@ -89,10 +89,10 @@ class Traps:
 
 @lru_cache(maxsize=4096)
 def mean_share(low: float, high: float, dwell_median: float, dwell_ln_sigma: float) -> float:
-    """Return the mean over traps of their variance between two frequencies [Hz], over the squared step.
+    """Return the mean over traps of the variance between two frequencies [Hz], divided by the squared step.
 
-    low = high asks for the density there [1/Hz] instead.  Both dwell times are lognormal; the mean over them is a sum
-    on a grid, where the integrand is smooth: exact to 1e-6 or better.
+    With low = high it returns the spectral density at that frequency [1/Hz].  Both dwell times are lognormal.  The mean
+    over them is a sum on a grid; as the integrand is smooth, its error is at most 1e-6.
     Source: docs/equations/noise.md eq. 8-9.
     """
     if dwell_ln_sigma == 0.0:
@@ -115,7 +115,7 @@ def mean_share(low: float, high: float, dwell_median: float, dwell_ln_sigma: flo
 
 @kernel
 def chain(start: bool, fill: float, empty: float, draws: FloatArray, out: BoolArray) -> None:
-    """Fill `out` with the states of a trap that changes with probability fill or empty between two instants."""
+    """Fill `out` with the states of a trap; fill and empty are the transition probabilities per time step."""
     state = start
     for i in range(draws.size):
         out[i] = state
@@ -123,9 +123,9 @@ def chain(start: bool, fill: float, empty: float, draws: FloatArray, out: BoolAr
 
 
 def telegraph_states(traps: Traps, typical: FloatArray, steps: int, dt: float, rng: np.random.Generator) -> FloatArray:
-    """Return relative deviations (..., steps) of the current of cells from its mean, at instants dt [s] apart.
+    """Return relative deviations (..., steps) of the current of cells from its mean, sampled every dt [s].
 
-    Each trap is a stationary two-state chain with exact transition probabilities.
+    Each trap is a stationary two-state Markov chain with exact transition probabilities.
     Source: docs/equations/noise.md eq. 12.
     """
     out = np.zeros((math.prod(traps.shape), steps))

@@ -1,4 +1,4 @@
-"""How kernels are made: the one owner of numba, threads, vector registers, BLAS inside kernels, random numbers."""
+"""Tools for compiled kernels: numba options and cache, threads, vector registers, BLAS in kernels, random numbers."""
 
 import lazy_loader
 

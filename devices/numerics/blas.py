@@ -1,7 +1,7 @@
-"""Triangular factorisation, solve and rank-k update from SciPy's BLAS/LAPACK, callable inside kernels.
+"""Cholesky factorisation, triangular solve and rank-k update from SciPy's BLAS/LAPACK, callable inside kernels.
 
-The routines are bound by name, so that kernels which call them can be cached on disk between processes. All arrays
-are C-ordered; Fortran sees them transposed, so a lower triangle here is an upper one there.
+The routines are bound by name, so that kernels that call them can be cached on disk between processes.  All arrays
+are C-ordered.  Fortran sees them transposed, so a lower triangle here is an upper triangle there.
 """
 
 import os
@@ -26,7 +26,7 @@ _UPPER, _RIGHT, _LEFT, _PLAIN, _TURNED = (ord(letter) for letter in "URLNT")
 
 
 def bind(module: str, name: str, arguments: int) -> types.ExternalFunction:
-    """Return a routine of scipy.linalg's cython_blas or cython_lapack, by name, as kernels call it: all by address."""
+    """Return a routine of scipy.linalg's cython_blas or cython_lapack for kernels; all its arguments are addresses."""
     symbol = f"crossgate_{name}"
     llvmlite.binding.add_symbol(symbol, get_cython_function_address(f"scipy.linalg.{module}", name))
     return types.ExternalFunction(symbol, types.void(*([types.voidptr] * arguments)))
@@ -40,19 +40,20 @@ _dgemm = bind("cython_blas", "dgemm", 13)
 
 
 class _OneThread:
-    """Counts who asks for one thread: the first to come sets it for the whole process, the last to go restores it.
+    """Counter of the threads that want single-threaded BLAS.
 
-    A BLAS on OpenMP keeps a setting for each thread instead: there every thread sets and restores its own.
+    The first to enter limits BLAS to one thread for the whole process, and the last to leave restores the old setting.
+    A BLAS on OpenMP has one setting for each thread; there every thread sets and restores its own.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.mine = threading.local()  # how often this thread is inside, and the settings that it found
+        self.mine = threading.local()  # nesting depth of this thread, and the settings before it entered
         self.inside = 0
         self.found: list[int] = []
 
     def enter(self) -> None:
-        """Count the calling thread in."""
+        """Limit BLAS to one thread on behalf of the calling thread."""
         shared, own = _libraries()
         if getattr(self.mine, "depth", 0) == 0:
             self.mine.depth, self.mine.found = 0, _set(own)
@@ -63,7 +64,7 @@ class _OneThread:
             self.inside += 1
 
     def leave(self) -> None:
-        """Count the calling thread out."""
+        """Withdraw the limit of the calling thread."""
         shared, own = _libraries()
         with self.lock:
             self.inside -= 1
@@ -74,7 +75,7 @@ class _OneThread:
             _set(own, self.mine.found)
 
     def forked(self) -> None:
-        """Forget in a child the threads that it did not inherit; the fork holds the lock."""
+        """Remove from the count, in a forked child, the threads that it did not inherit; the fork holds the lock."""
         before, self.inside = self.inside, getattr(self.mine, "depth", 0)
         if before and not self.inside:
             _set(_libraries()[0], self.found)
@@ -83,17 +84,17 @@ class _OneThread:
 
 @cache
 def _libraries() -> tuple[list[Any], list[Any]]:
-    """Loaded BLAS libraries: those with one setting for the process, and those with one for each thread."""
+    """Loaded BLAS libraries: those with one setting per process, and those with one per thread."""
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     own = [each for each in found if getattr(each, "threading_layer", "") == "openmp"]
     return [each for each in found if each not in own], own
 
 
 def _set(libraries: list[Any], counts: list[int] | None = None) -> list[int]:
-    """Set the threads of libraries, 1 unless counts are given; returns what they were."""
+    """Set the number of threads of each library, 1 unless counts are given; returns the numbers before."""
     before = [each.get_num_threads() for each in libraries]
     for each, count in zip(libraries, counts or [1] * len(libraries), strict=True):
-        # threadpoolctl lets one thread alone set OpenBLAS and ignores all others; those who count need no such owner.
+        # threadpoolctl lets only one thread change OpenBLAS and ignores the others.  Our counter makes that needless.
         release = getattr(each, "clear_controlling_thread", lambda **_: None)
         release(force=True)
         each.set_num_threads(count)
@@ -108,11 +109,11 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep every BLAS, NumPy's too, on the calling thread while the context lasts.
+    """Keep every BLAS, including NumPy's, on the calling thread inside the context.
 
-    For kernels that are cut over threads themselves, for many small products (waking threads costs more than it
-    brings), and for results that no number of threads changes.  The libraries know one setting for the whole process:
-    it is 1 while any thread is inside, and what it was before once the last has left.
+    Use it around kernels that run on several threads already, around many small products (starting threads would cost
+    more than it saves), and where results must not depend on the number of threads.  Most libraries have one setting
+    per process.  It is 1 while any thread is inside the context, and is restored when the last thread has left.
     """
     _one.enter()
     try:
@@ -123,7 +124,10 @@ def one_blas_thread() -> Iterator[None]:
 
 @kernel
 def factorise(s: FloatArray, size: int) -> int:
-    """Cholesky-factorise the matrix whose lower triangle starts `s`, in place; 0, or the failing pivot."""
+    """Cholesky-factorise in place the (size, size) matrix at the start of `s`, given by its lower triangle.
+
+    Returns 0, or the number of the pivot that failed.
+    """
     letters = np.array([_UPPER], dtype=np.uint8)
     sizes = np.array([size, size, 0], dtype=np.int32)
     _dpotrf(letters.ctypes, sizes.ctypes, s.ctypes, sizes[1:].ctypes, sizes[2:].ctypes)
@@ -132,7 +136,7 @@ def factorise(s: FloatArray, size: int) -> int:
 
 @kernel
 def solve_lower(s: FloatArray, x: FloatArray, size: int, p: int) -> None:
-    """Replace `x` (size, p) by L⁻¹ x, with the factor L left in `s`."""
+    """Replace `x` (size, p) by L⁻¹ x, with the factor L that `factorise` left in `s`."""
     letters = np.array([_RIGHT, _UPPER, _PLAIN, _PLAIN], dtype=np.uint8)
     sizes = np.array([p, size], dtype=np.int32)
     one = np.ones(1)
@@ -144,7 +148,7 @@ def solve_lower(s: FloatArray, x: FloatArray, size: int, p: int) -> None:
 
 @kernel
 def solve_upper(s: FloatArray, x: FloatArray, size: int, p: int) -> None:
-    """Replace `x` (size, p) by L⁻ᵀ x, with the factor L left in `s`."""
+    """Replace `x` (size, p) by L⁻ᵀ x, with the factor L that `factorise` left in `s`."""
     letters = np.array([_RIGHT, _UPPER, _TURNED, _PLAIN], dtype=np.uint8)
     sizes = np.array([p, size], dtype=np.int32)
     one = np.ones(1)
@@ -156,9 +160,9 @@ def solve_upper(s: FloatArray, x: FloatArray, size: int, p: int) -> None:
 
 @kernel
 def times_symmetric(x: FloatArray, a: FloatArray, out: FloatArray, size: int, p: int, step: int) -> None:
-    """Write x a to `out` (size, p), of `x` (size, p) and the symmetric (p, p) matrix whose lower triangle is in `a`.
+    """Write x a to `out` (size, p), for `x` (size, p) and a symmetric matrix (p, p) given by its lower triangle `a`.
 
-    step: floats from one row of `a` to the next.
+    step: distance between the rows of `a`.
     """
     letters = np.array([_LEFT, _UPPER], dtype=np.uint8)
     sizes = np.array([p, size, step], dtype=np.int32)
@@ -171,7 +175,7 @@ def times_symmetric(x: FloatArray, a: FloatArray, out: FloatArray, size: int, p:
 
 @kernel
 def times_turned(x: FloatArray, y: FloatArray, out: FloatArray, size: int, p: int) -> None:
-    """Write the symmetric x yᵀ to `out` (size, size), of `x` and `y` (size, p)."""
+    """Write x yᵀ, which must be symmetric, to `out` (size, size), for `x` and `y` (size, p)."""
     letters = np.array([_TURNED, _PLAIN], dtype=np.uint8)
     sizes = np.array([size, p], dtype=np.int32)
     factors = np.array([1.0, 0.0])

@@ -1,7 +1,8 @@
-"""The one owner of numba: options and cache directory.
+"""Compilation of kernels: the only place that sets numba's options and its cache directory.
 
-numba's cache checks the file of the cached function only, so a solver that calls a law of another file would go on with
-the old law after an edit.  Here the cache directory carries a hash of every source file that a kernel can depend on.
+numba's own cache checks only the file of the cached function.  A solver that calls a law in another file would keep
+using the old law after an edit.  Here the name of the cache directory therefore contains a hash of all source files
+that a kernel can depend on.
 """
 
 import hashlib
@@ -17,13 +18,13 @@ from typing import Any, TypeVar, overload
 
 import numba
 
-PACKAGES = ("devices", "crossbar", "mapping")  # lowest first: each imports only those before it
-KEPT_DIRECTORIES = 4  # per package, ours
-KEPT_SECONDS = 86_400.0  # a directory used within a day may belong to a running process and stays, ours
+PACKAGES = ("devices", "crossbar", "mapping")  # lowest first; each imports only packages before it
+KEPT_DIRECTORIES = 4  # cache directories kept per package, ours
+KEPT_SECONDS = 86_400.0  # a directory used within this time is kept, as a running process may use it (ours)
 
 _ROOT = Path(__file__).resolve().parents[2]
 _IMPORT = re.compile(rf"^\s*(?:from|import)\s+((?:{'|'.join(PACKAGES)})(?:\.\w+)*)", re.MULTILINE)
-_numba: Any = numba.config  # made at run time, so unknown to type checkers
+_numba: Any = numba.config  # its attributes are made at run time, so type checkers do not know them
 _decorating = threading.Lock()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -38,22 +39,22 @@ def kernel(*, inline: bool = False) -> Callable[[Function], Function]: ...
 
 
 def kernel(function: Function | None = None, *, inline: bool = False) -> Function | Callable[[Function], Function]:
-    """Compile a function with numba: cached by source, IEEE arithmetic, numpy's division, no lock on the interpreter.
+    """Compile a function with numba, with a cache on disk, IEEE arithmetic and NumPy's division, and without the GIL.
 
-    Use as @kernel or @kernel(inline=True); an inlined kernel is dissolved in its callers, whose loops can then run in
-    vector registers.  Where no directory can be written a kernel works without a cache.  No kernel starts threads of
-    numba's: devices.numerics.worker_threads.in_shares cuts work instead.
+    Use as @kernel or @kernel(inline=True).  An inlined kernel becomes part of its callers, whose loops can then be
+    vectorised.  Without a writable directory a kernel works without cache.  Kernels never use numba's threads;
+    devices.numerics.worker_threads.in_shares divides work over threads instead.
     """
 
     def compiled(function: Function) -> Function:
         options: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True, "forceinline": inline}
-        with _decorating:  # numba reads its cache directory while it decorates; other libraries keep theirs
+        with _decorating:  # numba reads CACHE_DIR while decorating; other libraries keep their own
             directory = cache_directory(_package_of(function.__code__.co_filename))
             before = _numba.CACHE_DIR
             _numba.CACHE_DIR = str(directory)
             try:
                 cached: Function = numba.njit(cache=True, **options)(function)
-            except RuntimeError:  # no place to write to, or the function has no file
+            except RuntimeError:  # no writable directory, or the function has no file
                 cached = function
             finally:
                 _numba.CACHE_DIR = before
@@ -67,10 +68,10 @@ def kernel(function: Function | None = None, *, inline: bool = False) -> Functio
 
 @cache
 def cache_directory(package: str) -> Path:
-    """Return the directory of compiled kernels of one package, keyed by its sources and those it stands on.
+    """Return the cache directory of the kernels of one package; its name contains the hash of source_hash.
 
-    It lies below NUMBA_CACHE_DIR where that is set, else in the user's cache directory.  Directories of older sources
-    are removed when a new one is made, but for the newest few and those in use within a day.
+    It lies below NUMBA_CACHE_DIR if that is set, else in the user's cache directory.  When a new directory is made,
+    older ones are removed, except the newest few and those used within a day.
     """
     base = _cache_base()
     directory = base / f"{package}-{source_hash(package)}"
@@ -79,16 +80,16 @@ def cache_directory(package: str) -> Path:
             directory.mkdir(parents=True)
             _prune(base, package, directory)
         os.utime(directory)
-    except OSError:  # read-only, full, or removed by a neighbour: kernels work without a cache
+    except OSError:  # read-only, full, or removed by another process: kernels work without a cache
         pass
     return directory
 
 
 @cache
 def source_hash(package: str) -> str:
-    """Return a hash of all sources that kernels of `package` can depend on.
+    """Return a hash of all source files that kernels of `package` can depend on.
 
-    These are the files of the package and of those below it that hold a kernel, and whatever of ours they import.
+    These are the files with kernels in this package and in lower packages, and all files of ours that they import.
     """
     files: set[Path] = {Path(__file__).resolve()}
     for name in PACKAGES[: PACKAGES.index(package) + 1]:
@@ -104,16 +105,16 @@ def source_hash(package: str) -> str:
 
 
 def _cached_below(function: Callable[..., Any], directory: Path) -> bool:
-    """Tell whether a compiled function caches in our directory; elsewhere the source hash would not guard it."""
+    """Tell whether a compiled function is cached in our directory; elsewhere the source hash would not protect it."""
     stats = getattr(function, "stats", None)
     return stats is not None and Path(stats.cache_path).is_relative_to(directory)
 
 
 def _forgive_strangers(function: Callable[..., Any]) -> None:
-    """Let a cache that names types of another program, such as a user's own law, count as empty.
+    """Treat a cache as empty if it contains types that this program cannot import, such as a user's own law.
 
-    numba's index pickles the types of every compiled version together; a program that cannot import one of them could
-    not load any.
+    numba pickles the types of all compiled versions in one index.  If one of them cannot be imported, numba could not
+    load any version.
     """
     file = getattr(getattr(function, "_cache", None), "_cache_file", None)
     load = getattr(file, "_load_index", None)
@@ -130,13 +131,13 @@ def _forgive_strangers(function: Callable[..., Any]) -> None:
 
 
 def _package_of(filename: str) -> str:
-    """Return the package that a source file belongs to; a file outside ours may call kernels of them all."""
+    """Return the package of a source file; a file outside our packages counts as the highest of them."""
     path = Path(filename).resolve()
     return next((name for name in PACKAGES if path.is_relative_to(_ROOT / name)), PACKAGES[-1])
 
 
 def _imported(path: Path) -> set[Path]:
-    """Return our files that a file imports by absolute name; an import of a whole package counts as all its files."""
+    """Return our files that a file imports by absolute name; an import of a package counts as all its files."""
     found: set[Path] = set()
     for name in _IMPORT.findall(_source(path)):
         target = _ROOT.joinpath(*name.split("."))
@@ -149,7 +150,7 @@ def _imported(path: Path) -> set[Path]:
 
 @cache
 def _source(path: Path) -> str:
-    """Return the text of a source file, nothing if it vanished meanwhile."""
+    """Return the text of a source file, or an empty text if it no longer exists."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError:
@@ -157,18 +158,18 @@ def _source(path: Path) -> str:
 
 
 def _cache_base() -> Path:
-    """Return the directory that holds the keyed directories."""
+    """Return the parent of the cache directories."""
     if _numba.CACHE_DIR:
         return Path(_numba.CACHE_DIR) / "crossgate"
     home = os.environ.get("XDG_CACHE_HOME")
     try:
         return (Path(home) if home else Path.home() / ".cache") / "crossgate" / "numba"
-    except RuntimeError:  # a user without a home: nothing can be made below this, so kernels work without a cache
+    except RuntimeError:  # no home directory: nothing can be created below os.devnull, so kernels work without a cache
         return Path(os.devnull) / "crossgate"
 
 
 def _prune(base: Path, package: str, current: Path) -> None:
-    """Remove directories of older sources; what cannot be removed stays."""
+    """Remove cache directories of older sources, as far as possible."""
     try:
         older = [(path.stat().st_mtime, path) for path in base.glob(f"{package}-*") if path != current]
     except OSError:

@@ -1,7 +1,7 @@
-"""Random numbers by counter: the value depends on (key, index) alone, whatever the batch, the order or the threads.
+"""Counter-based random numbers: each depends on (key, index) only, not on batch size, order or number of threads.
 
-Keys are mixed by SplitMix64's finaliser: Steele, Lea and Flood, OOPSLA 2014, doi 10.1145/2660193.2660195. Normal
-numbers are float32, straight-line arithmetic that compilers put into vector registers.
+Keys are mixed with the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014, doi 10.1145/2660193.2660195.
+Normal numbers are float32 and come from straight-line arithmetic, which compilers vectorise.
 """
 
 from functools import lru_cache
@@ -17,8 +17,8 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
 
-ROUNDS = 7  # the fewest that pass all of BigCrush, Salmon et al.
-BLOCK = 1024  # numbers between two changes of the counter's second word, ours: they stay in the cache
+ROUNDS = 7  # rounds of Philox: the fewest that pass all BigCrush tests, Salmon et al.
+BLOCK = 1024  # numbers for each value of the counter's second word, ours: they stay in the cache
 _PHILOX_1, _PHILOX_2 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL_1, _WEYL_2 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
 _U1, _I0, _I1, _I2, _I23, _I30 = np.uint32(1), np.int32(0), np.int32(1), np.int32(2), np.int32(23), np.int32(30)
@@ -36,7 +36,7 @@ _LOG = tuple(np.float32(c) for c in (
 
 @kernel
 def scramble(z: np.uint64) -> np.uint64:
-    """Mix 64 bits so that neighbouring counters give independent words."""
+    """Mix 64 bits, so that neighbouring counters give independent words."""
     z = np.uint64(z) + _GOLDEN
     z = (z ^ (z >> _S30)) * _MIX_1
     z = (z ^ (z >> _S27)) * _MIX_2
@@ -45,24 +45,25 @@ def scramble(z: np.uint64) -> np.uint64:
 
 @kernel
 def padded(n: int) -> int:
-    """Return the room that `normals` needs for n numbers: the next multiple of four."""
+    """Return the array length that `normals` needs for n numbers: the next multiple of four."""
     return (n + 3) // 4 * 4
 
 
 @kernel
 def normals(key: np.uint64, out: npt.NDArray[np.float32]) -> None:
-    """Fill `out`, a multiple of four, with the standard normal numbers of stream `key`, always the same.
+    """Fill `out`, whose length is a multiple of four, with the standard normal numbers of stream `key`.
 
-    A number depends on its place and on the length of its block of BLOCK, the last of which may be shorter.
+    A number depends on its position and on the length of its block (BLOCK, except for the last block).  No number
+    exceeds 6.6 standard deviations.
     Source: Philox 4×32 of ROUNDS rounds, Salmon, Moraes, Dror and Shaw, SC'11, doi 10.1145/2063384.2063405; pairs by
-    Box and Muller, Ann. Math. Stat. 29 (1958) 610. Reach: 6.6 standard deviations.
+    Box and Muller, Ann. Math. Stat. 29 (1958) 610.
     """
     low, high = np.uint32(key), np.uint32(np.uint64(key) >> _S32)
     for block in range((len(out) + BLOCK - 1) // BLOCK):
         part = out[block * BLOCK : (block + 1) * BLOCK]
         n = len(part) // 4
         one, two, three, four = part[:n], part[n : 2 * n], part[2 * n : 3 * n], part[3 * n :]
-        for i in range(n):  # straight line, so that eight counters fit a register
+        for i in range(n):  # no branches, so that eight counters are computed in one register
             a, b, c, d = np.uint32(i), np.uint32(block), np.uint32(0), np.uint32(0)
             k, m = low, high
             for _ in range(ROUNDS):
@@ -78,7 +79,7 @@ def normals(key: np.uint64, out: npt.NDArray[np.float32]) -> None:
 
 @kernel(inline=True)
 def _pair(a: np.uint32, b: np.uint32) -> tuple[np.float32, np.float32]:
-    """Two normal numbers from two words."""
+    """Two normal numbers from two random words."""
     radius = np.sqrt(_MINUS_TWO * logarithm(np.float32(np.int32(a >> _U1)) * _TO_UNIT + _LEAST))
     turns = np.int32(b)  # 2³² are a full turn
     quarter = np.int32(np.int32(turns + _EIGHTH) >> _I30)
@@ -95,7 +96,7 @@ def _pair(a: np.uint32, b: np.uint32) -> tuple[np.float32, np.float32]:
 
 @kernel(inline=True)
 def logarithm(u: np.float32) -> np.float32:
-    """Natural logarithm of a positive normal number, to 2⁻²³ of itself or of 1, whichever is less exact.
+    """Natural logarithm of a positive normal number, with an error of 2⁻²³ times max(|result|, 1).
 
     Source: degree and coefficients of logf, S. Moshier, Methods and Programs for Mathematical Functions, 1989.
     """
@@ -111,7 +112,8 @@ def logarithm(u: np.float32) -> np.float32:
 def stream_keys(seed: int, labels: tuple[str, ...], indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Return one 64-bit key per index for the stream named by `labels` under `seed`.
 
-    Raises ParameterError without a label: seed and index would mix alike, and streams of two seeds could meet.
+    Raises ParameterError without a label: seed and index would then be mixed in the same way, and streams of different
+    seeds could coincide.
     """
     if not any(labels):
         raise ParameterError(f"labels must name the stream with at least one letter, got {labels!r}")

@@ -1,13 +1,13 @@
-"""Vectors of float64 in registers, for kernels that treat several circuits or cells side by side.
+"""Vectors of float64 in registers, for kernels that compute several circuits or cells at the same time.
 
-Inside a kernel ``load`` and ``broadcast`` make a Vector of 4, ``load_wide`` one of 8; arithmetic, comparisons and the
-functions below work lane by lane, on Vectors, on a Vector and a number, and on numbers alone, so that one function
-serves both as the vector code and as its own scalar twin.  Comparisons of Vectors give a Mask.  Compilers vectorise
-inner loops only; here the lanes are the vector, so blocks of results can stay in registers over a whole sum.  Arrays
-are contiguous float64; nothing is checked against their bounds.
+Inside a kernel, ``load`` and ``broadcast`` make a Vector of 4 and ``load_wide`` a Vector of 8.  Arithmetic, comparisons
+and the functions below work lane by lane on Vectors, on a Vector and a number, and on numbers alone, so that one
+function is both the vector code and the scalar code.  Comparisons of Vectors give a Mask.  Compilers vectorise only
+innermost loops; with explicit lanes, blocks of results can stay in registers over a whole sum.  Arrays are contiguous
+float64; indices are not checked against their bounds.
 """
 
-# numba hands builders of its own kinds to intrinsics:
+# numba passes objects of its own types to intrinsics:
 # ruff: noqa: ANN401
 # mypy: disable-error-code="misc, untyped-decorator"
 
@@ -27,7 +27,7 @@ _long = ir.IntType(64)
 
 
 class VectorType(types.Type):
-    """Numba's type of some float64 side by side."""
+    """Numba's type of a vector of float64 lanes."""
 
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
@@ -35,7 +35,7 @@ class VectorType(types.Type):
 
 
 class MaskType(types.Type):
-    """Numba's type of a truth value for each lane."""
+    """Numba's type of a vector of truth values, one for each lane."""
 
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
@@ -43,8 +43,8 @@ class MaskType(types.Type):
 
 
 vector, wide = VectorType(LANES), VectorType(WIDE)
-Vector = Any  #: what an annotation says of float64 in a register
-Mask = Any  #: what an annotation says of truth values of its lanes
+Vector = Any  #: annotation of a vector of float64
+Mask = Any  #: annotation of a vector of truth values
 
 
 @register_model(VectorType)
@@ -60,7 +60,7 @@ class _MaskModel(models.PrimitiveModel):
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, place: Any, lanes: int) -> Any:
-    """Return the address of `lanes` elements of an array; place: array and index."""
+    """Return the address of `lanes` elements of an array; place is the pair (array, index)."""
     array, index = place
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), ir.VectorType(_double, lanes).as_pointer())
@@ -87,7 +87,7 @@ def load_wide(typing_context: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
-    """Set as many elements of an array from `index` on as the Vector has lanes."""
+    """Write the lanes of a Vector into an array, starting at `index`."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         where = _pointer(context, builder, signature.args[0], arguments[:2], signature.args[2].lanes)
@@ -122,7 +122,7 @@ def _constant(like: Any, number: float) -> Any:
 
 
 def _joined(kinds: Any) -> Any:
-    """Return the type of a result of numbers and Vectors, None where they do not go together."""
+    """Return the result type of an operation on numbers and Vectors, or None if they cannot be combined."""
     lanes = {kind.lanes for kind in kinds if isinstance(kind, VectorType)}
     if len(lanes) > 1 or not all(isinstance(kind, (VectorType, types.Float)) for kind in kinds):
         return None
@@ -132,9 +132,9 @@ def _joined(kinds: Any) -> Any:
 def _lanewise(
     symbol: Any, arguments: int, build: Callable[..., Any], *, truth: bool = False, numbers: bool = True
 ) -> None:
-    """Teach numba a function of Vectors and numbers; build(builder, values) returns the LLVM value.
+    """Register a function of Vectors and numbers with numba; build(builder, *values) returns the LLVM value.
 
-    truth: it gives a Mask.  numbers: also for numbers alone.
+    truth: the result is a Mask.  numbers: the function is also defined for numbers alone.
     """
 
     def result(*kinds: Any) -> Any:
@@ -174,7 +174,7 @@ def _typed(symbol: Any, arguments: int, result: Callable[..., Any]) -> None:
 
 
 def _called(name: str, arguments: int) -> Callable[..., Any]:
-    """Return a builder of one of LLVM's own functions."""
+    """Return a builder that calls one of LLVM's intrinsic functions."""
 
     def build(builder: Any, *values: Any) -> Any:
         kind = values[0].type
@@ -189,7 +189,7 @@ def _called(name: str, arguments: int) -> Callable[..., Any]:
 
 
 def fused(a: Vector, b: Vector, c: Vector) -> Vector:
-    """Return a * b + c, rounded once where the processor can do so at no cost."""
+    """Return a * b + c, as a fused multiply-add (one rounding) if the processor has a fast one."""
     return a * b + c
 
 
@@ -199,22 +199,22 @@ def root(value: Vector) -> Vector:
 
 
 def absolute(value: Vector) -> Vector:
-    """Return each lane without its sign."""
+    """Return the absolute value of each lane."""
     return abs(value)
 
 
 def larger(a: Vector, b: Vector) -> Vector:
-    """Return the larger of two in each lane, b where one is nan."""
-    return a if a > b else b  # noqa: FURB136 - max treats nan otherwise
+    """Return the larger value in each lane, or b where one is NaN."""
+    return a if a > b else b  # noqa: FURB136 - max treats NaN differently
 
 
 def smaller(a: Vector, b: Vector) -> Vector:
-    """Return the smaller of two in each lane, b where one is nan."""
+    """Return the smaller value in each lane, or b where one is NaN."""
     return a if a < b else b  # noqa: FURB136
 
 
 def positive_or(value: Vector, otherwise: Vector) -> Vector:
-    """Return the lanes of `value` that are above 0, those of `otherwise` elsewhere."""
+    """Return `value` in lanes where it is above 0, `otherwise` in the others."""
     return value if value > 0.0 else otherwise
 
 
@@ -302,11 +302,11 @@ for _symbol, _instruction in (
 
 
 def power_of_two(rounder: Vector) -> Vector:
-    """Return 2**n of a whole number n from -1022 to 1023, given as ROUNDER + n."""
+    """Return 2**n for an integer n from -1022 to 1023, given as ROUNDER + n."""
     return 2.0 ** (rounder - ROUNDER)
 
 
-#: 1.5 * 2**52: what is added to it is rounded to a whole number, which then stands in its low bits
+#: 1.5 * 2**52: adding a number rounds it to an integer, which then stands in the lowest bits of the sum
 ROUNDER = 6755399441055744.0
 
 

@@ -1,4 +1,7 @@
-"""Sums of floats in vector registers: IEEE arithmetic fixes the order of a plain sum, one addition after another."""
+"""Sums of floats that can be vectorised.
+
+IEEE arithmetic fixes the order of the additions of a plain sum, so a compiler may not vectorise it.
+"""
 
 from devices.aliases import FloatArray
 from devices.numerics.jit import kernel
@@ -6,9 +9,9 @@ from devices.numerics.jit import kernel
 
 @kernel(inline=True)
 def folded_sum(line: FloatArray, folded: FloatArray) -> float:
-    """Return the sum of `line` (n,): eighths of it are added side by side, and what that leaves one after another.
+    """Return the sum of `line` (n,): its eight parts of equal length are added elementwise, then the result is summed.
 
-    folded: at least (n // 8,), overwritten.
+    folded: work space of at least (n // 8,).
     """
     n = len(line)
     w = n // 8

@@ -1,9 +1,10 @@
-"""The threads that kernels and batches run on, and the one way in which work is cut over them.
+"""Threads for kernels and batches, and the only functions that divide work over threads.
 
-Plain threads of Python, as kernels release the interpreter's lock. numba's own are never started: they double the time
-to compile, two of its three threading layers end the process when two Python threads call parallel kernels at once,
-and none survives a fork. Threads here live as long as the call, so any number of Python threads may call at once, and a
-process that forks between calls leaves a child that can call as well. No result may depend on how work is cut.
+They are plain Python threads, as kernels release the GIL.  numba's own threads are not used: they double the compile
+time, two of numba's three threading layers end the process when two Python threads call parallel kernels at the same
+time, and none works after a fork.  The threads here end with the call, so several Python threads can call at the same
+time, and a process that forks between two calls leaves a child that can call as well.  No result may depend on how the
+work is divided.
 """
 
 import threading
@@ -21,34 +22,33 @@ Result = TypeVar("Result")
 
 
 class _Threads(threading.local):
-    """What each Python thread was told, so that none changes what another works with."""
+    """Settings of each Python thread, so that no thread changes the settings of another."""
 
     count = int(numba.config.NUMBA_NUM_THREADS)
-    inside = False  # whether this thread works on a part itself
+    inside = False  # whether this thread is a worker itself
 
 
 _threads = _Threads()
 
 
 def set_threads(n: int) -> None:
-    """Let work that this Python thread starts use `n` threads.
+    """Set the number of threads for work that this Python thread starts.
 
-    Raises ParameterError unless n is from 1 to the number of threads that numba was given (NUMBA_NUM_THREADS, or the
-    processor's cores).
+    Raises ParameterError unless n is from 1 to NUMBA_NUM_THREADS, by default the number of cores.
     """
     _threads.count = whole("threads", n, minimum=1, maximum=int(numba.config.NUMBA_NUM_THREADS))
 
 
 def threads() -> int:
-    """Return the number of threads that work started by this Python thread uses; 1 inside a part of such work."""
+    """Return the number of threads for work that this Python thread starts; 1 if it is a worker thread itself."""
     return 1 if _threads.inside else _threads.count
 
 
 def in_shares(work: Callable[[slice], Result], count: int, *, parts: int = 1, block: int = 1) -> list[Result]:
-    """Cut `count` items into contiguous slices, call `work` with each on all threads, and return the results in order.
+    """Divide `count` items into contiguous slices, call `work` with each on all threads, return the results in order.
 
-    parts: slices for each thread; more of them even out work of unequal length.  block: every slice but the last is a
-    whole number of blocks of so many items.
+    parts: number of slices per thread; more slices balance work of unequal duration.  block: the length of every slice
+    but the last is a multiple of this number of items.
     """
     blocks = -(-count // block)
     pieces = min(threads() * parts, blocks)
@@ -58,9 +58,10 @@ def in_shares(work: Callable[[slice], Result], count: int, *, parts: int = 1, bl
 
 
 def over_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
-    """Call `work` with each item on all threads and yield the results in order, as soon as they are there.
+    """Call `work` with each item on all threads and yield the results in order, as soon as they are available.
 
-    Whoever stops asking before the end cancels what has not begun.  Work that a part cuts again stays on its thread.
+    Closing the generator before its end cancels all work that has not begun.  Work that is divided again inside `work`
+    stays on the same thread.
     """
     waiting = list(items)
     if threads() == 1 or len(waiting) < 2:

@@ -1,4 +1,4 @@
-"""The state of a cell under voltage: filament growth and dissolution, and the published drift equations."""
+"""State equations of cells under voltage: filament growth and dissolution, and published drift equations."""
 
 import lazy_loader
 

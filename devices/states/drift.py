@@ -1,7 +1,8 @@
-"""State of published cells at constant voltage: drift rates, chosen by the type of their parameters (kernels).
+"""State equations of published cells at constant voltage (kernels), chosen by the type of their parameters.
 
-The state equation is one autonomous equation dw/dt = r(w), so the time to a state is the integral of dw / r.  It is
-summed over steps of w, however stiff the rate, and the state never passes 0, 1 or a place of rest.
+At constant voltage the state equation is autonomous, dw/dt = r(w), so the time to reach a state is the integral of
+dw / r.  The integral is summed over steps of w.  This works for stiff rates as well, and the state never passes 0, 1 or
+an equilibrium.
 """
 
 import math
@@ -16,14 +17,14 @@ from devices.aliases import FloatArray
 from devices.laws.barrier import barrier_voltage
 from devices.numerics.jit import kernel
 
-MOST_STEPS = 100_000  # ours; a path from 0 to 1 takes hundreds
-LARGEST_EXPONENT = 600.0  # of the field factor: rates stay finite at any voltage
-CLOSE = 1e-9  # distance from a place of rest that counts as there (ours)
-EVEN = 1e-3  # disagreement of trapezium and Simpson's rule that a step may show (ours): Simpson's error is below 1e-6
+MOST_STEPS = 100_000  # ours; a path from 0 to 1 takes hundreds of steps
+LARGEST_EXPONENT = 600.0  # limit of the exponents, which keeps rates finite at any voltage
+CLOSE = 1e-9  # a state closer than this to an equilibrium counts as there (ours)
+EVEN = 1e-3  # largest relative difference of trapezium and Simpson's rule in a step: Simpson's error is < 1e-6 (ours)
 
 
 class VteamDrift(NamedTuple):
-    """Thresholds and rates of VTEAM, in the state w from 0 (off) to 1 (on)."""
+    """Thresholds and rates of VTEAM, for the state w from 0 (off) to 1 (on)."""
 
     up: float  # [1/s]
     v_up: float  # [V] threshold, > 0
@@ -31,11 +32,11 @@ class VteamDrift(NamedTuple):
     down: float  # [1/s]
     v_down: float  # [V] threshold, > 0
     alpha_down: float
-    window: float  # Biolek's power p, 0: none
+    window: float  # exponent p of Biolek's window function, 0: no window
 
 
 class PkuDrift(NamedTuple):
-    """Gap growth of the Stanford-PKU model, in the state w from 0 (widest gap) to 1 (narrowest)."""
+    """Parameters of the gap's motion in the Stanford-PKU model; w is 0 at the largest and 1 at the smallest gap."""
 
     gap_max: float  # [m]
     gap_range: float  # [m]
@@ -49,7 +50,7 @@ class PkuDrift(NamedTuple):
     beta: float
     gap_1: float  # [m]
     power: float
-    v_least: float  # [V] least gamma x voltage that moves the gap
+    v_least: float  # [V] smallest gamma x voltage that moves the gap
     lever: float  # [K/V] q a_0 / (k thickness)
     r_thermal: float  # [K/W]
     temperature: float  # [K]
@@ -72,7 +73,7 @@ def vteam_rate(drift: VteamDrift, w: float, v: float) -> float:
 
 @kernel
 def pku_rate(drift: PkuDrift, w: float, v: float) -> float:
-    """Return dw/dt [1/s] of the Stanford-PKU model at a voltage [V]; a positive one closes the gap.
+    """Return dw/dt [1/s] of the Stanford-PKU model at a voltage [V]; a positive voltage closes the gap.
 
     Source: docs/equations/cells.md eq. 20-21.
     """
@@ -98,7 +99,7 @@ def drift_rate(drift: Any, w: float, v: float) -> float:  # noqa: ANN401 - any o
 
 
 def _compiled_rate(drift: types.Type) -> Callable[[Any, float, float], float] | None:
-    """Return what drift_rate compiles to for this type of parameters."""
+    """Return the implementation of drift_rate for this type of parameters."""
     chosen = _rates.get(getattr(drift, "instance_class", None))  # type: ignore[arg-type]
     return None if chosen is None else lambda drift, w, v: chosen(drift, w, v)  # noqa: PLW0108 - numba wants a plain function
 
@@ -108,10 +109,10 @@ overload(drift_rate)(lambda drift, w, v: _compiled_rate(drift))
 
 @kernel
 def drifted(drift: Any, w: float, v: float, dt: float, largest: float) -> tuple[float, bool]:  # noqa: ANN401
-    """Return the state after dt [s] at a constant voltage [V] and whether it was reached.
+    """Return the state after dt [s] at a constant voltage [V], and whether the integration reached dt.
 
-    Steps of w are at most `largest` and so short that the rate is even over them; the last, partial one is a
-    Runge-Kutta step of fourth order.  Source: docs/equations/cells.md eq. 22.
+    Steps of w are at most `largest`, and short enough for Simpson's rule (see EVEN).  The last, partial step is a
+    fourth-order Runge-Kutta step.  Source: docs/equations/cells.md eq. 22.
     """
     left, step = dt, largest
     rate = drift_rate(drift, w, v)
@@ -121,7 +122,7 @@ def drifted(drift: Any, w: float, v: float, dt: float, largest: float) -> tuple[
         if left <= 0.0 or rate == 0.0 or h == 0.0:
             return w, True
         middle, last = drift_rate(drift, w + 0.5 * h, v), drift_rate(drift, end, v)
-        if middle * rate <= 0.0 or last * rate <= 0.0:  # a place of rest lies inside
+        if middle * rate <= 0.0 or last * rate <= 0.0:  # an equilibrium lies inside
             if abs(h) <= CLOSE:
                 return w, True
             step = 0.5 * abs(h)
@@ -146,7 +147,7 @@ def drifted(drift: Any, w: float, v: float, dt: float, largest: float) -> tuple[
 def drift_all(
     drift: Any, w: FloatArray, v: FloatArray, dt: FloatArray, largest: float  # noqa: ANN401
 ) -> tuple[FloatArray, int]:  # fmt: skip
-    """Return `drifted` of each element of flat arrays of one length, and how many were not reached."""
+    """Return the states of `drifted` for flat arrays of one length, and how many integrations did not reach dt."""
     out = np.empty_like(w)
     missed = 0
     for i in range(w.size):

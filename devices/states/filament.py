@@ -1,11 +1,12 @@
-"""State of a filament under voltage: the exponential-Euler step of its bounded equation, with sub-steps (kernels).
+"""The state equation of a filament under voltage, integrated by exponential-Euler sub-steps (kernels).
 
-dw/dt = up (1 - w) - down w with rates up, down >= 0 that depend on w, so w = 0 and w = 1 cannot be passed.  A step with
-frozen rates is exact and moves w towards up / (up + down): any step length keeps w in [0, 1].
+The equation is dw/dt = up (1 - w) - down w, with rates up, down >= 0 that depend on w, so w never leaves [0, 1].  With
+constant rates the step has an exact solution, which moves w towards up / (up + down).  So w stays in [0, 1] for any
+step length.
 
-`evolve_state` takes one cell through a constant voltage in as many sub-steps as it needs.  `march` takes many cells
-along a waveform: `step_block` tries each piece in one step for all cells of a block, in vector registers, and leaves
-the few cells that move fast to `evolve_state` (docs/equations/dynamics.md, section 3).
+`evolve_state` integrates one cell at constant voltage with as many sub-steps as necessary.  `march` integrates many
+cells along a waveform: `step_block` first tries one step for all cells of a block in vector registers, and
+`evolve_state` integrates the few cells that change fast (docs/equations/dynamics.md, section 3).
 """
 
 import math
@@ -18,11 +19,11 @@ from devices.laws.adaptive import AdaptiveLaw, adaptive_current
 from devices.laws.barrier import barrier_voltage
 from devices.numerics.jit import kernel
 
-LARGEST_EXPONENT = 600.0  # of the field factors: rates stay finite at any voltage
-MOST_STEPS = 100_000  # a thousand times what a path from 0 to 1 takes
-AT_REST = 1e-9  # distance from the frozen resting state where a step of any length is right
-BISECTIONS = 60  # down to the last bit of a state
-THIN = 3.0  # times the state: thin filaments dissolve ever faster, and take steps in proportion to what is left (ours)
+LARGEST_EXPONENT = 600.0  # limit of the exponents, which keeps rates finite at any voltage
+MOST_STEPS = 100_000  # a thousand times the number that a path from 0 to 1 takes
+AT_REST = 1e-9  # distance from the equilibrium of the current rates below which a step may have any length
+BISECTIONS = 60  # enough for the last bit of a state
+THIN = 3.0  # limits steps of thin filaments, which dissolve ever faster, in proportion to their state (ours)
 
 
 class Growth(NamedTuple):
@@ -35,16 +36,18 @@ class Growth(NamedTuple):
     v_set: float  # [V]
     v_reset: float  # [V]
     gate_per_ev: float  # [1/eV] beta / kT
-    lifetime: float  # [s] of a full filament
+    lifetime: float  # [s] of a full filament without voltage
     w_critical: float  # state below which dissolution is exponential
-    r_thermal: float = 0.0  # [K/W] rise of the filament's temperature over the power of its cell, 0: no heating
-    temperature: float = 300.0  # [K] of the surroundings, at which k_set, k_reset and gate_per_ev are given
+    r_thermal: float = 0.0  # [K/W] thermal resistance: filament temperature rise over cell power, 0: no heating
+    temperature: float = 300.0  # [K] ambient temperature, at which k_set, k_reset and gate_per_ev are given
     activation: float = 0.0  # [K] activation energy of k_set and k_reset over Boltzmann's constant
 
 
 @kernel
 def heated(law: AdaptiveLaw, growth: Growth, g: float, v: float, v_j: float) -> float:
-    """Return the temperature [K] of a filament, gain included g [S], in a cell at v [V] and barrier voltage v_j [V].
+    """Return the temperature [K] of a filament at cell voltage v [V] and barrier voltage v_j [V].
+
+    g: small-signal conductance of the barrier, read gain included [S].
 
     Source: docs/equations/dynamics.md eq. 4.
     """
@@ -54,7 +57,7 @@ def heated(law: AdaptiveLaw, growth: Growth, g: float, v: float, v_j: float) -> 
 
 @kernel
 def rates(law: AdaptiveLaw, growth: Growth, w: float, v: float, gain: float, boost: float) -> tuple[float, float]:
-    """Return up and down [1/s] of a state w at cell voltage v [V]; boost is the gate's factor on growth.
+    """Return the rates up and down [1/s] of a state w at cell voltage v [V]; boost: the gate's factor on growth.
 
     Source: docs/equations/cells.md eq. 12-14; with heating docs/equations/dynamics.md eq. 4-5.
     """
@@ -89,7 +92,7 @@ def frozen_step(w: float, up: float, down: float, dt: float) -> float:
 
 @kernel
 def balance(law: AdaptiveLaw, growth: Growth, w_1: float, w_2: float, v: float, gain: float, boost: float) -> float:
-    """Return the resting state between two states that drift towards each other."""
+    """Return the equilibrium between two states that move towards each other, by bisection."""
     up, down = rates(law, growth, w_1, v, gain, boost)
     rises = up * (1.0 - w_1) > down * w_1
     for _ in range(BISECTIONS):
@@ -106,10 +109,10 @@ def balance(law: AdaptiveLaw, growth: Growth, w_1: float, w_2: float, v: float, 
 def evolve_state(
     law: AdaptiveLaw, growth: Growth, w: float, v: float, gain: float, boost: float, dt: float, largest: float
 ) -> tuple[float, bool]:
-    """Return the state after dt [s] at constant voltages and whether it was reached.
+    """Return the state after dt [s] at constant voltages, and whether the integration reached dt.
 
-    Sub-steps move w by about `largest` at most, each with the rates of its middle (second order).  At constant voltages
-    w never passes a resting state, so a sub-step that would pass one ends there.
+    Sub-steps move w by at most about `largest`; each uses the rates at its midpoint (second order).  At constant
+    voltages w never passes an equilibrium, so a sub-step that would pass one ends there.
     """
     left = dt
     up, down = rates(law, growth, w, v, gain, boost)
@@ -128,11 +131,11 @@ def sub_step(
     law: AdaptiveLaw, growth: Growth, w: float, v: float, gain: float, boost: float, left: float, largest: float,
     up: float, down: float,
 ) -> tuple[float, float, float, float, bool]:  # fmt: skip
-    """Return state, length [s], rates at its end and whether it rests, for one sub-step of at most `left` [s]."""
+    """Return state, length [s], rates at its end and whether w is in equilibrium, of a sub-step of at most `left`."""
     total = up + down
     gap = abs(up / total - w)
     step = left
-    if gap > AT_REST:  # the last part of the way takes steps of one time constant, as rates may change on it
+    if gap > AT_REST:  # near the equilibrium a step is about one time constant, as the rates may change
         most = largest * min(1.0, THIN * (w + growth.w_critical))
         step = min(left, -math.log1p(-min(most / gap, 0.6)) / total)
     drift = up * (1.0 - w) - down * w
@@ -158,7 +161,10 @@ def evolve(
     dt: FloatArray,
     largest: float,
 ) -> tuple[FloatArray, int]:
-    """Return the states after dt [s] of flat arrays of one length and how many were not reached; energy is E_F [eV]."""
+    """Return the states after dt [s] of flat arrays of one length, and how many integrations did not reach dt.
+
+    energy: Fermi level [eV].
+    """
     out = np.empty_like(w)
     missed = 0
     for i in range(w.size):
@@ -172,9 +178,9 @@ def evolve(
 def charge_state(
     law: AdaptiveLaw, growth: Growth, w: float, v: float, gain: float, boost: float, dt: float, largest: float
 ) -> tuple[float, float, bool]:
-    """Return the state after dt [s] at constant voltages, the charge [C] that passed, and whether it was reached.
+    """Return the state after dt [s] at constant voltages, the charge [C] that flowed, and whether dt was reached.
 
-    Source: docs/equations/dynamics.md eq. 6, the trapezoid over the sub-steps of evolve_state.
+    Source: docs/equations/dynamics.md eq. 6, the trapezoidal rule over the sub-steps of evolve_state.
     """
     left, charge = dt, 0.0
     current = adaptive_current(law, growth.g_min * math.exp(growth.ln_window * w), gain, v)[0]
@@ -205,10 +211,10 @@ def pulse(
     dt: FloatArray,
     largest: float,
 ) -> tuple[FloatArray, FloatArray, int]:
-    """Return the states after dt [s], the charge [C] through each cell, and how many were not reached; flat arrays.
+    """Return the states after dt [s], the charge [C] through each cell, and how many did not reach dt; flat arrays.
 
-    low: [S] conductance of each cell at w = 0, ln_window: logarithm of its g_max over that.
-    Source: docs/equations/dynamics.md eq. 6, the trapezoid over the sub-steps.
+    low: conductance of each cell at w = 0 [S].  ln_window: logarithm of g_max over low of each cell.
+    Source: docs/equations/dynamics.md eq. 6, the trapezoidal rule over the sub-steps.
     """
     out, charge = np.empty_like(w), np.empty_like(w)
     missed = 0
@@ -221,7 +227,7 @@ def pulse(
 
 @kernel
 def own_growth(growth: Growth, low: float, ln_window: float) -> Growth:
-    """Return the parameters of a cell whose window begins at `low` [S] and ends at low exp(ln_window)."""
+    """Return the parameters of a cell whose conductance window is `low` [S] to low exp(ln_window)."""
     return Growth(
         low, ln_window, growth.k_set, growth.k_reset, growth.v_set, growth.v_reset, growth.gate_per_ev,
         growth.lifetime, growth.w_critical, growth.r_thermal, growth.temperature, growth.activation,

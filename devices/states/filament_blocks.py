@@ -1,4 +1,9 @@
-"""Kernels of the filament state: exponential-Euler steps of many cells, block by block."""
+"""Kernels of the filament state: exponential-Euler steps of many cells, block by block, in vector registers.
+
+A step of a block avoids most exponentials and hyperbolic functions.  It carries sinh, cosh and the field factor of each
+cell from the end of the last step and updates them with short power series, as long as the changes are small.  Lanes in
+which a change is too large compute the functions anew; lanes in which the state moves too far are marked for sub-steps.
+"""
 
 import math
 from typing import NamedTuple
@@ -13,38 +18,38 @@ from devices.numerics.jit import kernel
 from devices.numerics.simd import WIDE, Vector, absolute, choose, everywhere, fused, larger, load_wide, smaller, store
 from devices.states.filament import LARGEST_EXPONENT, Growth, charge_state, evolve_state, own_growth
 
-BLOCK = 256  # cells that stay in the fastest memory through a whole waveform (ours)
-ACCEPTED = 4.0  # error estimate of a step over the largest move squared: moves come out about that large (ours)
-CALM = 0.4  # move over the largest one squared below which the rates of its start are taken (ours)
-SHORT = 0.2  # largest argument of the short series, which are exact there to 2e-8 of the result
-NEAR = 0.02  # largest step of the barrier's u from where it was, after which 1e-6 of it is left (ours)
-SETTLED = 1e-3  # largest last step of u from anywhere: third order leaves 1e-9
-MORE_STEPS = 3  # after the two that ordinary cells take: enough to 3 V over the default cell (ours)
-OLDEST = 64  # pieces after which what is carried is calculated anew (ours)
-NO_RATE = 1e-300  # [1/s] added to rates that are divided by
-UNKNOWN = math.nan
-MOST_PARTS = 64  # into which a block divides a step before single cells divide it further (ours)
-IDLE = 1e-9  # largest move of a state in a pulse that counts as none: a million of them are 0.1 % (ours)
-BLUNT = 1e6  # [V] curvature that stands for a straight barrier in step_block: sinh(u) = u to rounding
+BLOCK = 256  # cells of a block, which stay in the L1 cache through a whole waveform (ours)
+ACCEPTED = 4.0  # largest accepted error estimate over largest²: moves are then at most about `largest` (ours)
+FIRST_ORDER = 0.4  # moves below this times largest² use the rates at the start of the step (ours)
+SHORT = 0.2  # largest argument of the short series, whose relative error is then 2e-8
+NEAR = 0.02  # largest change of the barrier's u in one Halley step from the carried values; error 1e-6 of it (ours)
+SETTLED = 1e-3  # largest last Halley step from any start; third-order convergence leaves 1e-9
+MORE_STEPS = 3  # Halley steps after the usual two: enough for 3 V over the default cell (ours)
+OLDEST = 64  # steps after which carried values are computed anew (ours)
+NO_RATE = 1e-300  # [1/s] added to rates to avoid division by 0
+UNKNOWN = math.nan  # marks carried values that must be computed anew
+MOST_PARTS = 64  # most parts into which a block divides a step; then single cells divide it further (ours)
+IDLE = 1e-9  # a pulse that moves a state by less than this has no effect: a million of them are 0.1 % (ours)
+STRAIGHT = 1e6  # [V] curvature in step_block that stands for inf: sinh(u) = u to rounding
 
 
 class Pace(NamedTuple):
-    """What all cells of a step share."""
+    """Constants of a step, the same for all cells."""
 
     per_v_0: float  # [1/V]
     per_set: float  # v_0 / v_set
     per_reset: float  # v_0 / v_reset
     k_reset: float  # [1/s]
-    decay: float  # [1/s] of dissolution at state 1, a quarter of 1 / lifetime
+    decay: float  # [1/s] rate of dissolution at w = 1, a quarter of 1 / lifetime
     thin: float  # w_critical**4
     half: float  # [s] half of the step
-    per_error: float  # 1 over the error that is accepted
-    calm: float  # largest move that is taken with the rates of its start
+    per_error: float  # 1 / accepted error
+    first_order: float  # largest move that uses the rates at the start of the step
 
 
 @kernel(inline=True)
 def short_expm1(x: Vector) -> Vector:
-    """Return exp(x) - 1 for |x| <= 0.2 to 3e-9 of it."""
+    """Return exp(x) - 1 for |x| <= 0.2 with a relative error of 3e-9."""
     p = x * x
     high = fused(fused(x, 1.0 / 720.0, 1.0 / 120.0), p, fused(x, 1.0 / 24.0, 1.0 / 6.0))
     return fused(p, fused(high, x, 0.5), x)
@@ -52,7 +57,7 @@ def short_expm1(x: Vector) -> Vector:
 
 @kernel(inline=True)
 def turned(sinh: Vector, cosh: Vector, d: Vector) -> tuple[Vector, Vector]:
-    """Return sinh(u + d) and cosh(u + d) from those of u, |d| <= NEAR."""
+    """Return sinh(u + d) and cosh(u + d) from sinh(u) and cosh(u), for |d| <= NEAR."""
     d_2, d_3, d_4 = d * (1.0 / 2.0), d * (1.0 / 3.0), d * (1.0 / 4.0)
     return (
         fused(d, fused(d_2, fused(d_3, fused(d_4, sinh, cosh), sinh), cosh), sinh),
@@ -62,7 +67,7 @@ def turned(sinh: Vector, cosh: Vector, d: Vector) -> tuple[Vector, Vector]:
 
 @kernel(inline=True)
 def hyperbolic(u: Vector) -> tuple[Vector, Vector]:
-    """Return sinh(u) and cosh(u) for u >= 0; small sinh keep their digits."""
+    """Return sinh(u) and cosh(u) for u >= 0, without cancellation for small u."""
     e = expm1(u)
     inverse = 1.0 / (1.0 + e)
     sinh = 0.5 * fused(e, inverse, e)
@@ -82,7 +87,7 @@ def barrier_step(u: Vector, a: Vector, s: Vector, sinh: Vector, cosh: Vector) ->
 
 @kernel(inline=True)
 def approach(total: Vector, dt: float) -> tuple[Vector, Vector]:
-    """Return exp(-total dt) - 1, and what it is over -total [s]."""
+    """Return exp(-total dt) - 1, and that divided by -total [s]."""
     z = total * dt
     series = fused(
         z, fused(z, fused(z, fused(z, fused(z, -1.0 / 720.0, 1.0 / 120.0), -1.0 / 24.0), 1.0 / 6.0), -0.5), 1.0
@@ -100,10 +105,11 @@ def quick_step(
     x: Vector, a: Vector, u: Vector, sinh: Vector, cosh: Vector, field: Vector,
     series: Vector, ln_window: Vector, grow: Vector, v: Vector, pace: Pace,
 ) -> tuple[Vector, Vector, Vector, Vector, Vector, Vector]:  # fmt: skip
-    """Return the states `x` after a step, below 0 if they want sub-steps, and the five of them that are carried.
+    """Return the states after a step from `x`, and the five carried values; a state below 0 asks for sub-steps.
 
-    a, u, sinh, cosh, field: of the barrier and of exp(v_j / v_set) - 1 where the last step ended, nan in u where that
-    is not known.  Lanes do not touch each other: where one of them goes another way both are gone and it keeps its own.
+    a, u, sinh, cosh, field: values of the barrier and exp(v_j / v_set) - 1 at the end of the last step; u is NaN where
+    they are not known.  Lanes do not influence each other.  Where some lanes need another computation, both are done
+    for all lanes and each lane keeps its own result.
     Source: docs/equations/dynamics.md eq. 7-10.
     """
     s = absolute(v) * pace.per_v_0
@@ -115,7 +121,7 @@ def quick_step(
     u = u + d
     sinh, cosh = turned(sinh, cosh, d)
     field = fused(1.0 + field, short_expm1(bend), field)
-    if not everywhere(good):  # from u = s
+    if not everywhere(good):  # compute the barrier anew, starting from u = s
         new_a = fused(series, expm1(ln_window * x), series)
         new_sinh, new_cosh = hyperbolic(s)
         new_u = s + barrier_step(s, new_a, s, new_sinh, new_cosh)
@@ -143,8 +149,8 @@ def quick_step(
     way = fused(-total, x, up) * time
     move = way * (2.0 + part)
     error = absolute(move) * 0.0
-    calm = absolute(move) <= pace.calm
-    if not everywhere(calm):  # the rates of the middle: its conductance, barrier and field differ little
+    small = absolute(move) <= pace.first_order
+    if not everywhere(small):  # rates at the midpoint; conductance, barrier and field differ little from the start
         change = ln_window * way
         bend = steepness * barrier_step(u, fused(a, short_expm1(change), a), s, sinh, cosh)
         bent = fused(1.0 + field, short_expm1(bend), field)
@@ -154,9 +160,9 @@ def quick_step(
         total = fused(fall, bent, up) + pace.decay / fused(p, p, pace.thin) + NO_RATE
         part, time = approach(total, pace.half)
         better = fused(-total, x, up) * time * (2.0 + part)
-        error = choose(calm, error, absolute(better - move) * pace.per_error)
-        good = good & (calm | ((absolute(change) <= SHORT) & (absolute(bend) <= SHORT) & (error <= 1.0)))
-        move = choose(calm, move, better)
+        error = choose(small, error, absolute(better - move) * pace.per_error)
+        good = good & (small | ((absolute(change) <= SHORT) & (absolute(bend) <= SHORT) & (error <= 1.0)))
+        move = choose(small, move, better)
     change = ln_window * move
     u = choose(absolute(change) <= SHORT, u, UNKNOWN)
     a = fused(a, short_expm1(change), a)
@@ -166,11 +172,11 @@ def quick_step(
 
 @kernel
 def pace_of(growth: Growth, v_0: float, dt: float, largest: float) -> Pace:
-    """Return what all cells share in a step of dt [s] where sub-steps move w by about `largest`."""
+    """Return the constants of a step of dt [s], for sub-steps that move w by about `largest`."""
     square = largest * largest
     return Pace(
         1.0 / v_0, v_0 / growth.v_set, v_0 / growth.v_reset, growth.k_reset, 0.25 / growth.lifetime,
-        growth.w_critical**4, 0.5 * dt, 1.0 / (ACCEPTED * square), CALM * square,
+        growth.w_critical**4, 0.5 * dt, 1.0 / (ACCEPTED * square), FIRST_ORDER * square,
     )  # fmt: skip
 
 
@@ -179,11 +185,11 @@ def step_block(
     pace: Pace, w: FloatArray, carried: FloatArray, series: FloatArray, ln_window: FloatArray, grow: FloatArray,
     v: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
-    """Fill `out` with the states after one step; where a cell wants sub-steps, below 0.
+    """Fill `out` with the states after one step, or with a number below 0 where a cell needs sub-steps.
 
-    There it is minus the estimated error in units of what is accepted, at most -1.
-    carried: (5, c), see quick_step; series: series resistance x conductance of the barrier at w = 0; grow: k_set times
-    the gate's factor [1/s]; v: of each cell, or WIDE times that of them all [V].  c is a multiple of WIDE.
+    That number is minus the estimated error over the accepted error, at most -1.
+    c = cells, a multiple of WIDE.  carried: (5, c), see quick_step.  series: series resistance times conductance of the
+    barrier at w = 0.  grow: k_set times the gate's factor [1/s].  v: (c,), or (WIDE,) copies of one voltage [V].
     """
     a, u, sinh, cosh, field = carried[0], carried[1], carried[2], carried[3], carried[4]
     stride = 1 if len(v) == len(w) else 0
@@ -206,7 +212,10 @@ def set_gates(
     law: AdaptiveLaw, growth: Growth, low: FloatArray, offset: FloatArray, v_gate: FloatArray,
     gain: FloatArray, boost: FloatArray, series: FloatArray, grow: FloatArray,
 ) -> None:  # fmt: skip
-    """Fill read gain, factor on growth, and what step_block makes of them, for gates (1,) or one per cell [V]."""
+    """Fill the read gains, the gate's factors on growth, and `series` and `grow` of step_block.
+
+    v_gate: (1,) for all cells, or one for each cell [V].
+    """
     for i in range(len(low)):
         energy = fermi_energy(law, v_gate[i if len(v_gate) > 1 else 0] - offset[i])
         gain[i] = gain_at(law, energy)
@@ -217,7 +226,7 @@ def set_gates(
 
 @kernel
 def filled(values: FloatArray) -> FloatArray:
-    """Return a copy whose length is a multiple of WIDE; the last value fills it up."""
+    """Return a copy padded with its last value to a multiple of WIDE."""
     out = np.full(-(-len(values) // WIDE) * WIDE, values[-1])
     out[: len(values)] = values
     return out
@@ -229,10 +238,10 @@ def divide(
     gain: FloatArray, boost: FloatArray, series: FloatArray, grow: FloatArray, error: FloatArray,
     dt: float, largest: float, w: FloatArray,
 ) -> int:  # fmt: skip
-    """Take chosen cells of a block through dt [s], WIDE at a time, in place; returns how many parts were not reached.
+    """Integrate chosen cells of a block over dt [s] in place, WIDE at a time; returns how many parts failed.
 
-    Those side by side take it in as many equal parts as the worst error among them (see step_block) asks for; a cell
-    that wants more takes the part alone.
+    The cells of one vector divide dt into equal parts, as many as the largest error among them requires (see
+    step_block).  A cell that needs smaller steps integrates a part with evolve_state.
     """
     missed = 0
     for first in range(0, len(chosen), WIDE):
@@ -240,8 +249,8 @@ def divide(
         worst = 1.0
         for i in those:
             worst = max(worst, -error[i])
-        parts = min(2 + int(math.sqrt(worst)), MOST_PARTS)  # the estimate goes with the square of the step
-        pace = pace_of(growth, min(law.v_0, BLUNT), dt / parts, largest)
+        parts = min(2 + int(math.sqrt(worst)), MOST_PARTS)  # the error estimate scales as the step squared
+        pace = pace_of(growth, min(law.v_0, STRAIGHT), dt / parts, largest)
         x, window, volts = filled(w[those]), filled(ln_window[those]), filled(v[those])
         some_series, some_grow = filled(series[those]), filled(grow[those])
         carried, after = np.full((5, WIDE), math.nan), np.empty(WIDE)
@@ -265,7 +274,7 @@ def alone(
     law: AdaptiveLaw, growth: Growth, low: FloatArray, ln_window: FloatArray, v: FloatArray,
     gain: FloatArray, boost: FloatArray, dt: float, largest: float, w: FloatArray,
 ) -> int:  # fmt: skip
-    """Take all cells of a block through dt [s] one by one, in place; returns how many were not reached."""
+    """Integrate all cells of a block over dt [s] in place with evolve_state; returns how many did not reach dt."""
     missed = 0
     for i in range(len(w)):
         own = own_growth(growth, low[i], ln_window[i])
@@ -280,7 +289,7 @@ def march_block(
     dt: FloatArray, pieces: IntArray, v: FloatArray, v_gate: FloatArray, first: int, largest: float, kept: IntArray,
     w: FloatArray, states: FloatArray,
 ) -> int:  # fmt: skip
-    """Take the cells of one block along a waveform as `march` does; returns how many steps were not reached."""
+    """Integrate the cells of one block along a waveform as `march` does; returns how many steps failed."""
     c = len(w)
     x, low, ln_window, offset = filled(w), filled(low), filled(ln_window), filled(offset)
     size = len(x)
@@ -295,7 +304,7 @@ def march_block(
         states[kept[0], first : first + c] = w
     for k in range(len(dt)):
         step = dt[k] / pieces[k]
-        pace = pace_of(growth, min(law.v_0, BLUNT), step, largest)
+        pace = pace_of(growth, min(law.v_0, STRAIGHT), step, largest)
         for piece in range(pieces[k] if step > 0.0 else 0):
             part = (piece + 0.5) / pieces[k]
             moved = False
@@ -318,7 +327,7 @@ def march_block(
                 moved |= (new > 0.0) != (volts[0] > 0.0)
                 spread[:] = new
             age += 1
-            if moved or age > OLDEST:  # the short series would add up
+            if moved or age > OLDEST:  # errors of the short series would accumulate
                 known[:] = math.nan
                 age = 0
             if growth.r_thermal > 0.0:
@@ -350,12 +359,12 @@ def march(
     dt: FloatArray, pieces: IntArray, v: FloatArray, v_gate: FloatArray, largest: float, kept: IntArray,
     w: FloatArray, states: FloatArray, first: int, last: int,
 ) -> int:  # fmt: skip
-    """Take cells first to last - 1 of `w` (c,) along a waveform, in place; returns how many steps were not reached.
+    """Integrate cells first to last - 1 of `w` (c,) along a waveform in place; returns how many steps failed.
 
-    low, ln_window, offset: (c,) [S], 1, [V].  dt, pieces: (t - 1,) length of each interval [s] and into how many
-    pieces it is divided.  v, v_gate: (t, 1) or (t, c) [V], straight between samples; a piece has the voltages of its
-    middle.  kept: (t,) row of `states` (kept, c) that takes the states of a sample, -1 for none.
-    A block of cells stays in fast memory through all intervals.  Source: docs/equations/dynamics.md, section 3.
+    low, ln_window, offset: (c,) [S], 1, [V].  dt, pieces: (t - 1,) length of each interval [s] and the number of pieces
+    into which it is divided.  v, v_gate: (t, 1) or (t, c) [V], linear between samples; a piece has the voltages at its
+    midpoint.  kept: (t,) row of `states` (kept, c) that receives the states at a sample, -1 for none.
+    A block of cells stays in the cache through all intervals.  Source: docs/equations/dynamics.md, section 3.
     """
     missed = 0
     for begin in range(first, last, BLOCK):
@@ -373,18 +382,19 @@ def train(
     kind: IntArray, gain: FloatArray, boost: FloatArray, wanted: FloatArray, width: FloatArray, longest: FloatArray,
     largest: float, w: FloatArray, energy: FloatArray, first: int, last: int,
 ) -> int:  # fmt: skip
-    """Take cells first to last - 1, whole rows, of an array `w` (c,) through pulses one after another, in place.
+    """Apply pulses in turn to cells first to last - 1, whole rows, of an array with states `w` (c,), in place.
 
-    b = pulses, m = rows, n = columns, c = m n.  v: (b, c) over each cell [V]; row: (b,) the selected one, of which the
-    cells with an amplitude in `wanted` (b, n) live through `width` (b, n) [s] and add to `energy` (c,) [J]; all others
-    live through `longest` (b,) [s].  kind: (b, m) which gate of gain and boost (kinds, c) a row has.  Pulses whose
-    field cannot move a state by IDLE are passed over.  Returns how many were not reached.
+    b = pulses, m = rows, n = columns, c = m n.  v: (b, c) voltage over each cell [V].  row: (b,) the selected row.  Its
+    cells with an amplitude other than 0 in `wanted` (b, n) get the pulse for `width` (b, n) [s] and add its energy to
+    `energy` (c,) [J]; all other cells have their voltage for `longest` (b,) [s].  kind: (b, m) index into the gates of
+    gain and boost (kinds, c) for each row.  Pulses that cannot move a state by IDLE are skipped.
+    Returns how many pulses were not integrated to their end.
     Source: docs/equations/programming.md, section 2.
     """
     missed, n = 0, wanted.shape[1]
     kinds, whole = gain.shape[0], longest.max() if len(longest) else 0.0
     rise, fall = np.empty((kinds, len(w))), growth.v_reset * math.log1p(IDLE / max(growth.k_reset * whole, 1e-300))
-    for k in range(kinds):  # voltages up to which the longest pulse is idle
+    for k in range(kinds):  # voltages below which even the longest pulse has no effect
         for i in range(first, last):
             rise[k, i] = growth.v_set * math.log1p(IDLE / max(growth.k_set * boost[k, i] * whole, 1e-300))
     size = -(-n // WIDE) * WIDE
@@ -392,7 +402,7 @@ def train(
     grow, volts, out = np.empty(size), np.empty(size), np.empty(size)
     carried = np.empty((5, size))
     for p in range(len(v)):
-        pace = pace_of(growth, min(law.v_0, BLUNT), longest[p], largest)
+        pace = pace_of(growth, min(law.v_0, STRAIGHT), longest[p], largest)
         for r in range(first // n, last // n):
             g, start, busy = kind[p, r], r * n, False
             for i in range(start, start + n):

@@ -1,4 +1,4 @@
-"""Programming a cell: variability, write–verify pulses, conductance levels, published errors, retention."""
+"""Programming cells: variability, write–verify pulses, conductance levels, published write errors, retention."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Finite conductance levels: their values, and the level nearest to a target."""
+"""Discrete conductance levels: their values, and the level nearest to a conductance."""
 
 from typing import Literal
 
@@ -12,9 +12,10 @@ from devices.errors import ParameterError
 
 
 def levels(cell: AdaptiveMemristor, count: int = 64, spacing: Literal["linear", "ratio"] = "linear") -> FloatArray:
-    """Return `count` filament conductances [S] from g_min to g_max, at equal distances or at equal ratios.
+    """Return `count` filament conductances [S] from g_min to g_max, equally spaced or in equal ratios.
 
-    64 is our default; 325 is the best published for a sister compound (doi 10.1039/d5nh00675a).
+    The default of 64 levels is ours; the most levels published for a related compound are 325
+    (doi 10.1039/d5nh00675a).
     Raises ParameterError for fewer than two or another spacing.
     """
     count = checks.whole("count", count, minimum=2)
@@ -26,7 +27,7 @@ def levels(cell: AdaptiveMemristor, count: int = 64, spacing: Literal["linear", 
 
 
 def quantise(g: npt.ArrayLike, table: npt.ArrayLike) -> FloatArray:
-    """Return the nearest level of a rising table [S] to each conductance [S].
+    """Return the level of a rising table [S] that is nearest to each conductance [S].
 
     Raises ParameterError if the table is empty or does not rise.
     """

@@ -1,4 +1,4 @@
-"""Write errors that published chips measured, as functions of the target conductance."""
+"""Write errors measured on published chips, as functions of the target conductance."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,17 +8,18 @@ from devices.aliases import FloatArray
 from devices.errors import ParameterError
 
 DAY = 86_400.0  # [s]
-NEURRAM_G_MAX = 40e-6  # [S] upper end of the conductances of the tables below
-# Standard deviation [uS] of a 1 s, 1 day and 2 days old conductance, powers of G / 40 uS.  Source: Wan et al., Nature
-# 608, 504 (2022), doi 10.1038/s41586-022-04992-8, as fitted in IBM's aihwkit (noise/reram.py).
+NEURRAM_G_MAX = 40e-6  # [S] upper end of the conductances of NEURRAM
+# Standard deviation [uS] of a conductance 1 s, 1 day and 2 days after writing: coefficients of a polynomial in
+# G / 40 uS.  Source: Wan et al., Nature 608, 504 (2022), doi 10.1038/s41586-022-04992-8, as fitted in IBM's aihwkit
+# (noise/reram.py).
 NEURRAM = {
     1.0: (0.348, 16.03, -43.853, 45.393, -16.815),
     DAY: (0.701, 22.086, -50.773, 47.095, -16.458),
     2.0 * DAY: (0.782, 20.274, -43.507, 37.062, -11.934),
 }
-# Standard deviation [uS] as powers of G [uS], and the range of G [S]: NeuRRAM, HfO2 of Milo et al. (2021) and CMO/HfOx
-# arrays verified to 2 % and 0.2 %, as coded in Sandia's CrossSim (devices/custom) and IBM's aihwkit; no range is given
-# for the last two, 0 to 100 uS is ours.
+# Standard deviation [uS] as coefficients of a polynomial in G [uS], and the range of G [S]: NeuRRAM, HfO2 of Milo et
+# al. (2021) and CMO/HfOx arrays verified to 2 % and 0.2 %, as coded in Sandia's CrossSim (devices/custom) and IBM's
+# aihwkit.  The sources give no range for the last two; 0 to 100 uS is ours.
 PUBLISHED_ERRORS: dict[str, tuple[tuple[float, ...], float, float]] = {
     "neurram": ((1.053, 0.2374, -0.01167, 1.536e-4), 0.0, 40e-6),
     "hfo2": ((4.782, -0.00911), 50e-6, 225e-6),
@@ -30,7 +31,7 @@ PUBLISHED_ERRORS: dict[str, tuple[tuple[float, ...], float, float]] = {
 def neurram_error(g: npt.ArrayLike, age: float, g_max: float = NEURRAM_G_MAX) -> FloatArray:
     """Return the standard deviation [S] of conductances g [S] that were written `age` [s] ago: 1 s, 1 day or 2 days.
 
-    The law holds for 0 to 40 uS; another g_max scales conductance and deviation alike, which is ours.
+    The law holds for 0 to 40 uS.  Another g_max scales conductance and deviation by the same factor (our choice).
     Raises ParameterError for another age or a conductance beyond g_max.
     Source: docs/equations/programming.md eq. 6.
     """
@@ -44,7 +45,7 @@ def neurram_error(g: npt.ArrayLike, age: float, g_max: float = NEURRAM_G_MAX) ->
 
 
 def published_error(g: npt.ArrayLike, law: str) -> FloatArray:
-    """Return the standard deviation [S] that a published write leaves at conductances g [S].
+    """Return the standard deviation [S] of a published write error at conductances g [S].
 
     law: a name of PUBLISHED_ERRORS.  Raises ParameterError for another name or a conductance outside the law's range.
     Source: docs/equations/programming.md, section 3.

@@ -1,4 +1,4 @@
-"""What is left of written conductances after a time."""
+"""Retention: written conductances after a time without voltage."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +17,18 @@ def retain(
     *,
     temperature: float | None = None,
 ) -> FloatArray:
-    """Return filament conductances (t, ...) [S] at ages (t,) [s] after they were written, without voltage between.
+    """Return filament conductances (t, ...) [S] at ages (t,) [s] after writing, without voltage in between.
 
-    Filaments dissolve by the state equation of the nominal cell, and, with rng, relax: each cell departs by one normal
-    number times a deviation that grows with the logarithm of time to that of NeuRRAM after a day, and no further.
+    Filaments dissolve according to the state equation of the nominal cell.  With rng, conductances also relax: each
+    cell departs from its conductance by one normal number times a standard deviation.  This deviation grows with the
+    logarithm of time up to that of NeuRRAM after one day, and then stays constant.
     Raises ParameterError for a wrong shape or value.
     Source: docs/equations/programming.md eq. 7-8.
     """
     g = checks.array("g_filament", g_filament, minimum=0.0)
     times = checks.array("ages", ages, ndim=1, minimum=0.0)
     state = cell.state(g)
-    rest = g / cell.filament(state)  # a cell outside the nominal window keeps its ratio to it
+    rest = g / cell.filament(state)  # outside the nominal window the ratio to the window's end is kept
     column = times.reshape(-1, *(1,) * g.ndim)
     kept: FloatArray = rest * cell.filament(cell.evolve(state, 0.0, 0.0, column, temperature=temperature))
     if rng is None:

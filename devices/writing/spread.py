@@ -1,4 +1,4 @@
-"""Differences between cells and between writes: windows, write errors, gate offsets and stuck cells."""
+"""Device-to-device and cycle-to-cycle variability: conductance windows, write errors, gate offsets, stuck cells."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ from devices.errors import ParameterError
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What a write leaves in an array."""
+    """The result of a write: conductances and gate offsets of an array."""
 
     g_filament: FloatArray  #: (..., m, n) filament conductance [S]
-    gate_offset: FloatArray  #: (..., m, n) shift of the Dirac point [V]: part of the gate line + part of the cell
+    gate_offset: FloatArray  #: (..., m, n) shift of the Dirac point [V], the sum of a gate line's and a cell's shift
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnCells:
-    """The very cells of one chip, as fabricated: what differs between cells and stays when they are written again."""
+    """The cells of one fabricated chip: their device-to-device variability, which stays when they are written again."""
 
     spread: Spread
     cell: Cell  #: the nominal cell
-    g_min: FloatArray  #: (..., m, n) lower end of each window [S]
-    g_max: FloatArray  #: (..., m, n) upper end of each window [S]
-    stuck_on: BoolArray  #: (..., m, n) cells that sit at their g_max
-    stuck_off: BoolArray  #: (..., m, n) cells that sit at their g_min
+    g_min: FloatArray  #: (..., m, n) lower end of each conductance window [S]
+    g_max: FloatArray  #: (..., m, n) upper end of each conductance window [S]
+    stuck_on: BoolArray  #: (..., m, n) cells stuck at their g_max
+    stuck_off: BoolArray  #: (..., m, n) cells stuck at their g_min
     gate_offset: FloatArray  #: (..., m, n) shift of the Dirac point [V]
 
     @property
     def stuck(self) -> BoolArray:
-        """Cells (..., m, n) that take no write."""
+        """Cells (..., m, n) that cannot be written."""
         return self.stuck_on | self.stuck_off
 
     def write(self, g_filament_targets: npt.ArrayLike, rng: np.random.Generator) -> Written:
-        """Write targets (..., m, n) [S] and return what the cells hold after this cycle.
+        """Write targets (..., m, n) [S] and return the result of this write cycle.
 
-        A verified write lands normally about its target and inside the window that the cell has in this cycle; one that
-        is not verified puts the cell at the target's place in that window.  A stuck cell takes no write.
+        A verified write gives a normally distributed conductance around the target, inside the window that the cell has
+        in this cycle.  A write without verification places the cell in that window as the target lies in the nominal
+        window.  A stuck cell does not change.
         Raises ParameterError if targets are negative or have another shape than the cells.
         Source: docs/equations/spread.md eq. 3-6.
         """
@@ -61,26 +62,27 @@ class DrawnCells:
 
 @dataclass(frozen=True)
 class Spread:
-    """Sizes of the differences between cells and between writes; docs/equations/spread.md, sources there.
+    """Sizes of the device-to-device and cycle-to-cycle variability; docs/equations/spread.md gives the sources.
 
-    Device-to-device: the two ends of a cell's window, its gate offset, whether it is stuck; drawn once per chip.
-    Cycle-to-cycle: the window's ends again and the error that verification leaves; drawn at every write.
-    The temperature is the cell's; what it does to the wires around it is the last field.
+    Device-to-device variability is drawn once per chip: the two ends of a cell's conductance window, its gate offset,
+    and whether it is stuck.  Cycle-to-cycle variability is drawn at every write: the ends of the window, and the error
+    that remains after verification.  The last field is the temperature dependence of the wires; the temperature itself
+    is a field of the cell.
     """
 
-    window_low_ln_sigma: float = quantity(0.3, minimum=0.0)  #: of ln(g_min) of a cell, lognormal
-    window_high_cv: float = quantity(0.057, minimum=0.0)  #: standard deviation over mean of g_max of a cell, normal
+    window_low_ln_sigma: float = quantity(0.3, minimum=0.0)  #: std of ln(g_min) from cell to cell, lognormal
+    window_high_cv: float = quantity(0.057, minimum=0.0)  #: std over mean of g_max from cell to cell, normal
     write_error: float = quantity(
         0.01, minimum=0.0
-    )  #: standard deviation after write-verify, part of the nominal g_max
-    gate_offset_line: float = quantity(0.02, "V", minimum=0.0)  #: standard deviation shared by a gate line [V]
-    gate_offset_cell: float = quantity(0.05, "V", minimum=0.0)  #: standard deviation of each cell [V]
-    stuck_on: float = quantity(0.005, minimum=0.0, maximum=1.0)  #: part of the cells that sit at their g_max
-    stuck_off: float = quantity(0.015, minimum=0.0, maximum=1.0)  #: part of the cells that sit at their g_min
-    cycle_low_ln_sigma: float = quantity(0.0, minimum=0.0)  #: of ln(g_min) of a cell from write to write, lognormal
-    cycle_high_cv: float = quantity(0.0, minimum=0.0)  #: of g_max of a cell from write to write, over its mean, normal
+    )  #: standard deviation after write-verify, as a fraction of the nominal g_max
+    gate_offset_line: float = quantity(0.02, "V", minimum=0.0)  #: standard deviation from gate line to gate line [V]
+    gate_offset_cell: float = quantity(0.05, "V", minimum=0.0)  #: standard deviation from cell to cell [V]
+    stuck_on: float = quantity(0.005, minimum=0.0, maximum=1.0)  #: fraction of the cells that are stuck at their g_max
+    stuck_off: float = quantity(0.015, minimum=0.0, maximum=1.0)  #: fraction of the cells that are stuck at their g_min
+    cycle_low_ln_sigma: float = quantity(0.0, minimum=0.0)  #: std of ln(g_min) of a cell from write to write, lognormal
+    cycle_high_cv: float = quantity(0.0, minimum=0.0)  #: std over mean of g_max of a cell from write to write, normal
     verified: bool = True  #: whether writes are verified; if not, write_error does not apply
-    wire_temperature_coefficient: float = quantity(4.5e-3, "1/K")  #: of the wires' resistance about 300 K [1/K]
+    wire_temperature_coefficient: float = quantity(4.5e-3, "1/K")  #: of wire resistance, from 300 K [1/K]
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -89,17 +91,17 @@ class Spread:
 
     @classmethod
     def none(cls) -> Spread:
-        """Return perfect cells: every target inside the nominal window is met."""
+        """Return a Spread without variability: every target inside the nominal window is written exactly."""
         return cls(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
     def draw(
         self, cell: Cell, shape: tuple[int, ...], rng: np.random.Generator, lines: int | IntArray = 1
     ) -> DrawnCells:
-        """Draw the cells of a chip: arrays (..., m, n), leading axes count arrays of their own.
+        """Draw the cells of a chip of the given shape (..., m, n); leading axes count arrays.
 
-        lines: number of gate lines of an array, as bands of m / lines rows, or an integer array (m, n) that names the
-        gate line of each cell from 0 on.  Each effect draws from its own child of rng, so switching one off changes no
-        other.  Raises ParameterError if the shape has fewer than two axes or does not fit lines.
+        lines: number of gate lines of an array, in bands of m / lines rows, or an integer array (m, n) with the number
+        of each cell's gate line, from 0.  Each effect draws from its own child of rng, so that switching one off
+        changes no other.  Raises ParameterError if the shape has fewer than two axes or does not fit lines.
         Source: docs/equations/spread.md eq. 1-2 and 6-7.
         """
         return self._drawn(cell, shape, _generator(rng).spawn(6), lines)
@@ -111,7 +113,7 @@ class Spread:
         rng: np.random.Generator,
         lines: int | IntArray = 1,
     ) -> Written:
-        """Draw cells and write targets (..., m, n) [S] into them once; `draw` keeps the cells for further writes.
+        """Draw cells and write targets (..., m, n) [S] into them once; use `draw` to write the same cells repeatedly.
 
         lines: as for draw.  Raises ParameterError if targets are negative, have fewer than two axes, or do not fit
         lines.  Source: docs/equations/spread.md eq. 1-7.
@@ -123,7 +125,7 @@ class Spread:
     def _drawn(
         self, cell: Cell, shape: tuple[int, ...], streams: list[np.random.Generator], lines: int | IntArray
     ) -> DrawnCells:
-        """The cells that six streams draw; the third is left for the first write."""
+        """The cells drawn from six random streams; the third stream is reserved for the first write."""
         if len(shape) < 2:
             raise ParameterError(f"g_filament_targets must have at least 2 axes (rows, columns), got {shape}")
         line_of = _line_map(lines, shape[-2], shape[-1])
@@ -145,7 +147,9 @@ def _generator(rng: np.random.Generator) -> np.random.Generator:
 
 
 def _placed(cell: Cell, targets: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Return conductances [S] at the targets' places in other windows, by ratio where both windows have one.
+    """Return the conductances [S] that lie in the windows low to high as the targets lie in the nominal window.
+
+    Positions are logarithmic, or linear if the nominal g_min is 0.
 
     Source: docs/equations/spread.md eq. 5.
     """
@@ -159,7 +163,7 @@ def _placed(cell: Cell, targets: FloatArray, low: FloatArray, high: FloatArray) 
 
 
 def _normal(rng: np.random.Generator, sigma: float, shape: tuple[int, ...]) -> FloatArray:
-    """Return normal numbers of mean 0; none are drawn for sigma = 0."""
+    """Return normal numbers of mean 0; for sigma = 0 no random numbers are drawn."""
     return sigma * rng.standard_normal(shape) if sigma else np.zeros(shape)
 
 

@@ -1,6 +1,7 @@
-"""Writing cells: pulses and reads in turn until a target is met, levels, and what time does to a written conductance.
+"""Write–verify: alternating pulses and reads until a cell is within tolerance of its target.
 
-`write_verify` simulates what `Spread.write` draws: its result has the same `Written`, beside pulses, energy and time.
+`write_verify` simulates the pulses, while `Spread.write` draws their result at random.  Both return a `Written`;
+`write_verify` also returns the number of pulses, their energy and their time.
 """
 
 from dataclasses import dataclass
@@ -17,41 +18,42 @@ from devices.noise.read_noise import ReadNoise
 from devices.states.filament import LARGEST_EXPONENT, MOST_STEPS, pulse
 from devices.writing.spread import DrawnCells, Written
 
-AIM = 0.7  # part of the way that the next pulse is to go (ours)
-RETREAT = 4  # rungs down after a pulse that went too far (ours)
-REOPEN = 2.0  # half width beyond which a cell that was accepted is taken up again, in units of the band's (ours)
+AIM = 0.7  # fraction of the distance to the target that the next pulse should cover (ours)
+RETREAT = 4  # rungs down after a pulse that went past the target (ours)
+REOPEN = 2.0  # an accepted cell is written again if its error exceeds this times the tolerance (ours)
 
 
 @dataclass(frozen=True)
 class WriteVerify:
-    """A scheme of pulses: read, and while the cell is out of the band, give the next pulse towards the target.
+    """A write–verify scheme: read the cell; while it is outside the tolerance, apply a pulse towards the target.
 
-    Each direction has a ladder.  A rung up adds to the amplitude, multiplies the width, or opens the gate further; the
-    classmethods climb by one of them each.  docs/equations/programming.md, section 1; all defaults are ours.
+    SET and RESET each have a ladder of increasingly strong pulses.  From one rung to the next, the amplitude increases
+    by a step, the width by a factor, or the gate opens by a step; each classmethod uses one of the three.
+    docs/equations/programming.md, section 1; all defaults are ours.
     """
 
-    v_set: float = checks.quantity(0.5, "V", above=0.0)  #: amplitude of SET on the lowest rung [V]
+    v_set: float = checks.quantity(0.5, "V", above=0.0)  #: SET amplitude on the lowest rung [V]
     v_reset: float = checks.quantity(
         0.3, "V", above=0.0
-    )  #: amplitude of RESET on the lowest rung [V], applied below 0 V
-    v_step_set: float = checks.quantity(0.01, "V", minimum=0.0)  #: more on each rung [V]
-    v_step_reset: float = checks.quantity(0.01, "V", minimum=0.0)  #: more on each rung [V]
-    v_most: float = checks.quantity(1.2, "V", above=0.0)  #: no amplitude beyond [V]
-    width: float = checks.quantity(1e-6, "s", above=0.0)  #: of a pulse on the lowest rung [s]
-    width_factor: float = checks.quantity(1.0, minimum=1.0)  #: longer on each rung by
-    width_most: float = checks.quantity(1.0, "s", above=0.0)  #: no longer pulse [s]
-    v_gate_set: float = checks.quantity(0.0, "V")  #: gate of SET on the lowest rung [V]
+    )  #: RESET amplitude on the lowest rung [V], applied as a negative voltage
+    v_step_set: float = checks.quantity(0.01, "V", minimum=0.0)  #: increase of the SET amplitude per rung [V]
+    v_step_reset: float = checks.quantity(0.01, "V", minimum=0.0)  #: increase of the RESET amplitude per rung [V]
+    v_most: float = checks.quantity(1.2, "V", above=0.0)  #: largest amplitude [V]
+    width: float = checks.quantity(1e-6, "s", above=0.0)  #: pulse width on the lowest rung [s]
+    width_factor: float = checks.quantity(1.0, minimum=1.0)  #: factor on the pulse width per rung
+    width_most: float = checks.quantity(1.0, "s", above=0.0)  #: largest pulse width [s]
+    v_gate_set: float = checks.quantity(0.0, "V")  #: gate voltage of SET on the lowest rung [V]
     v_gate_step: float = checks.quantity(
         0.0, "V", minimum=0.0
-    )  #: more on each rung of SET [V], to the end of the window
-    v_gate_reset: float = checks.quantity(0.0, "V")  #: gate of RESET [V]; in this cell it hardly acts on RESET
+    )  #: increase of the SET gate voltage per rung [V], up to the end of the window
+    v_gate_reset: float = checks.quantity(0.0, "V")  #: gate voltage of RESET [V]; it hardly affects RESET
     v_read: float = checks.quantity(0.1, "V", above=0.0)  #: voltage of the reads between pulses [V]
-    t_read: float = checks.quantity(1e-6, "s", above=0.0)  #: their length [s]
-    tolerance: float = checks.quantity(0.01, above=0.0, maximum=1.0)  #: half width of the accepted band, part of g_max
-    pulse_ln_sigma: float = checks.quantity(0.1, minimum=0.0)  #: of the effect of equal pulses, lognormal
-    rung_ln: float = checks.quantity(0.29, above=0.0)  #: logarithm of what a rung is expected to do to the rate
-    most_rungs: int = 12  #: climbed at once
-    most_pulses: int = 100  #: of one cell
+    t_read: float = checks.quantity(1e-6, "s", above=0.0)  #: length of these reads [s]
+    tolerance: float = checks.quantity(0.01, above=0.0, maximum=1.0)  #: largest accepted error, as a fraction of g_max
+    pulse_ln_sigma: float = checks.quantity(0.1, minimum=0.0)  #: lognormal variation of the effect of equal pulses
+    rung_ln: float = checks.quantity(0.29, above=0.0)  #: logarithm of the expected factor per rung on the rate
+    most_rungs: int = 12  #: most rungs climbed at once
+    most_pulses: int = 100  #: most pulses per cell
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -64,23 +66,23 @@ class WriteVerify:
 
     @classmethod
     def amplitude(cls) -> "WriteVerify":
-        """Return pulses of 1 us that grow by 10 mV."""
+        """Return a scheme of 1 us pulses whose amplitude rises by 10 mV per rung."""
         return cls()
 
     @classmethod
     def pulse_width(cls) -> "WriteVerify":
-        """Return pulses of 0.6 V and -0.45 V that grow longer by a third."""
+        """Return a scheme of 0.6 V and -0.45 V pulses whose width rises by a third per rung."""
         return cls(v_set=0.6, v_reset=0.45, v_step_set=0.0, v_step_reset=0.0, width=1e-8, width_factor=4 / 3)
 
     @classmethod
     def gate_assisted(cls) -> "WriteVerify":
-        """Return SET pulses of 0.62 V under a gate that opens by 0.15 V; RESET climbs in amplitude."""
+        """Return a scheme of 0.62 V SET pulses, gate 0.15 V higher per rung, and RESET pulses of rising amplitude."""
         return cls(v_set=0.62, v_step_set=0.0, v_gate_set=-2.0, v_gate_step=0.15)
 
     def rung(
         self, direction: IntArray, rung: IntArray, cell: AdaptiveMemristor
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return amplitude [V], with its sign, width [s] and gate [V] of pulses on rungs; direction 1 is SET, -1 RESET.
+        """Return signed amplitude [V], width [s] and gate voltage [V] of pulses; direction 1 is SET, -1 RESET.
 
         Source: docs/equations/programming.md eq. 1.
         """
@@ -94,21 +96,21 @@ class WriteVerify:
 
 @dataclass(frozen=True, eq=False)
 class Programmed:
-    """What a simulated write leaves, and what it took."""
+    """The result of a simulated write: conductances, errors, pulses, energy and time."""
 
     written: Written  #: conductances and gate offsets, as Spread.write returns them
-    target: FloatArray  #: (..., m, n) [S]
-    error: FloatArray  #: (..., m, n) written filament conductance less its target [S]
-    accepted: BoolArray  #: (..., m, n) whether the last read lay in the band
-    pulses: IntArray  #: (..., m, n) pulses given
-    energy: FloatArray  #: (..., m, n) of pulses and reads in the cell [J]
-    time: FloatArray  #: (..., m, n) of pulses and reads [s]
+    target: FloatArray  #: (..., m, n) target filament conductance [S]
+    error: FloatArray  #: (..., m, n) written filament conductance minus target [S]
+    accepted: BoolArray  #: (..., m, n) whether the last read was within the tolerance
+    pulses: IntArray  #: (..., m, n) number of pulses
+    energy: FloatArray  #: (..., m, n) energy of pulses and reads in the cell [J]
+    time: FloatArray  #: (..., m, n) time of pulses and reads [s]
 
 
 class Controller:
-    """The decisions of a writer about many cells: from what was read, which pulse comes next.
+    """The write controller of many cells: it chooses each next pulse from the results of the reads alone.
 
-    It sees reads only.  seen and targets are filament conductances (c,) [S].  docs/equations/programming.md, section 1.
+    Read results and targets are filament conductances (c,) [S].  docs/equations/programming.md, section 1.
     """
 
     def __init__(self, scheme: WriteVerify, cell: AdaptiveMemristor, targets: FloatArray) -> None:
@@ -116,12 +118,12 @@ class Controller:
         self.band = scheme.tolerance * cell.g_max
         self.rungs = np.zeros((2, targets.size), dtype=np.int64)  # SET, RESET
         self.direction = np.zeros(targets.size, dtype=np.int64)  # of the last pulse
-        self.gap = np.zeros(targets.size)  # before it
+        self.gap = np.zeros(targets.size)  # distance to the target before the last pulse [S]
         self.pulses = np.zeros(targets.size, dtype=np.int64)
         self.accepted = np.zeros(targets.size, dtype=np.bool_)
 
     def decide(self, chosen: IntArray, seen: FloatArray) -> IntArray:
-        """Return the direction of the next pulse of the chosen cells, 0 for none, from what was just read of them.
+        """Return the direction of the next pulse of the chosen cells, 0 for none, from read conductances `seen` [S].
 
         Source: docs/equations/programming.md eq. 2-3.
         """
@@ -143,7 +145,7 @@ class Controller:
         return wanted
 
     def next_pulses(self, chosen: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return amplitude [V], width [s] and gate [V] of the pulses decided for chosen cells, and count them."""
+        """Return amplitude [V], width [s] and gate voltage [V] of the next pulses of chosen cells, and count them."""
         direction = self.direction[chosen]
         self.pulses[chosen] += 1
         rungs = self.rungs[(direction < 0).astype(np.int64), chosen]
@@ -152,18 +154,18 @@ class Controller:
 
 @dataclass(eq=False)
 class Filaments:
-    """States of many cells with windows of their own, flat (c,); pulses move them in place."""
+    """States of many cells, each with its own conductance window, as flat arrays (c,); pulses change w in place."""
 
-    cell: AdaptiveMemristor
-    low: FloatArray  #: [S]
-    ln_window: FloatArray
-    offset: FloatArray  #: [V]
-    free: BoolArray  #: not stuck
-    w: FloatArray
+    cell: AdaptiveMemristor  #: the nominal cell
+    low: FloatArray  #: lower end of each window [S]
+    ln_window: FloatArray  #: logarithm of upper over lower end of each window
+    offset: FloatArray  #: shift of each Dirac point [V]
+    free: BoolArray  #: cells that are not stuck
+    w: FloatArray  #: states
 
     @classmethod
     def of(cls, cells: DrawnCells, w: npt.ArrayLike) -> "Filaments":
-        """Return the cells of a chip in states w; a stuck cell sits at its end."""
+        """Return the cells of a chip in states w; a stuck cell has state 0 or 1."""
         if not isinstance(cells.cell, AdaptiveMemristor):
             raise ParameterError(f"cells must be AdaptiveMemristor, whose state moves, got {cells.cell!r}")
         states = checks.array("start", w, minimum=0.0)
@@ -172,9 +174,9 @@ class Filaments:
         try:
             states = np.broadcast_to(states, cells.g_min.shape)
         except ValueError:
-            raise ParameterError(f"start must spread over {cells.g_min.shape}, got {states.shape}") from None
+            raise ParameterError(f"start must broadcast to {cells.g_min.shape}, got {states.shape}") from None
         states = np.where(cells.stuck_on, 1.0, np.where(cells.stuck_off, 0.0, states))
-        window = np.maximum(np.log(cells.g_max / cells.g_min), 1e-9)  # a window that draws gave no width: any state
+        window = np.maximum(np.log(cells.g_max / cells.g_min), 1e-9)  # avoids division by 0 in a window of no width
         parts = (cells.g_min, window, cells.gate_offset, ~(cells.stuck_on | cells.stuck_off), states)
         low, ln_window, offset, free, own = (np.array(part).reshape(-1) for part in parts)
         return cls(cells.cell, low, ln_window, offset, free, own)
@@ -187,9 +189,10 @@ class Filaments:
     def read(
         self, chosen: IntArray, scheme: WriteVerify, noise: ReadNoise | None, rng: np.random.Generator
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the filament conductances [S] that reads at the open gate show of chosen cells, and their energy [J].
+        """Return the filament conductances [S] of chosen cells as read at the open gate, and the energy of reads [J].
 
-        The reader knows the nominal gain, not each cell's.  Source: docs/equations/programming.md eq. 4.
+        Conductances are computed with the nominal read gain, as the gain of each cell is not known to the reader.
+        Source: docs/equations/programming.md eq. 4.
         """
         cell, v = self.cell, scheme.v_read
         g = self.low[chosen] * np.exp(self.ln_window[chosen] * self.w[chosen])
@@ -202,9 +205,10 @@ class Filaments:
         return cell.filament_for(np.clip(shown, cell.g_leak, top), cell.gain_high, v), energy
 
     def pulse(self, chosen: IntArray, v: FloatArray, v_gate: FloatArray, dt: FloatArray, largest: float) -> FloatArray:
-        """Give chosen cells a pulse of v [V] at a gate [V] for dt [s]; return the energy in each [J].
+        """Apply a pulse of v [V] for dt [s] at a gate voltage [V] to chosen cells; return the energy in each [J].
 
-        Raises ConvergenceError if sub-steps run out.  Source: docs/equations/programming.md eq. 5.
+        Raises ConvergenceError if a pulse needs more than MOST_STEPS sub-steps.
+        Source: docs/equations/programming.md eq. 5.
         """
         law, growth = self.cell.law, self.cell.growth()
         own = v_gate - self.offset[chosen]
@@ -230,11 +234,12 @@ def write_verify(
     noise: ReadNoise | None = None,
     largest_step: float = 0.01,
 ) -> Programmed:
-    """Write cells one by one without wires between them: pulses and reads until each target is met or given up.
+    """Write cells one by one, without wires, until each is within tolerance of its target or has had most_pulses.
 
-    cells: as Spread.draw makes them; targets: of their shape [S]; start: states before.  noise: of the reads.
-    The result's `written` stands in for that of Spread.write.
-    Raises ParameterError for a wrong shape or value, ConvergenceError if the sub-steps of a pulse run out.
+    cells: as returned by Spread.draw.  g_filament_targets: (..., m, n), the shape of the cells [S].  start: states
+    before the write.  noise: read noise; None for noiseless reads.  The result's `written` has the form of the result
+    of Spread.write.
+    Raises ParameterError for a wrong shape or value, ConvergenceError if a pulse needs more than MOST_STEPS sub-steps.
     Source: docs/equations/programming.md, section 1.
     """
     targets = checks.array("g_filament_targets", g_filament_targets, minimum=0.0)
@@ -258,7 +263,7 @@ def write_verify(
 
 
 def uneven(width: FloatArray, ln_sigma: float, rng: np.random.Generator) -> FloatArray:
-    """Return the times [s] for which pulses act as if they were alike: widths times lognormal factors."""
+    """Return the effective lengths [s] of pulses of unequal effect: widths times lognormal factors."""
     return width * np.exp(ln_sigma * rng.standard_normal(len(width))) if ln_sigma else width
 
 
@@ -266,7 +271,7 @@ def result(
     cells: DrawnCells, targets: FloatArray, filaments: Filaments, controller: Controller, energy: FloatArray,
     time: FloatArray,
 ) -> Programmed:  # fmt: skip
-    """Return what a finished write leaves, in the shape of its cells."""
+    """Return the result of a finished write in the shape of its cells."""
     shape = targets.shape
     g = filaments.conductance().reshape(shape)
     return Programmed(
