@@ -1,9 +1,10 @@
-"""Compare two networks on the same images, and tell what the attention of a dynamic one is worth to it.
+"""Compare two networks on the same images, and measure the benefit of attention in a dynamic network.
 
     python -m benchmarks.attention vgg-cifar10 dvgg-cifar10 --data DIR [--split test] [--out docs]
 
-Prints JSON; with --out also writes attention-NAME.json and attention-NAME.png of the second network: its mean shares by
-class, and its accuracy when all images get equal shares, the mean ones, or those of another image.
+Prints JSON.  With --out it also writes attention-NAME.json and attention-NAME.png of the second network: its mean
+attention weights by class, and its accuracy when all images get equal attention weights, the mean ones, or those of
+another image.
 """
 
 import argparse
@@ -33,14 +34,14 @@ CHANGES = {
 
 
 def by_parts(work: Callable[[slice], Any], images: int) -> list[Any]:
-    """Do some images after another, on all threads."""
+    """Process the images in parts on all threads."""
     parts = [slice(start, min(start + EVALUATED, images)) for start in range(0, images, EVALUATED)]
     with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
         return list(pool.map(work, parts))
 
 
 def right(network: Network, data: Dataset, attention: dict[str, np.ndarray] | None = None) -> np.ndarray:
-    """Tell of each image whether a network names its class, in float32; attention: as for Network.forward."""
+    """Whether a network classifies each image correctly, in float32; attention: as for Network.forward."""
 
     def work(some: slice) -> np.ndarray:
         shares = None if attention is None else {name: each[some] for name, each in attention.items()}
@@ -57,13 +58,13 @@ def paired(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> d
 
 
 def entropy(shares: np.ndarray) -> float:
-    """Mean entropy of (b, k) shares over ln k: 1 is uniform."""
+    """Mean entropy of attention weights (b, k) over ln k; 1 for uniform weights."""
     held = np.clip(shares, 1e-9, 1.0)
     return float(-(shares * np.log(held)).sum(axis=1).mean() / np.log(shares.shape[1]))
 
 
 def shares_report(shares: np.ndarray) -> dict[str, object]:
-    """Mean, spread and entropy of (b, k) shares."""
+    """Mean, standard deviation and entropy of attention weights (b, k)."""
     return {
         "mean": [round(float(x), 4) for x in shares.mean(axis=0)],
         "standard_deviation_over_images": [round(float(x), 4) for x in shares.std(axis=0)],
@@ -74,7 +75,7 @@ def shares_report(shares: np.ndarray) -> dict[str, object]:
 
 
 def attention_of(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Shares (b, k) of each dynamic layer, by name, in float32."""
+    """Attention weights (b, k) of each dynamic layer, by name, in float32."""
     names = [layer.name for layer in network.layers if isinstance(layer, DynamicConv)]
 
     def work(some: slice) -> list[np.ndarray]:
@@ -86,12 +87,12 @@ def attention_of(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def attention_report(network: Network, images: np.ndarray) -> dict[str, dict[str, object]]:
-    """How alive the attention of a network is, layer by layer."""
+    """How much the attention weights of each layer vary between images."""
     return {name: shares_report(shares) for name, shares in attention_of(network, images).items()}
 
 
 def by_class(shares: np.ndarray, labels: np.ndarray) -> dict[str, object]:
-    """Mean shares (classes, k) of each class, and the part of the shares' variance that classes explain."""
+    """Mean attention weights (classes, k) of each class, and the fraction of their variance that classes explain."""
     classes = np.unique(labels)
     means = np.array([shares[labels == c].mean(axis=0) for c in classes])
     between = ((means[np.searchsorted(classes, labels)] - shares.mean(axis=0)) ** 2).sum()
@@ -103,7 +104,7 @@ def by_class(shares: np.ndarray, labels: np.ndarray) -> dict[str, object]:
 
 
 def worth(network: Network, data: Dataset, rng: np.random.Generator, own: np.ndarray) -> dict[str, object]:
-    """What a dynamic network's attention does, and what it is worth; own: (n,) its right answers."""
+    """Statistics of a dynamic network's attention and its benefit in accuracy; own: (n,) its correct answers."""
     held = attention_of(network, data.images)
     others = rng.permutation(len(data.images))
     changes = {
@@ -118,7 +119,7 @@ def worth(network: Network, data: Dataset, rng: np.random.Generator, own: np.nda
 
 
 def figure(network: Network, found: dict) -> Figure:
-    """Mean shares by class of each dynamic layer, and accuracies with shares taken away."""
+    """Mean attention weights by class of each dynamic layer, and accuracies with replaced attention weights."""
     layers = found["layers"]
     drawn = Figure(figsize=(2.0 * len(layers) + 3.6, 3.9), layout="constrained")
     axes = drawn.subplots(1, len(layers) + 1, width_ratios=[1.0] * len(layers) + [1.7], squeeze=False)[0]

@@ -1,12 +1,12 @@
-"""What a dynamic network and its static twin lose to each deviation of their chips.
+"""Accuracy that a dynamic network and a static network of equal size lose to each deviation of their chips.
 
     python -m benchmarks.cifar_study [--dynamic dvgg-cifar10] [--static vgg-cifar10] [--images 1000] [--seeds 2]
                                      [--only wires,adc] [--out crossgate-sweep/cifar] [--workers 1] [--data DIR]
 
-One study of `crossgate sweep` for each seed, network and parameter, each in a folder of its own: whatever stops the
-script, it goes on where it was, and another value of one parameter leaves the other tables as they are. The chip as it
-is belongs to every parameter and is computed once. Leaves study.csv, one row for each chip, and study.png, drawn anew
-after each study. Only gates have offsets and drivers, so the static network skips theirs.
+It runs one study of `crossgate sweep` for each seed, network and parameter, each in its own folder.  So an interrupted
+script resumes, and a new value of one parameter does not change the other tables.  The default chip belongs to every
+parameter and is computed once.  The script writes study.csv with one row for each chip, and study.png after each study.
+The static network skips the parameters of gates.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from mapping.studies.plots import LINES
 from mapping.studies.results import groups
 from mapping.studies.sweeping import sweep
 
-DEFAULT = "default"  # the study of the chip as it is: one value of a key that it has anyway
+DEFAULT = "default"  # the study of the default chip: one key at its default value
 HEADING = ("network", "chip", "parameter", "value", "seed", "images", "accuracy_chip", "accuracy_exact", "failure")
 
 
@@ -67,7 +67,7 @@ class Part(NamedTuple):
 
 
 def parts(given):
-    """Everything that was asked for, in its order: all of one seed before the next."""
+    """All requested studies in order: all of one seed before the next."""
     for seed in range(given.seeds):
         for model, chip, gated in ((given.dynamic, given.chip, True), (given.static, given.static_chip, False)):
             if model:
@@ -76,7 +76,7 @@ def parts(given):
 
 
 def held(chip, name):
-    """What a chip has by default of a parameter."""
+    """Default value of a parameter of a chip."""
     return held_value(load_hardware(chip), PARAMETERS[name].keys[0])
 
 
@@ -95,7 +95,7 @@ def study_of(part, given):
 
 
 def curves(found: dict[Part, Any]):
-    """Network, chip and parameter → rows of all its chips, those of the chip as it is among them, by value."""
+    """Network, chip and parameter → rows of all chips by value, including the default chip."""
     tables: dict[tuple[str, str, str], list[dict]] = {}
     for (model, chip, name, seed), results in found.items():
         if name != DEFAULT:

@@ -1,12 +1,12 @@
-"""A million cells along a waveform, beside the same step in NumPy on the same cores.
+"""Time of a million cells along a waveform, compared with the same steps in NumPy on the same cores.
 
     python -m benchmarks.dynamics [--cells 1000000] [--steps 1000] [--numpy-steps 10]
 
-Both take the midpoint exponential-Euler step of docs/equations/dynamics.md eq. 2, for cells with gate offsets of their
-own under a triangle of 1 V/s that sets and resets all of them; ours divides steps where states move fast, NumPy does
-not.  NumPy takes a few of the steps, spread over the waveform, in four ways: each formula as it is written, on one
-core; every operation in place on whole arrays, one core; the same in pieces that stay in the caches, one core; and
-those pieces on all cores by threads.  All are compared with ours before a time counts.
+Both take the midpoint exponential-Euler step of docs/equations/dynamics.md eq. 2.  All cells have their own gate offset
+and get a triangular voltage of 1 V/s that sets and resets them.  Our code divides steps where states change fast, NumPy
+does not.  NumPy computes a few of the steps, evenly chosen, in four ways: plain formulas on one core; all operations in
+place on whole arrays, one core; the same in pieces that stay in the caches, one core; and those pieces on all cores by
+threads.  The results of all are compared with ours before their times are used.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from rich.console import Console
 from devices import AdaptiveMemristor, Waveform, simulate
 from devices.numerics.worker_threads import threads
 
-PIECE = 16_384  # cells: ten arrays of them stay in the second cache
+PIECE = 16_384  # cells of a piece: ten arrays of this size stay in the L2 cache
 
 
 def barrier(a, s):
-    """u of u + a sinh(u) = s by Halley steps, all cells together."""
+    """Root u of u + a sinh(u) = s by Halley steps, for all cells together."""
     u = np.minimum(s / (1.0 + a), np.arcsinh(s / a))
     for _ in range(6):
         sinh = np.sinh(u)
@@ -54,7 +54,7 @@ def frozen(w, up, down, dt):
 
 
 def plain_step(law, growth, w, v, gain, boost, dt):
-    """The formulas as they are written."""
+    """The formulas in plain NumPy."""
     up, down = rates(law, growth, w, v, gain, boost)
     middle = frozen(w, up, down, 0.5 * dt)
     up, down = rates(law, growth, middle, v, gain, boost)

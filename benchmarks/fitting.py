@@ -1,11 +1,11 @@
-"""Do the intervals of a fit hold what they promise?  Noisy synthetic measurements, and how often the truth is inside.
+"""Coverage of a fit's confidence intervals: how often they contain the true parameters of noisy synthetic data.
 
     python -m benchmarks.fitting [--trials 100] [--seed 0]
 
-Each trial draws a cell, measures it as `crossgate fit` would be given it (three filaments, thirteen gate voltages, 41
-voltages, noise of 1 % and 10 pA), fits it with the gate capacitance held, and looks whether each true parameter lies in
-its interval of 95 %.  A second run holds nothing: with 29 gate voltages from -4 to 10 V and noise of 0.2 % the
-capacitance can be fitted as well.  A fit that says what it cannot determine counts as refused, not as inside.
+Each trial draws a cell and simulates measurements as for `crossgate fit` (three filaments, thirteen gate voltages, 41
+voltages, noise of 1 % and 10 pA).  It fits them with the gate capacitance held, and tests whether each true parameter
+lies in its 95 % interval.  A second run holds no parameter: with 29 gate voltages from -4 to 10 V and noise of 0.2 %
+the capacitance can be fitted as well.  A fit that reports undetermined parameters counts as refused, not as inside.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from devices import AdaptiveMemristor, ParameterError
 from devices.measurements.curves import simulate_curves
 from devices.measurements.fitting import fit_cell
 
-RANGES = {  # of the true cells, about the default; ours
+RANGES = {  # ranges of the true parameters around the default; ours
     "g_min": (0.3e-6, 1e-6), "g_max": (20e-6, 60e-6), "v_0": (0.2, 0.4), "r_series": (500.0, 3000.0),
     "g_leak": (5e-10, 5e-9), "v_dirac": (-0.5, 0.5), "c_gate": (1e-3, 2e-3), "n_0": (1e15, 4e15),
     "gain_min": (0.005, 0.03), "e_half": (0.1, 0.16), "ideality": (1.2, 2.0),
@@ -37,7 +37,10 @@ def draw(rng):
 
 
 def trial(rng, gates, held, noise):
-    """Return for each parameter if its interval holds the truth, and half of it over the truth; None if refused."""
+    """Return for each parameter whether its interval contains the true value, and half its width over that value.
+
+    Returns None if the fit is refused.
+    """
     cell = draw(rng)
     filaments = [cell.g_min, (cell.g_min * cell.g_max) ** 0.5, cell.g_max]
     curves = simulate_curves(cell, filaments, V, gates, rng, noise)

@@ -1,11 +1,11 @@
-"""Measures what a graphics card takes for an image of a stored network, by the energy counter of NVML.
+"""Measure the energy and time of a graphics card per image of a stored network, with the energy counter of NVML.
 
     python -m benchmarks.gpu dvgg-cifar10 --batches 1 512 --seconds 20
 
-The network runs in PyTorch on random images of its size, in FP16 with tensor cores or in FP32. Joules are those of the
-whole card, with and without what it takes at rest. Adds one entry for each batch size, with card, driver, versions and
-date, to mapping/measured_gpu.json (--out), from which reports take it. Needs `pip install crossgate[gpu]` and a card
-with an energy counter (Volta or later); without one it says so and ends with status 2.
+The network runs in PyTorch on random images of its size, in FP16 with tensor cores or in FP32.  The energy is that of
+the whole card, with and without its idle power.  The script adds one entry for each batch size, with card, driver,
+versions and date, to mapping/measured_gpu.json (--out), which reports use.  It needs `pip install crossgate[gpu]` and a
+card with an energy counter (Volta or later); without one it prints a message and ends with status 2.
 """
 
 import argparse
@@ -43,12 +43,12 @@ from mapping.networks import (
 from mapping.networks.models import load_model
 from mapping.prices.yardsticks import MEASURED
 
-WARM_UP = 3.0  # [s] before anything is measured, ours
-AT_REST = 5.0  # [s] for the power at rest, ours
+WARM_UP = 3.0  # [s] before the measurement, ours
+AT_REST = 5.0  # [s] for the idle power, ours
 
 
 class MissingError(Exception):
-    """What a measurement needs is not there."""
+    """A library or card that the measurement needs is missing."""
 
 
 def forward(network: Network, device: str, precision: str) -> Callable[[Any], Any]:
@@ -155,7 +155,7 @@ def card() -> tuple[Any, Any, Any]:
 
 def measured(call: Callable[[], None], settle: Callable[[], None], joules: Callable[[], float], seconds: float,
              clock: Callable[[], float] = time.perf_counter) -> tuple[int, float, float]:  # fmt: skip
-    """Call for some seconds; returns calls, seconds and joules between the first and the last settled state."""
+    """Call for some seconds; returns calls, seconds and joules between the first and the last synchronised state."""
     settle()
     start, before, calls = clock(), joules(), 0
     while clock() - start < seconds:

@@ -1,10 +1,10 @@
-"""Times a chip's inference beside bare NumPy float32 products of exactly the shapes and number that the chip performs.
+"""Time a chip's inference, compared with NumPy float32 matrix products of the same shapes and number.
 
     python -m benchmarks.inference [MODEL] [--images 512] [--data DIR] [--chip adaptive2d] [--cores]
 
-MODEL: a name of the zoo, or a network file. Bare products: those of all tiles for every image (currents), and with them
-those that mix stored matrices for the gates, in stacks of images on both cores. The exact network, which every chip of
-a network is compared with, is computed once for all of them and timed apart.
+MODEL: a name of the zoo, or a network file.  The products are those of all tiles for every image (currents), and those
+that interpolate stored matrices between gate nodes, in stacks of images on all cores.  The exact network, with which
+all chips are compared, is computed once and timed separately.
 """
 
 import argparse
@@ -34,11 +34,11 @@ from mapping.networks.layers.norms import BatchNorm
 from mapping.networks.layers.pools import GlobalAveragePool, MaxPool
 from mapping.workflow.images import CALIBRATION_IMAGES
 
-REPEATED = 5  # runs, and as many of the bare products, in turn
+REPEATED = 5  # runs and product timings, alternating
 
 
 def shapes(chip: Chip) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
-    """(c, m, p) of every product for one image, and (stored matrices, m c) of every mixture of gated tiles."""
+    """(c, m, p) of every product for one image, and (stored matrices, m c) of every interpolation of gated tiles."""
     products, mixtures = [], []
     for matrix in chip.program.all_matrices:
         for tile in chip.tiles[matrix.name]:
@@ -50,7 +50,7 @@ def shapes(chip: Chip) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]
 
 
 def bare(products: list[tuple[int, int, int]], mixtures: list[tuple[int, int]], images: int) -> float:
-    """Seconds that NumPy takes for the products of so many images, in stacks on all threads."""
+    """Seconds that NumPy takes for the products of a number of images, in stacks on all threads."""
     rng = np.random.default_rng(0)
     stack = min(64, -(-images // threads()))
     sizes = sorted(set(products))
@@ -71,7 +71,7 @@ def bare(products: list[tuple[int, int, int]], mixtures: list[tuple[int, int]], 
 
 
 class Stages:
-    """Seconds of processor time inside chosen functions, over all threads."""
+    """Processor time in chosen functions, summed over all threads [s]."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -92,7 +92,7 @@ class Stages:
 
 
 def watched() -> Stages:
-    """Begin to time the stages of a run."""
+    """Start timing the stages of a run."""
     stages = Stages()
     stages.watch(crossbar.tile, "_products", "products: currents and variances")
     stages.watch(crossbar.tile, "_mixed", "mixing of stored matrices")
@@ -136,7 +136,7 @@ def main() -> None:
     products, mixtures = shapes(chip)
     bare(products, mixtures, 2)
     alone, pairs = bare(products, [], len(images)), []
-    for _ in range(REPEATED):  # in turn: a busy machine slows both
+    for _ in range(REPEATED):  # alternating, so that other load slows both
         together = bare(products, mixtures, len(images))
         start = time.perf_counter()
         run(chip, images, exact=exact)

@@ -1,11 +1,11 @@
-"""What the third terminal buys: a dynamic network built in each layout, side by side on the same images.
+"""The benefit of the third terminal: a dynamic network in each layout, compared on the same images.
 
     python -m benchmarks.layouts dvgg-digits --images 100 --out docs
     python -m benchmarks.layouts dvgg-cifar10 --data DIR --images 200 --rewritten 20
 
-Prints and writes a table (layouts-MODEL.csv) and draws a figure (layouts-MODEL.png). With --choices it writes instead
-what the compiler sees of each dynamic layer in each layout (layouts-MODEL-layers.csv), and prints what it would take
-under equal weights and under each weight alone.
+Prints and writes a table (layouts-MODEL.csv) and draws a figure (layouts-MODEL.png).  With --choices it writes instead
+the figures of merit that the compiler computes for each dynamic layer in each layout (layouts-MODEL-layers.csv), and
+prints the layouts that it would choose for equal weights of the criteria and for each criterion alone.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from mapping.workflow.compiling import compile_network
 from mapping.workflow.images import CALIBRATION_IMAGES
 from mapping.workflow.writing import write
 
-DEAR = ("stacked", "reprogram")  #: layouts whose arrays are solved anew for every image
+DEAR = ("stacked", "reprogram")  #: expensive layouts, whose arrays are solved for every image
 
 
 def measured(
@@ -145,7 +145,7 @@ def choices(model: str, hardware: Hardware, data: Path | None) -> list[dict[str,
 
 
 def chosen(rows: list[dict[str, Any]], hardware: Hardware) -> dict[str, dict[str, str]]:
-    """Weights → layer → the layout that the compiler takes."""
+    """Weights of the criteria → layer → the layout that the compiler chooses."""
     names = ("energy", "latency", "area", "error")
     found: dict[str, dict[str, str]] = {}
     for weights in (names, *((name,) for name in names)):

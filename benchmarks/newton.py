@@ -1,9 +1,9 @@
-"""Newton on gated arrays: steps over many random arrays, and the time of a solve beside that of a linear array.
+"""Newton's method on gated arrays: steps over many random arrays, and its time relative to a linear solve.
 
     python -m benchmarks.newton [--arrays 1000] [--size 128] [--repeats 30] [--ngspice]
 
-Both solves get the same input and return all node voltages, currents, power and residual. ngspice, where it is on the
-path, solves a 32 × 32 array of the same cells.
+Both solves have the same input and return all node voltages, currents, power and residual.  ngspice, if it is on the
+PATH, solves a 32 × 32 array of the same cells.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def ratio(size: int, repeats: int, console: Console) -> None:
         for times in (1, 3, 10)
     }
     best = dict.fromkeys(works, float("inf"))
-    for _ in range(repeats):  # in turn, so that a busy machine slows them alike
+    for _ in range(repeats):  # alternating, so that other load slows both
         for name, work in works.items():
             best[name] = min(best[name], timed(work, 1)[0])
     for name, work in works.items():
@@ -98,7 +98,7 @@ def ratio(size: int, repeats: int, console: Console) -> None:
 
 
 def history(console: Console) -> None:
-    """Print what each step leaves of an overdriven array, beside the square of what the step before left."""
+    """Print the residual of an overdriven array after each step, and the square of the residual before that step."""
     rng, cell = np.random.default_rng(7), AdaptiveMemristor()
     cells = Array(cell, cell.filament(rng.random((64, 64))), rng.normal(0.0, 0.05, (64, 64)))
     v = rng.uniform(0.0, 10.0 * READ, (1, 64))

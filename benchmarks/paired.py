@@ -1,11 +1,11 @@
-"""Compare what two networks answered on the chips, image by image.
+"""Compare the predictions of two networks on chips, image by image.
 
     crossgate run vgg-cifar10 --chip two_terminal --seed 0 --out OUT/vgg-0 …
     python -m benchmarks.paired --first OUT/vgg-0 OUT/vgg-1 --second OUT/dvgg-0 OUT/dvgg-1
 
-Each folder holds the predictions.csv of one chip, all of the same images in the same order.  Prints JSON: every chip's
-accuracy, each network's mean and standard deviation over its chips, and the difference of the means with a 95 %
-interval of the bootstrap over images, the same images for both.
+Each folder contains the predictions.csv of one chip, all for the same images in the same order.  Prints JSON: the
+accuracy of every chip, mean and standard deviation over the chips of each network, and the difference of the means with
+a 95 % interval from a bootstrap over images, with the same images for both.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-DRAWS = 10_000  # of the bootstrap
-TOGETHER = 500  # of them at once
+DRAWS = 10_000  # bootstrap resamples
+TOGETHER = 500  # resamples computed at once
 
 
 def right(folder: Path, column: str = "chip") -> np.ndarray:
-    """Tell of each image (n,) of a run whether it was put into its class."""
+    """Whether each image (n,) of a run was classified correctly."""
     with (folder / "predictions.csv").open(encoding="utf-8") as file:
         return np.array([row[column] == row["label"] for row in csv.DictReader(file)])
 
@@ -33,7 +33,7 @@ def interval(gain: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def compared(first: list[np.ndarray], second: list[np.ndarray], rng: np.random.Generator) -> dict[str, object]:
-    """Compare right answers (n,) of several chips each."""
+    """Compare the correct answers (n,) of several chips of each network."""
     if len({len(each) for each in first + second}) != 1:
         raise SystemExit(
             f"runs must be of the same images, got {sorted({len(each) for each in first + second})} images"

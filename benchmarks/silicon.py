@@ -1,9 +1,9 @@
-"""Prices against what others printed or measured: NeuroSim's VGG8 and ResNet18, and the NeuRRAM chip.
+"""Prices against published and measured values: NeuroSim's VGG8 and ResNet18, and the NeuRRAM chip.
 
     python -m benchmarks.silicon
 
-Inputs and references lie in tests/data/neurosim_vgg8, neurosim_resnet18 and neurram_silicon, with where they come from.
-What is predicted and what is fitted is said beside each; tests/test_benchmarks_silicon.py holds the bounds.
+Inputs and reference values, with their sources, are in tests/data/neurosim_vgg8, neurosim_resnet18 and neurram_silicon.
+Each function states what is predicted and what is fitted; tests/test_benchmarks_silicon.py contains the bounds.
 """
 
 import csv

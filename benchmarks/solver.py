@@ -1,13 +1,13 @@
-"""Times the exact transfer matrix beside other ways to the same currents, on the same arrays in one run.
+"""Time the exact transfer matrix and other methods for the same currents, on the same arrays in one run.
 
     python -m benchmarks.solver [--sizes 64 128 256] [--large] [--memory] [--ngspice] [--engine FOLDER] [--repeats 3]
 
-Every method's currents are compared with ours before its time is printed. All run in turn, round after round, and
-medians are given, so that a busy machine is as busy for each. Sparse LU: SciPy's SuperLU of the full nodal matrix in
-symmetric mode with minimum degree ordering, factorised once and solved for all inputs; KLU does the same through
-PyKLU where it is installed. badcrossbar (Joksas and Mehonic, SoftwareX 2020) and mpimpy (sweeps over tridiagonal
-lines, 20 of them as it comes) run where they are installed, ngspice where it is on the path, ngspice 45 with KLU from a
-folder with the npm package eecircuit-engine.
+The currents of every method are compared with ours before its time is printed.  All methods run alternately, round
+after round, and medians are given, so that other load affects all of them equally.  Sparse LU is SciPy's SuperLU of the
+full nodal matrix in symmetric mode with minimum degree ordering, factorised once and solved for all inputs; KLU does
+the same through PyKLU if that is installed.  badcrossbar (Joksas and Mehonic, SoftwareX 2020) and mpimpy (20 sweeps
+over tridiagonal lines, its default) run if they are installed, ngspice if it is on the PATH, and ngspice 45 with KLU
+from a folder with the npm package eecircuit-engine.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from crossbar.transfer.merge_plan import plan_lanes
 from devices.aliases import FloatArray
 
 WIRES = Wires(r_row=1.0, r_column=1.0, r_driver=1.0, r_sense=1.0)
-G_LOW, G_HIGH = 1e-6, 1e-4  # [S] cells, drawn evenly in the logarithm
+G_LOW, G_HIGH = 1e-6, 1e-4  # [S] range of cell conductances, uniform in the logarithm
 
 
 def cells(n: int) -> FloatArray:
@@ -227,7 +227,7 @@ def rate(console: Console, tiles: int, nodes: int) -> None:
 
 
 def peak(method: str, n: int) -> float:
-    """Return by how much a fresh process grows while it finds one array's currents for all inputs [bytes]."""
+    """Return the growth of a new process while it computes the currents of one array for all inputs [bytes]."""
     work = {"transfer_matrix": "transfer_matrix(g, WIRES)", "badcrossbar": "badcrossbar(g, np.eye(len(g)), WIRES)"}
     program = (
         "from benchmarks.solver import *\n"
@@ -260,7 +260,7 @@ def more_memory(theirs: float, ours: float) -> str:
 
 
 def memory(console: Console, large: bool) -> None:
-    """Print how much memory the transfer matrix takes, and badcrossbar's share for comparison."""
+    """Print the memory that the transfer matrix needs, and that of badcrossbar for comparison."""
     ours = peak("transfer_matrix", 256)
     console.print(f"256 × 256, 256 inputs: transfer_matrix grows the process by {ours / 1e6:.0f} MB")
     if installed("badcrossbar"):

@@ -1,11 +1,11 @@
-"""What a second worker brings to a study.
+"""Speed-up of a study with a second worker.
 
     python -m benchmarks.sweep [--points 6] [--images 100] [--repeats 2] [--model dvgg-digits]
 
-Runs one random sweep with one worker and with two, each worker on one thread, in turn, and prints the ratio of the
-medians. Workers stay from sweep to sweep, so that starting processes and loading kernels is apart, as in a study of
-hundreds of points; what it takes is printed beside. The tables must be equal. About a minute on two idle processors;
-what else runs takes from two workers first, so a load before is printed too.
+Runs one random sweep with one worker and with two, alternating, with one thread per worker, and prints the ratio of the
+median times.  Workers are kept between sweeps, so that the time to start processes and load kernels does not count, as
+in a study of hundreds of points; that time is printed separately.  The tables must be equal.  It takes about a minute
+on two idle processors.  Other programs slow two workers more than one, so their load is printed as well.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from rich.table import Table
 from mapping.studies.description import Parameter, Study
 from mapping.studies.sweeping import sweep
 
-TARGET = 1.7  # two workers over one
+TARGET = 1.7  # wanted speed-up of two workers over one
 BUSY = 0.3  # load of other programs above which the ratio means little, ours
 
 

@@ -1,4 +1,4 @@
-"""What every test may ask for: a seeded generator, stored ngspice runs, the command, a small network, one profile."""
+"""Fixtures of all tests: a seeded generator, stored ngspice runs, the command, a small network; Hypothesis profile."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from mapping.networks import Conv, GlobalAveragePool, Linear, Relu
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-# What a run keeps goes into a folder of this session's own, never into the user's.
+# Cached results of runs go into a folder of this test session, never into the user's cache.
 _kept = tempfile.TemporaryDirectory(prefix="crossgate-tests-", ignore_cleanup_errors=True)
 os.environ["CROSSGATE_CACHE"] = _kept.name
 

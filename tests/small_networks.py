@@ -1,4 +1,4 @@
-"""Networks that several test modules compile."""
+"""Small networks that several test modules compile."""
 
 import numpy as np
 

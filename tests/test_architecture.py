@@ -1,4 +1,4 @@
-"""The direction of imports, the words of each floor, one owner of numba, and no foreign package in our place."""
+"""Direction of imports, vocabulary of each package, the single user of numba, and no other package of our names."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""The study of a network and its static twin: what it varies is on the chip, and it goes on where it was."""
+"""The study of a dynamic and a static network: the varied values reach the chip, and an interrupted study resumes."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""Measuring a card: the network in PyTorch, the arithmetic of a measurement, its file; no card is needed."""
+"""The GPU benchmark without a GPU: the network in PyTorch, the arithmetic of a measurement, its file."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Comparison of runs image by image: means by hand, the interval against the normal one, refusals."""
+"""Comparison of runs input by input: means by hand, the interval against the normal one, refused arguments."""
 
 import json
 from pathlib import Path

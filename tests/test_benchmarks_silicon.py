@@ -1,4 +1,4 @@
-"""Prices against printed and measured chips: NeuroSim's VGG8 and ResNet18, and NeuRRAM."""
+"""Prices against published and measured chips: VGG8 and ResNet18 of NeuroSim, and NeuRRAM."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The training of the zoo's networks: fast equals plain, a run resumes, what is stored is what was trained."""
+"""Training of the zoo's networks: fast kernels against plain ones, resumed runs, stored against trained networks."""
 
 import json
 from dataclasses import replace

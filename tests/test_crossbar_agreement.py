@@ -1,8 +1,8 @@
-"""Every solver against the slow twin and ngspice over the whole range of arrays that is claimed.
+"""Every solver against the reference solver and ngspice, over the whole range of arrays for which accuracy is claimed.
 
-Cells of 1e-9 to 1e-2 S with open ones, wires of 0 to 100 ohm, ends of 0 to inf line by line, 1 to 64 lines a side.
-Currents are compared relative to the largest of their input: one that is the small difference of large ones is known
-to their rounding only. Transfer conductances and powers are compared each relative to itself.
+Cells have 0 or 1e-9 to 1e-2 S, wires 0 to 100 ohm, ends 0 to inf ohm line by line; arrays have 1 to 64 lines per side.
+Currents are compared relative to the largest current of their input, because a small difference of large currents is
+only known to their rounding.  Transfer conductances and powers are compared relative to their own values.
 """
 
 import shutil
@@ -20,9 +20,9 @@ from devices import AdaptiveMemristor, Resistor
 
 live = pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
 
-TWIN = 1e-10  # claimed of all solvers against the slow twin
-NGSPICE = 1e-8  # claimed against ngspice, which solves in plain float64
-NONLINEAR = 1e-6  # claimed of nonlinear cells against ngspice
+TWIN = 1e-10  # claimed accuracy of all solvers against the reference solver
+NGSPICE = 1e-8  # claimed accuracy against ngspice, which solves in plain float64
+NONLINEAR = 1e-6  # claimed accuracy for nonlinear cells against ngspice
 SIZES = [1, 2, 3, 5, 8, 13, 17, 24, 32, 33, 47, 64]
 ENDS = [[0.0], [1.0, 50.0], [0.0, 1.0, 50.0, 1e6, inf], [10.0, inf], [0.0, 1e-3, 1e6]]
 SEEDS = st.integers(0, 2**32 - 1)

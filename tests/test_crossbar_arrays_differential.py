@@ -1,4 +1,4 @@
-"""Interleaved differential arrays: limits, the twin's circuit, and how little the wires take."""
+"""Interleaved differential arrays: limits, the equivalent circuit, and the small IR drop on their columns."""
 
 import numpy as np
 import pytest

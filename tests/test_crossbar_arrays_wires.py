@@ -1,4 +1,4 @@
-"""Wires: what is taken, what is refused and how it is said, and that the value behaves as a value."""
+"""Wires: valid and invalid arguments, error messages, equality, immutability and pickling."""
 
 import copy
 import pickle

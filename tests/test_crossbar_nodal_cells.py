@@ -1,4 +1,4 @@
-"""Arrays of every kind of cell: Newton's solution against the slow twin, which sees secant conductances."""
+"""Arrays of every cell model: Newton's solution against the reference solver at its secant conductances."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Gate lines: hand-solved dividers and ladders, the coupled twin, exact limits, every kind of group."""
+"""Gate lines: dividers and ladders by hand, the reference solver, exact limits, every kind of group."""
 
 from math import inf
 
@@ -43,7 +43,7 @@ def random_lines(rng, m, n):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_gates__with_the_columns_of_the_coupled_twin(seed):
-    """At the twin's own column voltages the gate network must give the twin's gates."""
+    """At the column voltages of the reference solver, the gate network must give its gate voltages."""
     rng = np.random.default_rng(seed)
     m, n = rng.integers(1, 6, 2)
     lines = random_lines(rng, m, n)

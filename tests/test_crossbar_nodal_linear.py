@@ -1,4 +1,4 @@
-"""The line solver against the slow twin and the transfer matrix, and its residual."""
+"""The line solver against the reference solver and the transfer matrix, and its residual."""
 
 from math import inf
 
@@ -53,7 +53,7 @@ def kcl(g, v, wires, solution):
     return max(np.abs(into_rows).max(), np.abs(into_columns).max()) / most
 
 
-# ---- against the slow twin ----
+# ---- against the reference solver ----
 
 
 @settings(max_examples=60)

@@ -1,4 +1,4 @@
-"""Newton on arrays of gated cells: limits, Kirchhoff's laws, slow oracles, ngspice, convergence, refusals."""
+"""Newton's method on gated arrays: limits, Kirchhoff's laws, reference solvers, ngspice, convergence, refusals."""
 
 import json
 import runpy
@@ -152,7 +152,7 @@ def test_closed_gate__leaves_the_leak(rng):
 @settings(max_examples=60)
 @given(circuits())
 def test_solution__is_the_linear_twins_at_the_cells_secants(circuit):
-    """At the solution each cell is a resistor I/V; the slow twin of linear arrays must find the same voltages."""
+    """With each cell replaced by its secant conductance, the linear reference solver must find the same voltages."""
     cells, v, wires, v_gate = circuit
     solution = solve(cells, v, wires, v_gate=v_gate, tolerance=1e-13)
     conductances = secants(cells, v_gate, solution)

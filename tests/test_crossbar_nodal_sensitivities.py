@@ -1,4 +1,4 @@
-"""Derivatives and noise through the wires: finite differences, laws of physics, sampling, the tile's noise."""
+"""Sensitivities and noise: finite differences, laws of physics, Monte Carlo sampling, the noise of a tile."""
 
 from math import inf
 
@@ -52,7 +52,7 @@ def slope(function, x, step):
 
 
 def test_currents_change__finite_differences(rng):
-    """Every cell in turn, against the slow twin: 1e-8 of the largest slope is what the differences leave."""
+    """Every cell in turn, against the reference solver; finite differences err by 1e-8 of the largest slope."""
     g, v, wires = case(rng, 3, 3)
     made = sensitivity(g, v, wires)
     for i, j in np.ndindex(g.shape):

@@ -192,7 +192,7 @@ def test_inject__against_the_twin_of_a_current_source(rng):
 
 
 def test_dc_voltages__the_smallest_are_as_exact_as_the_largest():
-    """Rows at rest behind weak cells see 1e-12 of the input; refined voltages of the twin say how much."""
+    """Rows at 0 V behind weak cells have 1e-12 of the input voltage, compared with refined reference voltages."""
     g, wires = np.full((3, 3), 1e-9), Wires(1.0, 1.0, 1.0, 1.0)
     v = np.array([[1.0, 0.0, 0.0]])
     _, v_rows, _ = dc_voltages(g, v, wires)

@@ -1,4 +1,4 @@
-"""Cells switched by the inputs, fed from source lines along the rows or beside the columns."""
+"""Arrays with select transistors, fed from source lines along the rows or beside the columns."""
 
 import runpy
 import shutil
@@ -52,7 +52,7 @@ def sane(rng, m=9, n=6, b=4):
     return 10.0 ** rng.uniform(-6.0, -4.0, (m, n)), rng.random((b, m)) < 0.5, Wires(1.0, 2.0, 50.0, 10.0)
 
 
-# ---- against the slow twin ----
+# ---- against the reference solver ----
 
 
 @settings(max_examples=80)
@@ -64,7 +64,7 @@ def test_solve__is_the_twin(circuit):
     np.testing.assert_allclose(found.v_rows, twin.v_rows, rtol=0.0, atol=1e-11)
     np.testing.assert_allclose(found.v_columns, twin.v_columns, rtol=0.0, atol=1e-11)
     if rest["beside_columns"]:
-        # the twin keeps 1e-19 of a column's voltage, which a wire of 1 mΩ turns into 1e-16 A
+        # the reference solver knows a column's voltage to 1e-19, which a wire of 1 mΩ turns into 1e-16 A
         atol = 1e-30 if not np.any(rest["v_sense"]) else 1e-15 if 1e-3 in (wires.r_row, wires.r_column) else 1e-18
         np.testing.assert_allclose(found.currents, twin.currents, rtol=1e-12, atol=atol)
         np.testing.assert_allclose(found.power, twin.power, rtol=1e-12, atol=1e-30)

@@ -1,4 +1,4 @@
-"""What the lines of an array end at: half-selected and floating lines, both ends, shorted cells, in every solver."""
+"""Terminal voltages in every solver: half-selected and floating lines, both ends connected, shorted cells."""
 
 import shutil
 from math import inf

@@ -1,4 +1,4 @@
-"""Pictures of arrays: what is drawn are the solved numbers, the branches obey Kirchhoff, axes stay their owner's."""
+"""Figures of arrays: they show the solved values, currents obey Kirchhoff's law, given axes are used."""
 
 from math import inf
 

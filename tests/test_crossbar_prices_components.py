@@ -1,4 +1,4 @@
-"""Components: published parts, the rules that carry them to another node, bills, and parts of one's own."""
+"""Components: published values, scaling to another node, bills, and components of the user."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Prices against the tables of their sources, and the arithmetic of pricing."""
+"""Prices against the tables of their sources, and the arithmetic of costs."""
 
 import itertools
 import math

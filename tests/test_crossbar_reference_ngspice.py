@@ -1,4 +1,4 @@
-"""Netlists: what stands in them, and that ngspice reads the same circuit from them as the slow twin."""
+"""Netlists: their elements, and ngspice's currents against the reference solver."""
 
 import re
 import runpy
@@ -122,8 +122,9 @@ def test_ngspice__says_today_what_is_stored(stored):
 @live
 @pytest.mark.parametrize("seed", range(8))
 def test_ngspice__round_trip(tmp_path, seed):
-    """Any mixture of shorts, open ends, floating lines and open cells: the twin merges nodes, the netlist renames
-    them, ngspice judges.
+    """Any mixture of shorts, open ends, floating lines and open cells, against ngspice.
+
+    The reference solver merges shorted nodes; the netlist gives them one name.
     """
     rng = np.random.default_rng(seed)
     m, n = rng.integers(1, 9, 2)

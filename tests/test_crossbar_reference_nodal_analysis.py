@@ -1,4 +1,4 @@
-"""The slow twin: circuits solved by hand, laws of physics, an elimination that never subtracts, and ngspice."""
+"""The reference solver: circuits by hand, laws of physics, elimination without subtraction, ngspice."""
 
 from fractions import Fraction
 from math import inf
@@ -12,7 +12,7 @@ from crossbar import Solution, Wires, reference_solve
 from devices.errors import ConvergenceError, ParameterError
 
 EXACT = 1e-14  # hand-solved circuits: a few roundings of float64
-SOLVED = 1e-12  # larger circuits: the twin itself reaches about 1e-15, the comparison sums a few hundred terms
+SOLVED = 1e-12  # larger circuits: the solver reaches about 1e-15, and the comparison sums a few hundred terms
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""The share of a cell's current that its column line lets through."""
+"""The fraction of a cell's current that its column line passes to the ends."""
 
 from math import inf
 

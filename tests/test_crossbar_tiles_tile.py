@@ -1,4 +1,4 @@
-"""Tiles against the slow twin: currents, noise, energy and counts."""
+"""Tiles against the reference solver: currents, noise, energy and counts."""
 
 import dataclasses
 import itertools
@@ -43,7 +43,7 @@ def tile_of(written, wires=WIRES, dac=None, adc=None, noise=SILENT, temperature=
 
 
 def seen(written, gain, v_read, gate=0):
-    """Conductances (m, 2c) that the twin is given: those of the cells of one gate group at a gain."""
+    """Conductances (m, 2c) of the cells of one gate group at a gain, for the reference solver."""
     shifted = CELL.gain_with_offset(CELL.gate_voltage(gain), written.gate_offset[gate])
     return CELL.terminal_conductance(written.g_filament[gate], shifted, v_read)
 

@@ -1,4 +1,4 @@
-"""Transfer matrices between gate nodes: what is exact, how fast errors fall, and what happens outside the window."""
+"""Transfer matrices between gate nodes: exact cases, convergence of the error, gains outside the window."""
 
 import numpy as np
 import pytest

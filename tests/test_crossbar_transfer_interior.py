@@ -1,4 +1,4 @@
-"""Voltages inside an array by the walk down the tree of merges, against the slow twin."""
+"""Node voltages from the stored reduction, against the reference solver."""
 
 from math import inf
 

@@ -1,4 +1,4 @@
-"""Multiport reduction against the slow twin, and the laws that every transfer matrix obeys."""
+"""Multiport reduction against the reference solver, and laws that every transfer matrix obeys."""
 
 from math import inf
 
@@ -18,8 +18,8 @@ from devices.numerics import worker_threads
 from devices.numerics.jit import kernel
 from devices.numerics.simd import load, store
 
-# The twin refines to about 1e-15 of each current and the reduction never subtracts: 4e-15 was the largest difference
-# of any entry over 400 drawn arrays. The bound leaves room for other BLAS libraries.
+# The reference solver refines to about 1e-15 of each current, and the reduction never subtracts.  The largest
+# difference of any entry over 400 drawn arrays was 4e-15; the bound leaves room for other BLAS libraries.
 AGREES = 1e-12
 
 SIZES = [*range(1, 12), 13, 16, 17, 23, 24, 31, 32, 33, 37, 40]  # leaves of 8, powers of two, primes, and neighbours
@@ -52,7 +52,7 @@ def sane(rng, m, n, **far):
     return 10.0 ** rng.uniform(-6.0, -4.0, (m, n)), Wires(1.0, 2.0, 50.0, 10.0, **far)
 
 
-# ---- against the slow twin ----
+# ---- against the reference solver ----
 
 
 @settings(max_examples=80)
@@ -68,7 +68,7 @@ def test_transfer__every_entry_is_the_twins(array):
     assert transfer.shape == g.shape
     open_ = currents == 0.0
     np.testing.assert_allclose(transfer[~open_], currents[~open_], rtol=AGREES)
-    # where the twin sees no path at all, neither may the reduction; denormal leftovers of refinement count as none
+    # 0 where the reference solver finds no path at all; its denormal residues of refinement count as 0
     assert np.abs(transfer[open_]).max(initial=0.0) <= 1e-20 * currents.max(initial=0.0)
 
 

@@ -1,4 +1,4 @@
-"""Stacked bands: exact at the nodes for any circuit, as good as a family between, and bad input."""
+"""Stacked bands: exact at the gate nodes for any circuit, interpolation error between them, refusals."""
 
 from math import inf
 
@@ -53,7 +53,7 @@ def stacks(draw):
 @given(stacks())
 @settings(max_examples=40)
 def test_stacked__exact_at_the_nodes(case):
-    """Every circuit, transfer and row couplings, against the slow twin and the reduction of the whole array."""
+    """Transfer and row couplings of any circuit, against the reference solver and the reduction of the whole array."""
     rows, made, wires, rng = case
     nodes = GainNodes(0.1, 1.0, 3, 0.5)
     gains = nodes.gains[rng.integers(0, 3, (3, len(rows)))]

@@ -1,4 +1,4 @@
-"""Writing an array through its wires: bias, IR drop, disturb, energy, and the agreement with cells written alone."""
+"""Writing an array through its wires: bias schemes, IR drop, write disturb, energy, and cells written without wires."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Cells of the literature: published equations written out, slopes, passivity, drifts against other integrators."""
+"""Published cell models: their equations, slopes, passivity, and state equations against other integrators."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Cells: the window, round trips, broadcasting, and nonsense in every field."""
+"""Cells: the conductance window, round trips, broadcasting, and invalid values in every field."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Validators: what passes comes back clean, what does not names the argument, the value and what is right."""
+"""Validation of arguments: valid values are returned, and messages name the argument, its value and the valid range."""
 
 import dataclasses
 import math

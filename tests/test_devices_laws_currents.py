@@ -1,4 +1,4 @@
-"""Current-voltage laws: hand-solved limits, the circuit's own equation, slopes by finite difference, dispatch."""
+"""Current-voltage laws: limits by hand, the series circuit, slopes by finite differences, dispatch."""
 
 import math
 import os

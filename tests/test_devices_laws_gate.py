@@ -1,4 +1,4 @@
-"""The gate: textbook graphene as oracle, the exact inverse, and the transfer table of docs/equations/cells.md."""
+"""The gate: textbook graphene as reference, the exact inverse, and the transfer table of docs/equations/cells.md."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Noise: published laws and figures, and spectrum, variance and trace that must agree."""
+"""Read noise: published laws and values, and agreement of spectrum, variance and trace."""
 
 import dataclasses
 import math

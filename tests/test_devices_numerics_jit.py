@@ -1,4 +1,4 @@
-"""The compiler's one owner: an edit is never ignored, an unedited run compiles nothing, neighbours stay as they are."""
+"""The kernel cache: edits are never ignored, unchanged sources compile nothing, other caches are left alone."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Counter-based random numbers: distribution, independence, and that nothing but key and index matters."""
+"""Counter-based random numbers: distribution, independence, and dependence on key and index only."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Vectors in registers and what is built of them: lane by lane they are numpy, and their scalar twins."""
+"""Vectors in registers: each lane agrees with NumPy and with the scalar code."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Threads: shares of work, threads of the user's own, forks, and the one thread of BLAS."""
+"""Threads: division of work, calls from several user threads, forks, and single-threaded BLAS."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The state under voltage: closed forms, an independent integrator, switching figures, and bounds at any voltage."""
+"""The filament state under voltage: closed forms, an independent integrator, switching times, bounds at any voltage."""
 
 import math
 

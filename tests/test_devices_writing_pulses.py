@@ -1,4 +1,4 @@
-"""Writing cells: schemes reach their targets, energy against the integral, time after the write, published laws."""
+"""Write–verify: schemes reach their targets, energy against the integral, retention, published write errors."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Spread: what was put in is found again in 1e5 cells, each effect alone and all together."""
+"""Variability: statistics of 1e5 cells agree with the parameters, each effect alone and all together."""
 
 import dataclasses
 import math
@@ -149,7 +149,7 @@ def test_draw__a_chip_that_is_written_again_keeps_its_cells():
     first, second = cells.write(np.full((40, 30), 1e-5), rng), cells.write(np.full((40, 30), 1e-5), rng)
     assert first.gate_offset is second.gate_offset is cells.gate_offset
     stuck = cells.stuck_on | cells.stuck_off
-    assert np.array_equal(first.g_filament == second.g_filament, stuck)  # and luck is new elsewhere
+    assert np.array_equal(first.g_filament == second.g_filament, stuck)  # all other cells get new write errors
     low, high = (cells.write(np.full((40, 30), t), rng).g_filament for t in (0.0, 1.0))
     assert np.all(low >= cells.g_min)
     assert np.mean(low[~stuck] == cells.g_min[~stuck]) == pytest.approx(0.83, abs=0.06)  # errors below 1 sigma

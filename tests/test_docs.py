@@ -1,4 +1,4 @@
-"""Documents: their Python blocks run, their links lead somewhere, the equations that code names exist."""
+"""Documents: their Python blocks run, their links exist, and the equations that code cites exist."""
 
 import json
 import os

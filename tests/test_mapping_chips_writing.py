@@ -1,4 +1,4 @@
-"""Written chips: streams of their own, pairs trimmed around stuck cells, and every tile's currents against the twin."""
+"""Written chips: random streams, pairs trimmed around stuck cells, currents of tiles against the reference solver."""
 
 import dataclasses
 
@@ -316,7 +316,7 @@ def test_written__columns_err_less_where_whole_cells_make_up_for_stuck_ones():
     assert errors[0] < 4 / 9 * errors[1]
 
 
-# the slow twin
+# the reference solver
 
 
 def twin_currents(tile_cells, cell, v_gate, v, wires, v_read):
@@ -330,7 +330,7 @@ def twin_currents(tile_cells, cell, v_gate, v, wires, v_read):
 
 
 def worst_against_twin(hardware, voltages, rng):
-    """Largest difference to the twin over all tiles, relative to the largest column current at open gates."""
+    """Largest difference to the reference solver over all tiles, over the largest column current at open gates."""
     placed = program(hardware)
     chip = write(placed, 11)
     worst, tiles = 0.0, 0

@@ -1,4 +1,4 @@
-"""The commands about single cells: what they print and write, what they refuse, and that a fitted cell runs."""
+"""Commands about single cells: output, files, refusals, and a run with a fitted cell."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The command: what it prints and writes, and that what the user got wrong becomes one sentence and exit status 2."""
+"""The command: output and files, and one-sentence errors with exit status 2 for wrong input."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The bundled digits, folders of arrays, CIFAR-10's official layouts, and its download."""
+"""Data sets: the bundled digits, folders of arrays, CIFAR-10's official files, and its download."""
 
 import contextlib
 import gzip

@@ -1,4 +1,4 @@
-"""Damaged files: a thousand of each kind that users hand over give a sound value or one clear sentence."""
+"""Damaged files: a thousand of each kind give a valid value or one clear sentence."""
 
 import struct
 import tomllib

@@ -1,4 +1,4 @@
-"""Chip descriptions: files and settings become one checked value, and what is wrong is refused by name."""
+"""Chip descriptions: files and settings give one checked value; wrong keys and values are refused by name."""
 
 import dataclasses
 import math

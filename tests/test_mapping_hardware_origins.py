@@ -1,4 +1,4 @@
-"""Where the values of a chip come from: defaults, presets, files along the bases, settings; and their command."""
+"""Origins of a chip's values: defaults, presets, files along the bases, settings; and the command that shows them."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Chips that are read long after they were written: laws of the filament, limits, and what a run makes of it."""
+"""Chips read long after writing: laws of the filament, limits, and the effect on a run."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Reads of a run looked at again: the run's own currents, laws of the levels, and what has no cells to look at."""
+"""Fidelity of sampled reads: the currents of a run, laws of the levels, and layers without cells."""
 
 import dataclasses
 

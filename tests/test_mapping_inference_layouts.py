@@ -1,4 +1,4 @@
-"""Four ways to build a dynamic layer: the same numbers where nothing deviates, other counts, prices and times."""
+"""The four layouts of a dynamic layer: equal results without deviations, different counts, prices and times."""
 
 import dataclasses
 
@@ -193,7 +193,7 @@ def test_reprogram__writes_anew_for_each_image_on_the_same_cells(images):
         np.testing.assert_allclose(alone.tile.signal[0, 0], tile.tile.signal[0, 1], rtol=1e-12)
     other = tiles_for_batch(written, matrix, None, shares[1:2], Batch(1, np.array([1]), DOUBLE))[
         0
-    ]  # another run writes with other luck
+    ]  # another run draws other write errors
     assert not np.array_equal(other.tiles["mixed"][0].tile.signal, again.tiles["mixed"][0].tile.signal)
 
 

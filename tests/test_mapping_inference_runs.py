@@ -1,4 +1,4 @@
-"""Inference on a chip: equal to the exact network where nothing deviates, and the same noise however it is computed."""
+"""Inference on a chip: equal to the exact network without deviations; noise independent of batches and threads."""
 
 import dataclasses
 import itertools

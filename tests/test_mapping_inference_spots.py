@@ -1,4 +1,4 @@
-"""Spot checks: currents of a real run, in its single precision, against the slow twin of the written arrays."""
+"""Spot checks: currents of a run in single precision against the reference solver of the written arrays."""
 
 import numpy as np
 import pytest

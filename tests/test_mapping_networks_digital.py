@@ -1,4 +1,4 @@
-"""The digital functions against their definitions, and against torch where it is installed."""
+"""The digital functions against their definitions, and against torch if it is installed."""
 
 import itertools
 

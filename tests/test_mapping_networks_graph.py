@@ -1,4 +1,4 @@
-"""Networks: the graph's checks, exact inference (against torch where it is installed) and the file format."""
+"""Networks: checks of the graph, exact inference (against torch if it is installed) and the file format."""
 
 import io
 import json

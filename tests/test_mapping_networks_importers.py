@@ -1,4 +1,4 @@
-"""Networks in: PyTorch modules and ONNX graphs against their own runtimes, then on the ideal chip; what is refused."""
+"""Importers: PyTorch modules and ONNX graphs against their own runtimes, then on the ideal chip; refused networks."""
 
 import io
 import subprocess

@@ -1,4 +1,4 @@
-"""The zoo: what load_model finds, what the cards say, and that the networks are as good as their cards."""
+"""The zoo: what load_model finds, the model cards, and accuracies that agree with the cards."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""ONNX files without the program that wrote them: graphs built node by node, against onnx's reference, on chips."""
+"""ONNX files without their exporter: graphs built node by node, against onnx's reference, on chips."""
 
 import json
 import sys

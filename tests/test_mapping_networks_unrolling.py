@@ -1,4 +1,4 @@
-"""im2col against scipy's correlation and against plain loops."""
+"""im2col against SciPy's correlation and against plain loops."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Channel attention on gates of columns: against the slow twin, the pass, counts, and what stays digital."""
+"""Channel attention on column gates: the reference solver, the compiler pass, counts, scalings that stay digital."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The compiler's passes: folding, encoding, cutting, placing, ranges; each against a formula of its own."""
+"""Compiler passes: folding, encoding, tiling, placement, converter ranges; each against an independent formula."""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""What layers without matrices are counted and priced for."""
+"""Counts and prices of layers without matrices."""
 
 import numpy as np
 import pytest

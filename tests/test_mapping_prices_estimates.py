@@ -1,4 +1,4 @@
-"""Estimates from histograms against runs: equal counts where shapes decide, energies within 5 % of each layer's."""
+"""Estimates from histograms against runs: equal counts where shapes decide, energies within 5 % per layer."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Wires between arrays, clocks and leakage: an H-tree drawn by hand, sums over layers, what they depend on."""
+"""Wires between arrays, clocks and leakage: an H-tree by hand, sums over layers, dependences."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Schedules and areas: by hand, along the longest path, and how images follow each other."""
+"""Schedules and areas: by hand, the longest path, and pipelining of images."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""The report as a page: what it says, that it stands alone, and that a browser finds nothing wrong with it."""
+"""The report as an HTML page: its contents, no external resources, and no errors in a browser."""
 
 import html.parser
 import json

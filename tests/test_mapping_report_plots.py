@@ -1,4 +1,4 @@
-"""Every plot function of the three packages: takes axes, draws on them and gives them back; makes its own without."""
+"""All plot functions of the three packages: they draw on given axes and return them, or make their own."""
 
 import inspect
 

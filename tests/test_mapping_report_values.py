@@ -1,4 +1,4 @@
-"""Reports: sums, prices, latencies by hand, and what the files hold."""
+"""Reports: sums, prices and latencies by hand, and the files."""
 
 import csv
 import dataclasses

@@ -1,4 +1,4 @@
-"""Studies: what they expand to, tables that survive being killed, the same rows from any worker, effects by hand."""
+"""Studies: their points, tables that survive a killed process, equal rows from any worker, effects by hand."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What is kept between runs: files that find any damage, results that are the same bits, runs that go on."""
+"""Results kept between runs: damaged files are found, results are bit-identical, interrupted runs resume."""
 
 import hashlib
 import json

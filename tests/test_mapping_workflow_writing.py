@@ -1,4 +1,4 @@
-"""Outputs adjusted on the written chip: what it restores, what it leaves alone, and that it costs no image anything."""
+"""Output adjustment on a written chip: what it corrects, what it leaves unchanged, and its cost per image."""
 
 import dataclasses
 

@@ -11,21 +11,22 @@ From the repository's root, with PyTorch (an extra); DATA is a folder with CIFAR
     python -m benchmarks.train.cifar10 export RUNS/dynamic dvgg-cifar10 --data DATA [--test]
     python -m benchmarks.attention vgg-cifar10 dvgg-cifar10 --data DATA [--split test]
 
-A run begins with the parameters of another run, of a static network of the zoo, or of a network file such as
-benchmarks/train/trunk-cifar10.npz, the trunk that the zoo's networks branched from: training goes on from there. It
-has not seen the validation images; the zoo's networks have.
-The trunk is trained at a constant rate for as long as there is time. From the same checkpoint of it branch, with the
-same further epochs, rates falling to 0, augmentation and errors: `static`, that network itself; `dynamic`, whose every
-3x3 kernel grows to four equal ones behind an attention that parts images; `frozen`, four disturbed ones, equal shares
-for every image. `wide` is a static network with as many weights as `dynamic`. `--set KEY=VALUE` changes a recipe.
+With --begin, a run starts from the parameters of another run, of a static network of the zoo, or of a network file such
+as benchmarks/train/trunk-cifar10.npz.  That file is the trunk from which the zoo's networks were trained further.  It
+was not trained on the validation images; the zoo's networks were.
+The trunk is trained at a constant learning rate for as long as time permits.  Three recipes continue from the same
+checkpoint with the same epochs, learning rates that fall to 0, augmentation and hardware errors.  `static` is the same
+network.  In `dynamic` every 3x3 kernel is copied to four, with an attention that separates groups of images.  `frozen`
+has four different kernels with equal attention weights for every image.  `wide` is a static network with as many
+weights as `dynamic`.  `--set KEY=VALUE` changes a recipe.
 
-A run's folder keeps checkpoint.pt (written after every epoch and on SIGTERM, whole or not at all), recipe.json and
-log.csv. `--resume` goes on at the very step: what a step draws depends on (seed, epoch, step) alone. Until the choices
-are made the 5,000 validation images are held out; `--set images=all` trains the final networks on them too. Only
-`export --test` and `benchmarks.attention --split test` ever look at the test images.
+The folder of a run contains checkpoint.pt (written completely after every epoch and on SIGTERM), recipe.json and
+log.csv.  `--resume` continues at exactly the interrupted step, as the random numbers of a step depend only on (seed,
+epoch, step).  Until all choices are made, the 5,000 validation images are held out; `--set images=all` trains the final
+networks on them too.  Only `export --test` and `benchmarks.attention --split test` use the test images.
 
-A processor with bfloat16 instructions computes in them. On Linux LD_PRELOAD=libtcmalloc_minimal.so.4 (gperftools) saves
-a sixth of the time there: maps are not taken from the system anew in each step.
+On processors with bfloat16 instructions these are used.  On Linux, LD_PRELOAD=libtcmalloc_minimal.so.4 (gperftools)
+saves a sixth of the time, as memory for feature maps is not requested from the system in every step.
 """
 
 import argparse
@@ -98,8 +99,8 @@ class Recipe:
     images: str = "train"  #: "train": the validation images are held out; "all": they are trained on too
     batch: int = 500
     schedule: str = "hold"  #: "hold": constant after one epoch's rise; "fall": straight from `start` to `end`
-    start: float = 1.0  #: share of the rates at which a fall begins
-    end: float = 0.0  #: share of the rates at which it ends
+    start: float = 1.0  #: fraction of the learning rates at which a fall begins
+    end: float = 0.0  #: fraction of the learning rates at which it ends
     rate: float = 0.04  #: of 3x3 kernels: length of a step over that of the kernel
     momentum: float = 0.8
     bias_rate: float = 15.0  #: of shifts
@@ -115,10 +116,10 @@ class Recipe:
     attention_rate: float = 2e-3
     hot: float = 10.0  #: softmax temperature at the start
     cold: float = 1.0  #: softmax temperature from `annealed` on
-    annealed: float = 0.5  #: share of the epochs over which the temperature falls
-    dropped: float = 0.0  #: share of the images that get equal shares in a layer and step
+    annealed: float = 0.5  #: fraction of the epochs over which the temperature falls
+    dropped: float = 0.0  #: fraction of the images that get equal attention weights in a layer and step
     balance: float = 0.02  #: weight of the information between image and kernel in the loss, mean over layers
-    frozen: bool = False  #: equal shares for every image: the control without attention
+    frozen: bool = False  #: equal attention weights for every image: the control without attention
     disturbed_epochs: int = 0  #: last epochs, trained with the hardware's errors
     clip: float = 4.0  #: weights stay within so many root mean squares of their kernel
     disturbed_clip: float = 2.5  #: the same in the disturbed epochs

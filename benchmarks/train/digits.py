@@ -5,9 +5,9 @@ Run from the repository's root; needs PyTorch (an extra), one thread, minutes ea
     python -m benchmarks.train.digits --choose             compare candidate recipes, on the validation images alone
     python -m benchmarks.train.digits --model dvgg-digits  train, test once, write the zoo's file and a log
 
-Both networks have the same backbone, recipe and seed; in `dvgg-digits` every 3x3 convolution after the first has K
-kernels mixed by attention. Both are trained for analog hardware: in each step every weight matrix is disturbed as a
-written crossbar would be. Logs and the comparison behind a recipe are written to benchmarks/train/logs/.
+Both networks have the same backbone, recipe and seed.  In `dvgg-digits` every 3x3 convolution after the first has K
+kernels that attention mixes.  Both are trained for analogue hardware: in each step every weight matrix gets random
+errors like those of a written crossbar.  Logs and the comparison of recipes are written to benchmarks/train/logs/.
 """
 
 import argparse
@@ -80,7 +80,7 @@ class Recipe:
     smoothing: float = 0.05
     hot: float = 30.0  #: softmax temperature at the start (the usual schedule of dynamic convolution)
     cold: float = 2.0  #: softmax temperature from `annealed` on
-    annealed: float = 0.4  #: share of the epochs over which the temperature falls
+    annealed: float = 0.4  #: fraction of the epochs over which the temperature falls
     balance: float = 0.05  #: weight of the information between image and kernel in the loss
     clip: float = 1.6  #: weights are held within this many root mean squares of their kernel, whose own is held fixed
 
@@ -143,10 +143,10 @@ def augmented(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def hold(model: Vgg, clip: float) -> None:
-    """Clip each kernel at `clip` root mean squares and bring it back to the one it was born with.
+    """Clip each kernel at `clip` times its root mean square, then restore its initial root mean square.
 
-    Large outliers would leave most cells of a crossbar near their smallest conductance; the batch norm makes the scale
-    of a layer free, but clipping alone would shrink it without end, and its kernels at different speeds.
+    With large outliers most cells of a crossbar would be near their smallest conductance.  Batch norm makes the scale
+    of a layer arbitrary, but clipping alone would shrink kernels continually, and at different rates.
     """
     for block in model.blocks:
         born = math.sqrt(2.0 / block.conv.weight[0, 0].numel())
@@ -171,7 +171,7 @@ def groups(model: Vgg, recipe: Recipe) -> list[dict[str, object]]:
 
 
 def accuracy(model: Vgg, images: Tensor, labels: Tensor, draws: int = 0) -> float:
-    """Share of right answers, exact or as the mean over `draws` disturbed copies; leaves the model evaluating."""
+    """Accuracy, exact or as the mean over `draws` disturbed copies; leaves the model in evaluation mode."""
     model.eval()
     disturb(model, draws > 0)
     with torch.no_grad():
@@ -181,7 +181,7 @@ def accuracy(model: Vgg, images: Tensor, labels: Tensor, draws: int = 0) -> floa
 
 
 def frozen_accuracy(model: Vgg, images: Tensor, labels: Tensor, how: str) -> float:
-    """Exact accuracy with every image's attention replaced: by equal shares, or by those of another image."""
+    """Exact accuracy with the attention weights of every image replaced by equal ones, or by those of another image."""
     for conv in mixed_convs(model):
         conv.frozen = how
     result = accuracy(model, images, labels)

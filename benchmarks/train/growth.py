@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from benchmarks.train.layers import Gate, mixed_convs, plain
 
-SHRUNK = 0.1  # share of the mean variance that is added to every direction within classes, ours
-ROUNDS = 60  # halvings of the interval in which the scale of the logits is looked for, ours
-LARGEST = 1e3  # of that scale, ours
+SHRUNK = 0.1  # shrinkage: fraction of the mean variance that is added to the within-class variances, ours
+ROUNDS = 60  # bisections for the scale of the logits, ours
+LARGEST = 1e3  # upper bound of that scale, ours
 
 
 def grown(model: nn.Module, held: dict[str, Tensor], growth: float) -> None:
-    """Take over a static network's parameters; each of k kernels is its kernel plus a perturbation of its own.
+    """Copy a static network's parameters; each of k kernels is the static kernel plus its own random perturbation.
 
-    A perturbation has `growth` times the kernel's root mean square.
+    A perturbation has `growth` times the root mean square of the kernel.
     """
     state = model.state_dict()
     for name, value in held.items():
@@ -32,10 +32,10 @@ def grown(model: nn.Module, held: dict[str, Tensor], growth: float) -> None:
 
 @torch.no_grad()
 def routed(model: nn.Module, images: Tensor, labels: Tensor, entropy: float, temperature: float) -> None:
-    """Set each attention to tell groups of images apart that differ in class, with equal shares over all images.
+    """Initialise each attention to separate groups of images by class, with equal mean attention weights.
 
-    While the kernels are still alike, attention changes nothing; kernels that see different images then grow apart
-    by themselves. `entropy` is the mean over images at `temperature`, over ln k.
+    While the kernels are still nearly equal, attention has little effect.  Kernels that are trained on different images
+    then become different.  `entropy` is the mean entropy over images at `temperature`, over ln k.
     """
     pooled: dict[Gate, list[Tensor]] = {conv.gate: [] for conv in mixed_convs(model)}
     hooks = [

@@ -1,4 +1,4 @@
-"""What the training scripts share: convolution with mixed kernels, its attention, and the errors of a written crossbar.
+"""Common parts of the training scripts: convolution with mixed kernels, attention, and errors of a written crossbar.
 
 b = images, k = kernels, o, i = output and input channels
 """
@@ -20,20 +20,20 @@ from mapping.networks import Attention
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a step disturbs, weights in shares of their output's largest.
+    """Sizes of the hardware errors in a training step; those of weights are relative to the largest of their output.
 
-    Ours: together they disturb each layer as much as a chip with all defaults does, whose pairs and columns make up for
-    most of what stuck cells miss.
+    The values are ours.  Together they disturb each layer as much as a chip with all defaults, on which pairs and
+    columns compensate most of the errors of stuck cells.
     """
 
     weight: float = 0.02  #: standard deviation of a written weight
-    stuck_on: float = 0.0005  #: share of cells at their largest conductance
-    stuck_off: float = 0.003  #: share of cells at their smallest conductance
-    output: float = 0.005  #: standard deviation on a convolution's sums, in shares of their largest
-    attention: float = 0.02  #: standard deviation of a gate's share, one draw per kernel
-    floor: float = 0.0116  #: smallest share a gate can pass: read gain at its lower over its upper window end
+    stuck_on: float = 0.0005  #: fraction of cells at their largest conductance
+    stuck_off: float = 0.003  #: fraction of cells at their smallest conductance
+    output: float = 0.005  #: standard deviation of a convolution's sums, relative to their largest
+    attention: float = 0.02  #: standard deviation of an attention weight, one draw per kernel
+    floor: float = 0.0116  #: smallest attention weight of a gate: ratio of the read gains at the ends of its window
     bits: int = 8  #: of activations and attention
-    clip: float = math.inf  #: largest sum that is not cut off, in shares of the largest in recent batches
+    clip: float = math.inf  #: largest sum that is not clipped, relative to the largest in recent batches
 
 
 def disturbed(weight: Tensor, hardware: Hardware) -> Tensor:
@@ -105,12 +105,12 @@ class Gate(nn.Module):
         return Attention(*map(plain, held), self.temperature)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shares (b, k) of maps (b, i, h, w), in float32: centring cancels what half the digits can tell."""
+        """Attention weights (b, k) of maps (b, i, h, w), in float32, as centring cancels half of the digits."""
         with torch.autocast(x.device.type, enabled=False):
             return self.shares(x.mean(dim=(2, 3), dtype=torch.float32))
 
     def shares(self, pooled: Tensor) -> Tensor:
-        """Shares (b, k) of pooled vectors (b, i)."""
+        """Attention weights (b, k) of pooled vectors (b, i)."""
         if self.training:
             keep = float(self.seen / (self.seen + 1)) if self.settling else min(0.95, float(self.seen))
             self.seen += 1
@@ -138,8 +138,8 @@ class MixedConv(nn.Module):
         self.register_buffer("top", torch.zeros(()))
         self.noisy = False
         self.shares: Tensor | None = None
-        self.dropped = 0.0  #: share of the images whose attention is replaced by an equal one while training
-        self.frozen: str | None = None  #: "uniform" or "shuffled": what the image's own shares are replaced by
+        self.dropped = 0.0  #: fraction of the images that get equal attention weights in training
+        self.frozen: str | None = None  #: "uniform" or "shuffled": replacement of the image's own attention weights
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (b, i, h, w)."""
@@ -180,7 +180,7 @@ def halves() -> bool:
 
 
 def mixed(x: Tensor, weight: Tensor, shares: Tensor | None) -> Tensor:
-    """Convolve (b, i, h, w) with (k, o, i, 3, 3) mixed by (b, k) shares, in the way that is fastest here."""
+    """Convolve (b, i, h, w) with (k, o, i, 3, 3) mixed by attention weights (b, k), by the fastest method available."""
     if x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and winograd.suits(weight):
         return winograd.convolve(x, weight, shares)
     if shares is None:
@@ -192,7 +192,10 @@ def mixed(x: Tensor, weight: Tensor, shares: Tensor | None) -> Tensor:
 
 
 def information(shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Entropy of the mean share and mean entropy of the shares, both over ln k; they differ by what an image tells."""
+    """Entropy of the mean attention weights, and their mean entropy, both over ln k.
+
+    Their difference is the mutual information between image and kernel.
+    """
     k = math.log(shares.shape[1])
     mean = shares.mean(0)
     of_mean = -(mean * mean.clamp(min=1e-9).log()).sum() / k
@@ -213,7 +216,7 @@ def mixed_convs(model: nn.Module) -> list[MixedConv]:
 
 
 def settle(model: nn.Module, batches: Iterable[Tensor], *, noisy: bool = True, gates: bool = True) -> None:
-    """Take the statistics of batch norms and of attention anew: plain means over these batches, disturbed or not."""
+    """Recompute the statistics of batch norms and attention as plain means over these batches, disturbed or not."""
     model.train()
     disturb(model, noisy)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]

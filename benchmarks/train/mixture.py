@@ -1,8 +1,9 @@
-"""3x3 convolution with unit padding whose k kernels each image mixes for itself, in bfloat16.
+"""3x3 convolution with unit padding whose k kernels are mixed for each image, in bfloat16.
 
-One convolution with all k kernels and a weighted sum of its outputs multiplies k times as much as a static one. Here a
-group of images that fits the cache mixes its kernels first, and each image is one product with its own. What surrounds
-the products (windows of the map, mixing, both transposed) runs through the cache once, in float32 on the way.
+A convolution with all k kernels followed by a weighted sum of its outputs needs k times the multiplications of a static
+convolution.  Here the kernels are first mixed for a group of images that fits the cache; then each image needs one
+matrix product with its own kernel.  All other steps (windows of the map, mixing, and their transposes) pass through the
+cache once, with float32 arithmetic.
 """
 
 # b = images, p = positions, i, o = input, output channels, k = kernels, n = weights of a kernel, in order (o, 3, 3, i)
@@ -14,9 +15,9 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-MIXED = 1 << 23  # numbers of bfloat16 that a group of images mixes: half of a third-level cache of 32 MiB, ours
-FEW = 16  # positions up to which k products with all images cost less than one with each image's own kernels
-BLOCK = 1024  # weights of each kernel that stay in the first level, ours
+MIXED = 1 << 23  # bfloat16 numbers of the mixed kernels of a group of images: half of a 32 MiB L3 cache, ours
+FEW = 16  # positions up to which k products with all images cost less than one with each image's own kernel
+BLOCK = 1024  # weights of each kernel that stay in the L1 cache, ours
 
 
 @njit(cache=True, inline="always")
@@ -69,7 +70,7 @@ def windows_back(slope, x_slope):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, parallel=True, fastmath=True)
 def mix(bank, shares, out):  # type: ignore[no-untyped-def]
-    """Mix kernels (k, n) by shares (b, k), to (b, n); k is a multiple of four."""
+    """Mix kernels (k, n) by attention weights (b, k), to (b, n); k is a multiple of four."""
     k, n = bank.shape
     for block in prange(-(-n // BLOCK)):
         first, last = block * BLOCK, min(n, block * BLOCK + BLOCK)
@@ -117,7 +118,7 @@ def unmix(slope, bank, shares, bank_slope, shares_slope):  # type: ignore[no-unt
 
 
 def _bits(x: Tensor) -> np.ndarray:
-    """View bfloat16 as what NumPy knows."""
+    """View bfloat16 as a type that NumPy knows."""
     return x.view(torch.uint16).numpy()
 
 
@@ -172,12 +173,12 @@ def _groups(x: Tensor, bank: Tensor, shares: Tensor) -> Any:
 
 
 def suits(x: Tensor, weight: Tensor) -> bool:
-    """Say whether `convolve` takes so many kernels, and is the faster way for maps of this size."""
+    """Whether `convolve` supports this number of kernels and is the faster method for maps of this size."""
     return len(weight) % 4 == 0 and x.shape[2] * x.shape[3] > FEW
 
 
 def convolve(x: Tensor, weight: Tensor, shares: Tensor) -> Tensor:
-    """Convolve (b, i, h, w) with (k, o, i, 3, 3) mixed by (b, k) shares, rounding to bfloat16 on the way."""
+    """Convolve (b, i, h, w) with (k, o, i, 3, 3) mixed by attention weights (b, k), with rounding to bfloat16."""
     k, o, i = weight.shape[:3]
     maps = x.bfloat16().permute(0, 2, 3, 1).contiguous()
     bank = weight.float().permute(0, 1, 3, 4, 2).reshape(k, o, 9, i).contiguous()

@@ -1,7 +1,7 @@
 """Pack the UCI optical digits that scikit-learn distributes, with a fixed split, into mapping/data/digits.npz.
 
 Run from the repository's root: python benchmarks/train/pack_digits.py
-The split is drawn once (SEED) class by class, so that each class keeps its share in every part; the file keeps it.
+The split is drawn once (SEED), class by class, so that all parts have the same class frequencies; the file contains it.
 """
 
 import zipfile
@@ -16,7 +16,7 @@ TARGET = Path("mapping/data/digits.npz")
 
 
 def quotas(counts: np.ndarray, total: int) -> np.ndarray:
-    """Share out `total` images over the classes in proportion to `counts`, largest remainders first."""
+    """Distribute `total` images over the classes in proportion to `counts`, by largest remainders."""
     exact = counts * total / counts.sum()
     quota = np.floor(exact).astype(int)
     quota[np.argsort(quota - exact, kind="stable")[: total - quota.sum()]] += 1

@@ -1,10 +1,10 @@
-"""3x3 convolution with unit padding by Winograd's F(4x4, 3x3), of one kernel or k mixed ones, where there is no GPU.
+"""3x3 convolution with unit padding by Winograd's F(4x4, 3x3), with one kernel or k mixed kernels, for CPUs.
 
-A 6x6 window of the map turns into 36 numbers, a kernel into 36 numbers, and a 4x4 piece of the output is 16 sums of
-their 36 products: a quarter of the multiplications. All three steps are linear, so the gradients run through the same
-steps transposed. Windows are taken in groups that stay in the cache between the steps. Images of many windows mix their
-k kernels first; where they have few, a group is multiplied by each kernel, weighed by its images' shares. Source: Lavin
-and Gray, arXiv 1509.09308.
+A 6x6 window of the map is transformed to 36 numbers, and so is a kernel.  A 4x4 piece of the output is 16 sums of their
+36 products, which needs a quarter of the multiplications.  All three steps are linear, so the gradients are the
+transposed steps.  Windows are processed in groups that stay in the cache between the steps.  For images with many
+windows the k kernels are mixed first; for images with few, a group is multiplied by each kernel and weighted by the
+attention weights of its images.  Source: Lavin and Gray, arXiv 1509.09308.
 """
 
 # b = images, h, w = height, width of a map, i, o = input, output channels, k = kernels, r = windows of a group
@@ -22,8 +22,8 @@ from torch import Tensor
 from devices.numerics.blas import bind, one_blas_thread
 
 GROUP = 256  # windows that a thread multiplies at once
-MIXED = 16  # windows of an image from which on it mixes kernels of its own, ours
-LANES = 8  # channels that are turned at once; every number of channels is a multiple of it
+MIXED = 16  # windows of an image from which its kernels are mixed first, ours
+LANES = 8  # channels that are transformed at once; every number of channels must be a multiple of it
 ROW = 6 * LANES
 TWO, FOUR, FIVE, EIGHT = (np.float32(x) for x in (2, 4, 5, 8))
 _NORMAL, _TURNED = (ord(letter) for letter in "NT")
@@ -56,8 +56,8 @@ def gemm(a, b, c, turn_a, turn_b, add):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-# A square of numbers is flat: number (y, x) of channel c stands at (6 y + x) LANES + c, so that loops over c become
-# vector instructions.
+# A square of numbers is stored flat: number (y, x) of channel c is at (6 y + x) LANES + c, so that loops over c are
+# vectorised.
 
 
 @njit(cache=True)
@@ -124,7 +124,7 @@ def _pieces_back(square, out, lines, step, stride):  # type: ignore[no-untyped-d
 
 @intrinsic
 def _copy(typing_context: Any, target: Any, at: Any, source: Any, start: Any) -> Any:
-    """Set LANES numbers of a flat array from those of another; nothing is checked against their bounds."""
+    """Copy LANES numbers from one flat array to another, without bounds checks."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.VectorType(ir.FloatType(), LANES)
@@ -222,7 +222,7 @@ def unfold_back(out, image, size, d, stride, row, one, two):  # type: ignore[no-
 
 @njit(cache=True)
 def _weigh(source, shares, windows, out):  # type: ignore[no-untyped-def]
-    """Multiply (r, channels) rows by their images' shares."""
+    """Multiply rows (r, channels) by the attention weights of their images."""
     for row in range(len(source)):
         share = shares[row // windows]
         for c in range(source.shape[1]):
@@ -231,7 +231,7 @@ def _weigh(source, shares, windows, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True)
 def _gather(held, back, shares, windows, total, shares_slope):  # type: ignore[no-untyped-def]
-    """Add one kernel's gradients (rows, channels) to the rows' and to the shares'."""
+    """Add the gradients (rows, channels) of one kernel to those of the rows and of the attention weights."""
     for row in range(len(held)):
         share = shares[row // windows]
         found = np.float32(0)
@@ -253,7 +253,7 @@ def _mix(kernels, shares, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True)
 def _unmix(slope, kernels, shares, kernels_slope, shares_slope):  # type: ignore[no-untyped-def]
-    """Transpose of `_mix`: add the gradients (k, n) of the kernels and (k,) of the shares."""
+    """Transpose of `_mix`: add the gradients (k, n) of the kernels and (k,) of the attention weights."""
     for k in range(len(kernels)):
         found = np.float32(0)
         for n in range(len(slope)):
@@ -264,15 +264,15 @@ def _unmix(slope, kernels, shares, kernels_slope, shares_slope):  # type: ignore
 
 @njit(cache=True)
 def _planes(size):  # type: ignore[no-untyped-def]
-    """36 planes that do not begin in the same set of the cache, whatever their size."""
+    """36 planes of any size that do not begin in the same cache set."""
     return np.empty((36, size + LANES), dtype=np.float32)
 
 
 @njit(cache=True, parallel=True)
 def forward(x, kernels, shares, out):  # type: ignore[no-untyped-def]
-    """Convolve x (b, h, w, i) with kernels (36, k, i, o) mixed by shares (b, k), into out (b, h, w, o).
+    """Convolve x (b, h, w, i) with kernels (36, k, i, o) mixed by attention weights (b, k), to out (b, h, w, o).
 
-    One kernel goes without shares: (b, 0).
+    With a single kernel, the attention weights `shares` are (b, 0).
     """
     b, h, w, inputs = x.shape
     k, outputs = kernels.shape[1], kernels.shape[3]
@@ -391,14 +391,14 @@ class _Convolve(torch.autograd.Function):
 
 
 def suits(weight: Tensor) -> bool:
-    """Say whether `convolve` takes the channels of these kernels."""
+    """Whether `convolve` supports the numbers of channels of these kernels."""
     return weight.shape[1] % LANES == weight.shape[2] % LANES == 0
 
 
 def convolve(x: Tensor, weight: Tensor, shares: Tensor | None = None) -> Tensor:
-    """Convolve float32 (b, i, h, w) with (k, o, i, 3, 3), mixed by (b, k) shares; k = 1 without them.
+    """Convolve float32 (b, i, h, w) with (k, o, i, 3, 3), mixed by attention weights (b, k) unless k = 1.
 
-    Raises ValueError for numbers of channels that `suits` does not like.
+    Raises ValueError for numbers of channels that `suits` refuses.
     """
     if not suits(weight):
         raise ValueError(f"channels must be multiples of {LANES}, got {weight.shape[2]} and {weight.shape[1]}")
