@@ -246,15 +246,18 @@ def plot_laws(fits: "Sequence[LawFit]", ax: "Axes | None" = None) -> "Axes":
 
 
 def laws_figure(fits: "Sequence[LawFit]") -> "Figure":
-    """Return a figure of fitted laws, and of the residuals of the first one over voltages and current."""
+    """Return a figure of fitted laws, and of the residuals of the first three over the swept voltage."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 7.4), layout="constrained")
-    grid = figure.add_gridspec(3, 2, width_ratios=(1.3, 1.0))
+    shown = list(fits)[:3]
+    grid = figure.add_gridspec(len(shown), 2, width_ratios=(1.3, 1.0))
     plot_laws(fits, figure.add_subplot(grid[:, 0]))
-    for k, over in enumerate(("v", "v_gate", "current")):
-        plot_residuals(fits[0], figure.add_subplot(grid[k, 1]), over=over)
-    figure.suptitle(f"{fits[0].curves.v.size} points; residuals of {fits[0].law.name}, coloured by state")
+    over = "v" if np.ptp(fits[0].curves.v) >= np.ptp(fits[0].curves.v_gate) else "v_gate"
+    for k, fit in enumerate(shown):
+        ax = plot_residuals(fit, figure.add_subplot(grid[k, 1]), over=over)
+        ax.set_title(f"{fit.law.name}: correlation of neighbours {fit.pattern:.2f}", fontsize="small")
+    figure.suptitle(f"{fits[0].curves.v.size} points; residuals coloured by state")
     return figure
 
 

@@ -128,7 +128,7 @@ def fit_cell(
     """Fit a gated cell's read law, its gate and the filament conductance of every state to measured curves.
 
     hold: fields of AdaptiveMemristor that are known, with their values; gain_min = 1 is a cell without a gate.
-    v_limit: points at larger |v| [V] are left out, for curves that write there.
+    v_limit: points at voltages of larger size [V] are left out, for curves that write there.
     bound: half of an interval over its value from which on a parameter counts as not determined.
     start: the cell whose other fields the result keeps, and near which the search begins.
     Raises ParameterError that names what the curves do not determine and what would, ConvergenceError if the search
