@@ -118,4 +118,4 @@ def test_measurements__stand_beside_the_bounds(tmp_path):
     path.write_text("[{}]")
     with pytest.raises(ParameterError, match="holds no measurements of cards: KeyError"):
         measurements("dvgg-digits", 1e-6, path)
-    assert MEASURED.parent.name == "mapping"
+    assert MEASURED.parent.name == "prices"

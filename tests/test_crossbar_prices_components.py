@@ -88,7 +88,7 @@ def test_published__registers_agree_with_transistors():
 def test_component__unknown_names_the_nearest():
     with pytest.raises(ParameterError, match="unknown component 'ader'; nearest valid: adder"):
         component("ader")
-    with pytest.raises(ParameterError, match=r"published are .*adder"):
+    with pytest.raises(ParameterError, match=r"valid are .*adder"):
         component("zzz")
 
 

@@ -368,7 +368,7 @@ def test_bad_input__data_folders(crossgate, model, tmp_path, refused):
     np.save(data / "labels.npy", np.zeros(4, dtype=int))
     np.save(data / "images.npy", np.zeros((4, 1, 9, 8), dtype=np.uint8))
     refused(crossgate("run", model, "--data", data), "have shape (1, 9, 8), but small takes (1, 8, 8)")
-    np.save(data / "images.npy", np.zeros((4, 8, 8), dtype=np.uint8))
+    np.save(data / "images.npy", np.zeros((4, 8), dtype=np.uint8))
     refused(crossgate("run", model, "--data", data), "must hold (n, channels, height, width) pixels")
     np.save(data / "images.npy", np.full((4, 1, 8, 8), np.nan))
     refused(crossgate("run", model, "--data", data), "must hold float pixels from 0 to 1")

@@ -13,6 +13,7 @@ from mapping import compile_network, import_onnx, import_torch, load_hardware, l
 from mapping.networks import BatchNorm, Conv, DynamicConv, Linear, Scale, load_network, save_network
 from mapping.networks.importers.comparison import AGREEMENT, difference
 from mapping.placement.encoding import gate_floor
+from mapping.workflow.images import data_name
 
 torch = pytest.importorskip("torch")
 nn, functional = torch.nn, torch.nn.functional
@@ -773,5 +774,5 @@ def test_load_model__takes_onnx_files(tmp_path):
     module = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
     path = exported(module, (1, 8, 8), tmp_path / "digits.onnx")
     network = load_model(str(path))
-    assert (network.name, network.card["dataset"], network.input_shape) == ("digits", "digits", (1, 8, 8))
+    assert (network.name, data_name(network), network.input_shape) == ("digits", "digits", (1, 8, 8))
     assert difference(network, pictures((1, 8, 8)), torch_outputs(module, pictures((1, 8, 8)))) < AGREEMENT

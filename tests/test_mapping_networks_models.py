@@ -158,7 +158,7 @@ def test_load_model__takes_a_path(networks, tmp_path):
         ("VGG_digits", "nearest valid: vgg-digits"),
         ("", "valid are .*vgg-digits"),
         ("???", "valid are .*vgg-digits"),
-        ("digits", "there is no model 'digits'"),
+        ("digits", "unknown model 'digits'"),
         ("missing.npz", r"there is no network file missing\.npz"),
         ("some/folder", r"there is no network file some/folder"),
     ],

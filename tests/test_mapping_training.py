@@ -4,11 +4,11 @@ import csv
 
 import numpy as np
 import pytest
-from small_networks import joined
 
 from devices.errors import ParameterError
 from devices.numerics import random_streams
 from mapping import compile_network, load_hardware, load_network, run, write
+from tests.small_networks import joined
 
 torch = pytest.importorskip("torch")
 

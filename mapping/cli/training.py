@@ -3,26 +3,18 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import mapping
-from devices.errors import ParameterError
 from mapping import training, workflow
 from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, number, whole
 from mapping.files.whole_files import check_folder
 
-if TYPE_CHECKING:
-    from mapping.data.datasets import Dataset
-    from mapping.networks.graph import Network
-
 DEFAULT_OUT = Path("crossgate-train")
-HELD_OUT = 5  # one in so many training images is held out where there is no validation split, ours
-MOST_HELD = 1000  # images that are judged after each epoch, ours
 
 
 def train(
@@ -64,7 +56,7 @@ def train(
     hardware = mapping.load_hardware(chip).with_values(settings or ())
     check_folder(out)
     console = Console(stderr=True, quiet=as_json)
-    learnt, held = _images(network, data, count)
+    learnt, held = workflow.training_images(network, data, count)
     calibration = learnt.images[: workflow.CALIBRATION_IMAGES]
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -94,26 +86,3 @@ def train(
     before, after = rows[0]["validation_accuracy"], rows[-1]["validation_accuracy"]
     Console().print(f"{network.name} on {hardware.name}: {before:.2%} before, {after:.2%} after training")
     Console().print(f"[dim]written: {out}/network.npz, log.csv, learning.png[/dim]", soft_wrap=True)
-
-
-def _images(network: "Network", folder: Path | None, count: int | None) -> "tuple[Dataset, Dataset]":
-    """Load training and held-out images: the validation split, or a fifth of a folder that has none."""
-    name = workflow.data_name(network, folder)
-    learnt = mapping.load_dataset(name, "train", folder, limit=count)
-    if learnt.images.shape[1:] != network.input_shape:
-        raise ParameterError(
-            f"the images of {learnt.source} have shape {learnt.images.shape[1:]}, but {network.name} takes "
-            f"{network.input_shape}"
-        )
-    if folder is None or name == "cifar10":
-        held = mapping.load_dataset(name, "validation", folder)
-        return learnt, _part(held, np.arange(min(len(held), MOST_HELD)))
-    if len(learnt) < 2:
-        raise ParameterError(f"{learnt.source} must hold at least two images, one to train and one to judge, got 1")
-    every = np.arange(len(learnt)) % HELD_OUT == HELD_OUT - 1
-    every[-1] = True
-    return _part(learnt, np.flatnonzero(~every)), _part(learnt, np.flatnonzero(every)[:MOST_HELD])
-
-
-def _part(data: "Dataset", chosen: np.ndarray) -> "Dataset":
-    return mapping.Dataset(data.images[chosen], data.labels[chosen], data.classes, data.name, data.split, data.source)

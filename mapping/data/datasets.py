@@ -6,7 +6,7 @@ same images in the same order.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,10 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def chosen(self, indices: IntArray) -> "Dataset":
+        """Return the images of these numbers, with their labels."""
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {self.split!r}, images <{self.images.shape}>, source={self.source!r})"

@@ -4,9 +4,13 @@ from .digests import digest as digest
 from .images import CALIBRATION_IMAGES as CALIBRATION_IMAGES
 from .images import data_name as data_name
 from .images import images_of as images_of
+from .images import training_images as training_images
 from .kept_results import KeptRun as KeptRun
 from .kept_results import compiled as compiled
 from .kept_results import exact as exact
 from .kept_results import written as written
 from .layout_choice import best_layout as best_layout
+from .previews import Preview as Preview
+from .previews import PreviewedLayer as PreviewedLayer
+from .previews import preview as preview
 from .writing import write as write

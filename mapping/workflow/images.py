@@ -3,11 +3,15 @@
 import os
 from collections.abc import Callable
 
+import numpy as np
+
 from devices.errors import ParameterError
 from mapping.data.datasets import Dataset, load_dataset
 from mapping.networks.graph import Network
 
 CALIBRATION_IMAGES = 128  # from the training split, ours
+HELD_OUT = 5  # one in so many training images is held out where there is no validation split, ours
+MOST_HELD = 1000  # images that are judged after each epoch of training, ours
 #: data sets and their numbers of classes by the shape of their images, for networks whose card names none
 LOOKS_LIKE = {(1, 8, 8): ("digits", 10), (3, 32, 32): ("cifar10", 10)}
 
@@ -46,6 +50,31 @@ def images_of(
     except ParameterError:  # the split has fewer: take all
         training = load_dataset(name, "train", folder, classes=network.classes)
     return training, test
+
+
+def training_images(
+    network: Network, folder: str | os.PathLike[str] | None = None, count: int | None = None
+) -> tuple[Dataset, Dataset]:
+    """Load images to train with, and held-out ones: the validation split, or a fifth of a folder that has none.
+
+    count: how many of the training split, None for all.
+    Raises ParameterError if there are no such images, fewer than two, or their shape is not the network's.
+    """
+    name = data_name(network, folder)
+    learnt = load_dataset(name, "train", folder, limit=count, classes=network.classes)
+    if learnt.images.shape[1:] != network.input_shape:
+        raise ParameterError(
+            f"the images of {learnt.source} have shape {learnt.images.shape[1:]}, but {network.name} takes "
+            f"{network.input_shape}"
+        )
+    if folder is None or name == "cifar10":
+        held = load_dataset(name, "validation", folder, classes=network.classes)
+        return learnt, held.chosen(np.arange(min(len(held), MOST_HELD)))
+    if len(learnt) < 2:
+        raise ParameterError(f"{learnt.source} must hold at least two images, one to train and one to judge, got 1")
+    every = np.arange(len(learnt)) % HELD_OUT == HELD_OUT - 1
+    every[-1] = True
+    return learnt.chosen(np.flatnonzero(~every)), learnt.chosen(np.flatnonzero(every)[:MOST_HELD])
 
 
 def data_name(network: Network, folder: str | os.PathLike[str] | None = None) -> str:
