@@ -546,6 +546,9 @@ FUNCTIONS = {
     "a gate along the width": lambda y, _: y * torch.sigmoid(y.mean((1, 2)))[:, None, None],
     "one over": lambda y, _: 1 / (2 + y * y),
     "an index": lambda y, _: y[:, [2, 0, 0], 1:],
+    "planes of a volume": lambda y, _: functional.conv3d(
+        y.permute(0, 2, 3, 1).unsqueeze(1), torch.linspace(0, 1, 18).view(2, 1, 3, 3, 1), padding=(1, 1, 0)
+    ),
     "flip and roll": lambda y, _: torch.roll(y.flip(3), 2, 2),
 }
 

@@ -139,6 +139,12 @@ class TensorGraph:
                 bias, (1, stride[-1]), ((0, 0), padding[-1]), (1, dilation[-1]), groups,
             )  # fmt: skip
             return self.reshape(name, out, (*out.shape[:2], out.shape[3]))
+        if axes == 3 and len(weight.shape) == 5 and weight.shape[4] == 1 and stride[2] == 1 and not any(padding[2]):
+            b, c, d, h, n = x.shape  # planes side by side, each convolved by itself
+            planes = self.reshape(name, self.permute(name, x, (0, 4, 1, 2, 3)), (b * n, c, d, h))
+            plane = self.reshape(name, weight, weight.shape[:4])
+            out = self.conv(name, planes, plane, bias, stride[:2], padding[:2], dilation[:2], groups)
+            return self.permute(name, self.reshape(name, out, (b, n, *out.shape[1:])), (0, 2, 3, 4, 1))
         if axes != 2 or len(weight.shape) != 4:
             raise ParameterError(f"it convolves {x.shape} with kernels of {weight.shape}; only lines and maps come in")
         if x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
