@@ -1,4 +1,5 @@
 from . import cells as cells
+from . import checks as checks
 from . import laws as laws
 from . import measurements as measurements
 from . import noise as noise

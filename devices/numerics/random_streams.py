@@ -109,6 +109,11 @@ def logarithm(u: np.float32) -> np.float32:
     return np.float32(power) * _LOG_2 + (x - _HALF * x * x + y * x * x * x)
 
 
+def generator(*seed: int) -> np.random.Generator:
+    """Return numpy's generator of these whole numbers."""
+    return np.random.default_rng(list(seed))
+
+
 def stream_keys(seed: int, labels: tuple[str, ...], indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Return one 64-bit key per index for the stream named by `labels` under `seed`.
 

@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mapping
-from mapping.studies.layer_page import page
-from mapping.studies.layer_support import ARRANGEMENTS, COLUMNS, arranged, deviations, support
+from mapping import studies, training
 
 if TYPE_CHECKING:
     from mapping.placement.program import Program
@@ -34,19 +33,19 @@ def layers(
     """Show what every kind of layer can do, and which deviation shows where; runs a small network of each."""
     trains = reach if importlib.util.find_spec("torch") else None
     with Console(stderr=True).status("running a small network around every kind of layer"):
-        rows, shown = support(trains=trains), deviations()
+        rows, shown = studies.support(trains=trains), studies.deviations()
         if trains is not None:
-            shown["trains"] = tuple(trains(arranged(each)) != "no" for each in ARRANGEMENTS)
+            shown["trains"] = tuple(trains(studies.arranged(each)) != "no" for each in studies.ARRANGEMENTS)
     if markdown:
-        typer.echo(page(rows, shown), nl=False)
+        typer.echo(studies.layer_page_text(rows, shown), nl=False)
         return
     console = Console()
-    table = Table(*COLUMNS, title="kinds of layers", box=None)
+    table = Table(*studies.COLUMNS, title="kinds of layers", box=None)
     for row in rows:
         table.add_row(*row.row)
     console.print(table)
     title = "which deviation shows in which layout, and what trains"
-    table = Table("deviation", *ARRANGEMENTS, title=title, box=None)
+    table = Table("deviation", *studies.ARRANGEMENTS, title=title, box=None)
     for name, marks in shown.items():
         table.add_row(name, *("yes" if mark else "" for mark in marks))
     console.print(table)
@@ -55,6 +54,4 @@ def layers(
 
 def reach(program: "Program") -> str:
     """Say what a gradient reaches in an example of a layer."""
-    from mapping.training.gradient_reach import gradient_reach
-
-    return gradient_reach(program, "layer", "map")
+    return training.gradient_reach(program, "layer", "map")

@@ -1,6 +1,12 @@
 from .description import Parameter as Parameter
 from .description import Point as Point
 from .description import Study as Study
+from .layer_page import layer_page_text as layer_page_text
+from .layer_support import ARRANGEMENTS as ARRANGEMENTS
+from .layer_support import COLUMNS as COLUMNS
+from .layer_support import arranged as arranged
+from .layer_support import deviations as deviations
+from .layer_support import support as support
 from .plots import study_figure as study_figure
 from .results import Effect as Effect
 from .results import Results as Results

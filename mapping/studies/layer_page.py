@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from mapping.studies.layer_support import ARRANGEMENTS, COLUMNS, Support
 
 
-def page(rows: Sequence[Support], shown: Mapping[str, Sequence[bool]]) -> str:
+def layer_page_text(rows: Sequence[Support], shown: Mapping[str, Sequence[bool]]) -> str:
     """Return the page as Markdown.
 
     rows: what each kind can do; shown: for each deviation whether it shows in each of ARRANGEMENTS.

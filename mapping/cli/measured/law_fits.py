@@ -8,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 import devices
 import mapping
-from devices.checks import known
 from devices.errors import ParameterError
 from mapping.cli.measured.curve_files import Columns, Compliance, Only, Recorded, read_files
 from mapping.cli.options import number, whole
@@ -74,7 +72,7 @@ def laws(
         return
     names = [] if law is None else [each.strip() for each in law.split(",")]
     for name in names:
-        known("law", name, devices.measurements.LAWS)
+        devices.checks.known("law", name, devices.measurements.LAWS)
     times = None if draws is None else whole("--bootstrap", draws, 20)
     check_folder(out)
     curves = read_files(files, columns, compliance, recorded, only).curves
@@ -88,7 +86,7 @@ def laws(
     found = devices.measurements.compare_laws(curves, names, _held(hold or (), names), bound=number("--bound", bound))
     intervals: Intervals = {}
     if times is not None:
-        intervals = devices.measurements.bootstrap(found.fits[0], np.random.default_rng(0), times)
+        intervals = devices.measurements.bootstrap(found.fits[0], devices.numerics.generator(0), times)
     text = json.dumps(_as_json(found, intervals), indent=2)
     writers: dict[str, Callable[[Path], object]] = {
         "laws.json": lambda to: to.write_text(text + "\n", encoding="utf-8"),
@@ -132,7 +130,7 @@ def _held(texts: "list[str] | tuple[()]", names: list[str]) -> dict[str, dict[st
         takers = [name for name, law in chosen.items() if key in law.fixed or key in law.needed or key in law.names]
         if not takers:
             valid = [each for one in chosen.values() for each in (*one.names, *one.fixed, *one.needed)]
-            known("parameter to hold", key, valid)
+            devices.checks.known("parameter to hold", key, valid)
         for name in takers:
             result[name][key] = number(f"--hold {key}", value.strip())
     return result
