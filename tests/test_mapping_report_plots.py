@@ -16,6 +16,7 @@ from crossbar import Array, Wires, solve
 from devices import AdaptiveMemristor
 from devices.measurements.curves import Curves
 from devices.measurements.fitting import fit_cell
+from devices.measurements.law_fitting import fit_law
 from mapping.hardware.description import Hardware
 from mapping.inference.running import run
 from mapping.inference.worst_array import close_up
@@ -63,6 +64,7 @@ def arguments():
         "plot_family": (cell,), "plot_transfer": (cell,), "plot_loop": (cell,), "plot_pulses": (cell,),
         "plot_read_noise": (cell,), "plot_retention": (cell,), "plot_curves": (fit,), "plot_residuals": (fit,),
         "plot_points": (fit.curves,),
+        "plot_laws": ([fit_law(fit.curves.where(fit.curves.state == 0), "sinh")],),
         "plot_energy": (report,), "plot_error": (report,), "plot_latency": (report,), "plot_schedule": (report,),
         "plot_attention": (result.layers[0],), "plot_drop": (close,), "plot_gates": (close,),
         "plot_tornado": (effects(table),), "plot_response": (table, "adc.bits"),
