@@ -85,7 +85,10 @@ def klu(matrix: scipy.sparse.csc_array) -> Callable[[FloatArray], FloatArray]:
     """Factorise by SuiteSparse's KLU; returns its solve."""
     from PyKLU import Klu
 
-    solve_columns: Callable[[FloatArray], FloatArray] = Klu(scipy.sparse.csc_matrix(matrix)).solve
+    of_int32 = scipy.sparse.csc_matrix(  # the only indices that it takes
+        (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)), shape=matrix.shape
+    )
+    solve_columns: Callable[[FloatArray], FloatArray] = Klu(of_int32).solve
     return solve_columns
 
 

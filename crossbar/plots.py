@@ -104,7 +104,7 @@ def plot_gate_voltage(array: Array, v_gate: npt.ArrayLike, ax: "Axes | None" = N
     v_gate: one value, two axes that broadcast to (m, n), or three that broadcast to (b, m, n).
     Raises ParameterError for another shape.
     """
-    volts = checks.array("v_gate", v_gate)
+    volts = checks.voltages("v_gate", v_gate)
     if volts.ndim == 3:
         volts = volts[_input(which, len(volts))]
     volts = checks.spread("v_gate", volts, array.shape, "(m, n)")
@@ -242,7 +242,7 @@ def _drops(solution: Solution, which: int) -> FloatArray:
 def _terminals(v: FloatArray, v_sense: npt.ArrayLike, solution: Solution) -> tuple[FloatArray, FloatArray]:
     """Voltages of sources (b, m) and column ends (b, n) of a solution [V]."""
     b, m, n = solution.v_rows.shape
-    return checks.array("v", v, shape=(b, m)), checks.spread("v_sense", v_sense, (b, n), "(b, n)")
+    return checks.voltages("v", v, shape=(b, m)), checks.spread("v_sense", v_sense, (b, n), "(b, n)")
 
 
 def _currents(

@@ -5,16 +5,25 @@ Every message is one sentence with the argument's name, its value and what would
 
 import dataclasses
 import difflib
+import functools
+import inspect
 import math
 import numbers
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from types import UnionType
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
 from devices.aliases import BoolArray, FloatArray
 from devices.errors import ParameterError
+
+MOST_VOLTS = 1e60  # [V] ours: products of a few such values are still numbers of float64
+MOST_ELEMENTS = 10**10  # of an array that is to be made, ours: 80 GB
+PACKAGES = ("devices", "crossbar")  # whose classes `typed` looks at
+MOST_BITS = 63  # of a whole number: what indices and counts of arrays hold
 
 
 def number(
@@ -37,7 +46,11 @@ def number(
         value = value[()]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise ParameterError(f"{name} must be a real number{f' in {unit}' if unit else ''}, got {_shown(value)}")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:  # a whole number or a fraction beyond float64
+        result = math.inf
+        allow_inf = False
     if math.isnan(result):
         raise ParameterError(f"{name} must be a real number{f' in {unit}' if unit else ''}, got nan")
     if math.isinf(result) and not allow_inf:
@@ -65,6 +78,10 @@ def whole(name: str, value: object, *, minimum: int, maximum: int | None = None)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise ParameterError(f"{name} must be a whole number, got {_shown(value)}")
     result = int(value)
+    if result.bit_length() > MOST_BITS:
+        raise ParameterError(
+            f"{name} must be a whole number of at most {MOST_BITS} bits, got {result.bit_length()} bits"
+        )
     if result < minimum or (maximum is not None and result > maximum):
         wanted = f"≥ {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise ParameterError(f"{name} must be {wanted}, got {result}")
@@ -79,16 +96,17 @@ def array(
     shape: Sequence[int | None] | None = None,
     minimum: float | None = None,
     finite: bool = True,
+    largest: float = math.inf,
 ) -> FloatArray:
-    """Return `value` as a C-contiguous float64 array, without a copy if it is one already.
+    """Return `value` as a C-contiguous float64 array that kernels know: aligned and writeable.
 
-    shape: the required shape, None for an axis of any length.  NaN is always refused, infinity unless finite=False.
-    Raises ParameterError if value is not numeric or violates a condition; the message gives the index of the first
-    such element.
+    It is not copied when it is one already.  shape: wanted shape, None for a free axis.  NaN is refused always,
+    infinity unless finite=False.  largest: size that no finite value exceeds.
+    Raises ParameterError if value is not numeric or breaks a condition; the first bad element is named by its index.
     """
     try:
         raw = np.asarray(value)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise ParameterError(f"{name} must be a rectangular array of numbers, got {_shown(value)}") from None
     if raw.dtype.kind not in "fiu":
         raise ParameterError(f"{name} must be an array of real numbers, got {_shown(value)} of type {raw.dtype}")
@@ -100,26 +118,62 @@ def array(
             wanted = ", ".join("any" if w is None else str(w) for w in shape)
             raise ParameterError(f"{name} must have shape ({wanted}), got {raw.shape}")
     result: FloatArray = np.asarray(raw, dtype=np.float64, order="C")
-    if result.size == 0 or _inside(result, minimum, finite=finite):
+    if not (result.flags.writeable and result.flags.aligned):  # a kernel would be compiled anew for its type
+        result = result.copy()
+    if result.size == 0 or _inside(result, minimum, finite=finite, largest=largest):
         return result
     _refuse(name, result, np.isnan(result), "hold no nan")
     if finite:
         _refuse(name, result, np.isinf(result), "be finite")
     if minimum is not None:
         _refuse(name, result, result < minimum, f"be ≥ {minimum:g} everywhere")
+    _refuse(
+        name, result, np.isfinite(result) & (np.abs(result) > largest), f"be at most {largest:g} in size everywhere"
+    )
     return result
 
 
+def voltages(
+    name: str,
+    value: object,
+    *,
+    ndim: int | None = None,
+    shape: Sequence[int | None] | None = None,
+    minimum: float | None = None,
+) -> FloatArray:
+    """Return voltages [V] as `array` does, none beyond MOST_VOLTS, where currents and energies are no numbers.
+
+    Raises what `array` raises.
+    """
+    return array(name, value, ndim=ndim, shape=shape, minimum=minimum, largest=MOST_VOLTS)
+
+
 def spread(name: str, value: object, shape: tuple[int, int], axes: str) -> FloatArray:
-    """Return a copy of `value` broadcast to `shape`; value is a scalar or has two axes of length 1 or as in `shape`.
+    """Return voltages `value` [V] spread over `shape`, as a copy: one value, or two axes that are 1 or fit.
 
     axes: name of the axes in the message, such as "(b, n)".
     Raises ParameterError if value is not finite and numeric, or has another shape.
     """
-    given = array(name, value)
+    given = voltages(name, value)
     if given.ndim not in (0, 2) or any(mine not in (1, whole) for mine, whole in zip(given.shape, shape, strict=False)):
         raise ParameterError(f"{name} must be one value or broadcast to {axes} = {shape}, got shape {given.shape}")
     return np.broadcast_to(given, shape).copy()
+
+
+def sizes(name: str, value: object, *, least: int = 0, most: int | None = None) -> tuple[int, ...]:
+    """Return the shape of an array as whole numbers; least, most: how many axes it has.
+
+    Raises ParameterError.
+    """
+    if not isinstance(value, (tuple, list, np.ndarray)):
+        raise ParameterError(f"{name} must be a tuple of whole numbers, got {_shown(value)}")
+    if len(value) < least or (most is not None and len(value) > most):
+        wanted = f"at least {least}" if most is None else f"{least}" if least == most else f"{least} to {most}"
+        raise ParameterError(f"{name} must have {wanted} axes, got {_shown(value)}")
+    out = tuple(whole(f"{name}[{axis}]", count, minimum=0) for axis, count in enumerate(value))
+    if math.prod(out) > MOST_ELEMENTS:
+        raise ParameterError(f"{name} must hold at most {MOST_ELEMENTS:g} elements, got {_shown(out)}")
+    return out
 
 
 def flags(name: str, value: object, shape: Sequence[int | None]) -> BoolArray:
@@ -128,13 +182,20 @@ def flags(name: str, value: object, shape: Sequence[int | None]) -> BoolArray:
     shape: the required shape, None for an axis of any length.
     Raises ParameterError for any other element or another shape.
     """
-    given = np.asarray(value)
+    given = np.asarray(value) if isinstance(value, (np.ndarray, bool)) else array(name, _numbers(value))
     numbers = array(name, given.astype(np.float64) if given.dtype == np.bool_ else given, shape=shape)
     other = (numbers != 0.0) & (numbers != 1.0)
     if other.any():
         raise ParameterError(f"{name} must hold 0 and 1 only, got {numbers[other][0]:g} ({other.sum()} such)")
     result: BoolArray = numbers > 0.0
     return result
+
+
+def _numbers(value: object) -> object:
+    """Flags in lists as numbers, anything else as it is."""
+    if isinstance(value, (list, tuple)):
+        return [_numbers(each) for each in value]
+    return float(value) if isinstance(value, (bool, np.bool_)) else value
 
 
 def quantity(default: float, unit: str = "", **bounds: float | bool) -> float:
@@ -158,9 +219,11 @@ def check_fields(value: object) -> None:
             object.__setattr__(value, field.name, bool(given))
 
 
-def _inside(values: FloatArray, minimum: float | None, *, finite: bool) -> bool:
+def _inside(values: FloatArray, minimum: float | None, *, finite: bool, largest: float) -> bool:
     """Tell whether all values are valid, by their smallest and largest element alone."""
-    low, high = float(values.min()), float(values.max())  # NaN if any element is NaN
+    low, high = float(values.min()), float(values.max())  # nan if any element is
+    if not (abs(low) <= largest and abs(high) <= largest):
+        return False
     if math.isnan(low) or (finite and (math.isinf(low) or math.isinf(high))):
         return False
     return minimum is None or low >= minimum
@@ -177,7 +240,10 @@ def _refuse(name: str, values: FloatArray, bad: BoolArray, wanted: str) -> None:
 
 def _shown(value: object) -> str:
     """Repr of a value for messages, at most 60 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -207,3 +273,59 @@ def conductances(name: str, value: npt.ArrayLike, *, ndim: int = 2) -> FloatArra
     if 0 in g.shape[-2:]:
         raise ParameterError(f"{name} must have at least one row and one column, got shape {g.shape}")
     return g
+
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def typed(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Let a public function refuse arguments of another class than its annotations name, in one sentence.
+
+    Annotations that name a class of ours or numpy's Generator, also beside None, are looked at; numbers, arrays, text
+    and protocols are not, as the other validators take them.
+    """
+    signature = inspect.signature(function)
+    wanted: dict[str, tuple[type, bool]] = {}
+    ready = False
+
+    @functools.wraps(function)
+    def checked(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        nonlocal ready
+        if not ready:
+            wanted.update(classes_of(function))
+            ready = True
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            return function(*args, **kwargs)  # Python's own sentence names the missing or unknown argument
+        for name, (kind, optional) in wanted.items():
+            if name in given and not (optional and given[name] is None):
+                instance(name, given[name], kind)
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def instance(name: str, value: object, kind: type) -> None:
+    """Refuse a value that is no `kind`.
+
+    Raises ParameterError.
+    """
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIO" else "a"
+        raise ParameterError(f"{name} must be {article} {kind.__name__}, got {_shown(value)}")
+
+
+def classes_of(function: Callable[..., Any]) -> dict[str, tuple[type, bool]]:
+    """Return the parameters of a function that `typed` looks at: their class, and whether None is taken as well."""
+    found = {}
+    for name, hint in get_type_hints(function).items():
+        options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        classes = [each for each in options if each is not type(None)]
+        if name != "return" and len(classes) == 1 and isinstance(classes[0], type):
+            kind = classes[0]
+            ours = kind.__module__.partition(".")[0] in PACKAGES and not getattr(kind, "_is_protocol", False)
+            if ours or kind is np.random.Generator:
+                found[name] = (kind, len(classes) < len(options))
+    return found

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from devices.aliases import FloatArray
 from devices.cells.interface import Cell
-from devices.checks import array, conductances
+from devices.checks import conductances, voltages
 from devices.errors import ParameterError
 from devices.laws import dispatch
 
@@ -34,7 +34,7 @@ class Array:
             raise ParameterError(f"cell must be a cell of devices, such as AdaptiveMemristor(), got {self.cell!r}")
         dispatch.law_gain(self.cell.law, 0.0)  # raises for a law that is not registered
         g = conductances("g_filament", self.g_filament)
-        offset = array("gate_offset", self.gate_offset)
+        offset = voltages("gate_offset", self.gate_offset)
         if offset.shape not in ((), g.shape):
             raise ParameterError(f"gate_offset must be one value or have shape {g.shape}, got {offset.shape}")
         for name, value in (("g_filament", g), ("gate_offset", offset)):
@@ -59,7 +59,7 @@ class Array:
             if self.cell.gated:
                 raise ParameterError(f"v_gate must be given: {type(self.cell).__name__} has a gate")
             v_gate = 0.0
-        volts = array("v_gate", v_gate)
+        volts = voltages("v_gate", v_gate)
         wanted = (inputs, *self.shape)
         fits = volts.ndim in (0, 2, 3) and all(
             mine in (1, whole) for mine, whole in zip(volts.shape[::-1], wanted[::-1], strict=False)

@@ -45,7 +45,7 @@ def opposed(v: FloatArray) -> FloatArray:
 
     Raises ParameterError for a wrong shape or value.  Source: docs/equations/topologies.md eq. 1.
     """
-    v = checks.array("v", v, ndim=2)
+    v = checks.voltages("v", v, ndim=2)
     return np.stack([v, -v], axis=2).reshape(len(v), -1)
 
 

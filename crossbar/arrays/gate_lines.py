@@ -41,7 +41,7 @@ class GateLines:
 
     def __post_init__(self) -> None:
         for name, choices in (("group", GROUPS), ("along", ("rows", "columns")), ("leak_to", ("column", "row"))):
-            if getattr(self, name) not in choices:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
                 raise ParameterError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         for name in ("r_segment", "r_spine", "r_driver", "r_driver_far"):
             end = name.startswith("r_driver")
@@ -62,7 +62,9 @@ class GateLines:
 
         Raises ParameterError if rows_per_band does not divide the number of rows.
         """
-        m, n = (checks.whole(name, count, minimum=1) for name, count in zip("mn", shape, strict=True))
+        m, n = checks.sizes("shape", shape, least=2, most=2)
+        if not m * n:
+            raise ParameterError(f"shape must have at least one row and one column, got {shape}")
         if self.group == "band" and m % self.rows_per_band:
             raise ParameterError(f"bands of {self.rows_per_band} rows do not divide an array of {m} rows")
         sizes = {"tile": (m, n), "band": (self.rows_per_band, n), "row": (1, n), "column": (m, 1), "cell": (1, 1)}
@@ -78,6 +80,8 @@ class GateLines:
 
         Raises ParameterError if g_gate_leak has another shape.
         """
+        m, n = checks.sizes("shape", shape, least=2, most=2)
+        shape = m, n
         leak = np.asarray(self.g_gate_leak)
         if leak.ndim and leak.shape != shape:
             raise ParameterError(f"g_gate_leak has shape {leak.shape}, but the array has shape {shape}")

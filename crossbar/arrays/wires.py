@@ -24,7 +24,7 @@ def graphene_coefficient(r_square: float) -> float:
 
 def _end(name: str, value: object) -> float | FloatArray:
     """One resistance for all lines, or a read-only array with one per line [Ω]; 0 and inf are valid."""
-    if np.ndim(np.asarray(value)) == 0:
+    if not isinstance(value, (list, tuple)) and getattr(value, "ndim", 0) == 0:
         return _invertible(name, number(name, value, unit="Ω", minimum=0.0, allow_inf=True))
     lines = array(name, value, ndim=1, minimum=0.0, finite=False)
     if lines.size == 0:
@@ -38,7 +38,7 @@ def _end(name: str, value: object) -> float | FloatArray:
 
 def _segments(name: str, value: object) -> float | FloatArray:
     """One resistance for all segments, or a read-only array with one for each [Ω]; either all are 0 or none is."""
-    if np.ndim(np.asarray(value)) == 0:
+    if not isinstance(value, (list, tuple)) and getattr(value, "ndim", 0) == 0:
         return _invertible(name, number(name, value, unit="Ω", minimum=0.0))
     own = array(name, value, ndim=2, minimum=0.0, finite=False) + 0.0  # a copy, without negative zeros
     for i, k in np.argwhere((own > 0.0) & (own < SMALLEST)).tolist()[:1]:

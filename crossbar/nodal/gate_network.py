@@ -27,6 +27,7 @@ class GateNetwork:
     Source: docs/equations/gates.md eq. 2-6.
     """
 
+    @checks.typed
     def __init__(self, lines: GateLines, shape: tuple[int, int]) -> None:
         self.lines, self.shape = lines, shape
         self.leak = lines.leaks(shape)
@@ -116,6 +117,7 @@ def _chain(lines: Lines, injected: FloatArray, terminal: FloatArray) -> FloatArr
     return np.broadcast_to(x, injected.shape)
 
 
+@checks.typed
 def gate_voltages(
     lines: GateLines, v_gate: FloatArray, shape: tuple[int, int], *, v_leak: npt.ArrayLike = 0.0
 ) -> GateVoltages:
@@ -128,8 +130,8 @@ def gate_voltages(
     Source: docs/equations/gates.md eq. 5-8.
     """
     network = GateNetwork(lines, shape)
-    v = checks.array("v_gate", v_gate, shape=(None, lines.groups(shape)))
-    ends = checks.array("v_leak", v_leak)
+    v = checks.voltages("v_gate", v_gate, shape=(None, lines.groups(shape)))
+    ends = checks.voltages("v_leak", v_leak)
     wanted = (len(v), *shape)
     fits = ends.ndim in (0, 2, 3) and all(
         mine in (1, whole) for mine, whole in zip(ends.shape[::-1], wanted[::-1], strict=False)

@@ -37,6 +37,7 @@ class Injected(NamedTuple):
     v_columns: FloatArray  #: (b, m, n) voltages of the column nodes [V]
 
 
+@checks.typed
 def inject(g: FloatArray, wires: Wires, into_rows: FloatArray, into_columns: FloatArray) -> Injected:
     """Solve a linear array for currents into its nodes, with every source and every sense end at 0 V.
 
@@ -72,7 +73,7 @@ def dc_voltages(g: FloatArray, v: FloatArray, wires: Wires) -> tuple[FloatArray,
     solved = linear.solve(g, v, wires)
     g, rows, columns = _lines(g, wires)
     none = np.zeros((0, *g.shape))
-    _solve(g, rows, columns, checks.array("v", v), none, none, solved.v_rows, solved.v_columns)
+    _solve(g, rows, columns, checks.voltages("v", v), none, none, solved.v_rows, solved.v_columns)
     return solved.currents, solved.v_rows, solved.v_columns
 
 

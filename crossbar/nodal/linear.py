@@ -57,7 +57,7 @@ def solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike 
     """
     g = checks.conductances("g", g)
     m, n = g.shape
-    v = checks.array("v", v, shape=(None, m))
+    v = checks.voltages("v", v, shape=(None, m))
     senses = checks.spread("v_sense", v_sense, (len(v), n), "(b, n)")
     rows, columns = factorised_lines(g, wires)
     v_rows, v_columns = np.empty((len(v), m, n)), np.empty((len(v), m, n))

@@ -21,6 +21,7 @@ MOST_STEPS = 50  # Newton steps, ours; 1 to 6 are usual
 PARTS = 4  # slices of a batch per thread, to balance the threads (ours)
 
 
+@checks.typed
 def solve(
     circuit: FloatArray | Array, v: FloatArray, wires: Wires, *,
     v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0, tolerance: float = TOLERANCE,
@@ -56,7 +57,7 @@ def solve_array(
     Source: docs/equations/newton.md eq. 1-10.
     """
     m, n = array.shape
-    v = checks.array("v", v, shape=(None, m))
+    v = checks.voltages("v", v, shape=(None, m))
     senses = checks.spread("v_sense", v_sense, (len(v), n), "(b, n)")
     gain = array.gain(v_gate, len(v))
     tolerance = checks.number("tolerance", tolerance, above=0.0, below=1.0)

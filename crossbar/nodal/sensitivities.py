@@ -136,6 +136,7 @@ class Sensitivity:
             each[:] = (through * put) @ through.T
         return out
 
+    @checks.typed
     def read_variance(self, noise: ReadNoise, t_read: float, temperature: float = 300.0) -> FloatArray:
         """Return the variances of the column currents (b, j) [A²] in a read of t_read [s].
 
@@ -170,7 +171,7 @@ class Sensitivity:
     def _slope(self, of: str) -> FloatArray:
         """Derivatives (b, m, n) of the cell currents with respect to a parameter."""
         slopes = {"g": self.by_conductance, "gain": self.by_gain, "v_gate": self.by_gate}
-        if of not in slopes:
+        if of not in list(slopes):
             raise ParameterError(f'of must be "g", "gain" or "v_gate", got {of!r}')
         slope = slopes[of]
         if slope is None:
@@ -204,6 +205,7 @@ class LineCurrents:
     far: FloatArray  #: (…, lines) from the far terminal into the line
 
 
+@checks.typed
 def sensitivity(
     circuit: FloatArray | Array, v: FloatArray, wires: Wires, *,
     v_gate: npt.ArrayLike | None = None, columns: Sequence[int] | None = None,
@@ -217,9 +219,11 @@ def sensitivity(
     Source: docs/equations/sensitivity.md eq. 1-3.
     """
     solution = newton.solve(circuit, v, wires, v_gate=v_gate)
-    v = checks.array("v", v)
+    v = checks.voltages("v", v)
     m, n = solution.v_rows.shape[1:]
     given = range(n) if columns is None else columns
+    if not _listed(given):
+        raise ParameterError(f"columns must be a list of column numbers, got {columns!r}")
     asked = np.array([checks.whole("columns", column, minimum=0, maximum=n - 1) for column in given], dtype=np.int64)
     volts = solution.v_rows - solution.v_columns
     if not isinstance(circuit, Array):
@@ -251,6 +255,11 @@ def sensitivity(
         slopes[:, None], adjoint_rows, adjoint_columns, wire_conductance,
         _difference(g, lambda other: carried(other, gain)[0]), by_gain, by_gain * opening,
     )  # fmt: skip
+
+
+def _listed(value: object) -> bool:
+    """Whether a value is a list of something."""
+    return isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
 
 
 def _adjoint(slopes: FloatArray, wires: Wires, columns: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:

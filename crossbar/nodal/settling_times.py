@@ -59,7 +59,7 @@ class Settling:
         Source: docs/equations/settling.md eq. 7-10.
         """
         constants, shares = self._poles(model)
-        return _decay(np.asarray(t), constants, shares)
+        return _decay(checks.array("t", t), constants, shares)
 
     def time(self, accuracy: float, model: str = "two poles") -> FloatArray:
         """Estimate the time [s] after which each response stays within `accuracy` of its final value.
@@ -162,6 +162,7 @@ def _last_crossing(constants: FloatArray, shares: FloatArray, accuracy: float) -
     return np.asarray(high)
 
 
+@checks.typed
 def settling(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacitances) -> Settling:
     """Return how the column currents of a linear array settle after its sources step from 0 V to v.
 
@@ -169,7 +170,7 @@ def settling(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacitan
     Raises ParameterError for a wrong shape or value, ConvergenceError if an input does not converge.
     Source: docs/equations/settling.md eq. 3-6.
     """
-    v = checks.array("v", v, ndim=2, minimum=0.0)
+    v = checks.voltages("v", v, ndim=2, minimum=0.0)
     final, v_rows, v_columns = dc_voltages(g, v, wires)
     shape = v_rows.shape[1:]
     at_rows, at_columns = capacitances.at_rows(shape), capacitances.at_columns(shape)
@@ -184,6 +185,7 @@ def settling(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacitan
     return Settling(final, coefficients, slowest if capacitances.c_cell == 0.0 else None)
 
 
+@checks.typed
 def worst_settling(g: FloatArray, wires: Wires, capacitances: Capacitances) -> Settling:
     """Return how the column currents settle after each source alone steps to 1 V: axes (m, n).
 
@@ -193,9 +195,10 @@ def worst_settling(g: FloatArray, wires: Wires, capacitances: Capacitances) -> S
     Raises what settling raises.
     Source: docs/equations/settling.md eq. 14.
     """
-    return settling(g, np.eye(len(g)), wires, capacitances)
+    return settling(g, np.eye(len(checks.conductances("g", g))), wires, capacitances)
 
 
+@checks.typed
 def gate_settling(lines: GateLines, shape: tuple[int, int], capacitances: Capacitances) -> Settling:
     """Return how the gate voltages (m, n) of an array settle after all gate drivers step from 0 to 1 V.
 

@@ -33,6 +33,7 @@ def switched(g: FloatArray, on: npt.ArrayLike, *, r_on: float = 0.0, r_off: floa
     return np.where(cells.on[:, :, None], cells.g_on, cells.g_off)
 
 
+@checks.typed
 def solve_source_lines(
     g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, *,
     beside_columns: bool = False, r_on: float = 0.0, r_off: float = inf, v_sense: npt.ArrayLike = 0.0,

@@ -12,6 +12,7 @@ from devices import checks
 from devices.aliases import FloatArray, IntArray
 
 
+@checks.typed
 def reference_gates(
     g: FloatArray, v: FloatArray, wires: Wires, lines: GateLines, v_gate: FloatArray
 ) -> tuple[Solution, GateVoltages]:
@@ -24,8 +25,8 @@ def reference_gates(
     g = checks.conductances("g", g)
     m, n = g.shape
     groups = lines.groups((m, n))
-    v = checks.array("v", v, shape=(None, m))
-    v_gate = checks.array("v_gate", v_gate, shape=(len(v), groups))
+    v = checks.voltages("v", v, shape=(None, m))
+    v_gate = checks.voltages("v_gate", v_gate, shape=(len(v), groups))
     row_nodes = np.arange(m * n).reshape(m, n)
     column_nodes, gate_nodes = m * n + row_nodes, 2 * m * n + row_nodes
     known = 3 * m * n + np.arange(m + n + groups)

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from crossbar.arrays.array import Array
 from crossbar.arrays.wires import Wires
 from devices.aliases import FloatArray
-from devices.checks import array, conductances, flags, number, spread
+from devices.checks import conductances, flags, number, spread, typed, voltages
 from devices.errors import ParameterError, SimulationError
 from devices.laws.adaptive import AdaptiveLaw, OhmicLaw
 
@@ -44,6 +44,7 @@ class _Part(NamedTuple):
     value: str  # ohms, or the current of a behavioural source
 
 
+@typed
 def to_spice(
     circuit: FloatArray | Array, v: FloatArray, wires: Wires, path: str | Path, *,
     v_gate: npt.ArrayLike | None = None, v_sense: npt.ArrayLike = 0.0,
@@ -68,7 +69,7 @@ def to_spice(
         if v_gate is not None:
             raise ParameterError("v_gate must not be given for plain conductances: they have no gate")
         cells = _linear_cells(g)
-    v = array("v", v)
+    v = voltages("v", v)
     if v.shape not in ((m,), (1, m)):
         raise ParameterError(f"v must be one input, of shape ({m},) or (1, {m}), got {v.shape}")
     senses = spread("v_sense", v_sense, (1, n), "(1, n)")
@@ -77,6 +78,7 @@ def to_spice(
     _write(path, m, n, v.ravel(), senses.ravel(), parts)
 
 
+@typed
 def source_lines_to_spice(
     g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, path: str | Path, *,
     beside_columns: bool = False, r_on: float = 0.0, r_off: float = np.inf, v_sense: npt.ArrayLike = 0.0,
@@ -119,7 +121,14 @@ def _write(path: str | Path, m: int, n: int, v: FloatArray, v_sense: FloatArray,
     ammeters = " ".join(f"i(vsense_{j})" for j in range(n))
     lines += [".op", ".control", f"set numdgt={DIGITS}", "run", f"wrdata {CURRENTS_FILE} {ammeters}", "quit"]
     lines += [".endc", ".end"]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
+    _path(path).write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def _path(path: object) -> Path:
+    """A path of a file."""
+    if not isinstance(path, (str, Path)) or not str(path):
+        raise ParameterError(f"path must be the path of a file, got {path!r}")
+    return Path(path)
 
 
 def run_ngspice(path: str | Path, timeout: float = 600.0) -> FloatArray:

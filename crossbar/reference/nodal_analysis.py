@@ -16,7 +16,7 @@ from scipy.sparse.linalg import splu
 from crossbar.arrays.solution import Solution
 from crossbar.arrays.wires import Wires
 from devices.aliases import BoolArray, FloatArray, IntArray
-from devices.checks import array, conductances, flags, number, spread
+from devices.checks import conductances, flags, number, spread, typed, voltages
 from devices.errors import ConvergenceError, ParameterError
 
 # Voltages are refined in the widest float type of the machine, as wires may conduct 1e9 times better than cells.
@@ -62,6 +62,7 @@ class Branches(NamedTuple):
         return sparse.coo_array(entries, shape=(count, count)).tocsc()
 
 
+@typed
 def reference_solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike = 0.0) -> Solution:
     """Solve an array of linear cells slowly but readably; 0 Ω and open wires are exact.
 
@@ -75,7 +76,7 @@ def reference_solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.
     """
     g = conductances("g", g)
     m, n = g.shape
-    v = array("v", v, shape=(None, m))
+    v = voltages("v", v, shape=(None, m))
     if len(v) == 0:
         raise ParameterError(f"v must hold at least one input, got shape {v.shape}")
     senses = spread("v_sense", v_sense, (len(v), n), "(b, n)")
@@ -84,6 +85,7 @@ def reference_solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.
     return _circuit(nodes, resistors, g, v, senses)
 
 
+@typed
 def reference_source_lines(
     g: FloatArray, on: npt.ArrayLike, v_source: npt.ArrayLike, wires: Wires, *,
     beside_columns: bool = False, r_on: float = 0.0, r_off: float = np.inf, v_sense: npt.ArrayLike = 0.0,

@@ -11,6 +11,7 @@ from devices import checks
 from devices.aliases import FloatArray, IntArray
 
 
+@checks.typed
 def transient(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacitances, times: FloatArray) -> FloatArray:
     """Return the column currents (b, t, n) [A] at times (t,) [s] after the sources step from 0 to v.
 
@@ -20,7 +21,7 @@ def transient(g: FloatArray, v: FloatArray, wires: Wires, capacitances: Capacita
     Source: docs/equations/settling.md eq. 15-16.
     """
     circuit, senses = array_circuit(g, wires, capacitances)
-    v = checks.array("v", v, shape=(None, len(g)))
+    v = checks.voltages("v", v, shape=(None, len(g)))
     known = np.hstack([v, np.zeros((len(v), len(senses) + 1))])
     return -circuit.step(known, times)[1][:, :, senses]
 
@@ -46,6 +47,7 @@ def array_circuit(g: FloatArray, wires: Wires, capacitances: Capacitances) -> tu
     return Circuit(2 * m * n + len(known), known, resistors, cells, farads), senses
 
 
+@checks.typed
 def gate_transient(
     lines: GateLines, v_gate: FloatArray, shape: tuple[int, int], capacitances: Capacitances, times: FloatArray
 ) -> FloatArray:
@@ -56,7 +58,7 @@ def gate_transient(
     Source: docs/equations/settling.md eq. 15-16.
     """
     groups = lines.groups(shape)
-    v_gate = checks.array("v_gate", v_gate, shape=(None, groups))
+    v_gate = checks.voltages("v_gate", v_gate, shape=(None, groups))
     m, n = shape
     gates = np.arange(m * n).reshape(m, n)
     known = m * n + np.arange(groups + 1)

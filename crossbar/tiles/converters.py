@@ -72,6 +72,9 @@ class Dac:
 
     def codes(self, x: FloatArray) -> FloatArray:
         """Quantise x to codes 0 … full_code, clipped; a continuous driver only clips x at 0 from below."""
+        given: object = x
+        if not isinstance(given, np.ndarray) or given.dtype.kind != "f":
+            x = checks.array("x", given)
         if self.bits is None:
             kept: FloatArray = np.maximum(x, 0.0)
             return kept
@@ -143,6 +146,7 @@ class Adc:
 
     def lsb(self, full_scale: float) -> float:
         """Current of one code [A] for a range of ± full_scale [A]; 0 for a continuous converter."""
+        full_scale = checks.number("full_scale", full_scale, unit="A", minimum=0.0)
         return 0.0 if self.bits is None else full_scale / (2 ** (self.bits - 1) - 1)
 
     @property
@@ -162,12 +166,14 @@ class GateDac:
         checks.check_fields(self)
         _bits("gate_dac.bits", self.bits, 1, 16)
 
+    @checks.typed
     def gains(self, attention: FloatArray, cell: Cell) -> FloatArray:
         """Return the nominal read gains (…) for attentions (…) in [0, 1], after quantisation of the gate voltages.
 
         Attention 0 gives the gain at the low end of the gate window, 1 that at its high end.
         Source: docs/equations/periphery.md.
         """
+        attention = checks.array("attention", attention)
         gain = cell.gain_low + np.clip(attention, 0.0, 1.0) * (cell.gain_high - cell.gain_low)
         if self.bits is None:
             return gain

@@ -17,7 +17,7 @@ from crossbar.transfer.gate_nodes import MOST_NODES, GainNodes, Nodes
 from crossbar.transfer.reduction import transfer_matrices
 from devices import checks
 from devices.aliases import FloatArray
-from devices.errors import ConvergenceError
+from devices.errors import ConvergenceError, ParameterError
 
 MOST_LOSS = 1.0 - 1e-9  # an open column loses all its current; the limit keeps the coordinate defined (ours)
 
@@ -42,6 +42,7 @@ class Family:
         return float(np.abs(np.tensordot(self.nodes.tail, self.transfers, axes=1)).max() / np.abs(self.transfers).max())
 
 
+@checks.typed
 def transfer_family(
     conductances: Callable[[float], FloatArray], nodes: Nodes, wires: Wires, *,
     tolerance: float | None = None, most_nodes: int = MOST_NODES,
@@ -55,6 +56,8 @@ def transfer_family(
     if the error estimate is still above the tolerance with the largest allowed number of nodes.
     Source: docs/equations/reduction.md, section 5.
     """
+    if not callable(conductances):
+        raise ParameterError(f"conductances must be a function of the gain, got {conductances!r}")
     if tolerance is not None:
         checks.number("tolerance", tolerance, above=0.0, below=1.0)
     most_nodes = checks.whole("most_nodes", most_nodes, minimum=nodes.count)

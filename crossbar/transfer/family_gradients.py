@@ -38,6 +38,7 @@ class FamilyGradient:
     gain: FloatArray  #: (b,) by the requested gains [S]
 
 
+@checks.typed
 def family_gradient(
     cells: Array, family: Family, wires: Wires, gain: FloatArray, d_transfer: FloatArray, v_read: float
 ) -> FamilyGradient:

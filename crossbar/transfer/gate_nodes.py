@@ -26,6 +26,7 @@ HELD = 1e-12  # largest interpolation error between the points of an accurate gr
 DENSER = 4  # points of the equidistant table over points of the Chebyshev grid, ours
 STENCIL = 8  # table points of local interpolation polynomials, ours: with DENSER = 4 their error is 1e-14
 EVEN = np.array([(-1.0) ** k * comb(STENCIL - 1, k) for k in range(STENCIL)])  # barycentric factors, equidistant points
+MOST_COUNT = 4097  # of Chebyshev nodes, ours: any more are a slip of the pen
 MOST_NODES = 65  # ours; 27 gate nodes reach 1e-9 with Dirac points 50 mV apart on wires of 2.8 ohm
 
 
@@ -68,7 +69,7 @@ class GainNodes:
     def __post_init__(self) -> None:
         low = checks.number("low", self.low, minimum=0.0)
         checks.number("high", self.high, above=low)
-        checks.whole("count", self.count, minimum=2)
+        checks.whole("count", self.count, minimum=2, maximum=MOST_COUNT)
         if self.power is not None and self.power not in (0.5, 1.0):
             raise ParameterError(f"power must be 0.5, 1 or None, got {self.power!r}")
 
@@ -146,7 +147,7 @@ class GateNodes:
     def __post_init__(self) -> None:
         checks.whole("count", self.count, minimum=2, maximum=MOST_NODES)
         checks.number("reach", self.reach, unit="V", minimum=0.0)
-        if not self.cell.gated:
+        if not getattr(self.cell, "gated", False):
             raise ParameterError(f"cell must be gated, as nodes are gate voltages, got {self.cell}")
 
     @property

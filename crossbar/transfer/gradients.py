@@ -48,6 +48,7 @@ class WireGradient:
     r_sense_far: FloatArray  #: (…, n) by the far end of each column
 
 
+@checks.typed
 def transfer_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
     """Return the exact gradient of ``(d_transfer * transfer_matrix(g, wires)).sum()`` by every cell conductance.
 
@@ -70,6 +71,7 @@ def transfer_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> Fl
     return d_g[0] if single else d_g.reshape(g.shape)
 
 
+@checks.typed
 def wire_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> WireGradient:
     """Return the gradient of ``(d_transfer * transfer_matrix(g, wires)).sum()`` by every resistance of the wires.
 

@@ -54,6 +54,7 @@ class Interior:
     wires: Wires
 
     def __post_init__(self) -> None:
+        checks.instance("wires", self.wires, Wires)
         g = checks.conductances("g", self.g)
         m, n = g.shape
         object.__setattr__(self, "g", g)
@@ -77,7 +78,7 @@ class Interior:
         if tree is None:
             return solve(self.g, v, self.wires, v_sense=v_sense)
         m, n = self.g.shape
-        v = checks.array("v", v, shape=(None, m))
+        v = checks.voltages("v", v, shape=(None, m))
         senses = checks.spread("v_sense", v_sense, (len(v), n), "(b, n)")
         v_rows, v_columns = np.empty((len(v), m, n)), np.empty((len(v), m, n))
         for first in range(0, len(v), AT_ONCE):

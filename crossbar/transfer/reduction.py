@@ -52,6 +52,7 @@ def _range(segments: float | FloatArray) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
+@checks.typed
 def transfer_matrices(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) -> FloatArray:
     """Return the exact transfer matrices of t arrays with equal shape and equal wires: ``currents = v @ w[t]``.
 
@@ -69,8 +70,13 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
     `Multiport.exchange`.
     Raises what transfer_matrices raises.
     """
-    if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
-        raise ParameterError(f"dtype must be float64 or float32, got {np.dtype(dtype)}")
+    given: object = dtype
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        raise ParameterError(f"dtype must be float64 or float32, got {dtype!r}") from None
+    if given is None or kind not in (np.dtype(np.float64), np.dtype(np.float32)):
+        raise ParameterError(f"dtype must be float64 or float32, got {given if given is None else kind}")
     g = checks.conductances("g", g, ndim=3)
     if wires.broken:
         g = np.array([without_islands(each, wires)[0] for each in g]).reshape(g.shape)
@@ -107,6 +113,7 @@ class Multiport:
 
     def source_currents(self, v: FloatArray) -> FloatArray:
         """Return the current that each source delivers [A]: (b, m) from v (b, m) [V]; only voltages are subtracted."""
+        v = checks.voltages("v", v, shape=(None, len(self.transfer)))
         to_columns = self.transfer.sum(1)
         out: FloatArray = np.empty(v.shape)
         for one, currents in zip(v, out, strict=True):
@@ -115,6 +122,7 @@ class Multiport:
 
     def power(self, v: FloatArray) -> FloatArray:
         """Return the power that all sources deliver [W]: (b,) from v (b, m) [V]; a sum of positive terms."""
+        v = checks.voltages("v", v, shape=(None, len(self.transfer)))
         to_columns = self.transfer.sum(1)
         out: FloatArray = np.empty(len(v))
         for k, one in enumerate(v):
@@ -122,6 +130,7 @@ class Multiport:
         return out
 
 
+@checks.typed
 def reduce_array(g: FloatArray, wires: Wires) -> Multiport:
     """Return the transfer matrix and the couplings between the sources of one linear array, exact for every input.
 
@@ -170,6 +179,7 @@ def terminal_couplings(g: FloatArray, wires: Wires) -> FloatArray:
     return _fold(couplings, root)
 
 
+@checks.typed
 def transfer_matrix(g: FloatArray, wires: Wires) -> FloatArray:
     """Return the exact transfer matrix of a linear array with its wires: ``currents = v @ w``.
 

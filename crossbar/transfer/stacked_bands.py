@@ -61,7 +61,7 @@ class StackedFamily:
         With fewer inputs than rows, the currents are computed directly, without transfer matrices.
         Raises what `at` raises.
         """
-        v = checks.array("v", v, shape=(None, None, sum(self.rows)))
+        v = checks.voltages("v", v, shape=(None, None, sum(self.rows)))
         if len(v) != len(gains):
             raise ParameterError(f"v and gains must have the same number of gate sets, got {len(v)} and {len(gains)}")
         if v.shape[1] < v.shape[2]:
@@ -116,6 +116,7 @@ class StackedFamily:
         return out, taken
 
 
+@checks.typed
 def stacked_family(conductances: Sequence[Callable[[float], FloatArray]], nodes: Nodes, wires: Wires) -> StackedFamily:
     """Reduce every row band at every gate node.
 
@@ -125,6 +126,8 @@ def stacked_family(conductances: Sequence[Callable[[float], FloatArray]], nodes:
     fails.
     Source: docs/equations/stacked.md eq. 1-3.
     """
+    if not isinstance(conductances, (list, tuple)) or not all(callable(band) for band in conductances):
+        raise ParameterError(f"conductances must be a list of functions of the gain, got {conductances!r}")
     if not conductances:
         raise ParameterError("conductances must hold at least one band, got none")
     if isinstance(nodes, GainNodes) and nodes.power is None:

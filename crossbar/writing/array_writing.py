@@ -71,6 +71,7 @@ class _Pulses(NamedTuple):
     width: FloatArray  #: (b, n) pulse widths [s]; for unselected cells the longest of the row
 
 
+@checks.typed
 def write_array(
     cells: DrawnCells,
     g_filament_targets: npt.ArrayLike,

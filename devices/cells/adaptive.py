@@ -20,7 +20,7 @@ from devices.cells.interface import (
     geometric_state,
     rising,
 )
-from devices.checks import array, check_fields, number, quantity
+from devices.checks import array, check_fields, number, quantity, voltages
 from devices.constants import BOLTZMANN_EV, ELEMENTARY_CHARGE, PLANCK
 from devices.errors import ConvergenceError, ParameterError
 from devices.laws import gate
@@ -112,12 +112,12 @@ class AdaptiveMemristor(BarrierCell):
 
     def fermi_energy(self, v_gate: npt.ArrayLike) -> FloatArray:
         """Return the Fermi level [eV] of the graphene at gate voltages [V]."""
-        (volts,), shape = flat(v_gate=array("v_gate", v_gate))
+        (volts,), shape = flat(v_gate=voltages("v_gate", v_gate))
         return gate.fermi_energies(self.law, volts).reshape(shape)[()]
 
     def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
         """Return the read gain, between gain_min and 1, at gate voltages [V], also outside the gate window."""
-        (volts,), shape = flat(v_gate=array("v_gate", v_gate))
+        (volts,), shape = flat(v_gate=voltages("v_gate", v_gate))
         return gate.read_gains(self.law, volts).reshape(shape)[()]
 
     def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
@@ -172,7 +172,7 @@ class AdaptiveMemristor(BarrierCell):
             return warm.evolve(w, v, v_gate, dt, largest_step=largest_step)
         largest = number("largest_step", largest_step, above=0.0, maximum=0.5)
         (states, volts, gates, times), shape = flat(
-            w=checked_states(w), v=array("v", v), v_gate=array("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
+            w=checked_states(w), v=voltages("v", v), v_gate=voltages("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
         )
         law = self.law
         energies = gate.fermi_energies(law, gates)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from devices.aliases import FloatArray
-from devices.checks import array
+from devices.checks import array, voltages
 from devices.errors import ParameterError
 from devices.laws import dispatch
 from devices.laws.adaptive import adaptive_filaments, adaptive_secants
@@ -94,8 +94,10 @@ class LawCell:
 
         Raises ParameterError if a state lies outside [0, 1] or the shapes do not broadcast.
         """
-        (g, gain, volts), shape = flat(g_filament=self.filament(w), gain=self.gate_gain(v_gate), v=array("v", v))
+        (g, gain, volts), shape = flat(g_filament=self.filament(w), gain=self.gate_gain(v_gate), v=voltages("v", v))
         current, slope = dispatch.currents(self.law, g, gain, volts)
+        if not (np.isfinite(current).all() and np.isfinite(slope).all()):
+            raise ParameterError(f"v must leave the current a finite number, got up to {np.abs(volts).max():g} V")
         return current.reshape(shape)[()], slope.reshape(shape)[()]
 
     def terminal_conductance(
@@ -108,14 +110,14 @@ class LawCell:
         (g, gains, volts), shape = flat(
             g_filament=array("g_filament", g_filament, minimum=0.0),
             gain=array("gain", gain, minimum=0.0),
-            v=array("v", v),
+            v=voltages("v", v),
         )
         current, slope = dispatch.currents(self.law, g, gains, volts)
         return np.divide(current, volts, out=slope, where=volts != 0.0).reshape(shape)[()]
 
     def gain_with_offset(self: Cell, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
         """Return the read gain at v_gate [V] of cells whose Dirac points are shifted by offset [V]."""
-        (volts, shifts), _ = broadcast(v_gate=array("v_gate", v_gate), offset=array("offset", offset))
+        (volts, shifts), _ = broadcast(v_gate=voltages("v_gate", v_gate), offset=voltages("offset", offset))
         return self.gate_gain(volts - shifts)
 
 
@@ -132,7 +134,7 @@ class BarrierCell(LawCell):
         (g, gains, volts), shape = flat(
             g_filament=array("g_filament", g_filament, minimum=0.0),
             gain=array("gain", gain, minimum=0.0),
-            v=array("v", v),
+            v=voltages("v", v),
         )
         return adaptive_secants(self.law, g, gains, volts).reshape(shape)[()]
 
@@ -143,7 +145,7 @@ class BarrierCell(LawCell):
         filament has this conductance: g_terminal must be at least g_leak and below g_leak + 1 / r_series.
         """
         (g, gains, volts), shape = flat(
-            g_terminal=array("g_terminal", g_terminal), gain=array("gain", gain), v=array("v", v)
+            g_terminal=array("g_terminal", g_terminal), gain=array("gain", gain), v=voltages("v", v)
         )
         if gains.size and gains.min() <= 0.0:
             raise ParameterError(f"gain must be > 0 everywhere, got {gains.min():g}")
@@ -188,7 +190,7 @@ class GatelessCell(LawCell):
 
     def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
         """Return 1 for every gate voltage."""
-        return np.ones_like(array("v_gate", v_gate))[()]
+        return np.ones_like(voltages("v_gate", v_gate))[()]
 
     def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
         """Raise ParameterError: no gate voltage sets the gain."""
@@ -207,13 +209,13 @@ class OhmicCell(GatelessCell):
     ) -> FloatArray:
         """Return g_filament [S] in the common shape of the arguments: gain and voltage have no effect."""
         g = array("g_filament", g_filament, minimum=0.0)
-        (result, _, _), _ = broadcast(g_filament=g, gain=array("gain", gain), v=array("v", v))
+        (result, _, _), _ = broadcast(g_filament=g, gain=array("gain", gain), v=voltages("v", v))
         return result.copy()[()]
 
     def filament_for(self, g_terminal: npt.ArrayLike, gain: npt.ArrayLike = 1.0, v: npt.ArrayLike = 0.0) -> FloatArray:
         """Return g_terminal [S] in the common shape of the arguments: the inverse of terminal_conductance."""
         g = array("g_terminal", g_terminal, minimum=0.0)
-        (result, _, _), _ = broadcast(g_terminal=g, gain=array("gain", gain), v=array("v", v))
+        (result, _, _), _ = broadcast(g_terminal=g, gain=array("gain", gain), v=voltages("v", v))
         return result.copy()[()]
 
 

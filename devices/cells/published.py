@@ -22,7 +22,7 @@ from devices.cells.interface import (
     geometric_state,
     rising,
 )
-from devices.checks import array, check_fields, number, quantity
+from devices.checks import array, check_fields, number, quantity, voltages
 from devices.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from devices.errors import ConvergenceError
 from devices.laws.adaptive import AdaptiveLaw, OhmicLaw, ungated_barrier
@@ -213,7 +213,7 @@ def _evolved(
     """Return the states after dt [s] at constant voltages, in the shape to which the arguments broadcast."""
     largest = number("largest_step", largest_step, above=0.0, maximum=0.5)
     (start, volts, _, times), shape = flat(
-        w=checked_states(w), v=array("v", v), v_gate=array("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
+        w=checked_states(w), v=voltages("v", v), v_gate=voltages("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
     )
     result, missed = drift_all(drift, start, volts, times, largest)
     if missed:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from devices.aliases import FloatArray
 from devices.cells.interface import Cell, LawCell, broadcast, checked_states, flat
-from devices.checks import array, check_fields, number, quantity
+from devices.checks import array, check_fields, number, quantity, voltages
 from devices.errors import ConvergenceError, ParameterError
 from devices.laws import dispatch
 from devices.laws.selector import SelectorLaw, selected_current, selected_gain, selector_conductance
@@ -113,7 +113,7 @@ class SelectedCell(LawCell):
 
     def selector_conductance(self, v: npt.ArrayLike) -> FloatArray:
         """Return the conductance of the selector [S] when the voltage over selector and cell is v [V]."""
-        law, volts = self.law, array("v", v)
+        law, volts = self.law, voltages("v", v)
         found = [selector_conductance(law, each)[0] for each in volts.ravel().tolist()]
         return np.array(found).reshape(volts.shape)[()]
 
@@ -125,7 +125,7 @@ class SelectedCell(LawCell):
         Source: docs/equations/cells.md eq. 26.
         """
         (g, gains, volts), _ = broadcast(
-            g_terminal=array("g_terminal", g_terminal, minimum=0.0), gain=array("gain", gain), v=array("v", v)
+            g_terminal=array("g_terminal", g_terminal, minimum=0.0), gain=array("gain", gain), v=voltages("v", v)
         )
         selector = self.selector_conductance(volts)
         bad = g >= selector
@@ -160,7 +160,7 @@ class SelectedCell(LawCell):
             raise ParameterError(f"cell must have a state that evolves, got {inner!r}")
         largest = number("largest_step", largest_step, above=0.0, maximum=0.5)
         (states, volts, gates, times), shape = flat(
-            w=checked_states(w), v=array("v", v), v_gate=array("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
+            w=checked_states(w), v=voltages("v", v), v_gate=voltages("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)
         )
         law, gains = self.law, np.ravel(self.gate_gain(gates))
         selector = np.ravel(self.selector_conductance(volts))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from devices.aliases import FloatArray
 from devices.cells.interface import LawCell, broadcast, checked_states, flat
-from devices.checks import array, number
+from devices.checks import array, number, voltages
 from devices.errors import ParameterError
 from devices.laws import dispatch
 from devices.laws.tabulated import TabulatedLaw, monotone_slopes, tabulated_current, tabulated_gain, tabulated_gains
@@ -131,7 +131,7 @@ class Tabulated(LawCell):
 
     def gate_gain(self, v_gate: npt.ArrayLike) -> FloatArray:
         """Return the read gain, from gain_low to 1, at gate voltages [V]; it is constant beyond the table."""
-        (volts,), shape = flat(v_gate=array("v_gate", v_gate))
+        (volts,), shape = flat(v_gate=voltages("v_gate", v_gate))
         return tabulated_gains(self.law, volts).reshape(shape)[()]
 
     def gate_voltage(self, gain: npt.ArrayLike) -> FloatArray:
@@ -161,7 +161,7 @@ class Tabulated(LawCell):
 
         At v = 0 it is the slope.  Raises ParameterError for voltages outside the table.
         """
-        volts = array("v", v)
+        volts = voltages("v", v)
         bad = (volts < self.voltages[0]) | (volts > self.voltages[-1])
         if bad.any():
             raise ParameterError(
@@ -177,7 +177,7 @@ class Tabulated(LawCell):
         positive.
         """
         (g, gains, volts), _ = broadcast(
-            g_terminal=array("g_terminal", g_terminal, minimum=0.0), gain=array("gain", gain), v=array("v", v)
+            g_terminal=array("g_terminal", g_terminal, minimum=0.0), gain=array("gain", gain), v=voltages("v", v)
         )
         if gains.size and gains.min() <= 0.0:
             raise ParameterError(f"gain must be > 0 everywhere, got {gains.min():g}")

@@ -13,6 +13,7 @@ from numba import types
 from numba.extending import overload
 
 from devices.aliases import FloatArray
+from devices.checks import number
 from devices.errors import ParameterError
 from devices.numerics.jit import kernel
 
@@ -71,7 +72,10 @@ def cell_current(law: Any, g_filament: float, v: float, v_gate: float) -> tuple[
     """Return current [A] and slope dI/dv [S] at cell and gate voltage [V]; in kernels and in Python.
 
     A solver that uses one gate voltage many times should call law_gain once and then gated_current.
+    Raises ParameterError, in Python, for anything that is no number or a law that is not registered.
     """
+    g_filament = number("g_filament", g_filament, unit="S", minimum=0.0)
+    v, v_gate = number("v", v, unit="V"), number("v_gate", v_gate, unit="V")
     return gated_current(law, g_filament, law_gain(law, v_gate), v)
 
 

@@ -41,7 +41,7 @@ class Waveform:
         if steps.min() < 0.0:
             k = int(np.argmax(steps < 0.0))
             raise ParameterError(f"time must never fall, got {time[k + 1]:g} s after {time[k]:g} s at sample {k + 1}")
-        v, v_gate = checks.array("v", self.v), checks.array("v_gate", self.v_gate)
+        v, v_gate = checks.voltages("v", self.v), checks.voltages("v_gate", self.v_gate)
         if v.ndim < 1 or len(v) != len(time):
             raise ParameterError(f"v must have one value or row for each of {len(time)} times, got shape {v.shape}")
         if v_gate.ndim == 0:
@@ -55,6 +55,7 @@ class Waveform:
             own.setflags(write=False)
             object.__setattr__(self, name, own)
 
+    @checks.typed
     def then(self, other: "Waveform") -> "Waveform":
         """Return this waveform followed by another, which begins where this one ends."""
         v = _joined("v", self.v, other.v)
@@ -83,6 +84,7 @@ class Trace:
     temperature: FloatArray  #: (t, ...) of the filament [K]
 
 
+@checks.typed
 def simulate(
     cell: AdaptiveMemristor,
     waveform: Waveform,
@@ -106,7 +108,7 @@ def simulate(
         raise ParameterError(f"cell must be an AdaptiveMemristor, whose state moves, got {cell!r}")
     largest = checks.number("largest_step", largest_step, above=0.0, maximum=0.1)
     heat = checks.number("r_thermal", r_thermal, unit="K/W", minimum=0.0)
-    states, offset = checks.array("w", w, minimum=0.0), checks.array("gate_offset", gate_offset)
+    states, offset = checks.array("w", w, minimum=0.0), checks.voltages("gate_offset", gate_offset)
     if states.size and states.max() > 1.0:
         raise ParameterError(f"w must lie in [0, 1], got {states.max():g}")
     shape = _cells(states, offset, waveform)
@@ -189,7 +191,7 @@ def sweep(
         raise ParameterError(f"corners must hold a voltage other than 0 V, got {corners}")
     v = np.concatenate([np.linspace(a, b, points)[1 if k else 0 :] for k, (a, b) in enumerate(parts)])
     time = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(v)))]) / rate
-    return Waveform(time, v, checks.array("v_gate", v_gate)[None]).repeated(cycles)
+    return Waveform(time, v, checks.voltages("v_gate", v_gate)[None]).repeated(cycles)
 
 
 def pulses(
@@ -203,7 +205,7 @@ def pulses(
     (v_gate if None) during pauses; their axes spread over the cells.
     Raises ParameterError for a wrong shape or value.
     """
-    heights = checks.array("v", v)
+    heights = checks.voltages("v", v)
     if heights.ndim < 1 or not len(heights):
         raise ParameterError(f"v must hold at least one pulse, got shape {heights.shape}")
     width = checks.number("width", width, unit="s", above=0.0)
@@ -211,8 +213,8 @@ def pulses(
     rest = np.full_like(heights, checks.number("v_rest", v_rest, unit="V"))
     times = np.append(0.0, np.cumsum(np.tile([width, 0.0, pause, 0.0], len(heights)))[:-1])
     volts = np.stack([heights, heights, rest, rest], axis=1).reshape(-1, *heights.shape[1:])
-    on = checks.array("v_gate", v_gate)
-    off = on if v_gate_rest is None else checks.array("v_gate_rest", v_gate_rest)
+    on = checks.voltages("v_gate", v_gate)
+    off = on if v_gate_rest is None else checks.voltages("v_gate_rest", v_gate_rest)
     on, off = np.broadcast_arrays(on, off)
     gates = np.concatenate([np.stack([on, on, off, off])] * len(heights))
     return Waveform(times, volts, on[None] if v_gate_rest is None else gates)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from devices.aliases import FloatArray
-from devices.checks import array, check_fields, number, quantity, whole
+from devices.checks import array, check_fields, number, quantity, sizes, voltages, whole
 from devices.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from devices.errors import ParameterError
 from devices.noise.traps import Traps, mean_share, telegraph_states
@@ -31,7 +31,7 @@ def thermal_shot_density(current: npt.ArrayLike, v: npt.ArrayLike, temperature: 
     It tends to 4kT I/v for small v and to 2 q |I| for large v.  Raises ParameterError at v = 0, where the conductance
     does not follow from the current; use cell_variance there.  Source: docs/equations/noise.md eq. 1.
     """
-    amps, volts = array("current", current), array("v", v)
+    amps, volts = array("current", current), voltages("v", v)
     if volts.size and not volts.all():
         raise ParameterError("v must not be 0 V, where the density 4kTG needs the conductance: use cell_variance")
     result: FloatArray = amps / volts * _density_per_siemens(volts, temperature)
@@ -101,7 +101,7 @@ class ReadNoise:
         the cells of a column is two matrix products.  Telegraph noise enters as its mean over cells.
         Source: docs/equations/noise.md eq. 10.
         """
-        conductance, volts = array("g", g, minimum=0.0), array("v", v)
+        conductance, volts = array("g", g, minimum=0.0), voltages("v", v)
         result: FloatArray = (
             conductance * self.white_per_siemens(volts, t_read, temperature)
             + self.proportional_squared(conductance, t_read) * volts**2
@@ -110,7 +110,7 @@ class ReadNoise:
 
     def white_per_siemens(self, v: npt.ArrayLike, t_read: float, temperature: float = 300.0) -> FloatArray:
         """Return the variance of thermal and shot noise divided by the conductance [A2/S], at voltages v [V]."""
-        volts = array("v", v)
+        volts = voltages("v", v)
         bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
         scale = bandwidth if self.thermal_shot else 0.0
         return (scale * _density_per_siemens(volts, temperature))[()]
@@ -152,7 +152,7 @@ class ReadNoise:
         1/f noise is 0 below 1 / observation_time, as calibration removes slower changes.
         Source: docs/equations/noise.md eq. 1, 3, 5 and 8.
         """
-        frequency, conductance, volts = array("f", f, minimum=0.0), array("g", g, minimum=0.0), array("v", v)
+        frequency, conductance, volts = array("f", f, minimum=0.0), array("g", g, minimum=0.0), voltages("v", v)
         density = np.zeros(np.broadcast_shapes(frequency.shape, conductance.shape, volts.shape))
         if self.thermal_shot:
             density = density + conductance * _density_per_siemens(volts, temperature)
@@ -183,7 +183,7 @@ class ReadNoise:
         Arguments as for spectrum; low may be 0.  Source: docs/equations/noise.md eq. 4, 6 and 9.
         """
         f_low, f_high = self._band(low, high)
-        conductance, volts = array("g", g, minimum=0.0), array("v", v)
+        conductance, volts = array("g", g, minimum=0.0), voltages("v", v)
         total = np.zeros(np.broadcast_shapes(conductance.shape, volts.shape))
         if self.thermal_shot:
             total = total + conductance * _density_per_siemens(volts, temperature) * (f_high - f_low)
@@ -229,7 +229,7 @@ class ReadNoise:
         step, count = number("dt", dt, unit="s", above=0.0), whole("steps", steps, minimum=1)
         if not isinstance(rng, np.random.Generator):
             raise ParameterError(f"rng must be a numpy.random.Generator, got {rng!r}")
-        conductance, volts = array("g", g, minimum=0.0), array("v", v)
+        conductance, volts = array("g", g, minimum=0.0), voltages("v", v)
         shape = np.broadcast_shapes(conductance.shape, volts.shape)
         streams = rng.spawn(4)
         current = np.zeros((*shape, count))
@@ -253,7 +253,9 @@ class ReadNoise:
 
         Source: docs/equations/noise.md section 3.
         """
-        return Traps.draw(shape, self.traps, self.trap_ln_sigma, self.dwell_median, self.dwell_ln_sigma, rng)
+        return Traps.draw(
+            sizes("shape", shape), self.traps, self.trap_ln_sigma, self.dwell_median, self.dwell_ln_sigma, rng
+        )
 
     @property
     def _ln_band(self) -> float:

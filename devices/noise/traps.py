@@ -9,8 +9,10 @@ from functools import lru_cache
 import numpy as np
 
 from devices.aliases import BoolArray, FloatArray, IntArray
-from devices.checks import number
+from devices.checks import array, instance, number, sizes
 from devices.numerics.jit import kernel
+
+MOST_TRAPS = 1e6  # mean number of one cell, ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,14 @@ class Traps:
         rng: np.random.Generator,
     ) -> Traps:
         """Draw a Poisson number of traps per cell, each with a lognormal step and two lognormal dwell times."""
-        counts = rng.poisson(number("mean", mean, minimum=0.0), math.prod(shape))
+        shape = sizes("shape", shape)
+        instance("rng", rng, np.random.Generator)
+        counts = rng.poisson(number("mean", mean, minimum=0.0, maximum=MOST_TRAPS), math.prod(shape))
+        ln_sigma, dwell_ln_sigma = (
+            number("ln_sigma", ln_sigma, minimum=0.0),
+            number("dwell_ln_sigma", dwell_ln_sigma, minimum=0.0),
+        )
+        dwell_median = number("dwell_median", dwell_median, unit="s", above=0.0)
         cell = np.repeat(np.arange(counts.size), counts)
         size = np.exp(ln_sigma * rng.standard_normal(cell.size))
         empty, filled = dwell_median * np.exp(dwell_ln_sigma * rng.standard_normal((2, cell.size)))
@@ -77,6 +86,8 @@ class Traps:
 
         Source: docs/equations/noise.md eq. 6.
         """
+        low, high = number("low", low, unit="Hz", minimum=0.0), number("high", high, unit="Hz", minimum=0.0)
+        typical, current = array("typical", typical, minimum=0.0), array("current", current)
         share = (np.arctan(high / self.corner) - np.arctan(low / self.corner)) * (2.0 / math.pi)
         each = self.steps(typical) ** 2 * self.filled * (1.0 - self.filled) * share
         total = np.bincount(self.cell, each, math.prod(self.shape)).reshape(self.shape)

@@ -11,6 +11,7 @@ from devices.cells.adaptive import AdaptiveMemristor
 from devices.errors import ParameterError
 
 
+@checks.typed
 def levels(cell: AdaptiveMemristor, count: int = 64, spacing: Literal["linear", "ratio"] = "linear") -> FloatArray:
     """Return `count` filament conductances [S] from g_min to g_max, equally spaced or in equal ratios.
 

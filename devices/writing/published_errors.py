@@ -35,7 +35,7 @@ def neurram_error(g: npt.ArrayLike, age: float, g_max: float = NEURRAM_G_MAX) ->
     Raises ParameterError for another age or a conductance beyond g_max.
     Source: docs/equations/programming.md eq. 6.
     """
-    if age not in NEURRAM:
+    if age not in list(NEURRAM):
         raise ParameterError(f"age must be one of {', '.join(f'{a:g}' for a in NEURRAM)} s, got {age!r}")
     top = checks.number("g_max", g_max, unit="S", above=0.0)
     x = checks.array("g", g, minimum=0.0) / top
@@ -50,7 +50,7 @@ def published_error(g: npt.ArrayLike, law: str) -> FloatArray:
     law: a name of PUBLISHED_ERRORS.  Raises ParameterError for another name or a conductance outside the law's range.
     Source: docs/equations/programming.md, section 3.
     """
-    if law not in PUBLISHED_ERRORS:
+    if law not in list(PUBLISHED_ERRORS):
         raise ParameterError(f"law must be one of {', '.join(PUBLISHED_ERRORS)}, got {law!r}")
     powers, low, high = PUBLISHED_ERRORS[law]
     values = checks.array("g", g)

@@ -9,6 +9,7 @@ from devices.cells.adaptive import AdaptiveMemristor
 from devices.writing.published_errors import DAY, neurram_error
 
 
+@checks.typed
 def retain(
     cell: AdaptiveMemristor,
     g_filament: npt.ArrayLike,

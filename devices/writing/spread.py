@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from devices.aliases import BoolArray, FloatArray, IntArray
 from devices.cells.interface import Cell
-from devices.checks import array, check_fields, quantity, whole
+from devices.checks import array, check_fields, quantity, sizes, whole
 from devices.errors import ParameterError
 
 
@@ -104,7 +104,7 @@ class Spread:
         changes no other.  Raises ParameterError if the shape has fewer than two axes or does not fit lines.
         Source: docs/equations/spread.md eq. 1-2 and 6-7.
         """
-        return self._drawn(cell, shape, _generator(rng).spawn(6), lines)
+        return self._drawn(cell, sizes("shape", shape), _generator(rng).spawn(6), lines)
 
     def write(
         self,
@@ -126,6 +126,8 @@ class Spread:
         self, cell: Cell, shape: tuple[int, ...], streams: list[np.random.Generator], lines: int | IntArray
     ) -> DrawnCells:
         """The cells drawn from six random streams; the third stream is reserved for the first write."""
+        if not (hasattr(cell, "g_min") and hasattr(cell, "g_max")):
+            raise ParameterError(f"cell must be a cell of devices, such as AdaptiveMemristor(), got {cell!r}")
         if len(shape) < 2:
             raise ParameterError(f"g_filament_targets must have at least 2 axes (rows, columns), got {shape}")
         line_of = _line_map(lines, shape[-2], shape[-1])

@@ -224,6 +224,7 @@ class Filaments:
         return charge * v
 
 
+@checks.typed
 def write_verify(
     cells: DrawnCells,
     g_filament_targets: npt.ArrayLike,
