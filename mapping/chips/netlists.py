@@ -34,10 +34,10 @@ def tile_circuit(
     v_gate: float | None = None,
     v_rows: FloatArray | None = None,
 ) -> TileCircuit:
-    """Return the circuit of a tile as `write` would leave it with this seed, whatever else is written.
+    """Return the circuit of a tile after `write` with this seed; other tiles are not written.
 
-    matrix: name of a matrix; a layer's name stands for its first one.  v_gate: [V], without it the top of the gate
-    window.  v_rows: (m,) [V], without it the read voltage on every row.
+    matrix: name of a matrix, or of a layer for its first matrix.  v_gate: [V]; default: the top of the gate window.
+    v_rows: (m,) [V]; default: the read voltage on every row.
     Raises ParameterError for an unknown matrix, tile or kernel, or a bad voltage.
     """
     by_name = {name: held[0] for name, held in program.matrices.items()}

@@ -1,4 +1,4 @@
-"""The command `crossgate compare`: two runs beside each other, image by image."""
+"""The command `crossgate compare`: compares two runs image by image."""
 
 import dataclasses
 import json
@@ -17,15 +17,15 @@ from mapping.presentation.quantities import si
 if TYPE_CHECKING:
     from mapping.report.comparing import Paired
 
-TOLD_APART = 0.05  # p below which two accuracies are called different
+TOLD_APART = 0.05  # two accuracies are called different if p is below this
 
 
 def compare(
     first: Annotated[Path, typer.Argument(help="A folder that crossgate run wrote.")],
-    second: Annotated[Path, typer.Argument(help="Another one, of the same images.")],
+    second: Annotated[Path, typer.Argument(help="Another such folder, with the same images.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON and nothing else.")] = False,
 ) -> None:
-    """Compare two runs: accuracies on the same images with an interval, energy, latency, area, and other settings."""
+    """Compare two runs: accuracy on the same images with an interval, energy, latency, area, and changed settings."""
     found = report.compare_runs(first, second)
     if as_json:
         text = {**dataclasses.asdict(found), "chip": _plain(found.chip), "exact": _plain(found.exact)}
@@ -63,7 +63,7 @@ def _quantity(value: float, unit: str) -> str:
 
 
 def _difference(each: "Paired") -> str:
-    """Say how far two accuracies lie apart, and whether that can be told from chance."""
+    """Format the difference of two accuracies, and whether it is significant."""
     verdict = "" if each.p < TOLD_APART else ", not distinguishable"
     return (
         f"{100 * each.difference:+.2f} points ({100 * each.low:+.2f} … {100 * each.high:+.2f}), "

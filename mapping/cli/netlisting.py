@@ -1,4 +1,4 @@
-"""The command `crossgate netlist`: a tile of a mapped network as a circuit for ngspice."""
+"""The command `crossgate netlist`: writes a tile of a mapped network as a netlist for ngspice."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,12 +20,12 @@ def netlist(
     tile: Annotated[str, typer.Argument(help="Number of the tile, from 0.")] = "0",
     kernel: Annotated[str, typer.Option(metavar="N", help="Kernel of a dynamic layer, from 0.")] = "0",
     gate: Annotated[
-        str | None, typer.Option(metavar="V", help="Gate voltage; without it the top of the gate window.")
+        str | None, typer.Option(metavar="V", help="Gate voltage. Default: the top of the gate window.")
     ] = None,
     chip: Chip = DEFAULT_CHIP,
     settings: Settings = None,
     data: Data = None,
-    seed: Annotated[str, typer.Option(metavar="N", help="Draws the chip.")] = "0",
+    seed: Annotated[str, typer.Option(metavar="N", help="Seed of the chip's variability.")] = "0",
     out: Annotated[Path, typer.Option(help="Folder for MATRIX-TILE-KERNEL.cir.")] = Path("crossgate-netlist"),
 ) -> None:
     """Write a tile's written cells, wires and drivers as a SPICE netlist; all rows are at the read voltage."""

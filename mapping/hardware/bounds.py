@@ -1,4 +1,4 @@
-"""Physical bounds of the quantities of a chip description: beyond them a number is a slip, and arithmetic overflows."""
+"""Physical bounds of the quantities of a chip description; a number outside them is a mistake and may overflow."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ import numpy as np
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
 
-#: smallest and largest magnitude by unit, ours: far beyond any array that was built; 0 and inf are not looked at
+#: smallest and largest magnitude by unit, ours: far beyond any array that was built; 0 and inf are not checked
 BY_UNIT: Mapping[str, tuple[float, float]] = {
     "": (1e-12, 1e9),
     "V": (1e-6, 100.0),
@@ -32,7 +32,7 @@ BY_UNIT: Mapping[str, tuple[float, float]] = {
     "J": (1e-21, 1e-3),
     "W/m²": (1e-9, 1e9),
 }
-#: the same of single keys
+#: the same by key; it replaces that of the unit
 BY_KEY: Mapping[str, tuple[float, float]] = {
     "adc.margin": (1e-3, 1e3),
     "adc.offset": (1e-9, 1e4),
@@ -52,7 +52,7 @@ BY_KEY: Mapping[str, tuple[float, float]] = {
 
 
 def unit_of(section: str, field: "dataclasses.Field[object]") -> str:
-    """Return the unit of a field, "" where it has none; every number of the wires is a resistance."""
+    """Return the unit of a field, "" if it has none; all numbers of the wires are resistances."""
     return "Ω" if section == "wires" else str(field.metadata.get("unit", ""))
 
 

@@ -1,4 +1,4 @@
-"""Two runs compared: answers image by image, prices, and the settings in which they differ."""
+"""Comparison of two runs: predictions image by image, energy, latency and area, and settings that differ."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from mapping.inference.traces import PREDICTIONS
 
 DRAWS = 20_000  # of the bootstrap, ours: its interval's ends move by a hundredth of its width
 SEED = 20250425  # of the bootstrap
-#: what is compared of two reports: (key, what it is, unit)
+#: values of two reports that are compared: (key, label, unit)
 PRICES = (
     ("energy_J_per_image", "energy per image", "J"),
     ("latency_s_per_image", "latency", "s"),
@@ -29,14 +29,14 @@ PRICES = (
 
 
 class Paired(NamedTuple):
-    """Right answers of two runs on the same images; accuracies are parts of 1."""
+    """Correct predictions of two runs on the same images; accuracies are from 0 to 1."""
 
     images: int
     first: float  #: accuracy
     second: float
-    only_first_right: int  #: images
+    only_first_right: int  #: number of images that only the first run classifies correctly
     only_second_right: int
-    difference: float  #: second less first
+    difference: float  #: accuracy of the second run minus that of the first
     low: float  #: 95 % interval of the difference, by the bootstrap over images
     high: float
     p: float  #: of McNemar's exact two-sided test
@@ -47,17 +47,18 @@ class Comparison:
     """Two saved runs beside each other."""
 
     names: tuple[str, str]  #: network on chip, seed
-    chip: Paired | None  #: answers on the chips; None where a run has no labels
-    exact: Paired | None  #: answers of the exact networks
+    chip: Paired | None  #: predictions of the chips; None if a run has no labels
+    exact: Paired | None  #: predictions of the exact networks
     prices: tuple[tuple[str, str, float, float], ...]  #: what, unit, first, second
     settings: tuple[tuple[str, Any, Any], ...]  #: keys of the chip descriptions that differ, with both values
 
 
 def paired(first: BoolArray, second: BoolArray, rng: np.random.Generator) -> Paired:
-    """Compare right answers (n,) of two runs on the same images.
+    """Compare the correct predictions (n,) of two runs on the same images.
 
-    Resampled pairs are a multinomial draw of the outcomes.  Raises ParameterError unless there are equally many, at
-    least one.  Source: Q. McNemar, Psychometrika 12 (1947) 153, with the exact binomial.
+    The bootstrap draws the outcomes of resampled pairs from a multinomial distribution.
+    Raises ParameterError unless both runs have the same number of images, at least one.
+    Source: Q. McNemar, Psychometrika 12 (1947) 153, with the exact binomial.
     """
     n = len(first)
     if n == 0 or len(second) != n:
