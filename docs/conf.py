@@ -46,7 +46,7 @@ python_use_unqualified_type_names = True
 
 #: the side bar: heading -> pages, in their order; pages that nobody placed come last in the first
 PARTS = {
-    "Begin": ["start", "ten_minutes", "how_do_i", "which_solver"],
+    "Begin": ["start", "ten_minutes", "how_do_i", "first_questions", "which_solver"],
     "Devices": ["tutorial_measured_curve", "fitting", "which_number_goes_where", "gallery/index"],
     "Chips": ["chips", "studies", "energy"],
     "Networks": ["import", "training", "data", "layouts", "cifar10"],
