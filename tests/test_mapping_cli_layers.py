@@ -73,8 +73,8 @@ def test_page__is_what_the_command_prints(capsys):
 
 def test_command__prints_both_tables(capsys, monkeypatch):
     word = Support("Conv", *("x",) * (len(COLUMNS) - 1))
-    monkeypatch.setattr(zoo, "support", lambda trains: (word,))
-    monkeypatch.setattr(zoo, "deviations", lambda: {"age": (True,) * len(ARRANGEMENTS)})
+    monkeypatch.setattr(zoo.studies, "support", lambda trains: (word,))
+    monkeypatch.setattr(zoo.studies, "deviations", lambda: {"age": (True,) * len(ARRANGEMENTS)})
     monkeypatch.setattr(zoo.importlib.util, "find_spec", lambda _: None)
     zoo.layers()
     said = capsys.readouterr().out
