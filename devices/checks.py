@@ -24,6 +24,7 @@ MOST_VOLTS = 1e60  # [V] ours: products of a few such values are still numbers o
 MOST_ELEMENTS = 10**10  # of an array that is to be made, ours: 80 GB
 PACKAGES = ("devices", "crossbar")  # whose classes `typed` looks at
 MOST_BITS = 63  # of a whole number: what indices and counts of arrays hold
+SEED_BITS = 64  # bits that a seed may have: one unsigned word
 
 
 def number(
@@ -68,9 +69,10 @@ def number(
     return result
 
 
-def whole(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
+def whole(name: str, value: object, *, minimum: int, maximum: int | None = None, bits: int = MOST_BITS) -> int:
     """Return `value` as an int in [minimum, maximum]; floats are refused, also 2.0.
 
+    bits: how many bits it may have at most.
     Raises ParameterError if value is not an integer or is out of bounds.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
@@ -78,14 +80,20 @@ def whole(name: str, value: object, *, minimum: int, maximum: int | None = None)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise ParameterError(f"{name} must be a whole number, got {_shown(value)}")
     result = int(value)
-    if result.bit_length() > MOST_BITS:
-        raise ParameterError(
-            f"{name} must be a whole number of at most {MOST_BITS} bits, got {result.bit_length()} bits"
-        )
+    if result.bit_length() > bits:
+        raise ParameterError(f"{name} must be a whole number of at most {bits} bits, got {result.bit_length()} bits")
     if result < minimum or (maximum is not None and result > maximum):
         wanted = f"≥ {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise ParameterError(f"{name} must be {wanted}, got {result}")
     return result
+
+
+def seed(value: object, name: str = "seed") -> int:
+    """Return a seed of random streams, an unsigned whole number of at most 64 bits.
+
+    Raises ParameterError if value is not one.
+    """
+    return whole(name, value, minimum=0, bits=SEED_BITS)
 
 
 def array(

@@ -125,7 +125,7 @@ def test_mix__takes_rounded_ends_and_nothing(kind):
 
 
 def test_nodes__bad_values_are_refused():
-    with pytest.raises(ParameterError, match="count must be ≥ 2, got 1"):
+    with pytest.raises(ParameterError, match="count must be from 2 to 4097, got 1"):
         GainNodes(0.1, 0.9, 1)
     with pytest.raises(ParameterError, match=r"high must be > 0\.5, got 0\.5"):
         GainNodes(0.5, 0.5, 4)

@@ -75,7 +75,7 @@ def write_arrays(program: Program, seed: int = 0, *, progress: Callable[[int], N
     progress: called after each matrix with the number of tiles done.
     Raises ParameterError if seed is no whole number ≥ 0.
     """
-    seed = checks.whole("seed", seed, minimum=0)
+    seed = checks.seed(seed)
     hardware = program.hardware
     tiles: dict[str, tuple[Tile | BatchTile, ...]] = {}
     banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = {}

@@ -45,7 +45,7 @@ def tile_circuit(
     checks.known("matrix", matrix, by_name)
     found = by_name[matrix]
     tile = checks.whole("tile", tile, minimum=0, maximum=len(found.tiles) - 1)
-    written = Chip(program, checks.whole("seed", seed, minimum=0), {}).written(found, tile)
+    written = Chip(program, checks.seed(seed), {}).written(found, tile)
     kernel = checks.whole("kernel", kernel, minimum=0, maximum=len(written.g_filament) - 1)
     cell, rows = program.hardware.cell, written.g_filament.shape[1]
     array = Array(cell, written.g_filament[kernel], written.gate_offset[kernel])

@@ -64,7 +64,7 @@ def run(
         exact = exact_outputs(program, images, precision=precision)
     exact = checks.array("exact", exact, shape=(len(images), len(program.network.classes)))
     batch = min(checks.whole("batch", batch, minimum=1), max(-(-len(images) // LEAST_BATCHES), 1))
-    seed = checks.whole("seed", seed, minimum=0)
+    seed = checks.seed(seed)
     kind = _kind(precision)
     ready = chip if precision == "double" else chip.single()
 

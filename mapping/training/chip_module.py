@@ -60,7 +60,7 @@ class ChipModule(nn.Module):  # type: ignore[misc]
             raise ParameterError(f"precision must be one of {', '.join(KINDS)}, got {precision!r}")
         check_trainable(program)
         self.kind = KINDS[precision]
-        self.seed = checks.whole("seed", seed, minimum=0)
+        self.seed = checks.seed(seed)
         self.read_seed = checks.whole("read_seed", read_seed, minimum=0)
         self.reduce_every = checks.whole("reduce_every", reduce_every, minimum=1)
         self.update_error = 0.0  #: of the last steps without a reduction, over the largest entry of each tile
@@ -96,7 +96,7 @@ class ChipModule(nn.Module):  # type: ignore[misc]
         seed: of the chip; None: the same cells.
         """
         if seed is not None:
-            self.seed = checks.whole("seed", seed, minimum=0)
+            self.seed = checks.seed(seed)
         program = compile_network(self.network(), self.program.hardware, self.program.calibration)
         self._take(program, write(program, self.seed))
 

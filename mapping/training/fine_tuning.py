@@ -47,7 +47,7 @@ class Schedule:
         checks.whole("epochs", self.epochs, minimum=1)
         checks.whole("batch", self.batch, minimum=1)
         checks.number("rate", self.rate, above=0.0)
-        checks.whole("seed", self.seed, minimum=0)
+        checks.seed(self.seed)
         checks.whole("refresh_every", self.refresh_every, minimum=0)
         if self.chips not in CHIPS:
             raise ParameterError(f"chips must be one of {', '.join(CHIPS)}, got {self.chips!r}")
