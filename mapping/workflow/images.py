@@ -35,16 +35,7 @@ def images_of(
     """
     name = data_name(network, folder)
     test = load_dataset(name, split, folder, limit=images, progress=progress, classes=network.classes)
-    if test.images.shape[1:] != network.input_shape:
-        raise ParameterError(
-            f"the images of {test.source} have shape {test.images.shape[1:]}, but {network.name} takes "
-            f"{network.input_shape}"
-        )
-    if int(test.labels.max()) >= len(network.classes):
-        raise ParameterError(
-            f"the labels of {test.source} go up to {test.labels.max()}, but {network.name} has "
-            f"{len(network.classes)} classes, from 0 to {len(network.classes) - 1}"
-        )
+    _check_fit(network, test)
     try:
         training = load_dataset(name, "train", folder, limit=calibration, classes=network.classes)
     except ParameterError:  # the split has fewer: take all
@@ -58,15 +49,12 @@ def training_images(
     """Load images to train with, and held-out ones: the validation split, or a fifth of a folder that has none.
 
     count: how many of the training split, None for all.
-    Raises ParameterError if there are no such images, fewer than two, or their shape is not the network's.
+    Raises ParameterError if there are no such images, fewer than two, their shape is not the network's, or a
+    label is beyond its classes.
     """
     name = data_name(network, folder)
     learnt = load_dataset(name, "train", folder, limit=count, classes=network.classes)
-    if learnt.images.shape[1:] != network.input_shape:
-        raise ParameterError(
-            f"the images of {learnt.source} have shape {learnt.images.shape[1:]}, but {network.name} takes "
-            f"{network.input_shape}"
-        )
+    _check_fit(network, learnt)
     if folder is None or name == "cifar10":
         held = load_dataset(name, "validation", folder, classes=network.classes)
         return learnt, held.chosen(np.arange(min(len(held), MOST_HELD)))
@@ -94,3 +82,17 @@ def data_name(network: Network, folder: str | os.PathLike[str] | None = None) ->
             f"{len(network.classes)} classes: give a folder of images with --data"
         )
     return name
+
+
+def _check_fit(network: Network, data: Dataset) -> None:
+    """Raise ParameterError unless images have the network's shape and labels are among its classes."""
+    if data.images.shape[1:] != network.input_shape:
+        raise ParameterError(
+            f"the images of {data.source} have shape {data.images.shape[1:]}, but {network.name} takes "
+            f"{network.input_shape}"
+        )
+    if int(data.labels.max()) >= len(network.classes):
+        raise ParameterError(
+            f"the labels of {data.source} go up to {data.labels.max()}, but {network.name} has "
+            f"{len(network.classes)} classes, from 0 to {len(network.classes) - 1}"
+        )
