@@ -31,6 +31,7 @@ ONE_SIGN, BOTH_SIGNS = "viridis", "coolwarm"  # perceptually uniform; the middle
 DRAWN = 1024  # most cells in a drawing of the circuit: with more, branches cannot be distinguished (ours)
 SHIFT = 0.38  # distance from a row node to its column node in the drawing, in cell widths, ours
 END = 0.75  # length of a driver or sense resistor in the drawing, in cell widths, ours
+FLAT = 1.8  # arrays wider than this times their height have their colour bar above them, ours
 MINOR = 0.05  # values of the other sign below this times the largest magnitude get no colours of their own (ours)
 
 
@@ -50,14 +51,15 @@ def plot_map(
     norm, colours = _scale(cells, signed)
     colour_map = colormaps[colours].with_extremes(bad="#bbbbbb")
     m, n = cells.shape
+    square = max(m, n) <= 4 * min(m, n)
     drawn = ax.imshow(
         np.ma.masked_invalid(cells), cmap=colour_map, norm=norm, interpolation="nearest",
-        aspect="equal" if max(m, n) <= 4 * min(m, n) else "auto",
+        aspect="equal" if square else "auto",
     )  # fmt: skip
     ax.set(xlabel="column", ylabel="row")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
-    _colour_bar(ax, drawn, label, unit)
+    _colour_bar(ax, drawn, label, unit, n / m if square else 1.0)
     return ax
 
 
@@ -286,20 +288,26 @@ def _scale(values: FloatArray, signed: bool) -> "tuple[Normalize, str]":
     return Normalize(low, high), ONE_SIGN
 
 
-def _colour_bar(ax: "Axes", drawn: Any, label: str, unit: str) -> None:  # noqa: ANN401 - any mappable
-    """Draw a colour bar as high as the axes, limited to the values that occur and 0."""
+def _colour_bar(ax: "Axes", drawn: Any, label: str, unit: str, flat: float = 1.0) -> None:  # noqa: ANN401 - any mappable
+    """Draw a colour bar as high as the axes, limited to the values that occur and 0.
+
+    flat: width over height of the axes; beside flat axes there is no room, so the bar lies above them.
+    """
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     plain = unit.startswith("%")
+    above = flat > FLAT
+    place = (0.0, 1.0 + 0.04 * flat, 1.0, 0.05 * flat) if above else (1.04, 0.0, 0.05, 1.0)
     bar = ax.figure.colorbar(
-        drawn, cax=ax.inset_axes((1.04, 0.0, 0.05, 1.0)), ticks=MaxNLocator(nbins=6),
-        format=None if plain else EngFormatter(unit=unit),
+        drawn, cax=ax.inset_axes(place), ticks=MaxNLocator(nbins=6), format=None if plain else EngFormatter(unit=unit),
+        location="top" if above else "right",
     )  # fmt: skip
     bar.outline.set_visible(False)
     bar.set_label(f"{label} [{unit}]" if plain else label)
     values = drawn.get_array().compressed()
     if drawn.get_cmap().name == BOTH_SIGNS:
-        bar.ax.set_ylim(min(values.min(), 0.0), max(values.max(), 0.0))
+        limit = bar.ax.set_xlim if above else bar.ax.set_ylim
+        limit(min(values.min(), 0.0), max(values.max(), 0.0))
 
 
 def _axes(ax: "Axes | None") -> "Axes":

@@ -14,9 +14,12 @@ from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import load_hardware
 from mapping.inference.running import run
 from mapping.networks import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
+from mapping.presentation.colours import COLOURS, INK, KIND_COLOURS, PHASE_COLOURS
 from mapping.presentation.intervals import wilson
-from mapping.report.html_page import NAME
+from mapping.presentation.names import shortened
+from mapping.report.page_drawings import comparison
 from mapping.report.pricing import price
+from mapping.report.values import COMPONENTS
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.writing import write
 
@@ -33,13 +36,23 @@ addEventListener("securitypolicyviolation", e => wrong.push("blocked: " + e.bloc
 for (const kind of ["error", "warn"]) console[kind] = (...words) => wrong.push(words.join(" "));
 addEventListener("load", () => {
   const asked = performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:"));
-  const wide = [...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1);
+  const boxed = e => e.closest(".scroll, .die figure");  // scrolls inside its own box
+  const wide = [...document.querySelectorAll("main *")].filter(
+    e => e.getBoundingClientRect().right > innerWidth + 1 && (!boxed(e) || e.matches(".scroll, .die figure")));
   const found = {wrong, asked, sections: [...document.querySelectorAll("h2")].map(e => e.textContent),
                  empty: [...document.images].filter(e => !e.naturalWidth).length,
+                 width: innerWidth, across: document.documentElement.scrollWidth,
                  wide: wide.map(e => e.outerHTML.slice(0, 80))};
   const held = document.createElement("pre"); held.id = "found"; held.textContent = JSON.stringify(found);
   document.body.append(held);
 });
+</script>"""
+# A page in a frame of some width; what the spy found is copied out of it.
+FRAME = """<!DOCTYPE html><body style="margin: 0">
+<iframe src="{name}" width="{width}" height="2000" style="border: 0"></iframe>
+<script>
+const frame = document.querySelector("iframe");
+frame.onload = () => document.body.append(frame.contentDocument.querySelector("#found").cloneNode(true));
 </script>"""
 
 
@@ -138,7 +151,10 @@ def test_page__has_its_sections_and_needs_nothing_else(results, name):
     tags = Tags()
     tags.feed(page)
     assert not tags.open
-    assert all(target.startswith("data:") for target in tags.fetched)
+    links = [target[1:] for target in tags.fetched if target.startswith("#")]
+    assert links == re.findall(r'<section id="([\w-]+)">', page)
+    assert len(links) == len(headings(page))
+    assert all(target.startswith(("data:", "#")) for target in tags.fetched)
     assert not re.search(r"<script|@import|url\(|nan |>nan|None", page)
     assert f"<h1>{'a &lt; b &amp; c' if name == 'deep' else report.model} on {report.chip}</h1>" in page
     assert ("the run had no labels" in page) == (name == "unlabelled")
@@ -160,7 +176,52 @@ def test_page__shortens_long_names_beside_drawings_only(results):
     page, _ = made(results, "deep")
     full = "stages.4.blocks.9.a_rather_long_name_of_a_convolution"
     assert f'<th scope="row">{full}</th>' in page
-    assert f">…{full[-NAME + 1 :]}</text>" in page
+    assert shortened(full) != full
+    assert f'<th scope="row" title="{full}">{shortened(full)}</th>' in page
+
+
+def test_shortened__keeps_both_ends():
+    assert shortened("conv", 4) == "conv"
+    assert shortened("node_Conv_1234", 7) == "no…1234"
+    assert [len(shortened("x" * n, 24)) for n in (23, 24, 25, 900)] == [23, 24, 24, 24]
+
+
+def test_page__draws_energies_on_a_logarithmic_axis_with_the_chips_band(results):
+    """By hand: decades from the axis' first power of ten, as fractions of its length."""
+    report = made(results, "dynamic")[1]
+    drawn = comparison(report)
+    ticks = [tick["energy"] for tick in drawn["ticks"]]
+    assert ticks == pytest.approx([ticks[0] * 10.0**k for k in range(len(ticks))])
+    decades = len(ticks) - 1
+    for line, energies in zip(
+        drawn["lines"], [report.energy_band_J_per_image, *(each.energy_J for each in report.comparison)], strict=True
+    ):
+        ends = [100.0 * np.log10(each / ticks[0]) / decades for each in energies]
+        assert (line["x"], line["x"] + line["width"]) == pytest.approx(ends, abs=1e-6)
+        assert 0.0 <= line["x"] <= line["x"] + line["width"] <= 100.0 + 1e-9
+    assert drawn["strip"] == {"x": drawn["lines"][0]["x"], "width": drawn["lines"][0]["width"]}
+    assert drawn["strip"]["x"] <= drawn["middle"] <= drawn["strip"]["x"] + drawn["strip"]["width"]
+
+
+def test_page__hides_what_is_zero(results):
+    """The bare chip has no gates, no parts of one's own and no writes."""
+    page, report = made(results, "static")
+    energy = page.partition('<section id="energy-by-component">')[2].partition("</section>")[0]
+    named = re.findall(r'<th scope="row">(\w+)</th>', energy)
+    spent = {name: sum(layer.energy_by_component_J[name] for layer in report.layers) for name in COMPONENTS}
+    assert named == [name for name, value in spent.items() if value > 0.0]
+    assert 0 < len(named) < len(COMPONENTS)
+    assert "0 J<" not in energy
+
+
+def test_colours__have_one_meaning_each():
+    """Phases and components of one name share a colour; static layers of all kinds are grey."""
+    meanings = {}
+    for names in (COLOURS, PHASE_COLOURS, KIND_COLOURS, {"error": INK}):
+        for name, colour in names.items():
+            static = names is KIND_COLOURS and name not in ("dynamic conv", "kernel", "attention")
+            meanings.setdefault(colour, set()).add("static layer" if static else name.rstrip("s"))
+    assert all(len(each) == 1 for each in meanings.values()), meanings
 
 
 def test_notebooks__show_report_program_and_chip(results):
@@ -197,18 +258,22 @@ def test_wilson__by_hand():
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here")
 def test_browser__finds_nothing_wrong(results, tmp_path):
-    """All pages, one after another in one frame each: no error, no request, every picture drawn, nothing sticks out."""
-    for name in ("dynamic", "deep", "bare"):
+    """All pages at the widths of a screen and of a phone: no error, no request, every picture drawn, nothing sticks
+    out. The window of the browser has a least width, so the phone is a frame in it."""
+    for name, width in (("dynamic", 1100), ("dynamic", 390), ("deep", 1100), ("deep", 390), ("bare", 390)):
         page, _ = made(results, name)
-        path = tmp_path / f"{name}.html"
+        path, outer = tmp_path / f"{name}.html", tmp_path / "outer.html"
         path.write_text(page.replace("<head>", f"<head>{SPY}", 1), encoding="utf-8")
+        outer.write_text(FRAME.format(name=path.name, width=width), encoding="utf-8")
         done = subprocess.run(
             [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
              "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,2000",
-             "--dump-dom", path.as_uri()],
+             "--allow-file-access-from-files", "--dump-dom", outer.as_uri()],
             capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
         held = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, flags=re.DOTALL)
         found = json.loads(html.unescape(held[1]))
         assert (found["wrong"], found["asked"], found["empty"], found["wide"]) == ([], [], 0, []), name
+        assert found["width"] == width
+        assert found["across"] <= width, name
         assert found["sections"] == headings(page)

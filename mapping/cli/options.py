@@ -1,5 +1,6 @@
 """Options that several commands share, and the conversion of their texts to numbers."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -42,3 +43,12 @@ def number(option: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise ParameterError(f"{option} must be a number, got {text!r}") from None
+
+
+def command_line(*words: str, **options: object) -> str:
+    """Return a command line with the options that are given, quoted for a shell; a list repeats its option."""
+    parts = list(words)
+    for name, value in options.items():
+        for each in value if isinstance(value, (list, tuple)) else () if value is None else (value,):
+            parts += [f"--{name}", str(each)]
+    return shlex.join(["crossgate", *parts])

@@ -11,10 +11,11 @@ from rich.console import Console
 import mapping
 from devices.errors import ParameterError
 from mapping import files, inference, training, workflow
-from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, whole
+from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, command_line, whole
 from mapping.cli.report_tables import show
 from mapping.cli.terminal import load_images, progress_bars, stoppable
 from mapping.files.whole_files import check_folder
+from mapping.presentation.outside_text import readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +91,11 @@ def run(
         report, result = _simulate(*simulated)
         if fidelity == "nonlinear":
             report = _with_fidelity(report, result, test, precision, console)
+        line = command_line(
+            "run", model, chip=chip, set=settings, data=data, images=count, seed=drawn, fidelity=fidelity,
+            device=None if device == "cpu" else device,
+        )  # fmt: skip
+        report = replace(report, command=readable(line))
         paths = report.save(out, result, test.labels)
     for each in kept or ():
         each.remove()

@@ -1,5 +1,6 @@
 """The templates of pages and notebook output, and the filters that they use."""
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 WIDTH = 960  # [px] of a drawing, ours
 
 
+def headings(body: str) -> list[tuple[str, str]]:
+    """Return (id, title) of the sections of a page, for its table of contents."""
+    return re.findall(r'<section id="([\w-]+)">\s*<h2>([^<]*)</h2>', body)
+
+
 @cache
 def environment() -> "Environment":
     """Return the environment of the templates: text is escaped, and a missing name is an error."""
@@ -21,5 +27,5 @@ def environment() -> "Environment":
         loader=PackageLoader("mapping.presentation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters.update(si=si, percent=percent, rounded=rounded, duration=duration)
+    made.filters.update(si=si, percent=percent, rounded=rounded, duration=duration, headings=headings)
     return made

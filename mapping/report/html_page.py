@@ -6,7 +6,6 @@ network.
 
 import base64
 import io
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +14,16 @@ from markupsafe import Markup
 
 from mapping.inference.traces import RunResult
 from mapping.inference.worst_array import CloseUp, close_up
-from mapping.presentation.colours import ALONE, COLOURS, PHASE_COLOURS, TOGETHER
-from mapping.presentation.html_templates import WIDTH, environment
+from mapping.presentation.colours import ATTENTION, COLOURS, PHASE_COLOURS
+from mapping.presentation.html_templates import environment
 from mapping.presentation.intervals import wilson
 from mapping.presentation.quantities import ratio
+from mapping.report.page_drawings import comparison, schedule, whole_ticks
 from mapping.report.plots import plot_drop, plot_gates
 from mapping.report.values import COMPONENTS, LayerReport, ReportValues
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-FOLLOWING = 2  # images that the schedule shows after the first, ours
-TICKS = 6  # largest number of ticks of a time axis, ours
-CHARACTER, NAME = 7.0, 40  # width of a letter in the schedule [px], largest number of letters of a name; ours
 
 
 def page(report: ReportValues, result: RunResult | None = None) -> str:
@@ -43,6 +38,8 @@ def page(report: ReportValues, result: RunResult | None = None) -> str:
             attention=None if result is None else _attention(result),
             channels=[layer for layer in report.layers if layer.column_gain is not None],
             dynamic=[layer for layer in report.layers if layer.attention_entropy is not None],
+            attention_colour=ATTENTION,
+            comparison=comparison(report),
             configuration=_configuration(report.configuration),
             complete=result is not None,
         )
@@ -57,28 +54,29 @@ def show_report(report: ReportValues) -> str:
 def _report(report: ReportValues) -> dict[str, Any]:
     """Values of the template that come from the report alone."""
     layers = report.layers
-    error = _whole_ticks(max((max(layer.error, layer.own_error) for layer in layers), default=0.0))
+    error = whole_ticks(max((max(layer.error, layer.own_error) for layer in layers), default=0.0))
     energy = max((layer.energy_J for layer in layers), default=0.0)
     latency = max((layer.latency_s for layer in layers), default=0.0)
     totals = {name: sum(layer.energy_by_component_J[name] for layer in layers) for name in COMPONENTS}
+    phases = {name: sum(layer.latency_by_phase_s[name] for layer in layers) for name in PHASE_COLOURS}
     return {
         "report": report,
-        "colours": COLOURS,
-        "phase_colours": PHASE_COLOURS,
-        "alone": ALONE,
-        "together": TOGETHER,
+        "colours": _used(COLOURS, totals),
+        "phase_colours": _used(PHASE_COLOURS, phases),
         "rows": [_layer(layer, error, energy, latency) for layer in layers],
         "components": [
             {"name": name, "colour": COLOURS[name], "energy": value, "share": ratio(value, sum(totals.values()))}
             for name, value in totals.items()
+            if value > 0.0
         ],
         "interval": None if report.accuracy_chip is None else wilson(report.accuracy_chip, report.images),
         "costliest": max(layers, key=lambda layer: layer.energy_J, default=None),
         "slowest": max(layers, key=lambda layer: layer.latency_s, default=None),
-        "schedule": _schedule(report),
+        "schedule": schedule(report),
         "areas": [
             {"name": name, "area": value, "share": ratio(value, report.area_m2)}
             for name, value in report.area_by_component_m2.items()
+            if value > 0.0
         ],
     }
 
@@ -94,6 +92,11 @@ def _layer(layer: LayerReport, error: float, energy: float, latency: float) -> d
     }
 
 
+def _used(colours: Mapping[str, str], totals: Mapping[str, float]) -> dict[str, str]:
+    """Colours of what is not zero: the rest needs no place in a key."""
+    return {name: colour for name, colour in colours.items() if totals[name] > 0.0}
+
+
 def _stack(parts: Mapping[str, float], colours: Mapping[str, str], whole: float) -> list[dict[str, Any]]:
     """Pieces of a stacked bar, in % of its width."""
     pieces, at = [], 0.0
@@ -103,55 +106,6 @@ def _stack(parts: Mapping[str, float], colours: Mapping[str, str], whole: float)
             pieces.append({"name": name, "x": at, "width": width, "colour": colour, "value": parts[name]})
         at += width
     return pieces
-
-
-def _whole_ticks(value: float) -> float:
-    """Return the next larger 1, 2 or 5 times a power of ten; 1 if the value is 0."""
-    if not value > 0.0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(power * step for step in (1.0, 2.0, 5.0, 10.0) if power * step >= value * (1.0 - 1e-12))
-
-
-def _schedule(report: ReportValues) -> dict[str, Any]:
-    """The schedule as a drawing in px: one line for each layer with its phases, for an image and the next ones."""
-    longest = max((len(_short(layer.name)) for layer in report.layers), default=0)
-    left, right, line = max(110.0, 20.0 + CHARACTER * longest), 78.0, 26.0
-    pace = 1.0 / report.images_per_s if report.images_per_s else 0.0
-    following = FOLLOWING if pace else 0
-    total = max((layer.start_s + layer.latency_s for layer in report.layers), default=0.0) + following * pace
-    width = WIDTH - left - right
-    scale = ratio(width, total)
-    lines = []
-    for at, layer in enumerate(report.layers):
-        blocks = []
-        for image in range(following + 1):
-            now = layer.start_s + image * pace
-            for phase, colour in PHASE_COLOURS.items():
-                length = layer.latency_by_phase_s[phase]
-                if length > 0.0:
-                    blocks.append({
-                        "name": phase, "x": left + now * scale, "width": max(length * scale, 1.0), "colour": colour,
-                        "start": now, "length": length, "image": image, "opacity": 1.0 if image == 0 else 0.35,
-                    })  # fmt: skip
-                now += length
-        end = layer.start_s + following * pace + layer.latency_s
-        lines.append({
-            "name": _short(layer.name), "y": at * line, "blocks": blocks, "end": left + end * scale,
-            "start": layer.start_s, "length": layer.latency_s,
-        })  # fmt: skip
-    step = _whole_ticks(total / TICKS)
-    ticks = [{"x": left + k * step * scale, "time": k * step} for k in range(int(total / step + 1e-9) + 1)]
-    return {
-        "lines": lines, "ticks": ticks if total > 0.0 else [], "left": left, "line": line, "width": WIDTH,
-        "height": len(lines) * line, "total": total,
-        "attends": any(layer.latency_by_phase_s["attention"] > 0.0 for layer in report.layers), "pace": pace,
-    }  # fmt: skip
-
-
-def _short(name: str) -> str:
-    """Return a name that fits beside the schedule; a long one keeps its end, which differs most."""
-    return name if len(name) <= NAME else f"…{name[-NAME + 1 :]}"
 
 
 def _worst(found: CloseUp | None) -> dict[str, Any] | None:
@@ -181,7 +135,7 @@ def _picture(draw: "Callable[[Axes], Axes]") -> Markup:
     with rc_context(style):
         figure = Figure(figsize=(4.9, 3.5))
         draw(figure.add_axes((0.11, 0.14, 0.66, 0.8)))
-        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.05)
     return Markup("data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode("ascii"))  # noqa: S704
 
 
@@ -219,7 +173,10 @@ def _configuration(configuration: Mapping[str, Any]) -> list[tuple[str, list[tup
 def _flat(section: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = []
     for key, value in section.items():
-        rows += _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else [(f"{before}{key}", value)]
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{before}{key}.") or [(f"{before}{key}", "none")]
+        else:
+            rows.append((f"{before}{key}", value))
     return rows
 
 

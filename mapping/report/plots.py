@@ -3,6 +3,7 @@
 Functions that draw one plot take and return axes; without axes they make a figure.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from crossbar.plots import plot_gate_voltage, plot_map
 from devices.errors import ParameterError
 from mapping.inference.traces import LayerTrace
 from mapping.inference.worst_array import CloseUp
-from mapping.presentation.colours import ALONE, COLOURS, PHASE_COLOURS, TOGETHER
+from mapping.presentation.colours import ATTENTION, COLOURS, INK, PHASE_COLOURS
+from mapping.presentation.names import BELOW_BARS, shortened
 from mapping.report.values import ReportValues
 
 if TYPE_CHECKING:
@@ -25,37 +27,31 @@ CROWDED = 24  # names of layers below an axis that still have room, ours
 def plot_energy(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
     """Draw each layer's energy per image as a stack of components."""
     ax = _axes(ax)
-    names = [layer.name for layer in report.layers]
-    base = np.zeros(len(names))
-    for component, colour in COLOURS.items():
-        values = np.array([layer.energy_by_component_J[component] for layer in report.layers]) * 1e9
-        if values.any():  # what costs nothing needs no place in the legend
-            ax.bar(names, values, bottom=base, color=colour, label=component)
-        base += values
+    _stacks(ax, COLOURS, [layer.energy_by_component_J for layer in report.layers], 1e9)
     ax.set_ylabel("energy per image [nJ]")
     _legend(ax, 3)
-    return _tidy(ax)
+    return _tidy(ax, report)
 
 
 def plot_error(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
     """Draw each layer's own error, and its total error with those of the layers before it."""
     ax = _axes(ax)
-    names = [layer.name for layer in report.layers]
-    at = np.arange(len(names))
-    ax.bar(at - 0.2, [100 * layer.own_error for layer in report.layers], 0.4, color=ALONE, label="own error")
-    ax.bar(at + 0.2, [100 * layer.error for layer in report.layers], 0.4, color=TOGETHER, label="total error")
-    ax.set_xticks(at, names)
+    at = np.arange(len(report.layers))
+    outlined: dict[str, Any] = {"color": "none", "edgecolor": INK}
+    ax.bar(at - 0.2, [100 * layer.own_error for layer in report.layers], 0.4, color=INK, label="own error")
+    ax.bar(at + 0.2, [100 * layer.error for layer in report.layers], 0.4, label="total error", **outlined)
     ax.set_ylabel("error of the outputs [%]")
     _legend(ax, 2)
-    return _tidy(ax)
+    return _tidy(ax, report)
 
 
 def plot_latency(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
-    """Draw the time that one image spends in each layer."""
+    """Draw the time that one image spends in each layer as a stack of phases."""
     ax = _axes(ax)
-    ax.bar([layer.name for layer in report.layers], [layer.latency_s * 1e6 for layer in report.layers], color=ALONE)
+    _stacks(ax, PHASE_COLOURS, [layer.latency_by_phase_s for layer in report.layers], 1e6)
     ax.set_ylabel("latency per image [µs]")
-    return _tidy(ax)
+    _legend(ax, 2)
+    return _tidy(ax, report)
 
 
 def plot_schedule(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
@@ -65,9 +61,9 @@ def plot_schedule(report: ReportValues, ax: "Axes | None" = None) -> "Axes":
     for phase, colour in PHASE_COLOURS.items():
         lengths = np.array([layer.latency_by_phase_s[phase] for layer in report.layers])
         if lengths.any():
-            names = [layer.name for layer in report.layers]
-            ax.barh(names, lengths * 1e6, left=starts * 1e6, color=colour, label=phase)
+            ax.barh(np.arange(len(starts)), lengths * 1e6, left=starts * 1e6, color=colour, label=phase)
         starts += lengths
+    ax.set_yticks(np.arange(len(starts)), [shortened(layer.name) for layer in report.layers])
     ax.invert_yaxis()
     ax.set_xlabel("time since the image arrived [µs]")
     if report.layers:
@@ -84,7 +80,7 @@ def plot_attention(trace: LayerTrace, ax: "Axes | None" = None) -> "Axes":
     if trace.attention is None or not len(trace.attention):
         raise ParameterError(f"{trace.name} has no attention to draw: it is not a dynamic layer, or no image was run")
     ax = _axes(ax)
-    ax.boxplot(trace.attention, whis=(5, 95), showfliers=False, medianprops={"color": ALONE})
+    ax.boxplot(trace.attention, whis=(5, 95), showfliers=False, medianprops={"color": ATTENTION})
     ax.set(xlabel="kernel", ylabel="attention weight", ylim=(0.0, 1.02))
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -135,8 +131,20 @@ def _legend(ax: "Axes", columns: int) -> None:
         ax.legend(frameon=False, ncols=columns, fontsize="small", loc="lower left", bbox_to_anchor=(0.0, 1.0))
 
 
-def _tidy(ax: "Axes") -> "Axes":
-    names = len(ax.get_xticks())
-    ax.tick_params(axis="x", rotation=60 if names <= CROWDED else 90, labelsize=10 if names <= CROWDED else 6)
+def _stacks(ax: "Axes", colours: Mapping[str, str], parts: Sequence[Mapping[str, float]], factor: float) -> None:
+    """Draw a stacked bar for each layer; what is zero in all of them gets no place in the legend."""
+    at, base = np.arange(len(parts)), np.zeros(len(parts))
+    for name, colour in colours.items():
+        values = factor * np.array([each[name] for each in parts], dtype=float)
+        if values.any():
+            ax.bar(at, values, bottom=base, color=colour, label=name)
+        base += values
+
+
+def _tidy(ax: "Axes", report: ReportValues) -> "Axes":
+    """Name the layers below the bars."""
+    names = [shortened(layer.name, BELOW_BARS) for layer in report.layers]
+    ax.set_xticks(np.arange(len(names)), names)
+    ax.tick_params(axis="x", rotation=60 if len(names) <= CROWDED else 90, labelsize=10 if len(names) <= CROWDED else 6)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

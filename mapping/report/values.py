@@ -92,6 +92,7 @@ class ReportValues:
     #: layers that apply channel attention digitally, by name, with the reason
     digital_scales: dict[str, str] = field(default_factory=dict)
     fidelity: tuple[Fidelity, ...] = ()  #: comparison of the levels of fidelity, for --fidelity nonlinear
+    command: str = ""  #: command line that gives the same run again; empty for a run from Python
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each layer as a row with the columns COLUMNS."""
