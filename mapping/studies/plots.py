@@ -1,9 +1,13 @@
 """Figures of a study, drawn from its table; functions that draw one plot take and return axes."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from mapping.presentation.intervals import wilson
+from mapping.presentation.names import BELOW_BARS, shortened
 from mapping.studies.results import DISTINCT, MORE_IS_BETTER, Cell, Effect, Results, effects, groups, half_width
 
 if TYPE_CHECKING:
@@ -24,11 +28,14 @@ UNITS = {  # metric: (label, factor from the metric to the axis)
     "images_per_s": ("throughput [images/s]", 1.0),
     "area_m2": ("area [mm²]", 1e6),
 }
+WRAPPED, ACROSS = 14, 34  #: longest line of a tick's text, and most letters along an axis; ours
 WIDE = 15.0  #: a positive parameter whose values span more than this factor gets a logarithmic axis, ours
 
 
 def plot_tornado(found: Sequence[Effect], ax: "Axes | None" = None) -> "Axes":
-    """Draw the effect of each parameter on a metric: a bar from the smallest to the largest change, the worst on top.
+    """Draw the effect of each parameter on a metric: bars to the smallest and the largest change, the worst on top.
+
+    If both have one sign, only the longer bar is drawn.
 
     Error bars are 95 % intervals; red is worse than the reference, blue is better.
     """
@@ -37,7 +44,10 @@ def plot_tornado(found: Sequence[Effect], ax: "Axes | None" = None) -> "Axes":
     sign = -1.0 if found and found[0].metric in MORE_IS_BETTER else 1.0
     for place, effect in enumerate(found):
         ends = sorted(effect.levels, key=lambda level: level.change)
-        for level in dict.fromkeys((ends[0], ends[-1])):
+        shown = list(dict.fromkeys((ends[0], ends[-1])))
+        if len(shown) == 2 and shown[0].change * shown[1].change > 0.0:  # on one side the longer bar covers the other
+            shown = [max(shown, key=lambda level: abs(level.change))]
+        for level in shown:
             change = factor * level.change
             colour = WORSE if sign * change > 0.0 else BETTER
             error = None if level.half_width is None else factor * level.half_width
@@ -45,8 +55,8 @@ def plot_tornado(found: Sequence[Effect], ax: "Axes | None" = None) -> "Axes":
             if change:
                 end = change + math.copysign(error or 0.0, change)
                 ax.annotate(
-                    level.label, (end, place), (math.copysign(5.0, change), 0.0), textcoords="offset points",
-                    ha="left" if change > 0.0 else "right", va="center", fontsize="small",
+                    shortened(level.label, BELOW_BARS), (end, place), (math.copysign(5.0, change), 0.0),
+                    textcoords="offset points", ha="left" if change > 0.0 else "right", va="center", fontsize="small",
                 )  # fmt: skip
     ax.axvline(0.0, color="black", linewidth=0.8)
     ax.set_yticks(range(len(found)), [effect.parameter for effect in found])
@@ -61,10 +71,11 @@ def plot_tornado(found: Sequence[Effect], ax: "Axes | None" = None) -> "Axes":
 def plot_response(
     results: Results, parameter: str, metric: str = "accuracy_chip", ax: "Axes | None" = None, *, by: str | None = None
 ) -> "Axes":
-    """Draw a metric over a parameter: the mean over the seeds and the 95 % band of this mean.
+    """Draw a metric over a parameter: the mean over the seeds with its 95 % interval.
 
-    A random sweep is drawn with a dot for each setting, and means and bands over groups of settings. Texts are drawn
-    side by side, with error bars.  by: another parameter of a grid; each of its values gets a line.
+    With one seed an accuracy has the binomial interval of its images, other metrics have none. A random sweep is drawn
+    with a dot for each setting, and means and intervals over groups of settings. Texts are drawn side by side.
+    by: another parameter of a grid; each of its values gets a line.
     Raises ParameterError if the table has no such metric.
     """
     ax = _axes(ax)
@@ -74,34 +85,32 @@ def plot_response(
         rows = [row for row in rows if row["varied"] in {parameter, None} and row[parameter] is not None]
     binned = not results.one_at_a_time and not results.balanced
     parts = [("", rows)] if by is None else [(name, members) for name, _, members in groups(rows, by, binned=False)]
-    wide = words = False
+    wide = words = grouped = False
+    named: dict[float, str] = {}
     for (name, members), colour in zip(parts, LINES * (len(parts) // len(LINES) + 1), strict=False):
         found = groups(members, parameter, binned=binned)
         places = [float(i) if at is None else at for i, (_, at, _) in enumerate(found)]
         words = words or any(at is None for _, at, _ in found)
         wide = wide or (not words and bool(places) and min(places) > 0.0 and max(places) > WIDE * min(places))
-        means, widths = _band(found, metric, "point" if binned else "seed", factor)
-        shown = f"{by} = {name}" if by is not None else None
-        if words:
-            ax.errorbar(places, means, widths, fmt="o", capsize=4, color=colour, label=shown)
-            ax.set_xticks(places, [each for each, _, _ in found])
-            continue
-        if binned and len({row[parameter] for row in members}) > DISTINCT:
+        means, errors = _means(found, metric, "point" if binned else "seed", factor)
+        if binned and not words and len({row[parameter] for row in members}) > DISTINCT:
+            grouped = True
             dots = [(row[parameter], row[metric]) for row in members]
             ax.plot([_float(x) for x, _ in dots], [factor * _float(y) for _, y in dots], ".", color="#bbbbbb", zorder=1)
-        ax.fill_between(
-            places, [m - w for m, w in zip(means, widths, strict=True)],
-            [m + w for m, w in zip(means, widths, strict=True)], color=colour, alpha=0.2, linewidth=0,
+        ax.errorbar(
+            places, means, errors, fmt="o" if words else "o-", capsize=3, color=colour, clip_on=False,
+            label=f"{by} = {name}" if by is not None else None,
         )  # fmt: skip
-        ax.plot(places, means, "o-", color=colour, label=shown)
+        named |= {place: each for place, (each, _, _) in zip(places, found, strict=True)}
     if wide and not words:
         ax.set_xscale("log")
-    numbers = [row[parameter] for row in rows]
-    if not words and not wide and all(isinstance(each, int) for each in numbers):
-        ax.locator_params(axis="x", integer=True)
+    if words or (not grouped and _room(named, wide=wide)):
+        _name_places(ax, named)
+    elif not wide:
+        ax.locator_params(axis="x", nbins=6, integer=all(isinstance(row[parameter], int) for row in rows))
     if metric.startswith("accuracy"):
         low, high = ax.get_ylim()
-        ax.set_ylim(max(low, 0.0), min(high, 1.01 * factor))
+        ax.set_ylim(max(low, 0.0), min(high, factor))
     if by is not None:
         ax.legend(frameon=False, fontsize="small")
     ax.set_xlabel(parameter)
@@ -129,25 +138,65 @@ def study_figure(results: Results, metric: str = "accuracy_chip") -> "Figure":
     seeds = len({row["seed"] for row in results.rows})
     settings = len({row["point"] for row in results.rows})
     failed = f", {len(results.failures)} failed" if results.failures else ""
-    band = "; bands: 95 % of the mean" if seeds > 1 or not (results.one_at_a_time or results.balanced) else ""
+    repeated = seeds > 1 or not (results.one_at_a_time or results.balanced)
+    band = "; bars: 95 % intervals of the mean" if repeated else ""
+    if not repeated and metric.startswith("accuracy"):
+        band = "; bars: 95 % intervals over the images"
     figure.suptitle(f"{settings} settings × {seeds} seed{'' if seeds == 1 else 's'}{failed}{band}")
     return figure
 
 
-def _band(
+def _room(named: Mapping[float, str], *, wide: bool) -> bool:
+    """Whether every value can have a tick with its text."""
+    places = sorted(math.log(each) if wide else each for each in named)
+    if len(places) < 2:
+        return True
+    gap = min(b - a for a, b in itertools.pairwise(places)) / (places[-1] - places[0])
+    return gap * ACROSS > max(map(len, named.values())) + 1
+
+
+def _name_places(ax: "Axes", named: Mapping[float, str]) -> None:
+    """Put a tick at each value of a parameter and none between; long texts are wrapped and turned."""
+    texts = [fill(each, WRAPPED) for each in named.values()]
+    turned = sum(max(map(len, each.split("\n"))) + 1 for each in texts) > ACROSS
+    ax.set_xticks(list(named), texts, rotation=30 if turned else 0, ha="right" if turned else "center")
+    ax.set_xticks([], minor=True)
+
+
+def _means(
     found: Sequence[tuple[str, float | None, list[dict[str, Cell]]]], metric: str, unit: str, factor: float
-) -> tuple[list[float], list[float]]:
-    """Return means and half widths of the 95 % intervals of groups, over the seeds or the settings in each."""
-    means, widths = [], []
+) -> tuple[list[float], list[list[float]]]:
+    """Return means and the distances to both ends of their 95 % intervals, over the seeds or settings in each group."""
+    means, below, above = [], [], []
     for _, _, members in found:
         units = list(dict.fromkeys(row[unit] for row in members))
         values = []
         for each in units:
             mine = [_float(row[metric]) for row in members if row[unit] == each]
-            values.append(factor * sum(mine) / len(mine))
-        means.append(sum(values) / len(values))
-        widths.append(half_width(values) or 0.0)
-    return means, widths
+            values.append(sum(mine) / len(mine))
+        mean = sum(values) / len(values)
+        low, high = _interval(mean, half_width(values), metric, members)
+        means.append(factor * mean)
+        below.append(factor * (mean - low))
+        above.append(factor * (high - mean))
+    return means, [below, above]
+
+
+def _interval(mean: float, width: float | None, metric: str, members: Sequence[dict[str, Cell]]) -> tuple[float, float]:
+    """Return the 95 % interval: Student's over repetitions, or that of a fraction of the images."""
+    if width is not None:
+        low, high = mean - width, mean + width
+    elif metric.startswith("accuracy"):
+        low, high = wilson(mean, int(min(_images(row) for row in members)))
+    else:
+        return mean, mean
+    return (max(low, 0.0), min(high, 1.0)) if metric.startswith("accuracy") else (low, high)
+
+
+def _images(row: dict[str, Cell]) -> int:
+    """Number of images of a row; 0 if it is not known."""
+    images = row["images"]
+    return images if isinstance(images, int) else 0
 
 
 def _unit(metric: str) -> tuple[str, float]:
