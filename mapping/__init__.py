@@ -9,6 +9,7 @@ The folders, lowest first; each imports only those above it in this list:
     inference, prices         images through a chip: RunResult; energy, latency and area of a program
     workflow, report          compiling, writing, the cache; the priced run: Report
     studies, training         sweeps over chip descriptions; networks fine-tuned through the exact chip
+    building                  tables and netlists from which a chip is built; its measured conductances
     cli                       the crossgate command
 
 Start with:

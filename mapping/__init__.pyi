@@ -1,3 +1,4 @@
+from . import building as building
 from . import chips as chips
 from . import data as data
 from . import files as files
@@ -10,6 +11,8 @@ from . import prices as prices
 from . import report as report
 from . import studies as studies
 from . import workflow as workflow
+from .building.exporting import export_chip as export_chip
+from .building.measured_tables import read_measured as read_measured
 from .chips.chip import Chip as Chip
 from .data.datasets import Dataset as Dataset
 from .data.datasets import load_dataset as load_dataset

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from crossbar.tiles.written_arrays import WrittenArray
 from crossbar.transfer.gate_nodes import GateNodes
 from devices.aliases import BoolArray, FloatArray
-from devices.writing.spread import Written
+from devices.writing.spread import DrawnCells, Written
 from mapping.chips.stuck_cells import compensated, pair_differences, trimmed
 from mapping.hardware.description import Hardware
 from mapping.placement.encoding import filaments, terminal_conductances
@@ -24,15 +25,28 @@ def converter_offsets(placement: Placement, hardware: Hardware, stream: tuple[in
     return hardware.adc.offset * drawn
 
 
-def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...]) -> WrittenArray:
-    """Write the cells of one tile and return their conductances [S] and Dirac-point shifts [V].
+@dataclass(frozen=True, eq=False)
+class TileCells:
+    """The cells of one tile with the targets of their last write; k kernels, m rows, c pairs."""
 
-    The gates of a static kernel are held open, so its cells need no gate nodes.
+    drawn: DrawnCells  #: their device-to-device variability and which are stuck
+    targets: FloatArray  #: (k, m, 2 c) filament conductances [S] that the last write aimed at
+    written: Written  #: after the write, at the age of the chip
+
+
+def wanted_conductances(matrix: Matrix, placement: Placement) -> FloatArray:
+    """Return the terminal conductances (k, m, 2 c) [S] that a tile should have, at the top of the gate window."""
+    columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
+    return matrix.conductances[:, placement.rows, columns]
+
+
+def write_cells(matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...]) -> TileCells:
+    """Draw the cells of one tile and write them.
+
     stream: whole numbers that name the tile's random stream.
     """
     hardware = program.hardware
-    columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
-    wanted = matrix.conductances[:, placement.rows, columns]
+    wanted = wanted_conductances(matrix, placement)
 
     pairs = np.arange(wanted.shape[2]) // 2
     lines = np.tile(pairs, (wanted.shape[1], 1)) if matrix.column_gates else 1
@@ -41,8 +55,22 @@ def write_tile(matrix: Matrix, placement: Placement, program: Program, stream: t
     def write(targets: FloatArray) -> Written:  # every call restarts the stream: equal random draws
         return cells.write(targets, np.random.default_rng([*stream, 2]))
 
-    written = written_to(wanted, write, hardware, cells.stuck, matrix.moments[placement.rows.start])
-    written = hardware.retention.aged(hardware.cell, written, cells.stuck, np.random.default_rng([*stream, 3]))
+    targets = write_targets(wanted, write, hardware, cells.stuck, matrix.moments[placement.rows.start])
+    written = hardware.retention.aged(hardware.cell, write(targets), cells.stuck, np.random.default_rng([*stream, 3]))
+    return TileCells(cells, targets, written)
+
+
+def write_tile(
+    matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...], measured: Written | None = None
+) -> WrittenArray:
+    """Write the cells of one tile and return their conductances [S] and Dirac-point shifts [V].
+
+    The gates of a static kernel are held open, so its cells need no gate nodes.
+    stream: whole numbers that name the tile's random stream.  measured: cells (k, m, 2 c) that were measured; nothing
+    is written then.
+    """
+    hardware = program.hardware
+    written = write_cells(matrix, placement, program, stream).written if measured is None else measured
     reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
     nodes = (
         GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated and not matrix.column_gates else None
@@ -61,21 +89,32 @@ def written_to(
     stuck: BoolArray,
     moments: FloatArray,
 ) -> Written:
-    """Write terminal conductances (k, m, 2 c) [S]; other cells compensate stuck ones if the chip description says so.
+    """Write terminal conductances (k, m, 2 c) [S]; the arguments are those of write_targets."""
+    return write(write_targets(wanted, write, hardware, stuck, moments))
 
+
+def write_targets(
+    wanted: FloatArray,
+    write: Callable[[FloatArray], Written],
+    hardware: Hardware,
+    stuck: BoolArray,
+    moments: FloatArray,
+) -> FloatArray:
+    """Return the filament conductances [S] to write for terminal conductances (k, m, 2 c) [S].
+
+    Other cells compensate stuck ones if the chip description says so.
     write: writes filament conductances [S]; every call has the same cells and the same random draws.
     stuck: (k, m, 2 c) cells that take no write, as a test of the array finds them.
     moments: (m, m) mean products of the rows' inputs.
     """
     cell, v_read, tile = hardware.cell, hardware.dac.v_read, hardware.tile
-    written = write(filaments(wanted, cell, v_read))
     if not hardware.spread.verified or not stuck.any() or not (tile.trim_pairs or tile.compensate_stuck):
-        return written
+        return filaments(wanted, cell, v_read)
     low, high = terminal_conductances(np.array([cell.g_min, cell.g_max]), hardware)
-    found, targets = terminal_conductances(written.g_filament, hardware), wanted
+    found, targets = terminal_conductances(write(filaments(wanted, cell, v_read)).g_filament, hardware), wanted
     if tile.trim_pairs:
         targets = np.clip(trimmed(targets, found, stuck), low, high)
     if tile.compensate_stuck:
         missed = pair_differences(np.where(stuck, found, targets)) - pair_differences(wanted)
         targets = np.clip(compensated(targets, missed, stuck, moments), low, high)
-    return write(filaments(targets, cell, v_read))
+    return filaments(targets, cell, v_read)

@@ -13,6 +13,7 @@ from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from devices.writing.spread import DrawnCells
 from mapping.chips.cells import converter_offsets, write_tile
+from mapping.chips.measured_cells import MeasuredCells
 from mapping.hardware.description import Hardware
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
@@ -40,19 +41,29 @@ class Chip:
     banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = field(default_factory=dict)
     #: by name of the layer, or of a matrix of its attention; empty if outputs are not adjusted
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
+    measured: MeasuredCells | None = None  #: cells that were measured and not written by simulation
 
     def written(self, matrix: Matrix, at: int) -> WrittenArray:
         """Return the cells of a matrix' tile number `at` after writing, drawn again from the tile's random stream.
 
+        Measured cells are returned as they were measured.
         A matrix that is rewritten for each image is returned with its kernels written one by one.
+        Raises ParameterError if the program has no such matrix or tile.
+        """
+        stream = self.stream(matrix, at)
+        held = None if self.measured is None else self.measured.tile(matrix.name, stream[2])
+        return write_tile(matrix, matrix.tiles[stream[2]], self.program, stream, held)
+
+    def stream(self, matrix: Matrix, at: int) -> tuple[int, int, int]:
+        """Return the whole numbers that name the random stream of a matrix' tile number `at`; the last one is `at`.
+
         Raises ParameterError if the program has no such matrix or tile.
         """
         names = [each.name for each in self.program.all_matrices]
         if matrix.name not in names:
             raise ParameterError(f"matrix must be one of {', '.join(names)}, got {matrix.name!r}")
         at = checks.whole("at", at, minimum=0, maximum=len(matrix.tiles) - 1)
-        stream = (self.seed, names.index(matrix.name), at)
-        return write_tile(matrix, matrix.tiles[at], self.program, stream)
+        return self.seed, names.index(matrix.name), at
 
     def single(self) -> "Chip":
         """Return the same chip with tiles that compute reads in single precision."""
@@ -68,10 +79,17 @@ def _single(tile: Tile | BatchTile) -> Tile | BatchTile:
     return tile.single() if isinstance(tile, Tile) else tile
 
 
-def write_arrays(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
+def write_arrays(
+    program: Program,
+    seed: int = 0,
+    *,
+    measured: MeasuredCells | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Chip:
     """Write every tile of a program with variability drawn from `seed`, and reduce its circuit.
 
     Each tile has its own random stream, so its draws do not depend on the other tiles.
+    measured: cells of a chip, taken in place of simulated writes; `seed` then draws the offsets of the converters.
     progress: called after each matrix with the number of tiles done.
     Raises ParameterError if seed is no whole number ≥ 0.
     """
@@ -87,7 +105,13 @@ def write_arrays(program: Program, seed: int = 0, *, progress: Callable[[int], N
         if matrix.rewritten:
             banks[matrix.name] = tuple(_blank(placement, hardware, stream) for placement, stream in numbered)
         else:
-            arrays = [write_tile(matrix, placement, program, stream) for placement, stream in numbered]
+            arrays = [
+                write_tile(
+                    matrix, placement, program, stream,
+                    None if measured is None else measured.tile(matrix.name, stream[2]),
+                )
+                for placement, stream in numbered
+            ]  # fmt: skip
             if matrix.column_gates:
                 banks[matrix.name] = tuple(ColumnTile(hardware.cell, each, *parts) for each in arrays)
             elif matrix.gated and matrix.layout == "stacked":
@@ -97,7 +121,7 @@ def write_arrays(program: Program, seed: int = 0, *, progress: Callable[[int], N
         done += len(matrix.tiles)
         if progress is not None:
             progress(done)
-    return Chip(program, seed, tiles, banks)
+    return Chip(program, seed, tiles, banks, measured=measured)
 
 
 def _blank(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> Bank:

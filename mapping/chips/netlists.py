@@ -25,7 +25,7 @@ class TileCircuit:
 
 
 def tile_circuit(
-    program: Program,
+    program: Program | Chip,
     matrix: str,
     tile: int = 0,
     kernel: int = 0,
@@ -36,16 +36,19 @@ def tile_circuit(
 ) -> TileCircuit:
     """Return the circuit of a tile after `write` with this seed; other tiles are not written.
 
+    program: a chip in its place is taken with its own seed, or with its measured cells.
     matrix: name of a matrix, or of a layer for its first matrix.  v_gate: [V]; default: the top of the gate window.
     v_rows: (m,) [V]; default: the read voltage on every row.
     Raises ParameterError for an unknown matrix, tile or kernel, or a bad voltage.
     """
-    by_name = {name: held[0] for name, held in program.matrices.items()}
+    chip = program if isinstance(program, Chip) else Chip(program, checks.seed(seed), {})
+    program = chip.program
+    by_name = {name: each[0] for name, each in program.matrices.items()}
     by_name |= {each.name: each for each in program.all_matrices}
     checks.known("matrix", matrix, by_name)
     found = by_name[matrix]
     tile = checks.whole("tile", tile, minimum=0, maximum=len(found.tiles) - 1)
-    written = Chip(program, checks.seed(seed), {}).written(found, tile)
+    written = chip.written(found, tile)
     kernel = checks.whole("kernel", kernel, minimum=0, maximum=len(written.g_filament) - 1)
     cell, rows = program.hardware.cell, written.g_filament.shape[1]
     array = Array(cell, written.g_filament[kernel], written.gate_offset[kernel])

@@ -15,6 +15,7 @@ from mapping.cli.chip_list import app as chips
 from mapping.cli.comparing import compare
 from mapping.cli.estimation import estimate
 from mapping.cli.importing import import_network
+from mapping.cli.measured.chip_tables import export_chip
 from mapping.cli.measured.curve_files import curves
 from mapping.cli.measured.law_fits import laws
 from mapping.cli.netlisting import netlist
@@ -40,7 +41,22 @@ def _main(
         raise typer.Exit
 
 
-for each in (run, train, estimate, compare, netlist, models, layers, curves, fit, laws, device, sweep, cache):
+for each in (
+    run,
+    train,
+    estimate,
+    compare,
+    netlist,
+    export_chip,
+    models,
+    layers,
+    curves,
+    fit,
+    laws,
+    device,
+    sweep,
+    cache,
+):
     app.command()(each)
 app.command("import")(import_network)
 app.add_typer(chips, name="chips")

@@ -28,7 +28,8 @@ def show(report: "Report", console: Console) -> None:
 
 def _layers(report: "Report") -> Table:
     """One row for each layer; the layout is shown if a layer is dynamic."""
-    title = outside(f"{report.model} on {report.chip}, {'estimated' if report.seed is None else f'seed {report.seed}'}")
+    made = "estimated" if report.seed is None else f"seed {report.seed}{', measured cells' if report.measured else ''}"
+    title = outside(f"{report.model} on {report.chip}, {made}")
     ran = any(not math.isnan(layer.error) for layer in report.layers)  # a run on a GPU has no errors of layers
     table = Table(title=title, title_style="bold", box=box.SIMPLE_HEAD, padding=0, caption=ERRORS if ran else None)
     dynamic = any(layer.layout is not None for layer in report.layers)

@@ -11,6 +11,7 @@ from rich.console import Console
 import mapping
 from devices.errors import ParameterError
 from mapping import files, inference, training, workflow
+from mapping.cli.measured.chip_tables import Measured, Missing, read
 from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, command_line, whole
 from mapping.cli.report_tables import show
 from mapping.cli.terminal import load_images, progress_bars, stoppable
@@ -62,6 +63,8 @@ def run(
             "crossgate estimate."
         ),
     ] = "cpu",
+    measured: Measured = None,
+    missing: Missing = "target",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything anew and keep neither the chip nor a stopped run.")
     ] = False,
@@ -78,6 +81,8 @@ def run(
         training.check_device(device, "--device")
         if fidelity != "linear":
             raise ParameterError(f"--fidelity must be linear for --device {device}, got {fidelity!r}")
+    if measured is not None and fidelity == "ideal":
+        raise ParameterError("--measured must be left out for --fidelity ideal, as an ideal chip has no measured cells")
     network = mapping.load_model(model)
     hardware = mapping.load_hardware(chip).with_values(settings or ())
     if fidelity == "ideal":
@@ -87,13 +92,14 @@ def run(
     calibration, test = load_images(network, data, count, console)
     precision = "double" if fidelity == "ideal" else "single"  # on an ideal chip single-precision rounding would show
     with stoppable(len(test), keep=not no_cache) as kept:
-        simulated = (network, hardware, calibration, test, drawn, precision, console, kept, device)
+        simulated = (network, hardware, calibration, test, drawn, precision, console, kept, device, measured, missing)
         report, result = _simulate(*simulated)
         if fidelity == "nonlinear":
             report = _with_fidelity(report, result, test, precision, console)
         line = command_line(
             "run", model, chip=chip, set=settings, data=data, images=count, seed=drawn, fidelity=fidelity,
-            device=None if device == "cpu" else device,
+            device=None if device == "cpu" else device, measured=measured,
+            missing=None if measured is None else missing,
         )  # fmt: skip
         report = replace(report, command=readable(line))
         paths = report.save(out, result, test.labels)
@@ -116,6 +122,8 @@ def _simulate(
     console: Console,
     kept: "list[KeptRun] | None",
     device: str,
+    measured: Path | None,
+    missing: str,
 ) -> "tuple[Report, RunResult]":
     """Compile, write, run and price, with progress bars on the terminal.
 
@@ -127,7 +135,10 @@ def _simulate(
         program = workflow.compiled(network, hardware, calibration.images, cache)
         arrays = sum(len(matrix.tiles) for group in program.matrices.values() for matrix in group)
         progress.update(task, description="write and reduce tiles", total=arrays, completed=0)
-        chip = workflow.written(program, seed, cache, progress=lambda done: progress.update(task, completed=done))
+        cells = read(program, measured, missing, console)
+        chip = workflow.written(
+            program, seed, cache, measured=cells, progress=lambda done: progress.update(task, completed=done)
+        )
         progress.update(task, description="compute exact outputs", total=None)
         outputs = workflow.exact(program, test.images, precision, cache)
         progress.update(task, description=f"run {network.name}", total=len(test), completed=0)

@@ -46,6 +46,40 @@ def write_whole(folder: str | os.PathLike[str], writers: Mapping[str, Callable[[
     return [path / name for name in writers]
 
 
+def write_new_folder(folder: str | os.PathLike[str], writers: Mapping[str, Callable[[Path], object]]) -> list[Path]:
+    """Write files to a new or an empty folder, which appears with all of them or not at all; return their paths.
+
+    writers: by file name, a function that takes the path to write to.
+    Raises ParameterError if the folder holds anything, or cannot be created or written.
+    """
+    path = Path(folder)
+    check_new_folder(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear(path.parent)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{ASIDE}{os.getpid()}-") as aside:
+            made = Path(aside) / "folder"
+            made.mkdir()
+            for name, write in writers.items():
+                write(made / name)
+            if path.exists():
+                path.rmdir()
+            made.rename(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    return [path / name for name in writers]
+
+
+def check_new_folder(path: Path) -> None:
+    """Check that a folder is new or empty and can be written, so that nothing in it is lost.
+
+    Raises ParameterError if it is not.
+    """
+    check_folder(path)
+    if path.exists() and any(path.iterdir()):
+        raise ParameterError(f"{path} must be a new or an empty folder, as its files would be lost; give another one")
+
+
 def _clear(folder: Path) -> None:
     """Remove the temporary folders of processes that were killed."""
     for left in folder.glob(f"{ASIDE}*"):

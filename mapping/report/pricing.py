@@ -4,7 +4,7 @@ import importlib.metadata
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -35,7 +35,9 @@ def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None
     """
     held = result.chip.program if costs is None else result.chip.program.priced(costs)
     accuracies = (None, None) if labels is None else result.accuracy(labels)
-    return _report(held, result.layers, len(result.logits), result.chip.seed, result.seed, *accuracies)
+    report = _report(held, result.layers, len(result.logits), result.chip.seed, result.seed, *accuracies)
+    measured = result.chip.measured
+    return report if measured is None else replace(report, measured=str(measured))
 
 
 def price_estimate(program: Program, images: FloatArray, costs: Costs | None = None) -> Report:

@@ -93,6 +93,7 @@ class ReportValues:
     digital_scales: dict[str, str] = field(default_factory=dict)
     fidelity: tuple[Fidelity, ...] = ()  #: comparison of the levels of fidelity, for --fidelity nonlinear
     command: str = ""  #: command line that gives the same run again; empty for a run from Python
+    measured: str | None = None  #: the table of measured cells that the run used; None: simulated writes
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each layer as a row with the columns COLUMNS."""

@@ -22,6 +22,7 @@ from devices.aliases import FloatArray
 from devices.noise.read_noise import ReadNoise
 from devices.writing.spread import DrawnCells, Spread, Written
 from mapping.chips.chip import Bank, Chip
+from mapping.chips.measured_cells import MeasuredCells
 from mapping.files.cache import ENDING, Cache
 from mapping.hardware.description import Hardware
 from mapping.inference.running import exact_outputs
@@ -75,21 +76,29 @@ def compiled(network: Network, hardware: Hardware, calibration: FloatArray, cach
     return program
 
 
-def written(program: Program, seed: int, cache: Cache | None, *, progress: Callable[[int], None] | None = None) -> Chip:
+def written(
+    program: Program,
+    seed: int,
+    cache: Cache | None,
+    *,
+    measured: MeasuredCells | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Chip:
     """Return the result of `write`, from the cache if it is there; its large arrays are then mapped from the file.
 
-    progress: as for write.  Raises what write raises.
+    measured, progress: as for write.  Raises what write raises.
     """
     if cache is None:
-        return write(program, seed, progress=progress)
-    name = f"chip-{digest('chip', *_identity(program, seed))}"
+        return write(program, seed, measured=measured, progress=progress)
+    name = f"chip-{digest('chip', *_identity(program, seed, measured))}"
     classes, given = chip_classes(), _given(program.hardware)
     held = cache.get(name, classes, given)
     if isinstance(held, list):
         if progress is not None:
             progress(sum(len(matrix.tiles) for matrix in program.all_matrices))
-        return Chip(program, seed, *held)
-    chip = write(program, seed, progress=progress)
+        tiles, banks, adjustments = held
+        return Chip(program, seed, tiles, banks, adjustments, measured)
+    chip = write(program, seed, measured=measured, progress=progress)
     about = f"{program.network.name} on {program.hardware.name}, chip {seed}"
     cache.put(name, [chip.tiles, chip.banks, chip.adjustments], classes, given, about)
     return chip
@@ -122,7 +131,7 @@ class KeptRun:
     ) -> None:
         """Name the run by a hash of everything it depends on; the arguments are those of `mapping.inference.run`."""
         self.cache = cache
-        self.name = f"run-{digest('run', *_identity(chip.program, chip.seed), images, seed, precision)}"
+        self.name = f"run-{digest('run', *_identity(chip.program, chip.seed, chip.measured), images, seed, precision)}"
         program = chip.program
         self.about = (
             f"{program.network.name} on {program.hardware.name}, chip {chip.seed}: a run of {len(images)} images"
@@ -155,9 +164,10 @@ class KeptRun:
         return f"{self.name}/{start:08d}-{stop:08d}"
 
 
-def _identity(program: Program, seed: int) -> tuple[object, ...]:
+def _identity(program: Program, seed: int, measured: MeasuredCells | None) -> tuple[object, ...]:
     """Return everything that a chip depends on."""
-    return code_version(), program.network, program.hardware, program.matrices, program.calibration, seed
+    tiles = () if measured is None else measured.tiles
+    return code_version(), program.network, program.hardware, program.matrices, program.calibration, seed, tiles
 
 
 def _given(hardware: Hardware) -> dict[str, object]:

@@ -14,6 +14,7 @@ from devices.aliases import FloatArray
 from devices.numerics.blas import one_blas_thread
 from devices.numerics.worker_threads import over_threads
 from mapping.chips.chip import Adjustment, Chip, write_arrays
+from mapping.chips.measured_cells import MeasuredCells
 from mapping.inference.batch import Batch
 from mapping.inference.layer_run import adjust, attention_part, matrix_of_recurrent, run_layer
 from mapping.networks import digital
@@ -30,13 +31,21 @@ REMADE = 32  # number of images if arrays are solved anew for each image, ours
 LEAST = 32  # an output with fewer values is not adjusted, as its mean and deviation are uncertain; ours
 
 
-def write(program: Program, seed: int = 0, *, progress: Callable[[int], None] | None = None) -> Chip:
+def write(
+    program: Program,
+    seed: int = 0,
+    *,
+    measured: MeasuredCells | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Chip:
     """Write every tile of a program with variability drawn from `seed`, reduce its circuit, and adjust the outputs.
 
+    measured: cells of a chip as `read_measured` returns them, taken in place of simulated writes; `seed` then draws the
+    offsets of the converters only.
     progress: called after each matrix with the number of tiles done.
     Raises ParameterError if seed is no whole number ≥ 0.
     """
-    chip = write_arrays(program, seed, progress=progress)
+    chip = write_arrays(program, seed, measured=measured, progress=progress)
     return adjusted(chip) if program.hardware.tile.adjust_outputs else chip
 
 
