@@ -7,7 +7,7 @@ import numpy as np
 
 from devices.aliases import FloatArray
 from devices.cells.adaptive import AdaptiveMemristor
-from devices.writing.pulse_schedules import PulseSchedules, pulse_schedules
+from devices.writing.expected_pulses import PulseSchedules, pulse_schedules
 from devices.writing.write_pulses import WriteVerify
 from mapping.building.tables import Block, Column
 
