@@ -21,6 +21,7 @@ from crossbar.nodal.lines import (
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError
+from devices.numerics.copies import copy_into
 from devices.numerics.jit import kernel
 from devices.numerics.worker_threads import in_shares
 
@@ -121,7 +122,7 @@ def _sweeps(
         hold_ends(rows, v, r)
         if count == SWEEPS:
             break
-        now[:] = into_columns
+        copy_into(now, into_columns)
         for i in range(m):
             for j in range(n):
                 now[i if len(c) > 1 else 0, j] += g[i, j] * r[j if len(r) > 1 else 0, i]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from devices.aliases import FloatArray, IntArray
+from devices.numerics.copies import copy_into
 from devices.numerics.jit import kernel
 
 STRONG = 1.0  # [S] cells above this are nearly shorts: rounding of their current exceeds the current of a line (ours)
@@ -143,7 +144,7 @@ def cell_currents_into_rows(g: FloatArray, c: FloatArray, out: FloatArray, work:
             for i in range(work.shape[1]):
                 out[0, i] += work[j, i]
     else:
-        out[:] = work
+        copy_into(out, work)
 
 
 @kernel
@@ -224,9 +225,9 @@ def _descend(
     none, work = np.zeros(g.shape[0]), np.empty((g.shape[1], g.shape[0]))
     z, p, applied = np.empty_like(c), np.empty_like(c), np.empty_like(c)
     turned = np.empty((len(rows.inverse), g.shape[0]))
-    z[:] = left
+    copy_into(z, left)
     sweep(columns, z)
-    p[:] = z
+    copy_into(p, z)
     now = dot(left, z)
     limit = max(absolute, relative * largest(z))
     steps = 0
@@ -242,7 +243,7 @@ def _descend(
             for j in range(c.shape[1]):
                 c[i, j] += step * p[i, j]
                 left[i, j] += step * applied[i, j]
-        z[:] = left
+        copy_into(z, left)
         sweep(columns, z)
         before, now = now, dot(left, z)
         turn = now / before
@@ -346,7 +347,7 @@ def solve_injected(
     """
     work = np.empty((g.shape[1], g.shape[0]))
     left = np.empty_like(c)
-    r[:] = into_rows
+    copy_into(r, into_rows)
     clear_held(rows, r)
     sweep(rows, r)
     c[:] = 0.0
@@ -370,7 +371,7 @@ def left_over(lines: Lines, nodes: FloatArray, terminals: FloatArray, arriving: 
     q, k = nodes.shape
     most = 0.0
     if q == len(arriving):
-        out[:] = arriving
+        copy_into(out, arriving)
     else:
         out[:] = 0.0
         for i in range(len(arriving)):

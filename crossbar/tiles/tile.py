@@ -183,7 +183,7 @@ class Tile:
         cross_factors).  The energy exchanged between rows is estimated from a sample of the reads.
         Source: docs/equations/periphery.md eq. 8.
         """
-        joules = _alone(plane.sums, to_columns, factors)
+        joules = _alone(plane.sums, np.ascontiguousarray(to_columns), factors)
         if self.dac.coding == "pulse-width":
             together = plane.driven.shape[2] * plane.unit * float(overlaps(plane.ends, factors) @ plane.longest)
         else:
@@ -282,4 +282,5 @@ def _cross_factors(sums: FloatArray, factors: FloatArray) -> None:
             for row in range(m):
                 others = whole - u[row]
                 u[row] = np.sqrt(u[row] * given[row] / others) if others > 0.0 else 0.0
-        factors[entry] = u
+        for row in range(m):  # numba takes seconds to compile the assignment of one array to another
+            factors[entry, row] = u[row]

@@ -15,9 +15,11 @@ from numpy.typing import DTypeLike
 from crossbar.arrays.wires import Wires
 from crossbar.transfer.borders import Border, border, parallel
 from crossbar.transfer.islands import without_islands
+from crossbar.transfer.merge_lanes import join_last
 from crossbar.transfer.merge_plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, Plan, plan, plan_lanes
+from crossbar.transfer.merge_table import TALL
 from crossbar.transfer.patches import padded
-from crossbar.transfer.reduction_kernels import join_all, reduce_leaves, reduce_together
+from crossbar.transfer.reduction_kernels import join_all, reduce_lanes, reduce_leaves, spread_lanes
 from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ConvergenceError, ParameterError
@@ -96,8 +98,12 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
     def reduce_some(first: int) -> None:
         buffer, x = np.empty(steps.buffer * LANES), np.empty(steps.work * LANES)
         total = np.empty(max(steps.shared, 1) * LANES)
-        for arrays in groups[first::workers]:
-            reduce_together(steps.ops, steps.nodes, sides, g, arrays, at, buffer, x, total, transfers, taken)
+        start = np.zeros(LANES, dtype=np.int64)
+        for arrays in groups[first::workers]:  # three kernels, as numba would optimise those inside one kernel again
+            out, exchanged = np.empty(-(-n // TALL) * TALL * padded(m)[1] * LANES), np.empty(m * LANES)
+            reduce_lanes(steps.ops[:-1], steps.nodes, g, arrays, start, start, at, buffer, x, total)
+            join_last(steps.ops[-1], buffer, x, total, sides, out, exchanged)
+            spread_lanes(out, exchanged, arrays, transfers, taken)
 
     for _ in over_threads(reduce_some, range(workers)):
         pass

@@ -4,8 +4,8 @@ import numpy as np
 
 from crossbar.transfer.borders import Border
 from crossbar.transfer.merge_blas import join
-from crossbar.transfer.merge_lanes import join_lanes, join_last, patch
-from crossbar.transfer.merge_table import PATCH_COLUMN, PATCH_COLUMNS, PATCH_ROW, PATCH_ROWS, SHARED, TALL, stride
+from crossbar.transfer.merge_lanes import join_lanes, patch
+from crossbar.transfer.merge_table import PATCH_COLUMN, PATCH_COLUMNS, PATCH_ROW, PATCH_ROWS, SHARED, stride
 from crossbar.transfer.patches import PATCH
 from devices.aliases import FloatArray, IntArray
 from devices.numerics.jit import kernel
@@ -58,7 +58,7 @@ def lay_arms(arms: FloatArray, a: int, b: int, row: int, column: int, m: int, n:
 
 
 @kernel
-def _reduce_lanes(
+def reduce_lanes(
     ops: IntArray, nodes: IntArray, g: FloatArray, arrays: IntArray, rows: IntArray, columns: IntArray, at: Border,
     buffer: FloatArray, x: FloatArray, total: FloatArray,
 ) -> None:  # fmt: skip
@@ -68,7 +68,8 @@ def _reduce_lanes(
     arms = np.empty(MOST_ARMS * 2 * LANES)
     alike = at.half_rows.size <= 1 and at.half_columns.size <= 1  # equal segments: inner patches have equal arms
     laid_a = laid_b = 0  # shape of the inner patch for which `arms` is filled, 0 for none
-    for op in ops:
+    for k in range(len(ops)):
+        op = ops[k]  # contiguous for numba, unlike the rows of a loop over `ops`
         if op[SHARED] >= 0:
             join_lanes(op, buffer, x, total)
             continue
@@ -100,7 +101,7 @@ def reduce_leaves(
     for group in groups:
         kind = classes[group[0]]
         root, counts = kind[2], kind[3:7]
-        _reduce_lanes(
+        reduce_lanes(
             leaf_ops[kind[0] : kind[0] + kind[1]], nodes, g, arrays, leaves[group[1:], 0], leaves[group[1:], 1], at,
             lanes, x, total,
         )  # fmt: skip
@@ -122,16 +123,11 @@ def reduce_leaves(
 
 
 @kernel
-def reduce_together(
-    ops: IntArray, nodes: IntArray, sides: IntArray, g: FloatArray, arrays: IntArray, at: Border,
-    buffer: FloatArray, x: FloatArray, total: FloatArray, transfers: FloatArray, taken: FloatArray,
-) -> None:  # fmt: skip
-    """Reduce arrays of equal shape, one per lane, to transfer matrices and sums of the couplings between rows."""
-    _, m, n = g.shape
-    first = np.zeros(LANES, dtype=np.int64)
-    _reduce_lanes(ops[:-1], nodes, g, arrays, first, first, at, buffer, x, total)
-    out, exchanged = np.empty(-(-n // TALL) * TALL * stride(m) * LANES), np.empty(m * LANES)
-    join_last(ops[-1], buffer, x, total, sides, out, exchanged)
+def spread_lanes(
+    out: FloatArray, exchanged: FloatArray, arrays: IntArray, transfers: FloatArray, taken: FloatArray
+) -> None:
+    """Copy results from the lanes to the transfer matrices (t, m, n) and the sums of couplings (t, m) of the arrays."""
+    _, m, n = transfers.shape
     grid, sums = out.reshape(-1, stride(m), LANES), exchanged.reshape(m, LANES)
     for lane in range(LANES):
         transfer = transfers[arrays[lane]]
@@ -147,6 +143,7 @@ def reduce_together(
 def join_all(ops: IntArray, buffer: FloatArray, x: FloatArray, s: FloatArray) -> int:
     """Run merges one after another; returns how many failed."""
     failed = 0
-    for op in ops:
+    for k in range(len(ops)):
+        op = ops[k]  # contiguous for numba, unlike the rows of a loop over `ops`
         failed += join(op, buffer, x, s)
     return failed

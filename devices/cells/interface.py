@@ -263,4 +263,6 @@ def broadcast(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
 def flat(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
     """Return the arrays broadcast and flattened for kernels, and the shape that the result must get."""
     views, shape = broadcast(**arrays)
-    return [np.ascontiguousarray(a).reshape(-1) for a in views], shape
+    # views are read-only; kernels would be compiled anew for their type
+    whole = [given if given.shape == shape else view.copy() for given, view in zip(arrays.values(), views, strict=True)]
+    return [np.require(each, requirements=["C", "A", "W"]).reshape(-1) for each in whole], shape

@@ -1,5 +1,8 @@
 """The worst array: the one with the largest IR drop, solved node by node for the mean input of a run.
 
+The sparse reference solver does it. For one input it takes as long as loading the compiled solver, and it spares the
+first run on a machine half of its compiling.
+
 m = rows, n = columns of one array, k = kernels
 """
 
@@ -9,8 +12,10 @@ import numpy as np
 
 from crossbar.arrays.array import Array
 from crossbar.nodal.newton import solve
+from crossbar.reference.nodal_analysis import reference_solve
 from crossbar.tiles.tile import Tile
 from devices.aliases import FloatArray
+from devices.errors import ConvergenceError
 from mapping.inference.traces import LayerTrace, RunResult
 from mapping.networks.layers.matrix_layers import MatrixLayer
 from mapping.placement.matrix import Matrix
@@ -89,7 +94,10 @@ def _solved(result: RunResult, trace: LayerTrace, group: int, at: int, kernel: i
     v_gate = float(cell.gate_voltage(np.array(cell.gain_high if gain is None else gain))) if cell.gated else None
     g = cell.terminal_conductance(array.g_filament, array.gain(v_gate)[0], v_read)
     v_rows = v_read * _mean_inputs(result, trace.name, group, at)
-    solution = solve(g, v_rows[None], hardware.wires_in_use)
+    try:
+        solution = reference_solve(g, v_rows[None], hardware.wires_in_use)
+    except ConvergenceError:  # wires that conduct 1e15 times better than the cells
+        solution = solve(g, v_rows[None], hardware.wires_in_use)
     largest, whole = float(v_rows.max()), float(v_rows @ g.sum(1))
     drop = v_rows[:, None] - (solution.v_rows[0] - solution.v_columns[0])
     return CloseUp(
