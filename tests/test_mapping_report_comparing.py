@@ -44,7 +44,7 @@ def test_command__compares_two_runs(crossgate, refused, model, tmp_path):
     assert found["prices"][0][2:] == [each["energy_J_per_image"] for each in reports]
     status, out, _ = crossgate("compare", tmp_path / "one", tmp_path / "two")
     assert status == 0
-    for word in ("accuracy on the chip", "points", "adc.bits", "mm²", "images/s"):
+    for word in ("accuracy, on the chip", "points", "adc.bits", "mm²", "images/s"):
         assert word in out
 
 

@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from mapping import report
-from mapping.presentation.quantities import si
+from mapping.presentation.quantities import rounded, si
 
 if TYPE_CHECKING:
-    from mapping.report.comparing import Paired
+    from mapping.report.comparing import Paired, PairedErrors
 
 TOLD_APART = 0.05  # two accuracies are called different if p is below this
 
@@ -28,7 +28,9 @@ def compare(
     """Compare two runs: accuracy on the same images with an interval, energy, latency, area, and changed settings."""
     found = report.compare_runs(first, second)
     if as_json:
-        text = {**dataclasses.asdict(found), "chip": _plain(found.chip), "exact": _plain(found.exact)}
+        text = dataclasses.asdict(found) | {
+            name: _plain(getattr(found, name)) for name in ("chip", "exact", "top5")
+        }  # fmt: skip
         sys.stdout.write(json.dumps(text, indent=2) + "\n")
         return
     console = Console()
@@ -37,9 +39,11 @@ def compare(
     for name in found.names:
         table.add_column(escape(name), justify="right")
     table.add_column("second against first", justify="right")
-    for what, each in (("accuracy on the chip", found.chip), ("accuracy, exact", found.exact)):
-        if each is not None:
-            table.add_row(what, f"{each.first:.2%}", f"{each.second:.2%}", _difference(each))
+    for where, each in (("on the chip", found.chip), ("exact", found.exact), ("top-5, on the chip", found.top5)):
+        if isinstance(each, report.PairedErrors):
+            table.add_row(f"error, {where}", rounded(each.first), rounded(each.second), _difference_of_errors(each))
+        elif each is not None:
+            table.add_row(f"accuracy, {where}", f"{each.first:.2%}", f"{each.second:.2%}", _difference(each))
     for what, unit, one, two in found.prices:
         table.add_row(what, _quantity(one, unit), _quantity(two, unit), f"× {two / one:.3g}" if one > 0.0 else "")
     console.print(table)
@@ -71,5 +75,11 @@ def _difference(each: "Paired") -> str:
     )
 
 
-def _plain(each: "Paired | None") -> dict[str, float] | None:
+def _difference_of_errors(each: "PairedErrors") -> str:
+    """Format the difference of two errors, and whether its interval excludes 0."""
+    verdict = "" if each.low > 0.0 or each.high < 0.0 else ", not distinguishable"
+    return f"{each.difference:+.3g} ({each.low:+.3g} … {each.high:+.3g}){verdict}"
+
+
+def _plain(each: "Paired | PairedErrors | None") -> dict[str, float] | None:
     return None if each is None else each._asdict()

@@ -50,12 +50,23 @@ def _totals(report: "Report") -> Table:
     totals = Table.grid(padding=(0, 2))
     totals.add_column(no_wrap=True)
     totals.add_column(overflow="fold")
-    if report.accuracy_chip is not None and report.accuracy_exact is not None:
+    count = f"{report.images} images, 95 % intervals"
+    for what, chip, exact in (
+        ("accuracy", report.accuracy_chip, report.accuracy_exact), ("top-5", report.top5_chip, report.top5_exact)
+    ):  # fmt: skip
+        if chip is not None and exact is not None:
+            totals.add_row(
+                what,
+                f"[bold]{chip:.2%}[/bold] ({_interval(chip, report.images)}) on the chip, "
+                f"{exact:.2%} ({_interval(exact, report.images)}) computed exactly; "
+                f"{'the label is among the five largest outputs' if what == 'top-5' else count}",
+            )
+    if report.rms_error_chip is not None and report.rms_error_exact is not None:
         totals.add_row(
-            "accuracy",
-            f"[bold]{report.accuracy_chip:.2%}[/bold] ({_interval(report.accuracy_chip, report.images)}) on the chip, "
-            f"{report.accuracy_exact:.2%} ({_interval(report.accuracy_exact, report.images)}) computed exactly; "
-            f"{report.images} images, 95 % intervals",
+            "error",
+            f"[bold]{rounded(report.rms_error_chip)}[/bold] ({_ends(report.rms_error_chip_interval)}) on the chip, "
+            f"{rounded(report.rms_error_exact)} ({_ends(report.rms_error_exact_interval)}) computed exactly: root mean "
+            f"square of output − label; {count}",
         )
     low, high = report.energy_band_J_per_image
     totals.add_row(
@@ -94,6 +105,11 @@ def _interval(accuracy: float, count: int) -> str:
     """Format the 95 % interval of an accuracy over so many images, in percent."""
     low, high = wilson(accuracy, count)
     return f"{100.0 * low:.1f} … {100.0 * high:.1f} %"
+
+
+def _ends(interval: tuple[float, float] | None) -> str:
+    """Format the ends of an interval."""
+    return "" if interval is None else f"{rounded(interval[0])} … {rounded(interval[1])}"
 
 
 def _comparison(report: "Report") -> str:

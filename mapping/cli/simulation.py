@@ -166,10 +166,9 @@ def _on_card(
     """Run a written chip with PyTorch on a device; energies are those of an estimate, as no activity is counted."""
     logits = training.run_on_device(chip, test.images, device, seed=seed, progress=progress)
     result = inference.RunResult(chip, logits, exact, (), seed, test.images[:SAMPLED].copy())
-    right, exactly = result.accuracy(test.labels)
     report = mapping.price_estimate(chip.program, test.images)
-    report = replace(report, accuracy_chip=right, accuracy_exact=exactly, seed=chip.seed, seed_noise=seed)
-    return report, result
+    scored = vars(inference.scores(result, test.labels))
+    return replace(report, seed=chip.seed, seed_noise=seed, **scored), result
 
 
 def _with_fidelity(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mapping.studies.results import Effect, Results
 
 
-SHOWN = {"accuracy": "accuracy_chip", "energy": "energy_J_per_image", "latency": "latency_s_per_image"}
+PRICES = {"energy": "energy_J_per_image", "latency": "latency_s_per_image"}
 
 
 def sweep(
@@ -62,7 +62,8 @@ def sweep(
             progress.stop()
             console.print(f"stopped: {reached[0]} of {reached[1]} points are kept; the same command continues")
             raise typer.Abort from None
-    found = {name: studies.effects(results, metric) for name, metric in SHOWN.items()}
+    quality = {"error" if results.quality.startswith("rms") else "accuracy": results.quality}
+    found = {name: studies.effects(results, metric) for name, metric in (quality | PRICES).items()}
     if as_json:
         sys.stdout.write(json.dumps({name: [_plain(effect) for effect in each] for name, each in found.items()}) + "\n")
         return
@@ -71,17 +72,19 @@ def sweep(
 
 
 def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]", console: Console) -> None:
-    """Print the largest harm of each parameter to accuracy, energy and latency, the most harmful parameter first."""
+    """Print the largest harm of each parameter to accuracy or error, energy and latency, the worst parameter first."""
     units = {"energy": "J", "latency": "s"}
     table = Table(title=f"{escape(name)}: largest harm of each parameter, the worst first", title_style="bold")
-    table.add_column("parameter")
+    table.add_column("parameter", overflow="fold")
     for each in found:
         reference = f"{found[each][0].reference:.2%}" if each == "accuracy" and found[each] else ""
         if each in units and found[each]:
             reference = si(found[each][0].reference, units[each])
-        table.add_column(f"{each}, from {reference}" if reference else each, justify="right")
-        table.add_column("at value", justify="right")
-    order = [effect.parameter for effect in found["accuracy"]]
+        if each == "error" and found[each]:
+            reference = f"{found[each][0].reference:.3g}"
+        table.add_column(f"{each}, from {reference}" if reference else each, justify="right", overflow="fold")
+        table.add_column("at value", justify="right", overflow="fold")
+    order = [effect.parameter for effect in next(iter(found.values()))]
     for parameter in order:
         cells = []
         for each, all_effects in found.items():

@@ -74,7 +74,7 @@ def train(
                 console.print(f"epoch {epoch}: {right:.2%} of {len(held)} held-out images right on the chip")
 
         try:
-            shown, judged = (training.Images(each.images, each.labels) for each in (learnt, held))
+            shown, judged = (training.Images(each.images, each.class_numbers) for each in (learnt, held))
             rows = training.fine_tune(module, shown, judged, schedule, folder=out, told=told)
         except KeyboardInterrupt:
             progress.stop()

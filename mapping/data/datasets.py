@@ -35,8 +35,8 @@ class Dataset:
     """
 
     images: FloatArray  #: (n, c, h, w), pixels in [0, 1]
-    labels: IntArray  #: (n,), index into `classes`
-    classes: tuple[str, ...]  #: names of the classes
+    labels: IntArray | FloatArray  #: (n,), index into `classes`; or (n, outputs) numbers that a network should give
+    classes: tuple[str, ...]  #: names of the classes, or of the outputs
     name: str  #: of the data set
     split: str  #: "train", "validation" or "test"
     source: str  #: folder or origin of the data, for messages
@@ -48,6 +48,12 @@ class Dataset:
         if images.max() > 1.0:
             raise ParameterError(f"pixels of {self.name} must be at most 1, got {images.max():g} in {self.source}")
         labels = np.asarray(self.labels)
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if labels.dtype.kind == "f":
+            shape = (len(images), len(self.classes))
+            object.__setattr__(self, "labels", array(f"labels of {self.name}", labels, shape=shape))
+            return
         if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
             raise ParameterError(
                 f"{self.name} needs one whole number per image as label, "
@@ -58,9 +64,17 @@ class Dataset:
                 f"labels of {self.name} must be from 0 to {len(self.classes) - 1}, "
                 f"got {labels.min()} to {labels.max()} in {self.source}"
             )
-        object.__setattr__(self, "images", images)
         object.__setattr__(self, "labels", labels.astype(np.int64))
-        object.__setattr__(self, "classes", tuple(self.classes))
+
+    @property
+    def numbers(self) -> bool:
+        """Whether labels are numbers that a network should give, and not classes."""
+        return self.labels.dtype.kind == "f"
+
+    @property
+    def class_numbers(self) -> IntArray:
+        """Labels (n,) of classes as whole numbers."""
+        return self.labels.astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -84,11 +98,12 @@ def load_dataset(
 ) -> Dataset:
     """Load a split of a data set, or its first `limit` images.
 
-    data_dir: a folder with images.npy (n, c, h, w), uint8 or float in [0, 1], and labels.npy (n,), or in another form
-    that docs/data.md lists; or, for "cifar10", the official files, binary or Python version, in the folder itself or in
-    cifar-10-batches-bin or cifar-10-batches-py below it. Without data_dir: the bundled "digits", or "cifar10" from the
-    cache, downloaded if it is missing.  progress: called with the bytes downloaded so far and the bytes in all.
-    classes: names of the classes if the folder gives none; default: those of the data set, or "0", "1", ….
+    data_dir: a folder with images.npy (n, c, h, w), uint8 or float in [0, 1], and labels.npy, whole numbers (n,) or
+    floats (n, outputs), or in another form that docs/data.md lists; or, for "cifar10", the official files, binary or
+    Python version, in the folder itself or in cifar-10-batches-bin or cifar-10-batches-py below it. Without data_dir:
+    the bundled "digits", or "cifar10" from the cache, downloaded if it is missing.  progress: called with the bytes
+    downloaded so far and the bytes in all.  classes: names of the classes if the folder gives none; default: those of
+    the data set, or "0", "1", ….
     The validation images of CIFAR-10 are the tenth of each class's training images whose pixels have the smallest
     CRC-32, so they do not depend on the order of the images in a copy.
     Raises ParameterError if there is no such data, the files are unsound, or limit exceeds the split.
@@ -141,12 +156,22 @@ def _from_folder(name: str, split: str, folder: Path, limit: int | None, classes
         raise ParameterError(f"{error}{official if name == 'cifar10' and 'expected' in str(error) else ''}") from None
     known: dict[str, Sequence[str]] = {"digits": tuple("0123456789"), "cifar10": CIFAR10_CLASSES}
     named = found.classes or classes or known.get(name)
+    if found.labels.dtype.kind == "f":
+        shape = found.labels.shape
+        if named is not None and len(named) != shape[1]:
+            given = f"{found.labels.dtype} of shape {shape if shape[1] > 1 else shape[:1]}"
+            raise ParameterError(
+                f"labels in {folder} must be a whole number for each image, or a float for each of the {len(named)} "
+                f"outputs, got {given}"
+            )
+        outputs = named or [str(i) for i in range(shape[1])]
+        return Dataset(found.images, found.labels, tuple(outputs), name, split, str(folder))
     if named is None:
         named = [str(i) for i in range(int(found.labels.max()) + 1)]
     if int(found.labels.max()) >= len(named):
         raise ParameterError(
             f"labels in {folder} must be from 0 to {len(named) - 1}, as there are {len(named)} classes, "
-            f"got {found.labels.min()} to {found.labels.max()}"
+            f"got {found.labels.min()} to {found.labels.max()}; labels that are not classes must be floats"
         )
     return Dataset(found.images, found.labels.astype(np.int64), tuple(named), name, split, str(folder))
 

@@ -28,7 +28,7 @@ class Found(NamedTuple):
     """Images and labels of a folder."""
 
     images: FloatArray  #: (n, c, h, w) in [0, 1]
-    labels: npt.NDArray[Any]  #: (n,) whole numbers
+    labels: npt.NDArray[Any]  #: (n,) whole numbers, or (n, outputs) float64
     classes: tuple[str, ...] | None  #: names of the classes; None if the folder gives none
 
 
@@ -131,13 +131,16 @@ def _checked(
     images: npt.NDArray[Any], labels: npt.NDArray[Any], of_images: str, of_labels: str, limit: int | None
 ) -> Found:
     """Check images and labels and return the first `limit` of them, with float64 pixels in [0, 1]."""
-    if labels.dtype.kind not in "iu" or labels.ndim != 1 or len(labels) == 0:
+    if labels.dtype.kind == "f":
+        labels = _numbers(labels, of_labels)
+    elif labels.dtype.kind not in "iu" or labels.ndim != 1 or len(labels) == 0:
         raise ParameterError(
             f"{of_labels} must hold one whole number for each image, got {labels.dtype} of shape {labels.shape}"
         )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= MOST_CLASSES:
-        raise ParameterError(f"{of_labels} must hold labels from 0 to {MOST_CLASSES - 1}, got {low} to {high}")
+    else:
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= MOST_CLASSES:
+            raise ParameterError(f"{of_labels} must hold labels from 0 to {MOST_CLASSES - 1}, got {low} to {high}")
     if images.ndim == 3:  # one channel
         images = images[:, None]
     if images.ndim != 4 or images.size == 0 or (images.dtype != np.uint8 and images.dtype.kind != "f"):
@@ -158,3 +161,13 @@ def _checked(
             f"{of_images} must hold float pixels from 0 to 1, got {pixels.min():g} to {pixels.max():g}"
         )
     return Found(pixels, labels, None)
+
+
+def _numbers(labels: npt.NDArray[Any], of_labels: str) -> FloatArray:
+    """Return labels that are numbers as float64 (n, outputs)."""
+    if labels.ndim not in (1, 2) or labels.size == 0 or not np.all(np.isfinite(labels)):
+        raise ParameterError(
+            f"{of_labels} must hold finite numbers of shape (n,) or (n, outputs), got {labels.dtype} of shape "
+            f"{labels.shape}"
+        )
+    return labels.reshape(len(labels), -1).astype(np.float64)

@@ -4,6 +4,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from mapping.presentation.intervals import wilson
 from mapping.presentation.quantities import duration, percent, rounded, si
 
 if TYPE_CHECKING:
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
 
 WIDTH = 960  # [px] of a drawing, ours
+
+
+def interval(fraction: float, count: int) -> str:
+    """Format the 95 % interval of a fraction of so many images."""
+    return " … ".join(percent(end) for end in wilson(fraction, count))
 
 
 def headings(body: str) -> list[tuple[str, str]]:
@@ -27,5 +33,7 @@ def environment() -> "Environment":
         loader=PackageLoader("mapping.presentation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters.update(si=si, percent=percent, rounded=rounded, duration=duration, headings=headings)
+    made.filters.update(
+        si=si, percent=percent, rounded=rounded, duration=duration, headings=headings, interval=interval
+    )
     return made

@@ -1,6 +1,11 @@
-"""Confidence intervals of fractions."""
+"""Confidence intervals of fractions and of root mean squares."""
 
 import math
+
+import numpy as np
+from scipy.special import stdtrit
+
+from devices.aliases import FloatArray
 
 Z_95 = 1.959963984540054  # normal quantile of 97.5 %
 
@@ -15,3 +20,18 @@ def wilson(fraction: float, count: int) -> tuple[float, float]:
     z = Z_95**2 / count
     middle, half = fraction + z / 2.0, math.sqrt(z * (fraction * (1.0 - fraction) + z / 4.0))
     return max((middle - half) / (1.0 + z), 0.0), min((middle + half) / (1.0 + z), 1.0)
+
+
+def root_mean_square(squares: FloatArray) -> tuple[float, float, float]:
+    """Return the root of the mean of squares (n,) and both ends of its 95 % interval.
+
+    The interval is that of the mean by Student's t, whose ends are rooted; one value alone has no upper end (inf).
+    """
+    count = len(squares)
+    if count == 0:
+        return 0.0, 0.0, math.inf
+    mean = float(np.mean(squares))
+    if count == 1:
+        return math.sqrt(mean), 0.0, math.inf
+    half = float(stdtrit(count - 1, 0.975) * np.std(squares, ddof=1) / math.sqrt(count))
+    return math.sqrt(mean), math.sqrt(max(mean - half, 0.0)), math.sqrt(mean + half)

@@ -16,7 +16,6 @@ from mapping.inference.traces import RunResult
 from mapping.inference.worst_array import CloseUp, close_up
 from mapping.presentation.colours import ATTENTION, COLOURS, PHASE_COLOURS
 from mapping.presentation.html_templates import environment
-from mapping.presentation.intervals import wilson
 from mapping.presentation.quantities import ratio
 from mapping.report.page_drawings import comparison, schedule, whole_ticks
 from mapping.report.plots import plot_drop, plot_gates
@@ -69,7 +68,6 @@ def _report(report: ReportValues) -> dict[str, Any]:
             for name, value in totals.items()
             if value > 0.0
         ],
-        "interval": None if report.accuracy_chip is None else wilson(report.accuracy_chip, report.images),
         "costliest": max(layers, key=lambda layer: layer.energy_J, default=None),
         "slowest": max(layers, key=lambda layer: layer.latency_s, default=None),
         "schedule": schedule(report),

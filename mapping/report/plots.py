@@ -113,6 +113,8 @@ def report_figure(report: ReportValues) -> "Figure":
     accuracy = ""
     if report.accuracy_chip is not None and report.accuracy_exact is not None:
         accuracy = f": {report.accuracy_chip:.2%} on the chip, {report.accuracy_exact:.2%} exact"
+    elif report.rms_error_chip is not None and report.rms_error_exact is not None:
+        accuracy = f": error {report.rms_error_chip:.3g} on the chip, {report.rms_error_exact:.3g} exact"
     figure.suptitle(f"{report.model} on {report.chip}{accuracy}, {report.images} images, seed {report.seed}")
     return figure
 

@@ -11,6 +11,7 @@ import numpy as np
 from crossbar.prices.costs import Costs
 from crossbar.tiles.activity import Activity
 from devices.aliases import FloatArray, IntArray
+from mapping.inference.scores import scores
 from mapping.inference.traces import LayerTrace, RunResult
 from mapping.networks.layers.arithmetic import Scale
 from mapping.placement.gated_layers import kind_of
@@ -28,16 +29,16 @@ from mapping.report.values import COMPONENTS, LayerReport
 DAY = 86_400.0  # [s]
 
 
-def price(result: RunResult, labels: IntArray | None = None, costs: Costs | None = None) -> Report:
+def price(result: RunResult, labels: IntArray | FloatArray | None = None, costs: Costs | None = None) -> Report:
     """Price a run.
 
-    labels: (b,) classes of the images, for the accuracies.  costs: used instead of the chip description's.
+    labels: (b,) classes of the images, for the accuracies, or floats (b, outputs) where the outputs are numbers, for
+    their errors.  costs: used instead of the chip description's.
     """
     held = result.chip.program if costs is None else result.chip.program.priced(costs)
-    accuracies = (None, None) if labels is None else result.accuracy(labels)
-    report = _report(held, result.layers, len(result.logits), result.chip.seed, result.seed, *accuracies)
-    measured = result.chip.measured
-    return report if measured is None else replace(report, measured=str(measured))
+    report = _report(held, result.layers, len(result.logits), result.chip.seed, result.seed)
+    measured = None if result.chip.measured is None else str(result.chip.measured)
+    return replace(report, measured=measured, **vars(scores(result, labels)))
 
 
 def price_estimate(program: Program, images: FloatArray, costs: Costs | None = None) -> Report:
@@ -65,8 +66,6 @@ def _report(
     images: int,
     seed: int | None = None,
     seed_noise: int | None = None,
-    accuracy_chip: float | None = None,
-    accuracy_exact: float | None = None,
 ) -> Report:
     """Price the activity of the layers."""
     hardware, costs = program.hardware, program.hardware.costs
@@ -122,8 +121,8 @@ def _report(
         seed=seed,
         seed_noise=seed_noise,
         images=images,
-        accuracy_chip=accuracy_chip,
-        accuracy_exact=accuracy_exact,
+        accuracy_chip=None,
+        accuracy_exact=None,
         energy_J_per_image=energy,
         energy_band_J_per_image=band,
         energy_between_J_per_image=between,

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from devices.aliases import IntArray
+from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from mapping.files.whole_files import write_whole
-from mapping.inference.traces import PREDICTIONS, RunResult
+from mapping.inference.scores import predictions
+from mapping.inference.traces import RunResult
 from mapping.report.html_page import page, show_report
 from mapping.report.plots import report_figure
 from mapping.report.values import COLUMNS, ReportValues
@@ -60,12 +61,15 @@ class Report(ReportValues):
         return page(self, result)
 
     def save(
-        self, folder: str | os.PathLike[str], result: RunResult | None = None, labels: IntArray | None = None
+        self,
+        folder: str | os.PathLike[str],
+        result: RunResult | None = None,
+        labels: IntArray | FloatArray | None = None,
     ) -> list[Path]:
         """Write report.json, report.csv, report.html and layers.png to a folder, all of them or none.
 
-        result: as for to_html; with it predictions.csv is written too, with one line for each image.  labels: (b,)
-        classes of these images.
+        result: as for to_html; with it predictions.csv is written too, with one line for each image.  labels: of these
+        images, as for `price`.
         Raises ParameterError if the folder cannot be created or written, or unless there is one label per image.
         """
         writers = self._tables | {
@@ -73,8 +77,8 @@ class Report(ReportValues):
             "layers.png": self._draw,
         }
         if result is not None:
-            rows = result.predictions(labels)
-            writers["predictions.csv"] = lambda to: to.write_text(_csv(PREDICTIONS, rows), encoding="utf-8")
+            table = predictions(result, labels)
+            writers["predictions.csv"] = lambda to: to.write_text(_csv(*table), encoding="utf-8")
         return write_whole(folder, writers)
 
     def save_tables(self, folder: str | os.PathLike[str]) -> list[Path]:

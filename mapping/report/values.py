@@ -92,6 +92,12 @@ class ReportValues:
     #: layers that apply channel attention digitally, by name, with the reason
     digital_scales: dict[str, str] = field(default_factory=dict)
     fidelity: tuple[Fidelity, ...] = ()  #: comparison of the levels of fidelity, for --fidelity nonlinear
+    top5_chip: float | None = None  #: fraction of images whose label is among the five largest outputs
+    top5_exact: float | None = None
+    rms_error_chip: float | None = None  #: where outputs are numbers: root mean square of (output - label)
+    rms_error_exact: float | None = None
+    rms_error_chip_interval: tuple[float, float] | None = None  #: 95 %, over the images
+    rms_error_exact_interval: tuple[float, float] | None = None
     command: str = ""  #: command line that gives the same run again; empty for a run from Python
     measured: str | None = None  #: the table of measured cells that the run used; None: simulated writes
 

@@ -20,6 +20,10 @@ LINES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbb
 UNITS = {  # metric: (label, factor from the metric to the axis)
     "accuracy_chip": ("accuracy on the chip [%]", 100.0),
     "accuracy_exact": ("accuracy, exact [%]", 100.0),
+    "top5_chip": ("top-5 accuracy on the chip [%]", 100.0),
+    "top5_exact": ("top-5 accuracy, exact [%]", 100.0),
+    "rms_error_chip": ("error on the chip (root mean square)", 1.0),
+    "rms_error_exact": ("error, exact (root mean square)", 1.0),
     "energy_J_per_image": ("energy per image [nJ]", 1e9),
     "energy_low_J_per_image": ("energy per image, lower bound [nJ]", 1e9),
     "energy_high_J_per_image": ("energy per image, upper bound [nJ]", 1e9),
@@ -28,6 +32,7 @@ UNITS = {  # metric: (label, factor from the metric to the axis)
     "images_per_s": ("throughput [images/s]", 1.0),
     "area_m2": ("area [mm²]", 1e6),
 }
+FRACTIONS = ("accuracy", "top5")  #: beginnings of metrics that are fractions of the images
 WRAPPED, ACROSS = 14, 34  #: longest line of a tick's text, and most letters along an axis; ours
 WIDE = 15.0  #: a positive parameter whose values span more than this factor gets a logarithmic axis, ours
 
@@ -108,7 +113,7 @@ def plot_response(
         _name_places(ax, named)
     elif not wide:
         ax.locator_params(axis="x", nbins=6, integer=all(isinstance(row[parameter], int) for row in rows))
-    if metric.startswith("accuracy"):
+    if metric.startswith(FRACTIONS):
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, 0.0), min(high, factor))
     if by is not None:
@@ -119,10 +124,14 @@ def plot_response(
     return ax
 
 
-def study_figure(results: Results, metric: str = "accuracy_chip") -> "Figure":
-    """Draw the effects of all parameters, and the metric over each parameter, in one figure."""
+def study_figure(results: Results, metric: str | None = None) -> "Figure":
+    """Draw the effects of all parameters, and the metric over each parameter, in one figure.
+
+    metric: default: the accuracy, or the error where outputs are numbers.
+    """
     from matplotlib.figure import Figure
 
+    metric = results.quality if metric is None else metric
     found = effects(results, metric)
     names = [effect.parameter for effect in found]
     columns = min(3, 1 + len(names))
@@ -140,7 +149,7 @@ def study_figure(results: Results, metric: str = "accuracy_chip") -> "Figure":
     failed = f", {len(results.failures)} failed" if results.failures else ""
     repeated = seeds > 1 or not (results.one_at_a_time or results.balanced)
     band = "; bars: 95 % intervals of the mean" if repeated else ""
-    if not repeated and metric.startswith("accuracy"):
+    if not repeated and metric.startswith(FRACTIONS):
         band = "; bars: 95 % intervals over the images"
     figure.suptitle(f"{settings} settings × {seeds} seed{'' if seeds == 1 else 's'}{failed}{band}")
     return figure
@@ -186,11 +195,11 @@ def _interval(mean: float, width: float | None, metric: str, members: Sequence[d
     """Return the 95 % interval: Student's over repetitions, or that of a fraction of the images."""
     if width is not None:
         low, high = mean - width, mean + width
-    elif metric.startswith("accuracy"):
+    elif metric.startswith(FRACTIONS):
         low, high = wilson(mean, int(min(_images(row) for row in members)))
     else:
         return mean, mean
-    return (max(low, 0.0), min(high, 1.0)) if metric.startswith("accuracy") else (low, high)
+    return (max(low, 0.0), min(high, 1.0)) if metric.startswith(FRACTIONS) else (low, high)
 
 
 def _images(row: dict[str, Cell]) -> int:

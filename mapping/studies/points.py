@@ -140,6 +140,10 @@ def _measured(report: Report) -> dict[str, Cell]:
         "tiles": report.tiles,
         "images_per_s": report.images_per_s,
         "area_m2": report.area_m2,
+        "top5_chip": report.top5_chip,
+        "top5_exact": report.top5_exact,
+        "rms_error_chip": report.rms_error_chip,
+        "rms_error_exact": report.rms_error_exact,
         "versions": "; ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
     for layer in report.layers:

@@ -19,11 +19,11 @@ HEAD = ("study", "point", "seed", "varied")
 METRICS = (
     "images", "accuracy_chip", "accuracy_exact", "energy_J_per_image", "energy_low_J_per_image",
     "energy_high_J_per_image", "latency_s_per_image", "tops_per_watt", "tiles",
-    "images_per_s", "area_m2",
+    "images_per_s", "area_m2", "top5_chip", "top5_exact", "rms_error_chip", "rms_error_exact",
 )  # fmt: skip
 TAIL = ("failure", "wall_s", "versions")
-LATER = ("images_per_s", "area_m2")  #: metrics that older tables lack
-MORE_IS_BETTER = ("accuracy_chip", "accuracy_exact", "tops_per_watt", "images_per_s")
+LATER = METRICS[METRICS.index("images_per_s") :]  #: metrics that older tables lack
+MORE_IS_BETTER = ("accuracy_chip", "accuracy_exact", "top5_chip", "top5_exact", "tops_per_watt", "images_per_s")
 CONFIDENCE = 0.95
 BINS = 4  #: number of equally large groups of the values of a random sweep, ours
 DISTINCT = 6  #: the values of a random sweep are grouped if more than so many differ, ours
@@ -62,6 +62,12 @@ class Results:
             counts[key] = counts.get(key, 0) + 1
         sizes = [len({row[name] for row in self.rows}) for name in self.parameters]
         return len(counts) == math.prod(sizes) and len(set(counts.values())) == 1
+
+    @property
+    def quality(self) -> str:
+        """The metric of the outputs: the error where they are numbers, else the accuracy."""
+        errors = any(row.get("rms_error_chip") is not None for row in self.rows)
+        return "rms_error_chip" if errors else "accuracy_chip"
 
     def metric(self, name: str) -> str:
         """Return the name of a metric.

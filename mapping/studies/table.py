@@ -115,9 +115,9 @@ def file_writers(results: Results) -> dict[str, Callable[[Path], object]]:
 
 
 def summary(results: Results) -> list[list[Cell]]:
-    """Return the effects on accuracy, energy and latency as lines of a table, the heading first."""
+    """Return the effects on accuracy or error, energy and latency as lines of a table, the heading first."""
     lines: list[list[Cell]] = [["metric", "parameter", "reference", "level", "mean", "change", "half_width_95", "rows"]]
-    for metric in ("accuracy_chip", "energy_J_per_image", "latency_s_per_image"):
+    for metric in (results.quality, "energy_J_per_image", "latency_s_per_image"):
         for effect in effects(results, metric):
             lines += [
                 [

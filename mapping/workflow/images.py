@@ -55,6 +55,8 @@ def training_images(
     name = data_name(network, folder)
     learnt = load_dataset(name, "train", folder, limit=count, classes=network.classes)
     _check_fit(network, learnt)
+    if learnt.numbers:
+        raise ParameterError(f"the labels of {learnt.source} must be classes to train with, got floats")
     if folder is None or name == "cifar10":
         held = load_dataset(name, "validation", folder, classes=network.classes)
         return learnt, held.chosen(np.arange(min(len(held), MOST_HELD)))
@@ -91,8 +93,9 @@ def _check_fit(network: Network, data: Dataset) -> None:
             f"the images of {data.source} have shape {data.images.shape[1:]}, but {network.name} takes "
             f"{network.input_shape}"
         )
-    if int(data.labels.max()) >= len(network.classes):
+    if not data.numbers and int(data.labels.max()) >= len(network.classes):
         raise ParameterError(
             f"the labels of {data.source} go up to {data.labels.max()}, but {network.name} has "
-            f"{len(network.classes)} classes, from 0 to {len(network.classes) - 1}"
+            f"{len(network.classes)} classes, from 0 to {len(network.classes) - 1}; labels that are not classes must "
+            "be floats"
         )
