@@ -102,6 +102,18 @@ def test_fit_cell__a_cell_without_a_gate(rng):
     assert (held.value, held.low, held.high, held.held) == (1.0, 1.0, 1.0, True)
 
 
+def test_fit_cell__a_parameter_at_its_bound_is_there(rng):
+    """The search stops just inside of a bound; a resistance of 1e-17 ohm is none."""
+    found = []
+    for _ in range(6):
+        cell = AdaptiveMemristor(gain_min=1.0, v_0=0.3, r_series=4e3, g_leak=0.0)
+        curves = simulate_curves(cell, [1e-6, 3e-5], np.linspace(-0.6, 0.6, 40), 0.0, rng, 0.005, 1e-12)
+        found.append(fit_cell(curves, {"gain_min": 1.0}, bound=1.0)["g_leak"])
+    assert any(each.value == 0.0 for each in found)
+    assert all(each.value == 0.0 or each.value > 1e-15 for each in found)
+    assert all(each.low == 0.0 < each.high for each in found if each.value == 0.0)
+
+
 def test_fit_cell__a_straight_cell_with_its_curvature_held(rng):
     straight = AdaptiveMemristor(v_0=math.inf, r_series=0.0, g_leak=0.0, gain_min=1.0)
     curves = simulate_curves(straight, [1e-6, 3e-5], V, 0.0, rng)

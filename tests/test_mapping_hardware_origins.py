@@ -93,6 +93,9 @@ def test_command__shows_values_units_and_origins(files, monkeypatch, capfd):
     held = json.loads(call("show", "ideal", "--json")[1])
     assert held["name"] == "ideal"
     assert {"key": "cell.v_0", "value": "inf", "unit": "V", "origin": "preset ideal_adaptive"} in held["values"]
+    assert call("ideal", "--json") == call("show", "ideal", "--json")
+    status, out, err = call("nothing")
+    assert (status, out) == (2, "")
     status, out, err = call("show", "nothing")
     assert (status, out) == (2, "")
     assert err.startswith("crossgate: unknown chip 'nothing'")

@@ -277,11 +277,17 @@ def test_table__has_one_writer(tmp_path, study):
 def test_sweep__refuses_before_it_begins(tmp_path, study):
     for parameter, words in (
         (Parameter("adc.bitz", (4,)), "nearest valid: adc.bits"),
-        (Parameter("adc.bits", (4, 99)), "from 2 to 16, got 99"),
+        (Parameter("adc.bits", (4, 99)), r"^parameter 'adc.bits' of study: \[adc\] .*from 2 to 16, got 99"),
+        (Parameter("adc.bits", (4, 99), name="converter"), "^parameter 'converter' of study: "),
         (Parameter("adc.bits", (4,), name="seed"), "cannot be called seed"),
     ):
         with pytest.raises(ParameterError, match=words):
             sweep(replace(study, parameters=(parameter,)), tmp_path / "out")
+    with pytest.raises(ParameterError, match=r"^settings of study: unknown key 'tile\.row'"):
+        sweep(replace(study, settings=("tile.row=8",)), tmp_path / "out")
+    low, high = Parameter("cell.g_min", (1e-6, 2e-5)), Parameter("cell.g_max", (1e-5, 5e-5))
+    with pytest.raises(ParameterError, match=r"^parameters 'cell.g_min', 'cell.g_max' of study: \[cell\] "):
+        sweep(replace(study, chip="adaptive2d", parameters=(low, high)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

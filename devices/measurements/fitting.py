@@ -26,6 +26,7 @@ from devices.measurements.measured_points import Curves
 from devices.measurements.plausible_units import refuse_signs, refuse_units
 
 LEVEL = 0.95  # of the intervals
+AT_BOUND = 1e-6  # a parameter so close to its bound, over half its interval, is at the bound, ours
 BOUND = 0.5  # default of `bound`, ours: half as much again, or half of it, still names a device
 NULL = 1e-9  # singular values below this part of the largest are rounding
 PARTNER = 0.3  # part in a weak direction from which on a parameter is named as changing with others
@@ -503,11 +504,13 @@ def _result(
     found: dict[str, Estimate] = {}
     for k, name in enumerate(problem.names):
         field = FITTED.get(name)
-        ends = (float(x[k] - reach[k]), float(x[k] + reach[k]))
+        at, ends = float(x[k]), (float(x[k] - reach[k]), float(x[k] + reach[k]))
         if field is not None and not field.log:
-            ends = (max(ends[0], float(problem.low[k])), min(ends[1], float(problem.high[k])))
+            least, most = float(problem.low[k]), float(problem.high[k])
+            ends = (max(ends[0], least), min(ends[1], most))
+            at = least if at - least < AT_BOUND * reach[k] else at  # the search stops just inside of a bound
         low, high = (problem.value(name, end) for end in ends)
-        found[name] = Estimate(name, problem.value(name, float(x[k])), low, high, units.get(name, "S"))
+        found[name] = Estimate(name, problem.value(name, at), low, high, units.get(name, "S"))
     filaments = tuple(found[f"filament {k}"] for k in range(problem.states))
     window = _window(filaments, held, curves.source)
     values = {name: found[name].value for name in problem.free} | {name: each.value for name, each in window.items()}

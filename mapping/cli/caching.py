@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from mapping import files
+from mapping.presentation.wrapped_tables import Table
 
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 

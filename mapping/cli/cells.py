@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import devices
 import mapping
@@ -19,6 +18,7 @@ from mapping.cli.options import number
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.presentation.outside_text import outside, readable, show_written
 from mapping.presentation.quantities import duration, si
+from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
     from devices.measurements.fitting import Estimate, Fit
@@ -192,6 +192,8 @@ def _show_fit(found: "Fit", console: Console) -> None:
     table.add_column("unit")
     for each in (*found.estimates, *found.filaments):
         interval = "held" if each.held else f"{each.low:.4g} … {each.high:.4g}"
+        if not each.held and each.value == each.low:  # at its bound
+            interval = f"at most {each.high:.4g}"
         table.add_row(each.name, f"{each.value:.4g}", interval, each.unit)
     console.print(table)
     console.print(

@@ -1,25 +1,40 @@
-"""The commands `crossgate chips`, a list, and `crossgate chips show NAME`, one chip with the origin of each value."""
+"""The commands `crossgate chips`, a list, and `crossgate chips NAME`, one chip with the origin of each value."""
 
 import json
 import math
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from typer.core import TyperGroup
 
 import mapping
 from mapping import hardware as descriptions
 from mapping.cli.options import Settings
+from mapping.presentation.wrapped_tables import Table
 
-app = typer.Typer(help="List the bundled chip descriptions, or show one with the origin of each value.")
+
+class Chips(TyperGroup):
+    """Group of commands in which the name of a chip stands for `show` and the name."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401  (classes of the parser inside typer)
+        """Find the command of the first word."""
+        known = not args or args[0].startswith("-") or args[0] in self.commands
+        return super().resolve_command(ctx, args if known else ["show", *args])
+
+
+app = typer.Typer(
+    cls=Chips,
+    help="List the bundled chip descriptions, or show one with the origin of each value.",
+    subcommand_metavar="[CHIP | show CHIP]",
+)
 
 
 @app.callback(invoke_without_command=True)
 def chips(context: typer.Context) -> None:
-    """List the bundled chip descriptions; `chips show NAME` shows all values of one and the origin of each."""
+    """List the bundled chip descriptions; `chips NAME` shows all values of one and the origin of each."""
     if context.invoked_subcommand is not None:
         return
     table = Table("chip", "tile", "wires [Ω]", "converters [bit]", "about", title="chip descriptions", box=None)
@@ -32,8 +47,7 @@ def chips(context: typer.Context) -> None:
         )  # fmt: skip
     Console().print(table)
     Console().print(
-        "[dim]converters: row driver / column converter / gate driver; all values of a chip: "
-        "crossgate chips show NAME[/dim]"
+        "[dim]converters: row driver / column converter / gate driver; all values of a chip: crossgate chips NAME[/dim]"
     )
 
 

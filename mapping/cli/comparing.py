@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from mapping import report
 from mapping.presentation.quantities import rounded, si
+from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
     from mapping.report.comparing import Paired, PairedErrors

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 import mapping
 from devices.errors import ParameterError
 from mapping import files, workflow
 from mapping.cli.options import DEFAULT_CHIP, Chip, Settings
 from mapping.presentation.quantities import si
+from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
     from mapping.networks.graph import Network

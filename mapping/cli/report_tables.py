@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from mapping import prices
 from mapping.presentation.intervals import wilson
 from mapping.presentation.outside_text import outside
 from mapping.presentation.quantities import duration, ratio, rounded, si
+from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
     from mapping.report.report import Report

@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from mapping import studies
 from mapping.cli.options import whole
 from mapping.presentation.quantities import si
+from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
     from mapping.studies.results import Effect, Results
@@ -75,15 +75,15 @@ def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]",
     """Print the largest harm of each parameter to accuracy or error, energy and latency, the worst parameter first."""
     units = {"energy": "J", "latency": "s"}
     table = Table(title=f"{escape(name)}: largest harm of each parameter, the worst first", title_style="bold")
-    table.add_column("parameter", overflow="fold")
+    table.add_column("parameter")
     for each in found:
         reference = f"{found[each][0].reference:.2%}" if each == "accuracy" and found[each] else ""
         if each in units and found[each]:
             reference = si(found[each][0].reference, units[each])
         if each == "error" and found[each]:
             reference = f"{found[each][0].reference:.3g}"
-        table.add_column(f"{each}, from {reference}" if reference else each, justify="right", overflow="fold")
-        table.add_column("at value", justify="right", overflow="fold")
+        table.add_column(f"{each}, from {reference}" if reference else each, justify="right")
+        table.add_column("at value", justify="right")
     order = [effect.parameter for effect in next(iter(found.values()))]
     for parameter in order:
         cells = []

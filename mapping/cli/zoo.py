@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import mapping
 from mapping import studies, training
+from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
     from mapping.placement.program import Program

@@ -203,9 +203,10 @@ class Hardware:
                 "have no gate: choose a chip with gated cells, or mapping.channel_attention = 'digital'"
             )
 
-    def with_values(self, settings: Iterable[str]) -> "Hardware":
+    def with_values(self, settings: Iterable[str], where: str = "--set") -> "Hardware":
         """Return the description with KEY=VALUE settings applied, such as wires.r_row=2.8.
 
+        where: what gives the settings, for messages.
         Raises ParameterError for an unknown key, naming the nearest valid one, or a value out of bounds.
         """
         changes: dict[str, Any] = {}
@@ -213,7 +214,7 @@ class Hardware:
             key, equals, text = setting.partition("=")
             section, dot, name = key.strip().partition(".")
             if not equals or not dot or not name:
-                raise ParameterError(f"--set takes SECTION.KEY=VALUE such as wires.r_row=2.8, got {setting!r}")
+                raise ParameterError(f"{where} takes SECTION.KEY=VALUE such as wires.r_row=2.8, got {setting!r}")
             table, dot, entry = name.partition(".")
             held = changes.setdefault(section, {})
             if dot:
@@ -222,7 +223,7 @@ class Hardware:
                     within[entry] = parsed_value(text.strip())
             else:
                 held[name] = parsed_value(text.strip())
-        return updated(self, changes, "--set")
+        return updated(self, changes, where)
 
 
 def _idealised(cell: Cell) -> Cell:

@@ -36,7 +36,7 @@ def updated(value: Described, content: Mapping[str, Any], where: str) -> Describ
     nearest valid ones, or a value out of bounds.
     """
     sections = {each.name for each in dataclasses.fields(value)} - TOP_KEYS
-    top = set() if where == "--set" else TOP_KEYS  # a file may have misspelt one of these
+    top = TOP_KEYS if where.endswith(".toml") else set()  # a file may have misspelt one of these
     changes = {}
     for section, keys in content.items():
         checks.known("section", section, sections | top, where=where)

@@ -5,6 +5,7 @@ A study expands to a list of points. A point is a set of changed keys and a seed
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -237,7 +238,7 @@ class Study:
         if parameter.keys[0] in WHOLE_INPUTS:
             whole: str = getattr(self, parameter.keys[0])
             return whole
-        hardware = load_hardware(self.chip).with_values(self.settings)
+        hardware = load_hardware(self.chip).with_values(self.settings, where=f"settings of {self.name}")
         found = {held_value(hardware, key) for key in parameter.keys}
         return found.pop() if len(found) == 1 else None
 
@@ -247,7 +248,7 @@ class Study:
         Raises ParameterError if a key is unknown or a value is out of bounds.
         """
         by_name = {parameter.name: parameter for parameter in self.parameters}
-        model, chip, settings = self.model, self.chip, list(self.settings)
+        model, chip, changed = self.model, self.chip, []
         for name, value in point.values:
             keys = by_name[name].keys
             if keys == ("model",):
@@ -255,8 +256,25 @@ class Study:
             elif keys == ("chip",):
                 chip = str(value)
             else:
-                settings += [f"{key}={toml_value(value)}" for key in keys]
-        return model, load_hardware(chip).with_values(settings)
+                changed += [(name, f"{key}={toml_value(value)}") for key in keys]
+        hardware = load_hardware(chip).with_values(self.settings, where=f"settings of {self.name}")
+        try:
+            return model, hardware.with_values(setting for _, setting in changed)
+        except ParameterError as error:
+            raise self._blamed(error, hardware, changed) from None
+
+    def _blamed(self, error: ParameterError, hardware: Hardware, changed: Sequence[tuple[str, str]]) -> ParameterError:
+        """Return the error of settings as that of the parameter that causes it, or of all if none alone does."""
+        names = list(dict.fromkeys(name for name, _ in changed))
+        for name in names:
+            try:
+                hardware.with_values(
+                    (setting for each, setting in changed if each == name), where=f"parameter {name!r} of {self.name}"
+                )
+            except ParameterError as alone:
+                return alone
+        text = str(error).removeprefix("--set: ")
+        return ParameterError(f"parameters {', '.join(map(repr, names))} of {self.name}: {text}")
 
 
 def held_value(hardware: Hardware, key: str) -> Value | None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import devices
 from devices.errors import ParameterError
@@ -16,6 +15,7 @@ from mapping.cli.options import number
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.presentation.outside_text import outside, readable, show_written
 from mapping.presentation.quantities import si
+from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
     from devices.measurements.curves import Reading

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import devices
 import mapping
@@ -20,6 +19,7 @@ from mapping.cli.options import number, whole
 from mapping.files.whole_files import check_folder, write_whole
 from mapping.presentation.outside_text import outside, readable, show_written
 from mapping.presentation.quantities import si
+from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
     from devices.measurements.law_fitting import Comparison, LawFit
