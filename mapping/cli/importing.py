@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 
 import mapping
@@ -98,7 +98,7 @@ def _layers(network: "Network", found: "Preview") -> Table:
     return table
 
 
-def _totals(network: "Network", found: "Preview", chip: str) -> Table:
+def _totals(network: "Network", found: "Preview", chip: str) -> RenderableType:
     """What a run will take, and the comparison."""
     check = network.card.get("import_check", {})
     totals = Table.grid(padding=(0, 2))

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from mapping import prices
 from mapping.presentation.intervals import wilson
@@ -46,7 +46,7 @@ def _layers(report: "Report") -> Table:
     return table
 
 
-def _totals(report: "Report") -> Table:
+def _totals(report: "Report") -> RenderableType:
     totals = Table.grid(padding=(0, 2))
     totals.add_column(no_wrap=True)
     totals.add_column(overflow="fold")
