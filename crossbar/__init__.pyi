@@ -40,6 +40,7 @@ from .tiles.activity import Activity as Activity
 from .tiles.converters import Adc as Adc
 from .tiles.converters import Dac as Dac
 from .tiles.converters import GateDac as GateDac
+from .tiles.sense import Sense as Sense
 from .tiles.tile import Tile as Tile
 from .transfer.family import Family as Family
 from .transfer.family import transfer_family as transfer_family

@@ -38,6 +38,7 @@ from crossbar.prices.component_model import (
     read_part,
 )
 from crossbar.prices.costs import Costs
+from crossbar.prices.periphery import Periphery
 from crossbar.prices.technology import LEAKAGE, SUPPLY, supply
 from devices.errors import ParameterError
 
@@ -135,7 +136,7 @@ def test_node__smaller_is_cheaper_and_the_band_holds_every_rule(one, other):
 def test_node__nominal_is_in_proportion_as_a_chips_prices_are():
     done = Activity(additions=1.0)
     for node in (7e-9, 22e-9, 65e-9):
-        found = Costs(node=node).energies(done, Adc())["digital"]
+        found = Costs(node=node).energies(done, Periphery())["digital"]
         assert component("shift_add", node).energy.nominal == approx(found, rel=1e-12)
     assert component("integrator", 65e-9).latency == approx(0.135e-6, rel=1e-12)
 
@@ -198,7 +199,7 @@ def test_line__charge_times_swing():
 def test_gate_line__as_a_chip_is_charged_for_it():
     cells, swing = 128 * 128, 6.0
     found = gate_line(cells, 80e-9, swing).energy.nominal
-    assert found == approx(Costs().energies(Activity(gate_swing=cells * swing**2), Adc())["gates"], rel=1e-12)
+    assert found == approx(Costs().energies(Activity(gate_swing=cells * swing**2), Periphery())["gates"], rel=1e-12)
 
 
 def test_silicon_gate_line__of_256_cells():
@@ -264,7 +265,7 @@ def test_digital__counts_by_hand():
 
 
 def test_digital__is_priced():
-    energies = Costs(node=40e-9).energies(pooling(16, 4, largest=True), Adc())
+    energies = Costs(node=40e-9).energies(pooling(16, 4, largest=True), Periphery())
     assert energies["digital"] == approx(12 * 7.4e-15, rel=1e-12)
     assert sum(energies.values()) == energies["digital"]
 
@@ -366,7 +367,7 @@ def test_part__nonsense_is_refused(change, words):
 
 def test_parts__of_a_chip_are_priced():
     """In the costs of a chip, read from tables: they add their energy, and their band to the band."""
-    usual, done, adc = Costs(), Activity(conversions=5.0, additions=7.0), Adc()
+    usual, done, adc = Costs(), Activity(conversions=5.0, additions=7.0), Periphery()
     more = Costs(
         parts={"mine": TABLE, "other": Part(Component("o", "one", Band(0.0, 1e-12, 1e-12), "ours"), "additions")}
     )

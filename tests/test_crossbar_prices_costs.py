@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from crossbar import Activity, Adc
 from crossbar.prices.adc_models import ADC_MODELS, ISAAC_ADC_PJ, adc_isaac, adc_neurosim, adc_silicon, adc_survey
-from crossbar.prices.costs import Costs
+from crossbar.prices.costs import COMPONENTS, Costs
+from crossbar.prices.periphery import Periphery
 from crossbar.prices.technology import WIRE_MODELS, wire_bit, wire_capacitance
 from devices.errors import ParameterError
 
@@ -140,21 +141,25 @@ def test_models__grow_with_bits_and_node(model):
 def test_energies__by_hand():
     """One of each count, at the node where its price was found, tells each price."""
     one = Activity(*([1.0] * len(fields(Activity))))
-    at_40, at_32 = (Costs(node=node).energies(one, Adc()) for node in (40e-9, 32e-9))
+    at_40, at_32 = (Costs(node=node).energies(one, Periphery()) for node in (40e-9, 32e-9))
     line = 2e-10 * 80e-9  # F per cell
-    assert list(at_40) == ["array", "adc", "drivers", "gates", "writes", "digital", "buffers",
-                            "wires", "clock", "leakage", "parts"]  # fmt: skip
+    assert tuple(at_40) == COMPONENTS
     assert at_40["array"] == 1.0
-    assert at_40["drivers"] == approx(0.291e-12 + line * 0.8**2, rel=1e-12)
+    assert at_40["supply"] == approx(1 / 0.8 - 1, rel=1e-12)
+    switches = 8 / 3 * 1.43e-9 * 0.2 * 1.77 * 0.85 / 791.9 * 40 / 22 / 100.0
+    timed = 255 * (0.063e-12 + 7.4e-15 / 8)  # one counter for the read, one bit compared for the code
+    assert at_40["drivers"] == approx(timed + (line + switches) * 0.8**2, rel=1e-12)
     assert at_40["gates"] == approx(0.291e-12 + 1.55e-3 * 80e-9**2 + line, rel=1e-12)
     assert at_40["digital"] == approx(0.021e-12 * 40 / 32 + 0.25e-12 + 7.4e-15, rel=1e-12)
     assert at_40["writes"] == 2.5e-12
     assert at_32["digital"] == approx(0.021e-12 + (0.25e-12 + 7.4e-15) * 32 / 40, rel=1e-12)
     assert at_32["buffers"] == approx(20.45e-12 / 256, rel=2e-3)  # ISAAC: 20.45 pJ per 256 bits
-    assert at_32["adc"] == approx(1.714e-12, rel=1e-2)
+    assert at_32["adc"] == approx(1.25 * 1.714e-12, rel=1e-2)  # a quarter for references
+    assert at_40["memory"] == 20.3e-12
+    assert at_40["control"] == approx(16 * 9e-15, rel=1e-12)
     volts = {130: 1.3, 22: 0.85}
     for node, farads in ((130, 0.43e-9), (22, None)):
-        found = Costs(node=node * 1e-9).energies(one, Adc())
+        found = Costs(node=node * 1e-9).energies(one, Periphery())
         line = farads or wire_capacitance(22e-9)
         assert found["wires"] == approx(0.25 * 1.077 * line * volts[node] ** 2, rel=1e-9)
         assert found["clock"] == approx(9e-15 * node / 40 + 1.077 * line * volts[node] ** 2, rel=1e-9)
@@ -172,7 +177,7 @@ def test_wires__models_by_hand():
 
 
 def test_bounds__hold_every_combination_of_models():
-    adc, usual = Adc(), Costs()
+    adc, usual = Periphery(), Costs()
     for seed in range(5):
         done = some_activity(seed)
         low, high = usual.bounds(done, adc)
@@ -180,23 +185,24 @@ def test_bounds__hold_every_combination_of_models():
             costs = replace(usual, adc_model=adc_model, wire_model=wire_model)
             assert costs.bounds(done, adc) == approx((low, high), rel=1e-12)
             assert low < sum(costs.energies(done, adc).values()) < high
-    assert usual.bounds(Activity(row_codes=7.0), adc) == approx((7 * 0.291e-12 * 22 / 40,) * 2, rel=1e-12)
-    one = Activity(array_clocks=1.0)
-    assert usual.bounds(one, adc) == approx((0.0, 0.063e-12 * 22 / 40), rel=1e-12)
+    codes = 7 * 37.5e-15 * 22 / 65, 7 * 255 * 7.4e-15 / 8 * 22 / 40  # a delay line, or comparators
+    assert usual.bounds(Activity(row_codes=7.0), adc) == approx(codes, rel=1e-12)
+    one = Activity(control_steps=1.0)
+    assert usual.bounds(one, adc) == approx((0.0, 4 * 16 * 9e-15 * 22 / 40), rel=1e-12)
     assert usual.bounds(Activity(leaking=1.0), adc) == approx((10.95, 13.8), rel=1e-12)
 
 
 def test_energies__gates_of_an_array():
     """128 × 128 cells of 80 nm swung over the whole window: 5.8 pJ in the cells, and their lines on top."""
     swing = Activity(gate_swing=128 * 128 * 6.0**2)
-    assert Costs(c_wire=0.0).energies(swing, Adc())["gates"] == approx(5.8e-12, rel=1e-2)
+    assert Costs(c_wire=0.0).energies(swing, Periphery())["gates"] == approx(5.8e-12, rel=1e-2)
     lines = 128 * 128 * 36 * 2e-10 * 80e-9
-    assert Costs().energies(swing, Adc())["gates"] == approx(5.85e-12 + lines, rel=1e-2)
+    assert Costs().energies(swing, Periphery())["gates"] == approx(5.85e-12 + lines, rel=1e-2)
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.floats(1e-100, 1e3))
 def test_energies__linear_in_the_counts(seed, other, factor):
-    costs, adc = Costs(), Adc()
+    costs, adc = Costs(), Periphery()
     a, b = some_activity(seed), some_activity(other)
     both, scaled = costs.energies(a + b, adc), costs.energies(a.scaled(factor), adc)
     for name, joules in costs.energies(a, adc).items():
@@ -206,24 +212,27 @@ def test_energies__linear_in_the_counts(seed, other, factor):
 
 
 def test_energies__a_dearer_price_raises_its_component_alone():
-    done, adc = some_activity(), Adc()
+    done, adc = some_activity(), Periphery()
     usual = Costs().energies(done, adc)
     for name, component in {
-        "e_row_code": "drivers", "v_pulse": "drivers", "e_gate_dac": "gates", "c_gate": "gates", "e_add": "digital",
-        "e_multiply": "digital", "e_compare": "digital", "e_buffer_bit": "buffers", "e_write": "writes",
-        "e_register": "clock", "p_leak": "leakage",
+        "e_row_pulse": "drivers", "v_pulse": "drivers", "e_counter": "drivers", "e_gate_dac": "gates",
+        "e_add": "digital", "e_multiply": "digital", "e_compare": "digital drivers", "e_buffer_bit": "buffers",
+        "e_write": "writes", "p_leak": "leakage", "e_external": "memory", "reference_share": "adc",
+        "control_bits": "control",
     }.items():  # fmt: skip
-        dearer = replace(Costs(), **{name: 2.0 * getattr(Costs(), name)}).energies(done, adc)
-        assert {each for each in usual if dearer[each] != usual[each]} == {component}
+        held = getattr(Costs(), name)
+        dearer = replace(Costs(), **{name: 2 * held or 1e-12}).energies(done, adc)
+        assert sum(dearer.values()) > sum(usual.values())
+        assert {each for each in usual if dearer[each] != usual[each]} == set(component.split())
 
 
 def test_energies__digital_scales_with_the_node_and_the_array_does_not():
-    done, adc = some_activity(), Adc()
+    done, adc = some_activity(), Periphery()
     at_22, at_44 = Costs(node=22e-9).energies(done, adc), Costs(node=44e-9).energies(done, adc)
     assert at_44["array"] == at_22["array"]
     for name in ("digital", "buffers"):
         assert at_44[name] == approx(2.0 * at_22[name], rel=1e-12)
-    lines = Activity(cell_reads=1.0, gate_swing=1.0)
+    lines = Activity(cell_reads=1.0, gate_swing=1.0)  # without a pulse no switch is driven
     for name in ("drivers", "gates"):  # capacitance of lines and cells goes with the pitch, not with the node
         assert Costs(node=44e-9).energies(lines, adc)[name] == Costs(node=22e-9).energies(lines, adc)[name]
     codes = Activity(row_codes=1.0, gate_updates=1.0)
@@ -235,22 +244,22 @@ def test_energies__digital_scales_with_the_node_and_the_array_does_not():
 def test_pricing_twice__changes_no_count():
     done = some_activity(3)
     before = Activity(**vars(done))
-    first = Costs().energies(done, Adc())
+    first = Costs().energies(done, Periphery())
     for costs in (Costs(node=7e-9), Costs(adc_model="neurosim"), Costs(pitch=1e-6, e_add=0.0)):
-        assert costs.energies(done, Adc()) != first
+        assert costs.energies(done, Periphery()) != first
     for model in ADC_MODELS:
-        energies = Costs().energies(done, Adc(), model)
+        energies = Costs().energies(done, Periphery(), model)
         assert {name: energies[name] for name in energies if name != "adc"} == {
             name: first[name] for name in first if name != "adc"
         }
     assert done == before
-    assert Costs().energies(done, Adc()) == first
+    assert Costs().energies(done, Periphery()) == first
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"adc_model": "best"}, "costs.adc_model must be one of survey, neurosim, isaac, silicon, got 'best'"),
+        ({"adc_model": "best"}, "costs.adc_model must be one of survey, neurosim, isaac, silicon, none, got 'best'"),
         (
             {"wire_model": "light"},
             "costs.wire_model must be one of supply, plug-in, low-swing, full-swing, got 'light'",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossbar import Adc, Dac, GateDac, Wires
+from crossbar import Adc, Dac, GateDac, Sense, Wires
 from crossbar.prices.costs import Costs
 from devices.cells.adaptive import AdaptiveMemristor
 from devices.cells.ohmic import Resistor
@@ -22,7 +22,20 @@ from mapping.hardware.description import Choices, Hardware, TileShape
 from mapping.hardware.description_files import CHIPS, hardware_names, load_hardware
 from mapping.hardware.retention import Retention
 
-SECTIONS = ("cell", "spread", "noise", "retention", "wires", "tile", "dac", "adc", "gate_dac", "mapping", "costs")
+SECTIONS = (
+    "cell",
+    "spread",
+    "noise",
+    "retention",
+    "wires",
+    "tile",
+    "dac",
+    "adc",
+    "gate_dac",
+    "sense",
+    "mapping",
+    "costs",
+)
 KEYS = [f"{section}.{each.name}" for section in SECTIONS
         for each in dataclasses.fields(getattr(Hardware(), section)) if each.init]  # fmt: skip
 
@@ -100,7 +113,7 @@ def test_bundled__two_terminal_is_the_same_chip_without_a_gate():
     assert gated.cell.gated
     assert not bare.cell.gated
     assert (bare.spread.gate_offset_line, bare.spread.gate_offset_cell) == (0.0, 0.0)
-    for section in ("noise", "retention", "wires", "tile", "dac", "adc", "gate_dac", "costs"):
+    for section in ("noise", "retention", "wires", "tile", "dac", "adc", "gate_dac", "sense", "costs"):
         assert getattr(bare, section) == getattr(gated, section)
 
 
@@ -131,7 +144,7 @@ def test_every_key__refuses_a_text_that_means_nothing(key, chip_file):
 def test_repr__evaluates_back(name):
     names = {each.__name__: each for each in
              (Hardware, AdaptiveMemristor, Resistor, Spread, ReadNoise, Retention, Wires, TileShape, Dac, Adc, GateDac,
-              Choices, Costs)}  # fmt: skip
+              Sense, Choices, Costs)}  # fmt: skip
     hardware = load_hardware(name)
     assert eval(repr(hardware), names | {"inf": math.inf}) == hardware  # noqa: S307
 

@@ -1,10 +1,13 @@
 """Counts and prices of layers without matrices."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from crossbar import Activity, Adc
+from crossbar import Activity
 from crossbar.prices.costs import Costs
+from crossbar.prices.periphery import Periphery
 from mapping.networks import (
     KINDS,
     Activation,
@@ -149,8 +152,10 @@ def test_work__of_every_kind_is_counted_or_known_to_pass_values_on():
     ],
 )  # fmt: skip
 def test_work__beside_matrices_by_hand(layer, shape, wanted):
-    assert beside_matrices(layer, [shape], 1) == wanted
-    assert beside_matrices(layer, [shape], 3) == wanted.scaled(3.0)
+    assert beside_matrices(layer, [shape], 1, 8) == wanted
+    halved = beside_matrices(layer, [shape], 1, 4)
+    assert halved == dataclasses.replace(wanted, buffer_bits=wanted.buffer_bits / 2)
+    assert beside_matrices(layer, [shape], 3, 8) == wanted.scaled(3.0)
 
 
 def network():
@@ -175,7 +180,7 @@ def test_work__of_a_network():
 
 
 def test_work__is_priced_without_a_converter_or_an_array():
-    energies = Costs(node=40e-9).energies(work_of(network())["add"], Adc())
+    energies = Costs(node=40e-9).energies(work_of(network())["add"], Periphery())
     assert energies["digital"] == pytest.approx(144 * 0.021e-12 * 40 / 32, rel=1e-12, abs=0.0)
     assert energies["buffers"] == pytest.approx(8 * 144 * 8e-14 * 40 / 32, rel=1e-12, abs=0.0)
     assert energies["array"] == energies["adc"] == energies["drivers"] == energies["gates"] == 0.0

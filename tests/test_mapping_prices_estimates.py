@@ -46,11 +46,11 @@ def compared(program, images):
 
 
 def test_estimate__is_within_5_percent_of_every_layer(program, images):
-    costs, adc = program.hardware.costs, program.hardware.adc
+    costs, around = program.hardware.costs, program.hardware.periphery
     for name, (guess, done) in compared(program, images).items():
         for count in EXACT:
             assert getattr(guess, count) == pytest.approx(getattr(done, count), rel=1e-9), (name, count)
-        one, two = (sum(costs.energies(each, adc).values()) for each in (guess, done))
+        one, two = (sum(costs.energies(each, around).values()) for each in (guess, done))
         assert one == pytest.approx(two, rel=0.05, abs=0.0), name
         assert guess.row_pulses == pytest.approx(done.row_pulses, rel=0.02)
         assert guess.joules_array == pytest.approx(done.joules_array, rel=0.05, abs=0.0), name

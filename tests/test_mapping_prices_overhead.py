@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from crossbar.tiles.activity import Activity
-from crossbar.tiles.converters import Adc
 from mapping.hardware.description import Hardware
-from mapping.prices.overhead import overheads, register_bits, traffic, tree, way, within
+from mapping.prices.overhead import beyond_the_chip, overheads, register_bits, slot_rate, traffic, tree, way, within
 from mapping.workflow.compiling import compile_network
 from tests.small_networks import joined
 
@@ -103,14 +102,44 @@ def test_overheads__by_hand(program):
     phases = {"attention": 3e-6, "gates": 7e-6, "write": 1e-3, "read": 5e-6}
     found = overheads(program, costs, done, dict.fromkeys(AREAS, phases), AREAS, 2e-6)
     moved = traffic(program, AREAS)
+    turns, slots = 8e-6 * 1e8, 8e-6 * 255 / 265e-9  # a conversion takes 10 ns, a read 255 slots and 10 ns to settle
     for name, area in AREAS.items():
         arrays = program.tiles(name)
         wanted = Activity(
-            wire_bit_meters=moved[name], register_bits=8 * 12 + 8 * 5, clock_meters=8000 * tree(area, arrays),
-            array_clocks=8000.0 * arrays, leaking=area * 2e-6,
+            wire_bit_meters=moved[name], register_bits=8 * 12 + 8 * 5,
+            clock_meters=(turns + slots) * tree(area, arrays), control_steps=turns * arrays, leaking=area * 2e-6,
         )  # fmt: skip
         assert dataclasses.astuple(found[name]) == pytest.approx(dataclasses.astuple(wanted), rel=1e-9, abs=0.0)
-    still = dataclasses.replace(costs, t_digital=0.0)
-    none = overheads(program, still, done, dict.fromkeys(AREAS, phases), AREAS, 2e-6)
-    assert {each.clock_meters for each in none.values()} == {0.0}
-    assert register_bits(Activity(conversions=2.0), Adc(bits=6)) == 12.0
+    hardware = Hardware().with_values(["adc.bits=6", "dac.bits=5", "gate_dac.bits=3"])
+    assert register_bits(Activity(conversions=2.0, row_codes=1.0, gate_updates=1.0), hardware) == 12.0 + 5.0 + 3.0
+
+
+def test_overheads__slots_time_the_clock_and_other_codings_need_one_edge(program):
+    """Slots of half the length give twice the clocks in a second, and as many in a read."""
+    hardware = program.hardware
+    assert slot_rate(hardware) == pytest.approx(255 / 265e-9, rel=1e-12)
+    assert slot_rate(hardware.with_values(["dac.t_slot=0.5e-9"])) == pytest.approx(255 / 137.5e-9, rel=1e-12)
+    assert slot_rate(hardware.with_values(["dac.coding=amplitude"])) == pytest.approx(1 / 80e-9, rel=1e-12)  # it waits
+    assert slot_rate(hardware.with_values(["dac.bits=6"])) == pytest.approx(63 / 80e-9, rel=1e-12)  # 73 ns of reading
+
+
+def test_widths__move_every_bit_on_wires(program):
+    """Codes of 4 bits halve what codes move, and a result of one tile has the bits of its converter."""
+    narrow, area = compiled("dac.bits=4"), 9e-8
+    array = area / 5
+    codes = 4 * 30 * 36 * (way(area, 3 * array) + tree(3 * array, 3))
+    usual, less = within(program, "mixed", area), within(narrow, "mixed", area)
+    attention = 4 * (4 + 2) * way(area, array)  # codes of the two matrices of the attention
+    assert usual - less == pytest.approx(codes + attention, rel=1e-12, abs=0.0)
+    results = within(program, "mixed", area) - within(compiled("adc.bits=4"), "mixed", area)
+    assert results == pytest.approx(4 * 30 * 4 * way(area, 3 * array) + 4 * (2 + 3) * way(area, array), rel=1e-12)
+
+
+def test_external__memory_holds_images_or_all_maps(program):
+    """8 bits for each value: the image of 2 x 6 x 5 and 3 results, or every map that a layer reads and writes."""
+    maps = {name: beyond_the_chip(compiled(f"costs.external={name}"), AREAS) for name in ("none", "images", "maps")}
+    assert set(maps["none"].values()) == {0.0}
+    assert maps["images"] == {"conv": 8 * 60.0, "mixed": 0.0, "side": 0.0, "fc": 8 * 3.0}
+    assert maps["maps"] == {
+        "conv": 8 * (60.0 + 120.0), "mixed": 8 * 240.0, "side": 8 * 240.0, "fc": 8 * (4.0 + 3.0)
+    }  # fmt: skip

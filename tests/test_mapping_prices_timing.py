@@ -193,13 +193,15 @@ def test_area__of_a_tile_by_hand(program):
     (matrix,) = program.matrices["mixed"]
     found = tile_area(matrix, program, costs)
     driver = component("row_dac", costs.node).area
+    rows = 2 * 8 * component("register", costs.node).area + component("row_pulse", costs.node).area
     assert tuple(found) == AREAS
     assert found["cells"] == pytest.approx(3 * 128 * 6.4e-15, rel=1e-12, abs=0.0)
     assert found["adc"] == pytest.approx(area_survey(8, 1e8, 22.0), rel=1e-9, abs=0.0)
-    assert found["drivers"] == pytest.approx(48 * driver, rel=1e-12, abs=0.0)
+    assert found["drivers"] == pytest.approx(48 * rows, rel=1e-12, abs=0.0)
     assert found["gates"] == pytest.approx(6 * driver, rel=1e-12, abs=0.0)
     factor = component("multiplier", costs.node).area / 16
     assert found["digital"] == pytest.approx(component("shift_add", costs.node).area + factor, rel=1e-12, abs=0.0)
+    assert found["control"] == pytest.approx(3 * 16 * component("register", costs.node).area, rel=1e-12, abs=0.0)
     isaac = tile_area(matrix, program, dataclasses.replace(costs, adc_model="isaac"))
     assert isaac["adc"] == pytest.approx(area_isaac(8, 22.0), rel=1e-9, abs=0.0)
 

@@ -12,6 +12,7 @@ import pytest
 
 from crossbar.prices.adc_models import ADC_MODELS
 from crossbar.prices.costs import Costs
+from crossbar.prices.row_drivers import TIMERS
 from crossbar.prices.technology import WIRE_MODELS
 from devices.errors import ParameterError
 from mapping.files.whole_files import check_folder
@@ -203,12 +204,13 @@ def test_band__spans_the_converter_models(result, report):
     low, high = report.energy_band_J_per_image
     costs = result.chip.program.hardware.costs
     each = [
-        price(result, costs=dataclasses.replace(costs, adc_model=a, wire_model=w)).energy_J_per_image
-        for a, w in itertools.product(ADC_MODELS, WIRE_MODELS)
+        price(result, costs=dataclasses.replace(costs, adc_model=a, wire_model=w, row_timer=t)).energy_J_per_image
+        for a, w, t in itertools.product(ADC_MODELS, WIRE_MODELS, TIMERS)
     ]
-    clock, leaked = (sum(layer.energy_by_component_J[name] for layer in report.layers) for name in ("clock", "leakage"))
+    sums = {name: sum(layer.energy_by_component_J[name] for layer in report.layers) for name in COMPONENTS}
+    leaked, references = sums["leakage"], 0.2 * sums["adc"]
     least, most = min(each) - low, high - max(each)
-    assert 0.0 < least < clock + leaked
+    assert 0.0 < least < sums["clock"] + sums["control"] + leaked + references
     assert most > 0.0
     assert low < report.energy_J_per_image < high
     assert report.leakage_J_per_image == leaked
@@ -218,7 +220,7 @@ def test_price__of_the_converters_by_hand(result, report):
     costs, adc = result.chip.program.hardware.costs, result.chip.program.hardware.adc
     conversions = 2 * 2 * 30 * 4  # both signs, rows 9 + 9, 30 positions, 4 outputs
     energy = report.layers[0].energy_by_component_J["adc"]
-    assert energy == pytest.approx(conversions * costs.conversion(adc, "survey"), rel=1e-12)
+    assert energy == pytest.approx(1.25 * conversions * costs.conversion(adc, "survey"), rel=1e-12)
 
 
 def test_parts__of_the_user_enter_energy_time_area_and_leakage(result, report):
@@ -282,11 +284,17 @@ T_SLOT, T_ADC, T_DIGITAL, T_GATE = 1e-9, 10e-9, 1e-9, 10e-9
             ["dac.coding=amplitude", "adc.columns=1"], 60 * 10 + 1 + 2,
             (10 + 1 + 1) + (10 + 1 + 1) + 4 + 10 + (12 * 10 + 1 + 2), 2 * 10 + 1 + 1,
         ),
+        # amplifiers that settle for 100 ns make each read that much longer
+        (
+            ["sense.t_settle=100e-9"], 60 * 355 + 40 + 2,
+            (355 + 20 + 1) + (355 + 30 + 1) + 4 + 10 + (12 * 355 + 30 + 2), 2 * 355 + 30 + 1,
+        ),
     ],
-    ids=["pulse-width", "bit-serial", "amplitude"],
+    ids=["pulse-width", "bit-serial", "amplitude", "settling"],
 )  # fmt: skip
 def test_latency__by_hand(settings, conv, mixed, fc):
-    hardware = Hardware().with_values(["tile.rows=16", "tile.columns=8", *settings])
+    usual = ["tile.rows=16", "tile.columns=8", "dac.t_slot=1e-9", "sense.t_settle=0"]
+    hardware = Hardware().with_values([*usual, *settings])
     rng = np.random.default_rng(8)
     program = compile_network(network(rng), hardware, rng.normal(size=(4, 2, 6, 5)))
     assert [matrix.signed for matrix in program.of("mixed")] == [False, False, False]

@@ -12,9 +12,10 @@ from pathlib import Path
 from crossbar.prices.adc_models import ADC_MODELS
 from crossbar.prices.component_model import Band, Bill, Component, load_components
 from crossbar.prices.costs import Costs
+from crossbar.prices.periphery import Periphery
 from crossbar.prices.technology import LEAKAGE, REPEATERS, wire_capacitance
 from crossbar.tiles.activity import Activity
-from crossbar.tiles.converters import Adc
+from crossbar.tiles.converters import CONTINUOUS_BITS, Adc
 from devices import checks
 from devices.errors import ParameterError
 
@@ -40,10 +41,11 @@ def component(name: str, node: float | None = None) -> Component:
 def adc_component(adc: Adc, node: float = 22e-9, model: str | None = None, r_column: float = 1e4) -> Component:
     """Return a converter at a node [m]: energy and area of one model, or the energy band of all and the survey's area.
 
-    r_column: resistance of a column during its conversion [ohm].  A continuous converter is priced as 8 bits.
+    r_column: resistance of a column during its conversion [ohm].  A continuous converter is priced as one of
+    CONTINUOUS_BITS.
     Raises ParameterError for an unknown model.  Source: docs/equations/costs.md, section 1.
     """
-    bits, nm, rate = adc.bits or 8, node * 1e9, adc.sample_rate
+    bits, nm, rate = adc.width, node * 1e9, adc.sample_rate
     if model is not None and model not in ADC_MODELS:
         raise ParameterError(f"model must be one of {', '.join(ADC_MODELS)}, got {model!r}")
     energies = {name: each.energy(bits, rate, nm, r_column) for name, each in ADC_MODELS.items()}
@@ -65,15 +67,19 @@ def line(name: str, capacitance: float, swing: float, node: float = 22e-9) -> Co
     return Component(name, f"one change by {swing:g} V", Band(joules, joules, joules), "C V²", node=node)
 
 
-def gate_line(cells: int, pitch: float, swing: float, costs: Costs | None = None) -> Component:
+def gate_line(
+    cells: int, pitch: float, swing: float, costs: Costs | None = None, c_gate: float = Periphery().c_gate
+) -> Component:
     """Return a gate line over cells of a given pitch [m] and swing [V]; its load are the gates and the wire.
+
+    c_gate: gate capacitance of a cell [F/m²].
 
     Source: docs/equations/costs.md eq. 7.
     """
     checks.whole("cells", cells, minimum=1)
     checks.number("pitch", pitch, unit="m", above=0.0)
     prices = costs or Costs()
-    return line("gate_line", cells * (prices.c_gate * pitch**2 + prices.c_wire * pitch), swing, prices.node)
+    return line("gate_line", cells * (c_gate * pitch**2 + prices.c_wire * pitch), swing, prices.node)
 
 
 def silicon_gate_line(cells: int, swing: float = 1.3) -> Component:
@@ -139,10 +145,10 @@ def activation(values: float) -> Activity:
     return Activity(comparisons=values)
 
 
-def softmax(rows: float, length: float) -> Activity:
-    """Return the counts of a softmax of `rows` rows of `length` numbers.
+def softmax(rows: float, length: float, bits: int = CONTINUOUS_BITS) -> Activity:
+    """Return the counts of a softmax of `rows` rows of `length` numbers of some bits.
 
-    The largest number of a row is found and subtracted.  Each exponential is one table look-up of 8 bits, and so is the
+    The largest number of a row is found and subtracted.  Each exponential is one table look-up, and so is the
     reciprocal of the sum, which multiplies each exponential.  This decomposition is ours.
     """
     values = rows * length
@@ -150,7 +156,7 @@ def softmax(rows: float, length: float) -> Activity:
         additions=2.0 * values - rows,
         multiplications=values,
         comparisons=values - rows,
-        buffer_bits=8.0 * (values + rows),
+        buffer_bits=bits * (values + rows),
     )
 
 

@@ -161,7 +161,14 @@ def read_component(name: str, table: Any, where: str) -> Component:  # noqa: ANN
 
 
 PLACES = ("block", "tile", "array")  #: units that can have their own instances; a block: arrays with common inputs
-BESIDE = ("wire_bit_meters", "register_bits", "clock_meters", "array_clocks", "leaking")  # known only with the timing
+BESIDE = (
+    "wire_bit_meters",
+    "register_bits",
+    "clock_meters",
+    "control_steps",
+    "leaking",
+    "external_bits",
+)  # known only with the timing or the whole network
 COUNTS = tuple(each.name for each in fields(Activity) if each.name not in BESIDE)  #: counts that can drive a part
 
 

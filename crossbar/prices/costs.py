@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from crossbar.prices.adc_models import ADC_MODELS
 from crossbar.prices.component_model import NOTHING, Band, Part, read_part
+from crossbar.prices.periphery import Periphery
+from crossbar.prices.read_prices import sensing, supply_loss
+from crossbar.prices.row_drivers import BYTE, TIMERS, RowPrices, row_drivers
 from crossbar.prices.technology import LEAKAGE, REPEATERS, WIRE_MODELS, supply, wire_bit, wire_capacitance
 from crossbar.tiles.activity import Activity
 from crossbar.tiles.converters import Adc
@@ -16,41 +19,61 @@ from devices.errors import ParameterError
 
 # Lowest leakage over LEAKAGE.  NeuroSim V1.3: 10.5983 µJ in 12.1771 ms on 79.482 mm² for ResNet18; LEAKAGE is VGG8's.
 LEAST_LEAKAGE = 10.95 / LEAKAGE
-BANDED = ("adc", "wires", "clock", "leakage", "parts")  # components whose prices differ between models
+#: components of the energy, in the order of reports
+COMPONENTS = ("array", "supply", "sensing", "adc", "drivers", "gates", "writes", "digital", "buffers", "memory",
+              "wires", "clock", "control", "leakage", "parts")  # fmt: skip
+NO_MODEL = "none"  #: of converters that are parts of the user's own
+EXTERNAL = ("none", "images", "maps")  #: what goes to memory beyond the chip
+EXTERNAL_BAND = (3.97, 20.3, 40.6)  # [pJ] for a bit: O'Connor et al., MICRO 2017; Horowitz, ISSCC 2014, both ends
+REFERENCE_BAND = (0.0, 1.0)  # energy of the references over that of conversions: none, and as much again; ours
+ADDED = 16  # bits of the published shift-and-add
 
 
 @dataclass(frozen=True)
 class Costs:
     """Prices of a chip's components; every energy is per action at the node of its source and is scaled to `node`."""
 
-    node: float = quantity(22e-9, "m", above=0.0)  #: technology node [m]
-    adc_model: str = "survey"  #: one of ADC_MODELS; the report gives the range over all of them
+    node: float = quantity(22e-9, "m", above=0.0)  #: technology node [m]; pitch, wires and swing follow it in files
+    #: one of ADC_MODELS; the report gives the range over all of them; none: converters are parts of your own
+    adc_model: str = "survey"
+    #: energy of the converters' references over that of their conversions, ours
+    reference_share: float = quantity(0.25, minimum=0.0)
     pitch: float = quantity(80e-9, "m", above=0.0)  #: cell pitch [m], ours
     v_pulse: float = quantity(0.8, "V", above=0.0)  #: voltage swing of the row drivers' logic [V], 22 nm supply
     c_wire: float = quantity(2e-10, "F/m", minimum=0.0)  #: capacitance of a line [F/m], NeuroSim V1.3
-    c_gate: float = quantity(1.55e-3, "F/m²", minimum=0.0)  #: gate capacitance of a cell [F/m²], 20 nm of h-BN
-    e_row_code: float = quantity(0.291e-12, "J", minimum=0.0)  #: 8-bit row driver per code at 40 nm [J], Brahms
-    e_gate_dac: float = quantity(0.291e-12, "J", minimum=0.0)  #: gate driver per update at 40 nm [J], as a row driver
+    row_timer: str = "counter"  #: one of TIMERS: what ends a row's pulse; the report gives the range over both
+    e_delay: float = quantity(37.5e-15, "J", minimum=0.0)  #: delay line for a code of 8 bits at 65 nm [J], TIMELY
+    e_row_pulse: float = quantity(0.0, "J", minimum=0.0)  #: a pulse in its driver beside line and switches, 32 nm [J]
+    e_row_code: float = quantity(0.291e-12, "J", minimum=0.0)  #: an amplitude of 8 bits at 40 nm [J], Brahms
+    e_gate_dac: float = quantity(0.291e-12, "J", minimum=0.0)  #: a gate voltage of 8 bits at 40 nm [J], as a row's
     e_add: float = quantity(0.021e-12, "J", minimum=0.0)  #: shift and add of 16 bits at 32 nm [J], ISAAC
-    e_multiply: float = quantity(0.25e-12, "J", minimum=0.0)  #: scaling of one result at 40 nm [J], RAELLA
+    e_multiply: float = quantity(0.25e-12, "J", minimum=0.0)  #: scaling of 8 by 8 bits at 40 nm [J], RAELLA
     e_compare: float = quantity(7.4e-15, "J", minimum=0.0)  #: comparing 8 bits at 40 nm [J], Aladdin's 32 by 4
     e_buffer_bit: float = quantity(8.0e-14, "J", minimum=0.0)  #: buffer access per bit at 32 nm [J], ISAAC eDRAM
+    external: str = "none"  #: one of EXTERNAL: what goes to memory beyond the chip
+    e_external: float = quantity(20.3e-12, "J", minimum=0.0)  #: a bit of that memory [J], Horowitz, ISSCC 2014
+    weight_bits: int = 8  #: bits of a weight in digital memory, ours
     e_write: float = quantity(2.5e-12, "J", minimum=0.0)  #: write-verify of one cell to a new target [J]
     t_write: float = quantity(120e-6, "s", minimum=0.0)  #: write-verify of one row to new targets [s]
     endurance: float = quantity(2e4, above=0.0)  #: writes that a cell endures, CuCrP2S6; gated silver cells: unknown
     wire_model: str = "supply"  #: one of WIRE_MODELS; the report gives the range over all of them
     e_register: float = quantity(9e-15, "J", minimum=0.0)  #: storing a bit in a register at 40 nm [J], Aladdin
     e_counter: float = quantity(0.063e-12, "J", minimum=0.0)  #: one clock of an 8-bit counter at 40 nm [J], Aladdin
+    control_bits: int = 16  #: registers of an array's control, written once for each turn of its converters; ours
     p_leak: float = quantity(LEAKAGE, "W/m²", minimum=0.0)  #: leakage of 22 nm low-power logic [W/m²], NeuroSim V1.3
     t_digital: float = quantity(1e-9, "s", minimum=0.0)  #: one digital step [s], 1 GHz, ours
     parts: dict[str, Part] = field(default_factory=dict)  #: the user's own components by name, as Part or as a table
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
-        if self.adc_model not in ADC_MODELS:
-            raise ParameterError(f"costs.adc_model must be one of {', '.join(ADC_MODELS)}, got {self.adc_model!r}")
-        if self.wire_model not in WIRE_MODELS:
-            raise ParameterError(f"costs.wire_model must be one of {', '.join(WIRE_MODELS)}, got {self.wire_model!r}")
+        for name, known in (
+            ("adc_model", (*ADC_MODELS, NO_MODEL)), ("wire_model", WIRE_MODELS), ("row_timer", TIMERS),
+            ("external", EXTERNAL),
+        ):  # fmt: skip
+            if getattr(self, name) not in known:
+                raise ParameterError(f"costs.{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        checks.whole("costs.weight_bits", self.weight_bits, minimum=1, maximum=64)
+        checks.whole("costs.control_bits", self.control_bits, minimum=0, maximum=65536)
         given: object = self.parts
         if not isinstance(given, dict):
             raise ParameterError(f"costs.parts must be a table with one table for each part, got {given!r}")
@@ -61,54 +84,87 @@ class Costs:
         object.__setattr__(self, "parts", parts)
 
     def conversion(self, adc: Adc, model: str, r_column: float = 1e4) -> float:
-        """Energy of one conversion [J] according to a model; a continuous converter is priced as 8 bits."""
-        return ADC_MODELS[model].energy(adc.bits or 8, adc.sample_rate, self.node * 1e9, r_column)
+        """Energy of one conversion [J] according to a model, without its references."""
+        if model == NO_MODEL:
+            return 0.0
+        return ADC_MODELS[model].energy(adc.width, adc.sample_rate, self.node * 1e9, r_column)
 
-    def energies(self, done: Activity, adc: Adc, model: str | None = None) -> dict[str, float]:
-        """Price an activity: component -> energy [J]."""
-        per_cell = self.c_wire * self.pitch
-        return {
-            "array": done.joules_array,
-            "adc": done.conversions * self.conversion(adc, model or self.adc_model),
-            "drivers": done.row_codes * self.e_row_code * self.node / 40e-9
-            + done.cell_reads * per_cell * self.v_pulse**2,
-            "gates": done.gate_updates * self.e_gate_dac * self.node / 40e-9
-            + done.gate_swing * (self.c_gate * self.pitch**2 + per_cell),
-            "writes": done.cell_writes * self.e_write,
-            "digital": done.additions * self.e_add * self.node / 32e-9
-            + done.multiplications * self.e_multiply * self.node / 40e-9
-            + done.comparisons * self.e_compare * self.node / 40e-9,
-            "buffers": done.buffer_bits * self.e_buffer_bit * self.node / 32e-9,
-            "wires": done.wire_bit_meters * wire_bit(self.wire_model, self.node),
-            "clock": self._registers(done) + done.clock_meters * self._clock() * REPEATERS[2.0],
-            "leakage": done.leaking * self.p_leak,
-            "parts": self._parts(done).nominal,
-        }
+    def energies(self, done: Activity, around: Periphery, model: str | None = None) -> dict[str, float]:
+        """Price an activity on arrays with these circuits around them: component -> energy [J], by COMPONENTS."""
+        bands = self.bands(done, around)
+        out = {name: band.nominal for name, band in bands.items()}
+        if model is not None:
+            out["adc"] = self._converters(done, around.adc, model)
+        return out
 
-    def bounds(self, done: Activity, adc: Adc) -> tuple[float, float]:
-        """Lowest and highest energy of an activity [J] over the models of converters, wires, clocks and leakage.
+    def bounds(self, done: Activity, around: Periphery) -> tuple[float, float]:
+        """Lowest and highest energy of an activity [J] over the models of each component.
 
         Source: docs/equations/costs.md eq. 24.
         """
-        energies = self.energies(done, adc)
-        others = sum(value for name, value in energies.items() if name not in BANDED)
-        conversion = [done.conversions * self.conversion(adc, model) for model in ADC_MODELS]
+        bands = self.bands(done, around).values()
+        return sum(band.low for band in bands), sum(band.high for band in bands)
+
+    def bands(self, done: Activity, around: Periphery) -> dict[str, Band]:
+        """Price an activity: component -> energy [J], nominal and over the models of that component."""
+        per_cell, byte = self.c_wire * self.pitch, float(BYTE)
+        codes, results, at_40 = around.dac.width, around.adc.width, self.node / 40e-9
+        models = (NO_MODEL,) if self.adc_model == NO_MODEL else tuple(ADC_MODELS)
+        converters = [self._converters(done, around.adc, model) for model in models]
+        share = 1.0 + self.reference_share
+        least, most = 1.0 + min(REFERENCE_BAND[0], self.reference_share), max(1.0 + REFERENCE_BAND[1], share)
         wires = [done.wire_bit_meters * wire_bit(model, self.node) for model in WIRE_MODELS]
-        least = self._registers(done)
-        most = least + done.clock_meters * self._clock() * REPEATERS[1.0]
-        most += done.array_clocks * self.e_counter * self.node / 40e-9
-        leaked, parts = energies["leakage"], self._parts(done)
-        return (
-            others + min(conversion) + min(wires) + least + LEAST_LEAKAGE * leaked + parts.low,
-            others + max(conversion) + max(wires) + most + leaked + parts.high,
-        )
+        registers, clocked = done.register_bits * self.e_register * at_40, done.clock_meters * self._clock()
+        leaked, control = done.leaking * self.p_leak, done.control_steps * self.control_bits * self.e_register * at_40
+        external = done.external_bits * self.e_external
+        return {
+            "array": _exact(done.joules_array),
+            "supply": supply_loss(done, around),
+            "sensing": sensing(done, around, self.node),
+            "adc": Band(
+                min(converters) / share * least,
+                self._converters(done, around.adc, self.adc_model),
+                max(converters) / share * most,
+            ),
+            "drivers": row_drivers(done, around.dac, around.r_driver, self.row_prices),
+            "gates": _exact(
+                done.gate_updates * self.e_gate_dac * around.gate_dac.width / byte * at_40
+                + done.gate_swing * (around.c_gate * self.pitch**2 + per_cell)
+            ),
+            "writes": _exact(done.cell_writes * self.e_write),
+            "digital": _exact(
+                done.additions * self.e_add * around.sum_bits / ADDED * self.node / 32e-9
+                + done.multiplications * self.e_multiply * codes * results / byte**2 * at_40
+                + done.comparisons * self.e_compare * codes / byte * at_40
+            ),
+            "buffers": _exact(done.buffer_bits * self.e_buffer_bit * self.node / 32e-9),
+            "memory": Band(
+                external * EXTERNAL_BAND[0] / EXTERNAL_BAND[1], external, external * EXTERNAL_BAND[2] / EXTERNAL_BAND[1]
+            ),
+            "wires": Band(min(wires), done.wire_bit_meters * wire_bit(self.wire_model, self.node), max(wires)),
+            "clock": Band(registers, registers + clocked * REPEATERS[2.0], registers + clocked * REPEATERS[1.0]),
+            "control": Band(0.0, control, 4.0 * control),  # none, and four times as many registers: ours
+            "leakage": Band(LEAST_LEAKAGE * leaked, leaked, leaked),
+            "parts": sum((part.energy(done, self.node) for part in self.parts.values()), NOTHING),
+        }
 
-    def _parts(self, done: Activity) -> Band:
-        return sum((part.energy(done, self.node) for part in self.parts.values()), NOTHING)
+    @property
+    def row_prices(self) -> RowPrices:
+        """Prices of the row drivers at the node of the chip."""
+        at_40 = self.node / 40e-9
+        return RowPrices(
+            self.c_wire * self.pitch, self.v_pulse, self.node, self.row_timer, self.e_counter * at_40,
+            self.e_compare * at_40, self.e_delay * self.node / 65e-9, self.e_row_pulse * self.node / 32e-9,
+            self.e_row_code * at_40,
+        )  # fmt: skip
 
-    def _registers(self, done: Activity) -> float:
-        return done.register_bits * self.e_register * self.node / 40e-9
+    def _converters(self, done: Activity, adc: Adc, model: str) -> float:
+        return done.conversions * self.conversion(adc, model) * (1.0 + self.reference_share)
 
     def _clock(self) -> float:
         """Energy of one clock per metre of the clock tree [J/m], without repeaters: one full swing."""
         return wire_capacitance(self.node) * supply(self.node) ** 2
+
+
+def _exact(joules: float) -> Band:
+    return Band(joules, joules, joules)

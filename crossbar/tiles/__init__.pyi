@@ -4,6 +4,7 @@ from .converters import Dac as Dac
 from .converters import GateDac as GateDac
 from .row_drive import Drive as Drive
 from .row_drive import drive_rows as drive_rows
+from .sense import Sense as Sense
 from .tile import Tile as Tile
 from .written_arrays import WrittenArray as WrittenArray
 from .written_arrays import build_tiles as build_tiles

@@ -20,6 +20,7 @@ from devices.numerics.jit import kernel
 from devices.numerics.random_streams import normals, padded
 
 CODINGS = ("pulse-width", "bit-serial", "amplitude")
+CONTINUOUS_BITS = 8  #: bits of a continuous converter where a number of bits is needed: for slots and prices, ours
 
 
 def _bits(name: str, bits: int | None, least: int, most: int) -> None:
@@ -51,6 +52,11 @@ class Dac:
             raise ParameterError("dac.bits must be a number for dac.coding = 'bit-serial', got 'ideal'")
 
     @property
+    def width(self) -> int:
+        """Bits of a code in registers, buffers and on wires; a continuous code counts as CONTINUOUS_BITS."""
+        return self.bits or CONTINUOUS_BITS
+
+    @property
     def full_code(self) -> float:
         """Code of a full row voltage; 1 for a continuous driver."""
         return 1.0 if self.bits is None else float(2**self.bits - 1)
@@ -62,8 +68,8 @@ class Dac:
 
     @property
     def slots(self) -> int:
-        """Slots of the read of one conversion; a continuous pulse has the slots of 8 bits."""
-        return (2 ** (self.bits or 8) - 1) if self.coding == "pulse-width" else 1
+        """Slots of the read of one conversion; a continuous pulse has the slots of CONTINUOUS_BITS."""
+        return (2**self.width - 1) if self.coding == "pulse-width" else 1
 
     @property
     def t_read(self) -> float:
@@ -150,6 +156,11 @@ class Adc:
         return 0.0 if self.bits is None else full_scale / (2 ** (self.bits - 1) - 1)
 
     @property
+    def width(self) -> int:
+        """Bits of a result; a continuous one counts as CONTINUOUS_BITS."""
+        return self.bits or CONTINUOUS_BITS
+
+    @property
     def largest(self) -> float:
         """Largest code."""
         return math.inf if self.bits is None else float(2 ** (self.bits - 1) - 1)
@@ -165,6 +176,11 @@ class GateDac:
     def __post_init__(self) -> None:
         checks.check_fields(self)
         _bits("gate_dac.bits", self.bits, 1, 16)
+
+    @property
+    def width(self) -> int:
+        """Bits of a gate voltage's code; a continuous one counts as CONTINUOUS_BITS."""
+        return self.bits or CONTINUOUS_BITS
 
     @checks.typed
     def gains(self, attention: FloatArray, cell: Cell) -> FloatArray:

@@ -166,6 +166,7 @@ class Tile:
             )  # fmt: skip
             joules += self._joules(plane, to_columns, factors)
         n, driven = len(drive.planes), float(sum(plane.count for plane in drive.planes))
+        sensed = b * p * n * self.pairs * self.dac.t_read
         return Activity(
             reads=b * p * n * self.gates,
             row_pulses=driven * self.gates,
@@ -174,6 +175,8 @@ class Tile:
             cell_reads=driven * self.gates * 2 * self.pairs,
             additions=b * p * (n - 1) * self.pairs,
             joules_array=joules,
+            sense_charge=sensed * self.full_scale * max(self.bit_ranges, default=1.0),
+            sense_time=sensed,
         )
 
     def _joules(self, plane: Plane, to_columns: FloatArray, factors: FloatArray) -> float:

@@ -71,7 +71,7 @@ def _totals(report: "Report") -> RenderableType:
     low, high = report.energy_band_J_per_image
     totals.add_row(
         "energy", f"[bold]{si(report.energy_J_per_image, 'J')}[/bold] per image "
-        f"({si(low, 'J')} … {si(high, 'J')} over models of converters, wires and clocks)",
+        f"({si(low, 'J')} … {si(high, 'J')} over models of its components)",
     )  # fmt: skip
     shares = report.energy_shares
     totals.add_row("", ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share >= 5e-4))

@@ -5,9 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from crossbar.arrays.wires import Wires
 from crossbar.prices.costs import Costs
+from crossbar.prices.periphery import Periphery
 from crossbar.tiles.converters import Adc, Dac, GateDac
+from crossbar.tiles.sense import Sense
 from devices import checks
 from devices.cells.adaptive import AdaptiveMemristor
 from devices.cells.interface import Cell
@@ -20,6 +24,7 @@ from devices.writing.spread import Spread
 from mapping.hardware.bounds import check_bounds
 from mapping.hardware.retention import Retention
 from mapping.hardware.settings import parsed_value, updated
+from mapping.hardware.technology_node import followed
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,7 @@ class Hardware:
     dac: Dac = field(default_factory=Dac)
     adc: Adc = field(default_factory=Adc)
     gate_dac: GateDac = field(default_factory=GateDac)
+    sense: Sense = field(default_factory=Sense)
     mapping: Choices = field(default_factory=Choices)
     costs: Costs = field(default_factory=Costs)
 
@@ -143,6 +149,18 @@ class Hardware:
     def wires_in_use(self) -> Wires:
         """The wires at the temperature of the cells; `wires` are those at 300 K."""
         return self.wires.at_temperature(self.temperature, self.spread.wire_temperature_coefficient)
+
+    @property
+    def value_bits(self) -> int:
+        """Bits of a value in buffers and on wires: those of a row's code."""
+        return self.dac.width
+
+    @property
+    def periphery(self) -> Periphery:
+        """The circuits around an array whose properties prices depend on."""
+        driver, sense = (float(np.mean(end)) for end in (self.wires.r_driver, self.wires.r_sense))
+        c_gate = float(getattr(self.cell, "c_gate", 0.0))
+        return Periphery(self.adc, self.dac, self.gate_dac, self.sense, driver, sense, c_gate)
 
     def idealised(self) -> "Hardware":
         """Return the same tiles and window with ideal cells, wires and converters, without variability and noise."""
@@ -178,6 +196,7 @@ class Hardware:
             dac=replace(self.dac, t_slot=Dac().t_slot),
             adc=replace(Adc(), margin=self.adc.margin),
             gate_dac=GateDac(),
+            sense=Sense(),
             costs=Costs(),
         )
 
@@ -223,7 +242,7 @@ class Hardware:
                     within[entry] = parsed_value(text.strip())
             else:
                 held[name] = parsed_value(text.strip())
-        return updated(self, changes, where)
+        return updated(self, followed(self, changes), where)
 
 
 def _idealised(cell: Cell) -> Cell:

@@ -14,6 +14,7 @@ from devices.errors import ParameterError
 from mapping.files.regular_files import read_text
 from mapping.hardware.description import Hardware
 from mapping.hardware.settings import TOP_KEYS, updated
+from mapping.hardware.technology_node import followed
 
 CHIPS = Path(__file__).parent / "chips"  #: folder of the bundled descriptions
 LARGEST_FILE = 2**20  #: bytes of a description, ours; the longest bundled one has less than 2,000
@@ -33,7 +34,8 @@ def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
     for path, content in chip_files(name_or_path):
         plain: dict[str, Any] = {key: _text(path, key, content[key]) for key in ("name", "about") if key in content}
         sections = {key: value for key, value in content.items() if key not in TOP_KEYS}
-        hardware = updated(replace(hardware, **{"name": path.stem, **plain}), sections, str(path))
+        hardware = replace(hardware, **{"name": path.stem, **plain})
+        hardware = updated(hardware, followed(hardware, sections), str(path))
     return hardware
 
 

@@ -81,7 +81,8 @@ def _transposed(
     chip: Chip, layer: ConvTranspose, matrices: Sequence[Matrix], inputs: list[FloatArray], batch: Batch
 ) -> tuple[FloatArray, Activity]:
     """Run a transposed convolution: each input pixel is one read, and overlapping windows are added digitally."""
-    products, activity = [], counts.beside_matrices(layer, [inputs[0].shape[1:]], len(inputs[0]))
+    bits = chip.program.hardware.value_bits
+    products, activity = [], counts.beside_matrices(layer, [inputs[0].shape[1:]], len(inputs[0]), bits)
     for matrix in matrices:
         out, done = multiply(chip, matrix, Vectors(layer.rows(inputs, matrix.group)), None, None, batch)
         products.append(out)
@@ -93,7 +94,7 @@ def _recurrent(
     chip: Chip, layer: Recurrent, matrices: Sequence[Matrix], x: FloatArray, batch: Batch
 ) -> tuple[FloatArray, Activity]:
     """Run a recurrent layer: the input's matrix for all steps, then the state's matrix step by step."""
-    done = [counts.beside_matrices(layer, [x.shape[1:]], len(x))]
+    done = [counts.beside_matrices(layer, [x.shape[1:]], len(x), chip.program.hardware.value_bits)]
     last = 0 if layer.reverse else x.shape[1] - 1
     unseen = replace(batch, seen=None)
 
@@ -142,7 +143,7 @@ def _group(
             out, done = multiply(chip, matrix, rows, None, None, batch)
             mixed = mixed + attention[:, k, None, None].astype(batch.kind) * out
             activity = activity + done
-        return mixed, activity + counts.mixing_outputs(matrices, rows.shape[0])
+        return mixed, activity + counts.mixing_outputs(matrices, rows.shape[0], hardware.value_bits)
     nominal = hardware.gate_dac.gains(first.gate_attention(attention), hardware.cell) if first.gated else None
     ready, made = tiles_for_batch(chip, first, nominal, attention, batch)
     out, done = multiply(ready, first, rows, nominal, attention, batch)
@@ -208,7 +209,7 @@ def multiply(
             activity = activity + tile.add_read(
                 drives[start], gains, keys, out, factor=factor, first=placement.columns.start
             )
-    activity = activity + counts.partial_sums(matrix, b * p)
+    activity = activity + counts.partial_sums(matrix, b * p, hardware.value_bits)
     activity = activity + counts.mixed_bias(matrix, b, mixed=attention is not None)
     if gains is not None:
         activity = activity + counts.gate_activity(matrix, gains, hardware)

@@ -16,20 +16,18 @@ from mapping.networks.layers.recurrent import Recurrent
 from mapping.networks.layers.transposed import ConvTranspose
 from mapping.placement.matrix import Matrix
 
-BUFFER_BITS = 8.0  #: bits of a code, a result or a weight in a buffer, ours
 
-
-def partial_sums(matrix: Matrix, vectors: int) -> Activity:
+def partial_sums(matrix: Matrix, vectors: int, bits: int) -> Activity:
     """Count the sums over the tiles of each output, its scale and shift, and the buffer accesses of codes and results.
 
-    vectors: number of input vectors, over all images and positions.
+    vectors: number of input vectors, over all images and positions.  bits: of a code; a result is scaled to one.
     """
     results = float(vectors * matrix.outputs)
     terms = len({tile.rows.start for tile in matrix.tiles}) * (2 if matrix.signed else 1)
     return Activity(
         additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)),
         multiplications=results,
-        buffer_bits=BUFFER_BITS * (results + float(vectors * matrix.rows)),
+        buffer_bits=bits * (results + float(vectors * matrix.rows)),
     )
 
 
@@ -50,14 +48,14 @@ def mixed_bias(matrix: Matrix, images: int, *, mixed: bool) -> Activity:
     return done
 
 
-def mixing_outputs(kernels: Sequence[Matrix], images: int) -> Activity:
-    """Count the mixing of the outputs of kernels that are read one by one; their row codes are fetched once."""
+def mixing_outputs(kernels: Sequence[Matrix], images: int, bits: int) -> Activity:
+    """Count the mixing of the outputs of kernels that are read one by one; codes of `bits` are fetched once."""
     first, more = kernels[0], len(kernels) - 1
     results = float(images * first.positions * first.outputs)
     return Activity(
         multiplications=results * len(kernels),
         additions=results * more,
-        buffer_bits=-BUFFER_BITS * more * float(images * first.positions * first.rows),
+        buffer_bits=-bits * more * float(images * first.positions * first.rows),
     )
 
 
@@ -71,19 +69,21 @@ def pooling_and_softmax(maps: Sequence[int], pooled: int, kernels: int, images: 
     )
 
 
-def rewriting(matrix: Matrix, images: int) -> Activity:
-    """Count the digital mixing of kernels and the writing of the mixed kernel into cells."""
+def rewriting(matrix: Matrix, images: int, bits: int) -> Activity:
+    """Count the digital mixing of kernels with weights of some bits, and the writing of the mixed kernel into cells."""
     weights = float(images * matrix.rows * matrix.outputs)
     return Activity(
         additions=(matrix.kernels - 1) * weights,
         multiplications=matrix.kernels * weights,
-        buffer_bits=BUFFER_BITS * matrix.kernels * weights,
+        buffer_bits=bits * matrix.kernels * weights,
         cell_writes=2.0 * weights * matrix.copies,
     )
 
 
-def beside_matrices(layer: Layer, shapes: Sequence[Shape], images: int) -> Activity:
-    """Count the digital work of a layer on tiles, except the partial sums of its matrices; shapes: of its inputs.
+def beside_matrices(layer: Layer, shapes: Sequence[Shape], images: int, bits: int) -> Activity:
+    """Count the digital work of a layer on tiles, except the partial sums of its matrices.
+
+    shapes: of its inputs.  bits: of a value in a buffer.
 
     A transposed convolution fetches its windows, adds them where they overlap, adds its bias and stores the map. A
     recurrent layer adds the outputs of its two matrices, looks functions up, multiplies by its gates, and keeps its
@@ -95,7 +95,7 @@ def beside_matrices(layer: Layer, shapes: Sequence[Shape], images: int) -> Activ
         bias = math.prod(result) if layer.bias is not None else 0
         return Activity(
             additions=float(images * (landed - reached + bias)),
-            buffer_bits=BUFFER_BITS * float(images * (landed + math.prod(result))),
+            buffer_bits=bits * float(images * (landed + math.prod(result))),
         )
     if isinstance(layer, Recurrent):
         states = float(images * shapes[0][0] * layer.size)  # values of the state over all steps
@@ -103,7 +103,7 @@ def beside_matrices(layer: Layer, shapes: Sequence[Shape], images: int) -> Activ
         return Activity(
             additions=adds * states,
             multiplications=products * states,
-            buffer_bits=BUFFER_BITS * (looked_up + kept) * states,
+            buffer_bits=bits * (looked_up + kept) * states,
         )
     return Activity()
 

@@ -5,9 +5,9 @@ A colour has one meaning. Each is legible on white and on a dark page.
 
 # Components: Paul Tol's bright scheme, which colour-blind readers can tell apart; the others are ours.
 COLOURS = {
-    "array": "#4477aa", "adc": "#ee6677", "drivers": "#228833", "gates": "#ccbb44", "writes": "#9966cc",
-    "digital": "#66ccee", "buffers": "#aa3377", "wires": "#ee8866", "clock": "#44bb99", "leakage": "#8c6d46",
-    "parts": "#ffaabb",
+    "array": "#4477aa", "supply": "#7a8fd0", "sensing": "#ddaa33", "adc": "#ee6677", "drivers": "#228833",
+    "gates": "#ccbb44", "writes": "#9966cc", "digital": "#66ccee", "buffers": "#aa3377", "memory": "#b0503c",
+    "wires": "#ee8866", "clock": "#44bb99", "control": "#5a7d7c", "leakage": "#8c6d46", "parts": "#ffaabb",
 }  # fmt: skip
 ATTENTION = "#6464e0"  #: of attention weights, of the time to compute them and of the arrays that do
 PHASE_COLOURS = {"attention": ATTENTION, "gates": COLOURS["gates"], "write": COLOURS["writes"], "read": "#8fae2e"}

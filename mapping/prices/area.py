@@ -2,20 +2,23 @@
 
 docs/equations/costs.md, section 9.
 
-Components without a published area are left out: control, clocks, wires between tiles, comparators, look-up tables.
+Components without a published area are left out: clocks, wires between tiles, comparators, look-up tables.
 """
 
 import math
 from dataclasses import dataclass
 
 from crossbar.prices.catalogue import adc_component, component
-from crossbar.prices.costs import Costs
-from crossbar.tiles.converters import Adc
+from crossbar.prices.costs import NO_MODEL, Costs
+from crossbar.prices.read_prices import capacitor
+from crossbar.prices.row_drivers import BYTE
+from crossbar.tiles.converters import Adc, Dac
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
 
-AREAS = ("cells", "adc", "drivers", "gates", "digital", "buffers", "parts")
-BITS = 8  # of a value in a buffer and of a multiplier's factor
+AREAS = ("cells", "sensing", "adc", "drivers", "gates", "digital", "buffers", "control", "parts")
+MULTIPLIED = 32  # bits of both factors of the published multiplier
+LATCHES = 2  # areas of a register for a bit of a row's code: it is kept and compared, ours
 EDRAM_BITS = 64 * 1024 * 8  # of the published buffer
 
 
@@ -33,7 +36,9 @@ class ArrayReport:
 
 
 def adc_area(adc: Adc, costs: Costs) -> float:
-    """Area [m²] of one converter of the chosen model; that of the survey if the model has no area."""
+    """Area [m²] of one converter of the chosen model; that of the survey if it has no area; 0 if parts convert."""
+    if costs.adc_model == NO_MODEL:
+        return 0.0
     part = adc_component(adc, costs.node, costs.adc_model)
     return part.area or adc_component(adc, costs.node, "survey").area
 
@@ -41,9 +46,9 @@ def adc_area(adc: Adc, costs: Costs) -> float:
 def tile_area(matrix: Matrix, program: Program, costs: Costs) -> dict[str, float]:
     """Return the area [m²] of one tile by component, with all its arrays and copies, without buffers.
 
-    Arrays count in full, whatever their utilisation. The arrays of a tile have common converters. Each row of each
-    array has a driver. Each gate group has one driver, or two with double gates. Each converter has a shift-and-add and
-    a multiplier for its scale, and a second multiplier if kernels are mixed digitally.
+    Arrays count in full, whatever their utilisation. The arrays of a tile have common amplifiers and converters. Each
+    row of each array has a driver. Each gate group has one driver, or two with double gates. Each converter has a
+    shift-and-add and a multiplier for its scale, and a second multiplier if kernels are mixed digitally.
     Source: docs/equations/costs.md eq. 17.
     """
     hardware, node = program.hardware, costs.node
@@ -51,18 +56,49 @@ def tile_area(matrix: Matrix, program: Program, costs: Costs) -> dict[str, float
     arrays = matrix.arrays * matrix.copies
     converters = matrix.copies * math.ceil(shape.pairs / hardware.adc.columns)
     gates = matrix.gate_lines * matrix.copies * (2 if hardware.mapping.double_gates else 1) if matrix.gated else 0
-    factor = component("multiplier", node).area * (BITS / 32) ** 2
+    factor = component("multiplier", node).area * hardware.adc.width * hardware.dac.width / MULTIPLIED**2
     each = component("shift_add", node).area + factor * (2 if matrix.kind == "kernel" else 1)
-    driver = component("row_dac", node).area
+    voltage, register = component("row_dac", node).area / BYTE, component("register", node).area
     return {
         "cells": arrays * shape.rows * shape.columns * costs.pitch**2,
+        "sensing": matrix.copies * shape.pairs * pair_area(program, costs),
         "adc": converters * adc_area(hardware.adc, costs),
-        "drivers": arrays * shape.rows * driver,
-        "gates": gates * driver,
+        "drivers": arrays * shape.rows * row_area(hardware.dac, costs),
+        "gates": gates * voltage * hardware.gate_dac.width,
         "digital": converters * each,
         "buffers": 0.0,
+        "control": arrays * costs.control_bits * register,
         "parts": 0.0,
     }
+
+
+def pair_area(program: Program, costs: Costs) -> float:
+    """Return the area [m²] of the amplifiers and the integrating capacitor of a pair.
+
+    All pairs of a chip are alike, so the largest range of its converters decides.
+    Source: docs/equations/costs.md eq. 31.
+    """
+    sense = program.hardware.sense
+    if sense.stage == "none":
+        return 0.0
+    full = max((tile.full_scale for matrix in program.all_matrices for tile in matrix.tiles), default=0.0)
+    amplifiers = 2.0 * component("sample", costs.node).area
+    return amplifiers + capacitor(full, program.hardware.periphery) / sense.capacitance
+
+
+def row_area(dac: Dac, costs: Costs) -> float:
+    """Return the area [m²] of a row's driver: registers and comparator, or a converter, or a delay line; and switches.
+
+    Source: docs/equations/costs.md, section 9.
+    """
+    node, switches = costs.node, component("row_pulse", costs.node).area
+    if dac.coding == "amplitude":
+        return switches + component("row_dac", node).area * dac.width / BYTE
+    if dac.coding == "bit-serial":
+        return switches + component("register", node).area * dac.width
+    if costs.row_timer == "delay-line":
+        return switches + component("time_dac", node).area
+    return switches + LATCHES * component("register", node).area * dac.width
 
 
 def layer_area(program: Program, layer: str, costs: Costs) -> dict[str, float]:
@@ -77,10 +113,10 @@ def layer_area(program: Program, layer: str, costs: Costs) -> dict[str, float]:
             out[name] += len(matrix.tiles) * value
     shapes = program.folded.shapes()
     held = {each.name: each for each in program.folded.layers}[layer]
-    bits = 2.0 * BITS * sum(math.prod(shapes[source]) for source in held.inputs)
+    bits = 2.0 * program.hardware.value_bits * sum(math.prod(shapes[source]) for source in held.inputs)
     for matrix in program.matrices.get(layer, ()):
         if matrix.rewritten:
-            bits += BITS * matrix.conductances.size / 2
+            bits += costs.weight_bits * matrix.conductances.size / 2
     buffer = component("edram", costs.node)
     out["buffers"] = bits / EDRAM_BITS * buffer.area
     return out

@@ -1,15 +1,18 @@
 """Digital work of layers without matrices, counted from their shapes.
 
-A function of one value is a look-up of 8 bits. A second operand is read from a buffer (8 bits); all other values stream
-through and need no buffer. Composition ours; section 7 of docs/equations/costs.md.
+A function of one value is a look-up of one value. A second operand is read from a buffer; all other values stream
+through and need no buffer. `digital_work` counts values of BITS; `work_of` scales to the chip's. Composition ours;
+section 7 of docs/equations/costs.md.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import singledispatch
 
 from crossbar.prices.catalogue import activation, pooling, softmax
 from crossbar.tiles.activity import Activity
+from crossbar.tiles.converters import CONTINUOUS_BITS
 from mapping.networks import digital
 from mapping.networks.graph import Network
 from mapping.networks.layers.activations import (
@@ -60,7 +63,7 @@ from mapping.networks.layers.shapes import (
 )
 from mapping.placement.gated_layers import MeanWindow, count_windows
 
-BITS = 8.0  # of a value in a buffer, as everywhere on the chip
+BITS = float(CONTINUOUS_BITS)  # of a value in a buffer
 #: layers that only reorder values: the values are read from their buffer in another order, at no cost
 PASSING = (Flatten, Reshape, Permute, ChannelShuffle, Concat, Slice, Gather, Pad, Broadcast)
 
@@ -258,10 +261,11 @@ def _others(shapes: Sequence[Shape]) -> float:
     return BITS * sum(math.prod(shape) for shape in shapes[1:])
 
 
-def work_of(network: Network) -> dict[str, Activity]:
-    """Return the digital work of one image in each layer of a network, by name."""
+def work_of(network: Network, bits: int = CONTINUOUS_BITS) -> dict[str, Activity]:
+    """Return the digital work of one image in each layer of a network, by name; bits: of a value in a buffer."""
     shapes = network.shapes()
-    return {
+    found = {
         layer.name: digital_work(layer, [shapes[source] for source in layer.inputs], shapes[layer.name])
         for layer in network.layers
     }
+    return {name: replace(done, buffer_bits=done.buffer_bits * bits / BITS) for name, done in found.items()}

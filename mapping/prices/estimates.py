@@ -101,6 +101,7 @@ def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Acti
     Raises ParameterError for a matrix without a histogram.
     """
     out: dict[str, Activity] = {}
+    bits = program.hardware.value_bits
     for layer in program.folded.layers:
         done = Activity()
         for matrix in program.of(layer.name):
@@ -118,9 +119,10 @@ def estimate(program: Program, found: Mapping[str, Histogram]) -> dict[str, Acti
             done = done + counts.pooling_and_softmax(maps, pooled, layer.kernels, 1)
         apart = [matrix for matrix in matrices if matrix.kind == "kernel"]
         for group in sorted({matrix.group for matrix in apart}):
-            done = done + counts.mixing_outputs([matrix for matrix in apart if matrix.group == group], 1)
+            done = done + counts.mixing_outputs([matrix for matrix in apart if matrix.group == group], 1, bits)
         if isinstance(layer, MatrixLayer):
-            done = done + counts.beside_matrices(layer, [program.folded.shapes()[each] for each in layer.inputs], 1)
+            shapes = program.folded.shapes()
+            done = done + counts.beside_matrices(layer, [shapes[each] for each in layer.inputs], 1, bits)
         out[layer.name] = done
     return out
 
@@ -161,13 +163,19 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
             additions=p * len(signs) * (n - 1) * c,
             joules_array=_conductance(program, matrix, tile.rows, columns, found, moments)
             * p * dac.v_read**2 * dac.t_read,
+            sense_charge=reads * c * dac.t_read * tile.full_scale * max(tile.bit_ranges, default=1.0),
+            sense_time=reads * c * dac.t_read,
         )  # fmt: skip
     mixed = found.attention is not None and matrix.kind == "dynamic conv"
-    done = done + counts.partial_sums(matrix, matrix.positions) + counts.mixed_bias(matrix, 1, mixed=mixed)
+    done = (
+        done
+        + counts.partial_sums(matrix, matrix.positions, hardware.value_bits)
+        + counts.mixed_bias(matrix, 1, mixed=mixed)
+    )
     gains = _gains(program, matrix, found)
     if gains is not None:
         done = done + counts.gate_activity(matrix, gains, hardware).scaled(1.0 / max(len(gains), 1))
-    return done + counts.rewriting(matrix, 1) if matrix.rewritten else done
+    return done + counts.rewriting(matrix, 1, hardware.costs.weight_bits) if matrix.rewritten else done
 
 
 def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | None:

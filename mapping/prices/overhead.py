@@ -5,16 +5,13 @@ Arrays are the leaves of one H-tree over the chip; the arrays of a layer are nei
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from crossbar.prices.costs import Costs
 from crossbar.tiles.activity import Activity
-from crossbar.tiles.converters import Adc
+from mapping.hardware.description import Hardware
 from mapping.networks.layers.base import INPUT
 from mapping.placement.program import Program
-
-BITS = 8.0  # of a code, a result and a gate's voltage on a wire
-SUM_BITS = 16.0  # of a partial sum, the width of ISAAC's shift-and-add
 
 
 def overheads(
@@ -31,25 +28,60 @@ def overheads(
     interval: time from one image to the next [s], during which the area leaks.
     Source: docs/equations/costs.md eq. 22-23.
     """
-    moved = traffic(program, areas)
+    moved, outside = traffic(program, areas), beyond_the_chip(program, areas)
     out = {}
     for name, area in areas.items():
         working = times[name]["attention"] + times[name]["read"]
-        clocks = working / costs.t_digital if costs.t_digital else 0.0
+        turns = working * program.hardware.adc.sample_rate
         arrays = program.tiles(name)
         out[name] = Activity(
             wire_bit_meters=moved[name],
-            register_bits=register_bits(done[name], program.hardware.adc),
-            clock_meters=clocks * tree(area, arrays),
-            array_clocks=clocks * arrays,
+            register_bits=register_bits(done[name], program.hardware),
+            clock_meters=(turns + working * slot_rate(program.hardware)) * tree(area, arrays),
+            control_steps=turns * arrays,
             leaking=area * interval,
+            external_bits=outside[name],
         )
     return out
 
 
-def register_bits(done: Activity, adc: Adc) -> float:
+def slot_rate(hardware: Hardware) -> float:
+    """Return the mean rate [1/s] of the clock that times the pulses while a layer reads; without pulses, one edge each.
+
+    It stops while a read waits for its converters.
+    """
+    dac, adc = hardware.dac, hardware.adc
+    whole = max(dac.t_read + hardware.sense.t_settle, min(adc.columns, hardware.tile.pairs) / adc.sample_rate)
+    return dac.slots / whole
+
+
+def beyond_the_chip(program: Program, names: Collection[str]) -> dict[str, float]:
+    """Return the bits that each layer on arrays exchanges with memory beyond the chip for one image, by name.
+
+    costs.external "images": the image in and the last outputs out; "maps": also all maps between layers on arrays.
+    """
+    out, kind = dict.fromkeys(names, 0.0), program.hardware.costs.external
+    layers, bits = program.folded.layers, float(program.hardware.value_bits)
+    if kind == "none" or not layers:
+        return out
+    shapes = program.folded.shapes()
+    inputs = {layer.name: layer.inputs for layer in layers}
+    for name in names:
+        for given in inputs[name]:
+            if kind == "maps" or INPUT in _origins(given, inputs, names):
+                out[name] += bits * math.prod(shapes[given])
+        if kind == "maps":
+            out[name] += bits * math.prod(shapes[name])
+    if kind == "images":
+        for source in _origins(layers[-1].name, inputs, names) - {INPUT}:
+            out[source] += bits * math.prod(shapes[layers[-1].name])
+    return out
+
+
+def register_bits(done: Activity, hardware: Hardware) -> float:
     """Return the number of bits written to registers: codes of rows and gates, and results of converters."""
-    return BITS * (done.row_codes + done.gate_updates) + (adc.bits or 8) * done.conversions
+    dac, gates, adc = hardware.dac.width, hardware.gate_dac.width, hardware.adc.width
+    return dac * done.row_codes + gates * done.gate_updates + adc * done.conversions
 
 
 def tree(area: float, leaves: float) -> float:
@@ -78,11 +110,11 @@ def traffic(program: Program, areas: Mapping[str, float]) -> dict[str, float]:
     chip = sum(areas.values())
     shapes = program.folded.shapes()
     inputs = {layer.name: layer.inputs for layer in program.folded.layers}
-    out = {}
+    out, width = {}, program.hardware.value_bits
     for at, name in enumerate(names):
         moved = within(program, name, areas[name])
         for given in inputs[name]:
-            bits = BITS * math.prod(shapes[given])
+            bits = width * math.prod(shapes[given])
             for source in _origins(given, inputs, areas):
                 if source == INPUT:
                     moved += bits * way(chip, areas[name])
@@ -93,7 +125,7 @@ def traffic(program: Program, areas: Mapping[str, float]) -> dict[str, float]:
         out[name] = moved
     last = program.folded.layers[-1].name if program.folded.layers else INPUT
     for source in _origins(last, inputs, areas) - {INPUT}:
-        out[source] += BITS * math.prod(shapes[last]) * way(chip, areas[source])
+        out[source] += width * math.prod(shapes[last]) * way(chip, areas[source])
     return out
 
 
@@ -103,7 +135,8 @@ def within(program: Program, layer: str, area: float) -> float:
     A code goes once to the root of all arrays with its row (all kernels, and tiles side by side), and from there along
     all branches to these arrays. A sum comes from its tile.
     """
-    array = area / program.tiles(layer)
+    array, hardware = area / program.tiles(layer), program.hardware
+    codes, results, sums = hardware.value_bits, hardware.adc.width, hardware.periphery.sum_bits
     moved = 0.0
     sharing: dict[tuple[str, int, int], tuple[float, float]] = {}  # by rows: (bits, arrays with these rows)
     for matrix in program.of(layer):
@@ -114,19 +147,19 @@ def within(program: Program, layer: str, area: float) -> float:
             rows, pairs = tile.shape
             key = (inputs, tile.rows.start, tile.rows.stop)
             _, arrays = sharing.get(key, (0.0, 0.0))
-            sharing[key] = BITS * matrix.positions * rows, arrays + matrix.arrays
-            moved += (SUM_BITS if pieces > 1 else BITS) * matrix.positions * pairs * here
+            sharing[key] = codes * matrix.positions * rows, arrays + matrix.arrays
+            moved += (sums if pieces > 1 else results) * matrix.positions * pairs * here
             if matrix.gated:
                 lines = matrix.kernels * pairs if matrix.column_gates else matrix.kernels - matrix.held
-                moved += BITS * lines * matrix.copies * here
+                moved += hardware.gate_dac.width * lines * matrix.copies * here
             if matrix.rewritten:
-                moved += BITS * rows * pairs * matrix.copies * here
+                moved += hardware.costs.weight_bits * rows * pairs * matrix.copies * here
     for bits, arrays in sharing.values():
         moved += bits * (way(area, array * arrays) + tree(array * arrays, arrays))
     return moved
 
 
-def _origins(name: str, inputs: Mapping[str, tuple[str, ...]], placed: Mapping[str, float]) -> set[str]:
+def _origins(name: str, inputs: Mapping[str, tuple[str, ...]], placed: Collection[str]) -> set[str]:
     """Return the layers on arrays, or the image, from which a value comes through digital layers only."""
     if name == INPUT or name in placed:
         return {name}

@@ -208,6 +208,7 @@ def _read_convert(matrix: Matrix, program: Program, costs: Costs) -> tuple[float
     dac, adc = program.hardware.dac, program.hardware.adc
     pairs = max(tile.shape[1] for tile in matrix.tiles)
     read = dac.t_read - dac.t_slot + max(dac.t_slot, t_column(matrix, program.hardware, costs))
+    read += program.hardware.sense.t_settle
     return read, min(adc.columns, pairs) / adc.sample_rate
 
 
@@ -217,10 +218,10 @@ def _finite(ohms: FloatArray) -> float:
     return float(connected.max(initial=0.0))
 
 
-def capacitances(costs: Costs) -> Capacitances:
+def capacitances(hardware: Hardware, costs: Costs) -> Capacitances:
     """Return the capacitances of a cell's segments of the lines and of its gate."""
     wire = costs.c_wire * costs.pitch
-    return Capacitances(wire, wire, 0.0, 0.0, 0.0, costs.c_gate * costs.pitch**2, wire)
+    return Capacitances(wire, wire, 0.0, 0.0, 0.0, hardware.periphery.c_gate * costs.pitch**2, wire)
 
 
 def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
@@ -235,7 +236,7 @@ def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     tile = max(matrix.tiles, key=lambda each: each.shape[0] * each.shape[1])
     columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
     m, n = tile.shape[0] * matrix.bands, 2 * tile.shape[1]
-    wires, farads = hardware.wires_in_use, capacitances(costs)
+    wires, farads = hardware.wires_in_use, capacitances(hardware, costs)
     row = (_finite(wires.driver(m)) + n * float(wires.r_row)) * n * farads.c_row
     column = (_finite(wires.sense(n)) + m * float(wires.r_column)) * m * farads.c_column
     if SAFE * max(row, column) <= hardware.dac.t_slot:
@@ -244,7 +245,7 @@ def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     v = np.ones((2, len(cells)))
     v[1, 1:] = 0.0
     found = settling(cells, v, wires, farads)
-    return found.tile(0.5 / (2 ** ((hardware.adc.bits or 8) - 1) - 1))
+    return found.tile(0.5 / (2 ** (hardware.adc.width - 1) - 1))
 
 
 def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
@@ -257,7 +258,7 @@ def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     """
     rows, pairs = max((tile.shape for tile in matrix.tiles), key=lambda each: each[0] * each[1])
     wires = hardware.wires_in_use
-    driver, farads = _finite(wires.driver(rows)), capacitances(costs)
+    driver, farads = _finite(wires.driver(rows)), capacitances(hardware, costs)
     whole = (driver + (rows + 2 * pairs) * wires.r_row) * rows * 2 * pairs * farads.at_gate
     if SAFE * whole <= hardware.gate_dac.t_settle:
         return hardware.gate_dac.t_settle
@@ -266,4 +267,4 @@ def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     else:
         lines = GateLines("tile", float(wires.r_row), driver, r_spine=float(wires.r_row))
     found = gate_settling(lines, (rows, 2 * pairs), farads)
-    return max(hardware.gate_dac.t_settle, found.tile(0.5 / 2 ** (hardware.gate_dac.bits or 8)))
+    return max(hardware.gate_dac.t_settle, found.tile(0.5 / 2**hardware.gate_dac.width))

@@ -71,7 +71,7 @@ def _report(
     hardware, costs = program.hardware, program.hardware.costs
     placed = [trace for trace in traces if program.of(trace.name)]
     times = {trace.name: phases(program, trace.name, costs) for trace in placed}
-    work = work_of(program.folded)
+    work, around = work_of(program.folded, hardware.value_bits), hardware.periphery
     parts = {trace.name: added(program, costs, trace.name, work[trace.name] + trace.activity) for trace in traces}
     for name, held in times.items():
         held["read"] = max(held["read"], parts[name].time) + parts[name].behind
@@ -93,13 +93,11 @@ def _report(
     )
     rest = [trace for trace in traces if not program.of(trace.name)]
     totals = {name: sum(layer.energy_by_component_J[name] for layer in layers) for name in COMPONENTS}
-    between = sum(
-        (sum(costs.energies(work[trace.name], hardware.adc).values()) + leaking[trace.name] for trace in rest), 0.0
-    )
+    between = sum((sum(costs.energies(work[trace.name], around).values()) + leaking[trace.name] for trace in rest), 0.0)
     energy = sum(totals.values()) + between
-    low, high = costs.bounds(sum(done.values(), Activity()), hardware.adc)
+    low, high = costs.bounds(sum(done.values(), Activity()), around)
     others = sum((work[trace.name] for trace in rest), Activity())
-    least, most = costs.bounds(others, hardware.adc)
+    least, most = costs.bounds(others, around)
     leaked = sum(leaking.values())
     band = (least + low + leaked, most + high + leaked)
     executed = sum(
@@ -173,7 +171,7 @@ def _layer(
     areas: dict[str, float],
     leaking: float,
 ) -> LayerReport:
-    energies = costs.energies(done, program.hardware.adc)
+    energies = costs.energies(done, program.hardware.periphery)
     energies["parts"] += leaking
     matrices = program.matrices.get(trace.name, ())
     dynamic = [matrix for matrix in matrices if matrix.kind in ("dynamic conv", "kernel")]

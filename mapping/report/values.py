@@ -3,14 +3,14 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from crossbar.prices.costs import COMPONENTS as PRICED
 from mapping.inference.fidelity import Fidelity
 from mapping.prices.area import AREAS, ArrayReport
 from mapping.prices.own_parts import PartReport
 from mapping.prices.timing import PHASES
 from mapping.prices.yardsticks import Compared
 
-COMPONENTS = ("array", "adc", "drivers", "gates", "writes", "digital", "buffers", "wires", "clock", "leakage",
-              "parts")  # fmt: skip
+COMPONENTS = PRICED  #: components of the energy, in the order of tables
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def measured(
     area = sum(layer_area(program, name, hardware.costs).values())
     pace = interval(times, hardware.mapping.double_gates)
     done = done + overheads(program, hardware.costs, {name: done}, {name: times}, {name: area}, pace)[name]
-    energy = sum(hardware.costs.energies(done, hardware.adc).values())
+    energy = sum(hardware.costs.energies(done, hardware.periphery).values())
     size = float(np.sum(exact**2))
     return {
         "energy": energy,
