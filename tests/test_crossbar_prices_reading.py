@@ -108,7 +108,7 @@ def drivers(done, dac, costs=None, r_driver=100.0):
 def read_of(dac, rows=128, cells=128):
     """One array, all rows driven with one code each."""
     n = dac.conversions
-    return Activity(reads=n, row_pulses=rows * n, row_codes=rows, cell_reads=rows * cells * n)
+    return Activity(tile_reads=n, row_pulses=rows * n, row_codes=rows, cell_reads=rows * cells * n)
 
 
 def test_rows__each_coding_pays_for_its_own_circuit():
@@ -134,7 +134,8 @@ def test_rows__against_three_published_designs():
     """
     dac = Dac(bits=8)
     counted = {
-        nm: drivers(Activity(reads=1.0, row_codes=128.0), dac, Costs(node=nm * 1e-9)).nominal / 128 for nm in (40, 65)
+        nm: drivers(Activity(tile_reads=1.0, row_codes=128.0), dac, Costs(node=nm * 1e-9)).nominal / 128
+        for nm in (40, 65)
     }
     assert counted[40] / component("row_dac").energy.nominal == approx(1.24, rel=0.01)
     assert counted[65] / component("time_dac").energy.nominal == approx(15.6, rel=0.01)
@@ -205,7 +206,7 @@ def test_keys__nonsense_is_refused(make, words):
 
 def test_keys__each_acts_on_the_energy_in_its_direction():
     """Of a read of 128 rows and 64 pairs on the default chip."""
-    done = Activity(reads=1, row_pulses=100, row_codes=128, conversions=64, cell_reads=12800, joules_array=3e-12,
+    done = Activity(tile_reads=1, row_pulses=100, row_codes=128, conversions=64, cell_reads=12800, joules_array=3e-12,
                     sense_charge=64 * 12e-6 * 255e-9, sense_time=64 * 255e-9)  # fmt: skip
 
     def total(**keys):

@@ -8,7 +8,7 @@ import pytest
 
 from crossbar.tiles.activity import Activity
 from mapping.hardware.description import Hardware
-from mapping.prices.overhead import beyond_the_chip, overheads, register_bits, slot_rate, traffic, tree, way, within
+from mapping.prices.overhead import beyond_the_chip, clock_rate, overheads, register_bits, traffic, tree, way, within
 from mapping.workflow.compiling import compile_network
 from tests.small_networks import joined
 
@@ -102,12 +102,13 @@ def test_overheads__by_hand(program):
     phases = {"attention": 3e-6, "gates": 7e-6, "write": 1e-3, "read": 5e-6}
     found = overheads(program, costs, done, dict.fromkeys(AREAS, phases), AREAS, 2e-6)
     moved = traffic(program, AREAS)
-    turns, slots = 8e-6 * 1e8, 8e-6 * 255 / 265e-9  # a conversion takes 10 ns, a read 255 slots and 10 ns to settle
+    clocks = 8e-6 * 263 / 137.5e-9  # in each read of 255 slots, and 10 ns to settle, 8 conversions of the one before
+    steps = {"conv": 30 * 4, "mixed": 30 * 4 + 2 + 3, "side": 30 * 4, "fc": 2 * 3}  # pairs that take turns, by reads; fc: both signs
     for name, area in AREAS.items():
         arrays = program.tiles(name)
         wanted = Activity(
             wire_bit_meters=moved[name], register_bits=8 * 12 + 8 * 5,
-            clock_meters=(turns + slots) * tree(area, arrays), control_steps=turns * arrays, leaking=area * 2e-6,
+            clock_meters=clocks * tree(area, arrays), control_steps=steps[name], leaking=area * 2e-6,
         )  # fmt: skip
         assert dataclasses.astuple(found[name]) == pytest.approx(dataclasses.astuple(wanted), rel=1e-9, abs=0.0)
     hardware = Hardware().with_values(["adc.bits=6", "dac.bits=5", "gate_dac.bits=3"])
@@ -117,10 +118,13 @@ def test_overheads__by_hand(program):
 def test_overheads__slots_time_the_clock_and_other_codings_need_one_edge(program):
     """Slots of half the length give twice the clocks in a second, and as many in a read."""
     hardware = program.hardware
-    assert slot_rate(hardware) == pytest.approx(255 / 265e-9, rel=1e-12)
-    assert slot_rate(hardware.with_values(["dac.t_slot=0.5e-9"])) == pytest.approx(255 / 137.5e-9, rel=1e-12)
-    assert slot_rate(hardware.with_values(["dac.coding=amplitude"])) == pytest.approx(1 / 80e-9, rel=1e-12)  # it waits
-    assert slot_rate(hardware.with_values(["dac.bits=6"])) == pytest.approx(63 / 80e-9, rel=1e-12)  # 73 ns of reading
+    for setting, clocks, whole in (
+        ("dac.t_slot=1e-9", 255 + 8, 265e-9), ("dac.t_slot=0.5e-9", 255 + 8, 137.5e-9),
+        ("dac.coding=amplitude", 1 + 8, 80e-9),  # it waits for its converters
+        ("dac.t_slot=1e-9", 63 + 8, 80e-9),  # 73 ns of reading
+    ):  # fmt: skip
+        settings = [setting, "dac.bits=6"] if clocks == 71 else [setting]
+        assert clock_rate(hardware.with_values(settings)) == pytest.approx(clocks / whole, rel=1e-12)
 
 
 def test_widths__move_every_bit_on_wires(program):

@@ -201,7 +201,7 @@ def test_area__of_a_tile_by_hand(program):
     assert found["gates"] == pytest.approx(6 * driver, rel=1e-12, abs=0.0)
     factor = component("multiplier", costs.node).area / 16
     assert found["digital"] == pytest.approx(component("shift_add", costs.node).area + factor, rel=1e-12, abs=0.0)
-    assert found["control"] == pytest.approx(3 * 16 * component("register", costs.node).area, rel=1e-12, abs=0.0)
+    assert found["control"] == pytest.approx(16 * component("register", costs.node).area, rel=1e-12, abs=0.0)
     isaac = tile_area(matrix, program, dataclasses.replace(costs, adc_model="isaac"))
     assert isaac["adc"] == pytest.approx(area_isaac(8, 22.0), rel=1e-9, abs=0.0)
 

@@ -59,7 +59,7 @@ class Costs:
     wire_model: str = "supply"  #: one of WIRE_MODELS; the report gives the range over all of them
     e_register: float = quantity(9e-15, "J", minimum=0.0)  #: storing a bit in a register at 40 nm [J], Aladdin
     e_counter: float = quantity(0.063e-12, "J", minimum=0.0)  #: one clock of an 8-bit counter at 40 nm [J], Aladdin
-    control_bits: int = 16  #: registers of an array's control, written once for each turn of its converters; ours
+    control_bits: int = 16  #: registers of a tile's sequencer, written at each turn of its converters; ours
     p_leak: float = quantity(LEAKAGE, "W/m²", minimum=0.0)  #: leakage of 22 nm low-power logic [W/m²], NeuroSim V1.3
     t_digital: float = quantity(1e-9, "s", minimum=0.0)  #: one digital step [s], 1 GHz, ours
     parts: dict[str, Part] = field(default_factory=dict)  #: the user's own components by name, as Part or as a table

@@ -44,8 +44,8 @@ def switching(r_driver: float, prices: RowPrices) -> float:
 def row_drivers(done: Activity, dac: Dac, r_driver: float, prices: RowPrices) -> Band:
     """Return the energy [J] of the row drivers: lines and switches, and what sets length or height of a pulse.
 
-    Pulses are ended by a Gray counter for each array with a comparator for each row, or by a delay line for each row;
-    the band spans both. Amplitudes need a converter for each row, bits nothing more.
+    Pulses are ended by a Gray counter for the arrays of a tile, with a comparator for each row, or by a delay line for
+    each row; the band spans both. Amplitudes need a converter for each row, bits nothing more.
     Source: docs/equations/costs.md eq. 32.
     """
     lines = done.cell_reads * prices.c_cell * prices.v_pulse**2
@@ -55,7 +55,7 @@ def row_drivers(done: Activity, dac: Dac, r_driver: float, prices: RowPrices) ->
         held += done.row_codes * prices.e_code * dac.width / BYTE
     if dac.coding != "pulse-width":
         return Band(held, held, held)
-    counted = done.reads * dac.slots * prices.e_counter * dac.width / BYTE
+    counted = done.tile_reads * dac.slots * prices.e_counter * dac.width / BYTE
     counted += done.row_codes * dac.slots * prices.e_compare / BYTE  # one bit changes in each slot
     delayed = done.row_codes * prices.e_delay * dac.slots / (2**BYTE - 1)
     nominal = counted if prices.timer == "counter" else delayed

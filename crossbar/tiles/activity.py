@@ -23,12 +23,13 @@ class Activity:
     wire_bit_meters: float = 0.0  #: bits on wires between arrays, times the length of the wire [m]
     register_bits: float = 0.0  #: bits stored in registers
     clock_meters: float = 0.0  #: clock cycles, times the length of the clock tree [m]
-    control_steps: float = 0.0  #: steps of an array's control, summed over arrays
+    control_steps: float = 0.0  #: steps of the sequencers of tiles
     leaking: float = 0.0  #: area times the time for which it leaks [m² s]
     sense_charge: float = (
         0.0  #: range of a pair's converter times the length of a read, summed over pairs and reads [C]
     )
     sense_time: float = 0.0  #: length of a read, summed over pairs and reads [s]
+    tile_reads: float = 0.0  #: reads of a tile, whose arrays have the same codes and one counter
     external_bits: float = 0.0  #: bits read from or written to memory beyond the chip
 
     def __add__(self, other: "Activity") -> "Activity":

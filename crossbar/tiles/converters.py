@@ -41,7 +41,7 @@ class Dac:
     bits: int | None = 8  #: resolution of a code; None: continuous codes without upper limit
     coding: str = "pulse-width"  #: one of CODINGS
     v_read: float = quantity(0.1, "V", above=0.0)  #: row voltage of a full code [V], default of Sandia's CrossSim
-    t_slot: float = quantity(1e-9, "s", above=0.0)  #: length of a slot [s], ours
+    t_slot: float = quantity(0.5e-9, "s", above=0.0)  #: length of a slot [s], ours: a clock of 2 GHz
 
     def __post_init__(self) -> None:
         checks.check_fields(self)

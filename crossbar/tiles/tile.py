@@ -177,6 +177,7 @@ class Tile:
             joules_array=joules,
             sense_charge=sensed * self.full_scale * max(self.bit_ranges, default=1.0),
             sense_time=sensed,
+            tile_reads=b * p * n,
         )
 
     def _joules(self, plane: Plane, to_columns: FloatArray, factors: FloatArray) -> float:

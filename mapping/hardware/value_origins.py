@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from mapping.hardware.bounds import unit_of
 from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import CHIPS, chip_files, load_hardware
-from mapping.hardware.settings import TOP_KEYS
+from mapping.hardware.settings import TOP_KEYS, parsed_value
+from mapping.hardware.technology_node import followed
 
 DEFAULT = "default"  #: origin of values that no file sets
 
@@ -38,7 +39,8 @@ def origins(name_or_path: str | os.PathLike[str], settings: Iterable[str] = ()) 
     for setting in settings:
         key, _, value = setting.partition("=")
         section, _, name = key.strip().partition(".")
-        said.append(("--set", {section: {name.partition(".")[0]: value.strip().strip("\"'")}}))
+        said.append(("--set", {section: {name.partition(".")[0]: parsed_value(value.strip())}}))
+    said = [(origin, followed(Hardware(), content)) for origin, content in said]  # with the keys that follow
     entries: list[Entry] = []
     for field in dataclasses.fields(hardware):
         if field.name not in TOP_KEYS:

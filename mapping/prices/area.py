@@ -67,7 +67,7 @@ def tile_area(matrix: Matrix, program: Program, costs: Costs) -> dict[str, float
         "gates": gates * voltage * hardware.gate_dac.width,
         "digital": converters * each,
         "buffers": 0.0,
-        "control": arrays * costs.control_bits * register,
+        "control": matrix.copies * costs.control_bits * register,
         "parts": 0.0,
     }
 

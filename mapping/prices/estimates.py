@@ -165,6 +165,7 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
             * p * dac.v_read**2 * dac.t_read,
             sense_charge=reads * c * dac.t_read * tile.full_scale * max(tile.bit_ranges, default=1.0),
             sense_time=reads * c * dac.t_read,
+            tile_reads=reads,
         )  # fmt: skip
     mixed = found.attention is not None and matrix.kind == "dynamic conv"
     done = (

@@ -32,27 +32,35 @@ def overheads(
     out = {}
     for name, area in areas.items():
         working = times[name]["attention"] + times[name]["read"]
-        turns = working * program.hardware.adc.sample_rate
-        arrays = program.tiles(name)
         out[name] = Activity(
             wire_bit_meters=moved[name],
             register_bits=register_bits(done[name], program.hardware),
-            clock_meters=(turns + working * slot_rate(program.hardware)) * tree(area, arrays),
-            control_steps=turns * arrays,
+            clock_meters=working * clock_rate(program.hardware) * tree(area, program.tiles(name)),
+            control_steps=control_steps(program, name),
             leaking=area * interval,
             external_bits=outside[name],
         )
     return out
 
 
-def slot_rate(hardware: Hardware) -> float:
-    """Return the mean rate [1/s] of the clock that times the pulses while a layer reads; without pulses, one edge each.
+def clock_rate(hardware: Hardware) -> float:
+    """Return the mean rate [1/s] of the clock of a layer that reads: one edge for each slot and each conversion.
 
     It stops while a read waits for its converters.
     """
-    dac, adc = hardware.dac, hardware.adc
-    whole = max(dac.t_read + hardware.sense.t_settle, min(adc.columns, hardware.tile.pairs) / adc.sample_rate)
-    return dac.slots / whole
+    dac, turns = hardware.dac, min(hardware.adc.columns, hardware.tile.pairs)
+    whole = max(dac.t_read + hardware.sense.t_settle, turns / hardware.adc.sample_rate)
+    return (dac.slots + turns) / whole
+
+
+def control_steps(program: Program, layer: str) -> float:
+    """Return the steps of the sequencers of a layer's tiles for one image: one for each turn of their converters."""
+    hardware = program.hardware
+    return float(sum(
+        matrix.positions * hardware.dac.conversions * (2 if matrix.signed else 1)
+        * sum(min(hardware.adc.columns, tile.shape[1]) for tile in matrix.tiles)
+        for matrix in program.of(layer)
+    ))  # fmt: skip
 
 
 def beyond_the_chip(program: Program, names: Collection[str]) -> dict[str, float]:
