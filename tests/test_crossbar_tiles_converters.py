@@ -58,7 +58,7 @@ def test_dac__planes_add_up_to_the_code(bits, coding, seed):
         (Dac(), 255, 127.5e-9),
         (Dac(bits=4, t_slot=2e-9), 15, 30e-9),
         (Dac(bits=None), 255, 127.5e-9),  # a continuous pulse is as long as one of 8 bits
-        (Dac(coding="bit-serial"), 1, 1e-9),
+        (Dac(coding="bit-serial"), 1, 0.5e-9),
         (Dac(bits=6, coding="amplitude", t_slot=5e-9), 1, 5e-9),
     ],
 )

@@ -103,7 +103,12 @@ def test_overheads__by_hand(program):
     found = overheads(program, costs, done, dict.fromkeys(AREAS, phases), AREAS, 2e-6)
     moved = traffic(program, AREAS)
     clocks = 8e-6 * 263 / 137.5e-9  # in each read of 255 slots, and 10 ns to settle, 8 conversions of the one before
-    steps = {"conv": 30 * 4, "mixed": 30 * 4 + 2 + 3, "side": 30 * 4, "fc": 2 * 3}  # pairs that take turns, by reads; fc: both signs
+    steps = {
+        "conv": 30 * 4,
+        "mixed": 30 * 4 + 2 + 3,
+        "side": 30 * 4,
+        "fc": 2 * 3,
+    }  # pairs that take turns, by reads; fc: both signs
     for name, area in AREAS.items():
         arrays = program.tiles(name)
         wanted = Activity(
