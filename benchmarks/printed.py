@@ -21,6 +21,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "docs/tutorial_measured_curve.md")
 TOLERANCE = 0.05
+WIDE = 88  # columns of a block with longer lines than 80: the site shows so many without a scroll bar
 NOT_RERUN = "<!-- not rerun:"
 NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
@@ -51,7 +52,7 @@ def outputs(text: str) -> list[Output]:
             commands = [line for line in body if "crossgate " in line and not line.startswith("#")]
             command = commands[0] if len(commands) == 1 else ""
         elif fence[1] == "text" and command:
-            found.append(Output(command, at + 1, end, 120 if max(map(len, body)) > 80 else 80))
+            found.append(Output(command, at + 1, end, WIDE if max(map(len, body)) > 80 else 80))
             command = ""
         at = end + 1
     return found

@@ -2,11 +2,11 @@
 
 The folders, lowest first; each imports only those above it in this list:
 
-    numerics       tools for compiled kernels: numba, threads, vector registers, BLAS, random numbers
-    laws           current-voltage laws with their slopes, the gate law, dispatch by parameter type
+    numerics       tools for kernels: numba, threads, vector registers, BLAS, random numbers
+    laws           current-voltage laws with their slopes, the gate law, dispatch by type
     noise, states  read noise; state equations of cells under voltage
     cells          the cell interface, all cell models, presets with their sources
-    writing        variability, write-verify pulses, conductance levels, published write errors, retention
+    writing        variability, write-verify, levels, published write errors, retention
     measurements   waveforms, measured curves, fits, data sheet
     plots          figures of cells
 

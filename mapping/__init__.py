@@ -6,10 +6,10 @@ The folders, lowest first; each imports only those above it in this list:
     networks, data, hardware  a trained network; images with labels; chip descriptions
     placement                 a network on tiles: Program
     chips                     a program in cells: Chip
-    inference, prices         images through a chip: RunResult; energy, latency and area of a program
+    inference, prices         images through a chip: RunResult; energy, latency and area
     workflow, report          compiling, writing, the cache; the priced run: Report
-    studies, training         sweeps over chip descriptions; networks fine-tuned through the exact chip
-    building                  tables and netlists from which a chip is built; its measured conductances
+    studies, training         sweeps over chip descriptions; networks fine-tuned for a chip
+    building                  tables and netlists to build a chip from; its measured cells
     cli                       the crossgate command
 
 Start with:

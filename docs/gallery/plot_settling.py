@@ -1,8 +1,10 @@
 """Settling of an array after its inputs step.
 
-Left: column currents of a 12 × 12 array over time, relative to their final values, from all modes of the circuit.
-Right: the remaining deviation of the fastest and the slowest column. Dots mark the two-pole estimates for 1 %, 0.1 %
-and 0.01 %. Triangles mark the guaranteed bound, about one time constant later.
+Left: column currents of a 12 × 12 array over time, relative to their final values, from
+all modes of the circuit.
+Right: the remaining deviation of the fastest and the slowest column. Dots mark the
+two-pole estimates for 1 %, 0.1 % and 0.01 %. Triangles mark the guaranteed bound, about
+one time constant later.
 """
 
 import numpy as np
@@ -24,15 +26,31 @@ def main():
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(times * 1e12, shares, color="#4477aa", linewidth=0.8)
-    left.set(xlabel="time [ps]", ylabel="column current over its final value", ylim=(0.0, 1.05))
+    left.set(
+        xlabel="time [ps]",
+        ylabel="column current over its final value",
+        ylim=(0.0, 1.05),
+    )
     late = found.time(1e-3)[0]
-    for column, colour in ((int(late.argmin()), "#4477aa"), (int(late.argmax()), "#222222")):
-        right.semilogy(times * 1e12, 1.0 - shares[:, column], color=colour, label=f"column {column}")
+    for column, colour in (
+        (int(late.argmin()), "#4477aa"),
+        (int(late.argmax()), "#222222"),
+    ):
+        right.semilogy(
+            times * 1e12,
+            1.0 - shares[:, column],
+            color=colour,
+            label=f"column {column}",
+        )
         estimates = np.array([found.time(each)[0, column] for each in accuracies])
         bounds = np.array([found.bound(each)[0, column] for each in accuracies])
         right.plot(estimates * 1e12, accuracies, "o", color=colour, markersize=5)
-        right.plot(bounds * 1e12, accuracies, ">", color=colour, markersize=5, fillstyle="none")
-    right.set(xlabel="time [ps]", ylabel="missing share of the current", ylim=(3e-5, 1.2))
+        right.plot(
+            bounds * 1e12, accuracies, ">", color=colour, markersize=5, fillstyle="none"
+        )
+    right.set(
+        xlabel="time [ps]", ylabel="missing share of the current", ylim=(3e-5, 1.2)
+    )
     right.legend(frameon=False)
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)

@@ -12,6 +12,7 @@ from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data,
 from mapping.cli.report_tables import show
 from mapping.cli.terminal import load_images, progress_bars
 from mapping.files.whole_files import check_folder
+from mapping.presentation.outside_text import show_written
 
 
 def estimate(
@@ -41,4 +42,4 @@ def estimate(
         return
     show(report, Console())
     if paths:
-        Console().print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
+        show_written(paths, Console())

@@ -16,7 +16,7 @@ from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data,
 from mapping.cli.report_tables import show
 from mapping.cli.terminal import load_images, progress_bars, stoppable
 from mapping.files.whole_files import check_folder
-from mapping.presentation.outside_text import readable
+from mapping.presentation.outside_text import readable, show_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ def run(
         sys.stdout.write(report.to_json() + "\n")
         return
     show(report, Console())
-    Console().print(f"[dim]written: {', '.join(str(path) for path in paths)}[/dim]", soft_wrap=True)
+    show_written(paths, Console())
 
 
 def _simulate(

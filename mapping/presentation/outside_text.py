@@ -21,5 +21,8 @@ def outside(text: object) -> str:
 
 
 def show_written(paths: Iterable[os.PathLike[str]], console: "Console") -> None:
-    """Print which files were written."""
-    console.print(f"[dim]written: {', '.join(outside(os.fspath(path)) for path in paths)}[/dim]", soft_wrap=True)
+    """Print which files were written; of files in one folder the first alone has its path."""
+    written = [os.fspath(path) for path in paths]
+    folders = {os.path.dirname(path) for path in written}  # noqa: PTH120 - as the text was given
+    names = [written[0], *map(os.path.basename, written[1:])] if len(folders) == 1 else written
+    console.print(f"[dim]written: {', '.join(map(outside, names))}[/dim]", soft_wrap=True)
