@@ -53,6 +53,8 @@ def loop(top, bottom, points, rate=1.0):
 VTEAM_V, VTEAM_T = loop(1.2, -1.2, 80)
 PKU_V, PKU_T = loop(1.2, -1.2, 80)
 GEM_V, GEM_T = loop(4.0, -4.0, 80)
+FILAMENT_GATES = (-1.0, 1.0, 3.0)
+FILAMENT_V, FILAMENT_T = loop(0.75, -0.6, 75)
 PKU_HELD = dict(LAWS["stanford_pku"].fixed)
 TRIALS = {
     "sinh": Trial(*grid(BOTH), {"g": 2e-5, "v_0": 0.25, "r_series": 2000.0}, {}),
@@ -90,6 +92,12 @@ TRIALS = {
         0 * GEM_V + 0.1, GEM_V, np.zeros(GEM_V.size, int),
         {"g_off": 1e-6, "g_on": 1e-4, "k_on": 1.5, "k_off": 1.5, "v_on": 1.2, "v_off": 1.0, **LAWS["gem"].fixed}, {},
         time=GEM_T, spread=0.1,
+    ),
+    "gated_filament": Trial(
+        np.tile(FILAMENT_V, 3), np.repeat(FILAMENT_GATES, FILAMENT_V.size), np.zeros(3 * FILAMENT_V.size, int),
+        {"g_min": 5e-7, "g_max": 5e-5, "k_set": 7.4e-5, "v_set": 0.035, "beta": 0.5}
+        | {"k_reset": 2e-3, "v_reset": 0.035, "beta_reset": -0.3, **LAWS["gated_filament"].fixed}, {},
+        time=np.concatenate([FILAMENT_T + k * FILAMENT_T[-1] for k in range(3)]), spread=0.1,
     ),
 }  # fmt: skip
 

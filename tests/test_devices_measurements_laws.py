@@ -10,11 +10,23 @@ from scipy.optimize import brentq
 from benchmarks import fitting as cell_trials
 from benchmarks.law_fitting import TRIALS, measure, run
 from devices import ParameterError
-from devices.measurements import LAWS, Curves, bootstrap, compare_laws, fit_law, pku_cell, vteam_cell, with_rate
+from devices.measurements import (
+    LAWS,
+    Curves,
+    Waveform,
+    bootstrap,
+    compare_laws,
+    filament_cell,
+    fit_law,
+    pku_cell,
+    simulate,
+    vteam_cell,
+    with_rate,
+)
 from devices.measurements.summary import ramp
 from devices.plots import laws_figure
 
-LOOPS = ("vteam", "stanford_pku", "gem")
+LOOPS = ("vteam", "stanford_pku", "gem")  # of one gate voltage, or of a swept gate
 
 
 def points(v, v_gate=0.0, current=None, state=0, time=None, **more):
@@ -126,6 +138,38 @@ def test_sinh__straight_at_small_voltages_and_behind_the_resistance():
     small, large = points([1e-4]), points([50.0])
     assert currents("sinh", small, g=1e-5, v_0=0.3, r_series=0.0) == pytest.approx(1e-9, rel=1e-6, abs=0)
     assert currents("sinh", large, g=1e-3, v_0=0.1, r_series=1e3)[0] == pytest.approx(0.05, rel=0.05, abs=0)
+
+
+def test_gated_filament__is_the_simulated_cell_at_every_gate_voltage():
+    """The law's own integrator against `simulate`, which takes adaptive steps."""
+    trial = TRIALS["gated_filament"]
+    empty = points(trial.v, trial.v_gate, time=trial.time)
+    cell = filament_cell(trial.truth)
+    exact = simulate(cell, Waveform(trial.time, trial.v, trial.v_gate), largest_step=1e-3)
+    found = currents("gated_filament", empty, **trial.truth)
+    assert np.allclose(found, exact.current, rtol=0.01, atol=2e-3 * np.abs(exact.current).max())
+    resets = [
+        trial.v[at][np.argmax(exact.state[at] * (trial.v[at] < 0.0) * (np.gradient(exact.state[at]) < -1e-2))]
+        for at in (trial.v_gate == gate for gate in np.unique(trial.v_gate))
+    ]
+    assert resets[0] > resets[1] > resets[2]  # beta_reset = -0.3: an open gate hinders RESET
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"v_gate": 0.0}, "needs at least 2 gate voltages"),
+        ({"v": np.abs(TRIALS["gated_filament"].v)}, "voltages of one sign at gate voltage -1 V"),
+        ({"time": None}, "needs a column 'time'"),
+    ],
+)
+def test_gated_filament__refuses_what_does_not_tell_it(change, sentence):
+    trial = TRIALS["gated_filament"]
+    given = {"v": trial.v, "v_gate": trial.v_gate, "time": trial.time, "current": 1e-6 * trial.v} | change
+    if "v" in change:
+        given["current"] = 1e-6 * given["v"]
+    with pytest.raises(ParameterError, match=sentence):
+        fit_law(points(**given), "gated_filament")
 
 
 def test_space_charge__slopes_and_crossing():

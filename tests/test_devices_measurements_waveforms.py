@@ -112,9 +112,8 @@ def reference(cell, waveform, w, r_thermal=0.0):
     def slope(t, y):
         v, v_gate = np.interp(t, waveform.time, waveform.v), np.interp(t, waveform.time, waveform.v_gate)
         energy = gate.fermi_energy(law, v_gate)
-        up, down = dynamics.rates(
-            law, growth, min(max(y[0], 0.0), 1.0), v, gate.gain_at(law, energy), math.exp(growth.gate_per_ev * energy)
-        )
+        boost = math.exp((growth.gate_per_ev if v > 0.0 else growth.reset_per_ev) * energy)
+        up, down = dynamics.rates(law, growth, min(max(y[0], 0.0), 1.0), v, gate.gain_at(law, energy), boost)
         return [up * (1 - y[0]) - down * y[0]]
 
     ends = waveform.time[[0, -1]]
@@ -175,7 +174,14 @@ def test_simulate__extreme_cells_and_voltages_stay_finite():
 
 
 @pytest.mark.parametrize(
-    "cell", [CELL, two_terminal(), AdaptiveMemristor(v_0=math.inf), AdaptiveMemristor(r_series=0.0)]
+    "cell",
+    [
+        CELL,
+        two_terminal(),
+        AdaptiveMemristor(v_0=math.inf),
+        AdaptiveMemristor(r_series=0.0),
+        AdaptiveMemristor(beta_reset=-0.4),
+    ],
 )
 def test_simulate__one_interval_is_evolve(cell):
     w = np.linspace(0.0, 1.0, 9)

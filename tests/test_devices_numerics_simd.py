@@ -62,18 +62,19 @@ def counted(a, limit):
 
 
 @kernel
-def stepped(x, carried, series, window, grow, v, pace, lanes, single):
+def stepped(x, carried, series, window, grow, shrink, v, pace, lanes, single):
     a, u, sinh, cosh, field = carried
     for i in range(0, len(x), WIDE):
         after = filament_blocks.quick_step(
             load_wide(x, i), load_wide(a, i), load_wide(u, i), load_wide(sinh, i), load_wide(cosh, i),
-            load_wide(field, i), load_wide(series, i), load_wide(window, i), load_wide(grow, i), load_wide(v, i), pace,
+            load_wide(field, i), load_wide(series, i), load_wide(window, i), load_wide(grow, i),
+            load_wide(shrink, i), load_wide(v, i), pace,
         )  # fmt: skip
         for k in range(6):
             store(lanes[k], i, after[k])
     for i in range(len(x)):
         after = filament_blocks.quick_step(
-            x[i], a[i], u[i], sinh[i], cosh[i], field[i], series[i], window[i], grow[i], v[i], pace
+            x[i], a[i], u[i], sinh[i], cosh[i], field[i], series[i], window[i], grow[i], shrink[i], v[i], pace
         )  # fmt: skip
         for k in range(6):
             single[k][i] = after[k]
@@ -130,10 +131,11 @@ def test_step__lanes_are_their_scalar_twin_and_do_not_touch(cells, v, dt):
     growth, size = cell.growth(), len(w)
     pace = filament_blocks.pace_of(growth, cell.v_0, dt, 0.005)
     grow, carried = np.full(size, growth.k_set), np.full((5, size), np.nan)
+    shrink = np.full(size, growth.k_reset)
     volts = np.full(size, v)
     for shift in (0.0, 0.002, 0.003):  # the second and third step go on from what the one before left
         lanes, single = np.empty((6, size)), np.empty((6, size))
-        stepped(w, tuple(carried), series, window, grow, volts + shift, pace, tuple(lanes), tuple(single))
+        stepped(w, tuple(carried), series, window, grow, shrink, volts + shift, pace, tuple(lanes), tuple(single))
         assert np.allclose(lanes, single, rtol=1e-13, atol=1e-15, equal_nan=True)
         carried = lanes[1:].copy()
         carried[1, ::3] = np.nan  # some lanes know nothing
@@ -149,12 +151,15 @@ def test_step__is_the_midpoint_of_the_rates(cells, v, dt):
     law, growth, size = cell.law, cell.growth(), len(w)
     pace = filament_blocks.pace_of(growth, cell.v_0, dt, 0.005)
     carried, grow, out = np.full((5, size), np.nan), np.full(size, growth.k_set), np.empty(size)
-    filament_blocks.step_block(pace, w, carried, series, window, grow, np.full(size, v - 0.003 * np.sign(v)), out)
+    shrink = np.full(size, growth.k_reset)
+    filament_blocks.step_block(
+        pace, w, carried, series, window, grow, shrink, np.full(size, v - 0.003 * np.sign(v)), out
+    )
     w = np.where(out >= 0.0, out, w)
     for anew in (False, True):
         if anew:
             carried[1] = np.nan
-        filament_blocks.step_block(pace, w, carried, series, window, grow, np.full(size, v), out)
+        filament_blocks.step_block(pace, w, carried, series, window, grow, shrink, np.full(size, v), out)
         taken = out >= 0.0
         assert taken.mean() > 0.5
         for i in np.flatnonzero(taken)[::7]:

@@ -82,6 +82,30 @@ def test_set__the_gate_helps_by_its_fermi_level():
     assert np.allclose(grown / grown[1], factor, rtol=1e-6)
 
 
+def test_reset__the_gate_acts_by_its_fermi_level_in_either_direction():
+    gates = np.array([-2.0, 0.0, 4.0])
+    for beta_reset in (0.0, 0.4, -0.4):
+        cell = AdaptiveMemristor(r_series=0.0, lifetime=math.inf, beta_reset=beta_reset)
+        shrunk = -np.log(cell.evolve(1.0, -0.1, gates, 1e-2))
+        factor = np.exp(beta_reset * cell.fermi_energy(gates) / (8.617333e-5 * 300.0))
+        assert np.allclose(shrunk / shrunk[1], factor, rtol=1e-6)
+        assert np.array_equal(cell.evolve(0.0, 0.1, gates, 1.0), AdaptiveMemristor(
+            r_series=0.0, lifetime=math.inf).evolve(0.0, 0.1, gates, 1.0))  # SET does not feel it  # fmt: skip
+
+
+def test_reset__the_voltage_of_a_ramp_moves_by_the_fermi_level_over_its_scale():
+    """At a higher rate k the same ramp resets sooner by v_reset ln k."""
+    moved = []
+    for beta_reset in (0.5, -0.5):
+        cell = AdaptiveMemristor(beta_reset=beta_reset, r_series=0.0)
+        shut, opened = (switching_voltage(cell, -1, v) for v in (cell.v_gate_min, cell.v_gate_max))
+        energies = cell.fermi_energy(np.array([cell.v_gate_min, cell.v_gate_max]))
+        moved.append(opened - shut)
+        assert opened - shut == pytest.approx(cell.v_reset * beta_reset * np.ptp(energies) / 0.02585, rel=0.02)
+    assert moved[0] > 0.1
+    assert moved[1] < -0.1
+
+
 def test_read_disturb__reads_to_one_percent():
     reads = [0.01 / (CELL.evolve(0.5, 0.1, v, 1e-8 * 1e6) - 0.5) * 1e6 for v in (0.0, CELL.v_gate_max)]
     assert reads[0] == pytest.approx(2 * 8e8, rel=0.06)  # 1 - w = 0.5 doubles the count of an empty cell
@@ -122,7 +146,7 @@ def reference(cell, w, v, v_gate, dt):
     """The same equation by an implicit integrator of tight tolerance."""
     law, growth = cell.law, cell.growth()
     energy = gate.fermi_energy(law, v_gate)
-    boost = math.exp(growth.gate_per_ev * energy)
+    boost = math.exp((growth.gate_per_ev if v > 0.0 else growth.reset_per_ev) * energy)
     gain = gate.gain_at(law, energy)
 
     def slope(_, y):
@@ -132,7 +156,11 @@ def reference(cell, w, v, v_gate, dt):
     return solve_ivp(slope, (0, dt), [w], method="Radau", rtol=1e-9, atol=1e-11).y[0, -1]
 
 
-@pytest.mark.parametrize("cell", [CELL, adaptive_2d_volatile(), two_terminal()], ids=["stable", "volatile", "ungated"])
+@pytest.mark.parametrize(
+    "cell",
+    [CELL, adaptive_2d_volatile(), two_terminal(), AdaptiveMemristor(beta_reset=0.3)],
+    ids=["stable", "volatile", "ungated", "gated RESET"],
+)
 @pytest.mark.parametrize(
     ("w", "v", "v_gate", "dt"),
     [
@@ -187,9 +215,10 @@ def test_evolve__creeps_through_a_bottleneck():
     waveform=st.lists(st.tuples(st.floats(-50, 50), st.floats(-5, 5), st.floats(0, 1e3)), min_size=1, max_size=8),
     lifetime=st.sampled_from([1e-9, 1.0, 3e8, math.inf]),
     temperature=st.floats(77, 500),
+    beta_reset=st.sampled_from([0.0, 2.0, -2.0]),
 )
-def test_evolve__no_waveform_leaves_the_bounds(w, waveform, lifetime, temperature):
-    cell = AdaptiveMemristor(lifetime=lifetime)
+def test_evolve__no_waveform_leaves_the_bounds(w, waveform, lifetime, temperature, beta_reset):
+    cell = AdaptiveMemristor(lifetime=lifetime, beta_reset=beta_reset)
     for v, v_gate, dt in waveform:
         w = cell.evolve(w, v, v_gate, dt, temperature=temperature)
         assert 0.0 <= w <= 1.0

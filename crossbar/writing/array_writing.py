@@ -19,7 +19,7 @@ from devices.errors import ConvergenceError, ParameterError
 from devices.laws import gate
 from devices.noise.read_noise import ReadNoise
 from devices.numerics.worker_threads import in_shares
-from devices.states.filament import LARGEST_EXPONENT, MOST_STEPS
+from devices.states.filament import MOST_STEPS, gate_factors
 from devices.states.filament_blocks import train
 from devices.writing.spread import DrawnCells
 from devices.writing.write_pulses import Controller, Filaments, Programmed, WriteVerify, result, uneven
@@ -184,12 +184,13 @@ def _pulses(controller: Controller, active: IntArray, shape: tuple[int, int], bi
     return _Pulses(v, v_sense, kind, np.array([i for i, _ in parts]), wanted, longest)
 
 
-def _gate_levels(filaments: Filaments, gates: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return read gains and gate factors on growth (kinds, c) of every cell at the given gate voltages [V]."""
+def _gate_levels(filaments: Filaments, gates: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return read gains and gate factors on growth and dissolution (kinds, c) of all cells at gate voltages [V]."""
     law, growth = filaments.cell.law, filaments.cell.growth()
-    energies = [gate.fermi_energies(law, volts - filaments.offset) for volts in gates]
+    energies = np.array([gate.fermi_energies(law, volts - filaments.offset) for volts in gates])
     gain = np.array([gate.read_gains(law, volts - filaments.offset) for volts in gates])
-    return gain, np.exp(np.minimum(growth.gate_per_ev * np.array(energies), LARGEST_EXPONENT))
+    up, down = (gate_factors(growth, energies, np.array(v)) for v in (1.0, -1.0))
+    return gain, up, down
 
 
 def _voltages(
@@ -235,7 +236,7 @@ def _voltages(
 
 
 def _live(
-    filaments: Filaments, round_: _Pulses, volts: FloatArray, levels: tuple[FloatArray, FloatArray],
+    filaments: Filaments, round_: _Pulses, volts: FloatArray, levels: tuple[FloatArray, FloatArray, FloatArray],
     scheme: WriteVerify, rng: np.random.Generator, largest: float, energy: FloatArray,
 ) -> None:  # fmt: skip
     """Apply the pulses of a round to the states of all cells, in place; volts: (b, c) voltages over the cells [V].
@@ -245,13 +246,13 @@ def _live(
     chosen = round_.wanted != 0.0
     width = round_.width.copy()
     width[chosen] = uneven(width[chosen], scheme.pulse_ln_sigma, rng)
-    gain, boost = levels
+    gain, boost, back = levels
     w = filaments.w.copy()
 
     def part(cells: slice) -> int:
         return train(
             filaments.cell.law, filaments.cell.growth(), filaments.low, filaments.ln_window, volts, round_.row,
-            round_.kind, gain, boost, round_.wanted, width, round_.width.max(1), largest, w, energy, cells.start,
+            round_.kind, gain, boost, back, round_.wanted, width, round_.width.max(1), largest, w, energy, cells.start,
             cells.stop,
         )  # fmt: skip
 

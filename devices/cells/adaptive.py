@@ -58,6 +58,8 @@ class AdaptiveMemristor(BarrierCell):
     v_set: float = quantity(0.035, "V", above=0.0)  #: voltage scale of growth, rate ~ exp(v / v_set) [V]
     v_reset: float = quantity(0.035, "V", above=0.0)  #: voltage scale of dissolution [V]
     beta: float = quantity(0.5)  #: fraction of the Fermi level that lowers the barrier to growth
+    #: the same of the barrier to dissolution under voltage; below 0 an open gate hinders RESET
+    beta_reset: float = quantity(0.0)
     e_activation: float = quantity(0.6, "eV", minimum=0.0)  #: activation energy of k_set, k_reset [eV]
     lifetime: float = quantity(3e8, "s", above=0.0, allow_inf=True)  #: of a full filament at 0 V [s]; inf: stable
     w_critical: float = quantity(0.02, above=0.0)  #: state below which a filament decays exponentially at 0 V
@@ -145,6 +147,7 @@ class AdaptiveMemristor(BarrierCell):
             v_set=self.v_set,
             v_reset=self.v_reset,
             gate_per_ev=self.beta / (BOLTZMANN_EV * self.temperature),
+            reset_per_ev=self.beta_reset / (BOLTZMANN_EV * self.temperature),
             lifetime=self.lifetime,
             w_critical=self.w_critical,
         )

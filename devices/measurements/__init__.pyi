@@ -11,6 +11,7 @@ from .law_fitting import bootstrap as bootstrap
 from .law_fitting import compare_laws as compare_laws
 from .law_fitting import fit_law as fit_law
 from .laws_to_fit.catalogue import LAWS as LAWS
+from .laws_to_fit.gated_filament import filament_cell as filament_cell
 from .laws_to_fit.interface import LawToFit as LawToFit
 from .laws_to_fit.interface import Parameter as Parameter
 from .laws_to_fit.loops import pku_cell as pku_cell

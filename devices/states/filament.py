@@ -35,12 +35,30 @@ class Growth(NamedTuple):
     k_reset: float  # [1/s]
     v_set: float  # [V]
     v_reset: float  # [V]
-    gate_per_ev: float  # [1/eV] beta / kT
+    gate_per_ev: float  # [1/eV] beta / kT, of growth
+    reset_per_ev: float  # [1/eV] beta_reset / kT, of dissolution under voltage
     lifetime: float  # [s] of a full filament without voltage
     w_critical: float  # state below which dissolution is exponential
     r_thermal: float = 0.0  # [K/W] thermal resistance: filament temperature rise over cell power, 0: no heating
-    temperature: float = 300.0  # [K] ambient temperature, at which k_set, k_reset and gate_per_ev are given
+    temperature: float = 300.0  # [K] ambient temperature, at which k_set, k_reset and both per_ev are given
     activation: float = 0.0  # [K] activation energy of k_set and k_reset over Boltzmann's constant
+
+
+@kernel
+def gate_factor(growth: Growth, energy: float, v: float) -> float:
+    """Return the gate's factor on the rate that cell voltage v [V] drives, growth or dissolution; energy: [eV].
+
+    Source: docs/equations/cells.md eq. 13-14.
+    """
+    per_ev = growth.gate_per_ev if v > 0.0 else growth.reset_per_ev
+    return math.exp(min(per_ev * energy, LARGEST_EXPONENT))
+
+
+def gate_factors(growth: Growth, energy: FloatArray, v: FloatArray) -> FloatArray:
+    """Return `gate_factor` of arrays that broadcast."""
+    per_ev = np.where(v > 0.0, growth.gate_per_ev, growth.reset_per_ev)
+    result: FloatArray = np.exp(np.minimum(per_ev * energy, LARGEST_EXPONENT))
+    return result
 
 
 @kernel
@@ -57,7 +75,7 @@ def heated(law: AdaptiveLaw, growth: Growth, g: float, v: float, v_j: float) -> 
 
 @kernel
 def rates(law: AdaptiveLaw, growth: Growth, w: float, v: float, gain: float, boost: float) -> tuple[float, float]:
-    """Return the rates up and down [1/s] of a state w at cell voltage v [V]; boost: the gate's factor on growth.
+    """Return the rates up and down [1/s] of a state w at cell voltage v [V]; boost: gate_factor at v.
 
     Source: docs/equations/cells.md eq. 12-14; with heating docs/equations/dynamics.md eq. 4-5.
     """
@@ -73,7 +91,7 @@ def rates(law: AdaptiveLaw, growth: Growth, w: float, v: float, gain: float, boo
     if v_j > 0.0:
         up = warmth * growth.k_set * boost * math.expm1(min(v_j / growth.v_set, LARGEST_EXPONENT))
     elif v_j < 0.0:
-        down += warmth * growth.k_reset * math.expm1(min(-v_j / growth.v_reset, LARGEST_EXPONENT))
+        down += warmth * growth.k_reset * boost * math.expm1(min(-v_j / growth.v_reset, LARGEST_EXPONENT))
     return up, down
 
 
@@ -168,7 +186,7 @@ def evolve(
     out = np.empty_like(w)
     missed = 0
     for i in range(w.size):
-        boost = math.exp(min(growth.gate_per_ev * energy[i], LARGEST_EXPONENT))
+        boost = gate_factor(growth, energy[i], v[i])
         out[i], reached = evolve_state(law, growth, w[i], v[i], gain[i], boost, dt[i], largest)
         missed += not reached
     return out, missed
@@ -230,5 +248,6 @@ def own_growth(growth: Growth, low: float, ln_window: float) -> Growth:
     """Return the parameters of a cell whose conductance window is `low` [S] to low exp(ln_window)."""
     return Growth(
         low, ln_window, growth.k_set, growth.k_reset, growth.v_set, growth.v_reset, growth.gate_per_ev,
-        growth.lifetime, growth.w_critical, growth.r_thermal, growth.temperature, growth.activation,
+        growth.reset_per_ev, growth.lifetime, growth.w_critical, growth.r_thermal, growth.temperature,
+        growth.activation,
     )  # fmt: skip

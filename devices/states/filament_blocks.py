@@ -16,7 +16,7 @@ from devices.laws.gate import fermi_energy, gain_at
 from devices.numerics.exponential import expm1
 from devices.numerics.jit import kernel
 from devices.numerics.simd import WIDE, Vector, absolute, choose, everywhere, fused, larger, load_wide, smaller, store
-from devices.states.filament import LARGEST_EXPONENT, Growth, charge_state, evolve_state, own_growth
+from devices.states.filament import Growth, charge_state, evolve_state, gate_factor, own_growth
 
 BLOCK = 256  # cells of a block, which stay in the L1 cache through a whole waveform (ours)
 ACCEPTED = 4.0  # largest accepted error estimate over largest²: moves are then at most about `largest` (ours)
@@ -39,7 +39,6 @@ class Pace(NamedTuple):
     per_v_0: float  # [1/V]
     per_set: float  # v_0 / v_set
     per_reset: float  # v_0 / v_reset
-    k_reset: float  # [1/s]
     decay: float  # [1/s] rate of dissolution at w = 1, a quarter of 1 / lifetime
     thin: float  # w_critical**4
     half: float  # [s] half of the step
@@ -103,7 +102,7 @@ def approach(total: Vector, dt: float) -> tuple[Vector, Vector]:
 @kernel(inline=True)
 def quick_step(
     x: Vector, a: Vector, u: Vector, sinh: Vector, cosh: Vector, field: Vector,
-    series: Vector, ln_window: Vector, grow: Vector, v: Vector, pace: Pace,
+    series: Vector, ln_window: Vector, grow: Vector, shrink: Vector, v: Vector, pace: Pace,
 ) -> tuple[Vector, Vector, Vector, Vector, Vector, Vector]:  # fmt: skip
     """Return the states after a step from `x`, and the five carried values; a state below 0 asks for sub-steps.
 
@@ -141,7 +140,7 @@ def quick_step(
         cosh, field = choose(good, cosh, new_cosh), choose(good, field, expm1(steepness * new_u))
         good = good | (absolute(d) <= SETTLED)
 
-    rise, fall = choose(growing, grow, 0.0), choose(growing, 0.0, pace.k_reset)
+    rise, fall = choose(growing, grow, 0.0), choose(growing, 0.0, shrink)
     p = x * x
     up = rise * field
     total = fused(fall, field, up) + pace.decay / fused(p, p, pace.thin) + NO_RATE
@@ -175,21 +174,22 @@ def pace_of(growth: Growth, v_0: float, dt: float, largest: float) -> Pace:
     """Return the constants of a step of dt [s], for sub-steps that move w by about `largest`."""
     square = largest * largest
     return Pace(
-        1.0 / v_0, v_0 / growth.v_set, v_0 / growth.v_reset, growth.k_reset, 0.25 / growth.lifetime,
-        growth.w_critical**4, 0.5 * dt, 1.0 / (ACCEPTED * square), FIRST_ORDER * square,
+        1.0 / v_0, v_0 / growth.v_set, v_0 / growth.v_reset, 0.25 / growth.lifetime, growth.w_critical**4,
+        0.5 * dt, 1.0 / (ACCEPTED * square), FIRST_ORDER * square,
     )  # fmt: skip
 
 
 @kernel
 def step_block(
     pace: Pace, w: FloatArray, carried: FloatArray, series: FloatArray, ln_window: FloatArray, grow: FloatArray,
-    v: FloatArray, out: FloatArray,
+    shrink: FloatArray, v: FloatArray, out: FloatArray,
 ) -> None:  # fmt: skip
     """Fill `out` with the states after one step, or with a number below 0 where a cell needs sub-steps.
 
     That number is minus the estimated error over the accepted error, at most -1.
     c = cells, a multiple of WIDE.  carried: (5, c), see quick_step.  series: series resistance times conductance of the
-    barrier at w = 0.  grow: k_set times the gate's factor [1/s].  v: (c,), or (WIDE,) copies of one voltage [V].
+    barrier at w = 0.  grow, shrink: k_set and k_reset times the gate's factors [1/s].  v: (c,), or (WIDE,)
+    copies of one voltage [V].
     """
     a, u, sinh, cosh, field = carried[0], carried[1], carried[2], carried[3], carried[4]
     stride = 1 if len(v) == len(w) else 0
@@ -197,7 +197,7 @@ def step_block(
         end, new_a, new_u, new_sinh, new_cosh, new_field = quick_step(
             load_wide(w, i), load_wide(a, i), load_wide(u, i), load_wide(sinh, i), load_wide(cosh, i),
             load_wide(field, i), load_wide(series, i), load_wide(ln_window, i), load_wide(grow, i),
-            load_wide(v, stride * i), pace,
+            load_wide(shrink, i), load_wide(v, stride * i), pace,
         )  # fmt: skip
         store(out, i, end)
         store(a, i, new_a)
@@ -210,18 +210,18 @@ def step_block(
 @kernel
 def set_gates(
     law: AdaptiveLaw, growth: Growth, low: FloatArray, offset: FloatArray, v_gate: FloatArray,
-    gain: FloatArray, boost: FloatArray, series: FloatArray, grow: FloatArray,
+    gain: FloatArray, boost: FloatArray, back: FloatArray, series: FloatArray, grow: FloatArray, shrink: FloatArray,
 ) -> None:  # fmt: skip
-    """Fill the read gains, the gate's factors on growth, and `series` and `grow` of step_block.
+    """Fill the read gains, the gate's factors on growth and dissolution, and what step_block takes of both.
 
     v_gate: (1,) for all cells, or one for each cell [V].
     """
     for i in range(len(low)):
         energy = fermi_energy(law, v_gate[i if len(v_gate) > 1 else 0] - offset[i])
         gain[i] = gain_at(law, energy)
-        boost[i] = math.exp(min(growth.gate_per_ev * energy, LARGEST_EXPONENT))
+        boost[i], back[i] = gate_factor(growth, energy, 1.0), gate_factor(growth, energy, -1.0)
         series[i] = law.r_series * gain[i] * low[i]
-        grow[i] = growth.k_set * boost[i]
+        grow[i], shrink[i] = growth.k_set * boost[i], growth.k_reset * back[i]
 
 
 @kernel
@@ -235,8 +235,8 @@ def filled(values: FloatArray) -> FloatArray:
 @kernel
 def divide(
     law: AdaptiveLaw, growth: Growth, low: FloatArray, ln_window: FloatArray, chosen: IntArray, v: FloatArray,
-    gain: FloatArray, boost: FloatArray, series: FloatArray, grow: FloatArray, error: FloatArray,
-    dt: float, largest: float, w: FloatArray,
+    gain: FloatArray, boost: FloatArray, back: FloatArray, series: FloatArray, grow: FloatArray, shrink: FloatArray,
+    error: FloatArray, dt: float, largest: float, w: FloatArray,
 ) -> int:  # fmt: skip
     """Integrate chosen cells of a block over dt [s] in place, WIDE at a time; returns how many parts failed.
 
@@ -252,15 +252,16 @@ def divide(
         parts = min(2 + int(math.sqrt(worst)), MOST_PARTS)  # the error estimate scales as the step squared
         pace = pace_of(growth, min(law.v_0, STRAIGHT), dt / parts, largest)
         x, window, volts = filled(w[those]), filled(ln_window[those]), filled(v[those])
-        some_series, some_grow = filled(series[those]), filled(grow[those])
+        some_series, some_grow, some_shrink = filled(series[those]), filled(grow[those]), filled(shrink[those])
         carried, after = np.full((5, WIDE), math.nan), np.empty(WIDE)
         for _ in range(parts):
-            step_block(pace, x, carried, some_series, window, some_grow, volts, after)
+            step_block(pace, x, carried, some_series, window, some_grow, some_shrink, volts, after)
             for k in range(len(those)):
                 if after[k] < 0.0:
                     i = those[k]
                     own = own_growth(growth, low[i], window[k])
-                    x[k], reached = evolve_state(law, own, x[k], volts[k], gain[i], boost[i], dt / parts, largest)
+                    factor = boost[i] if volts[k] > 0.0 else back[i]
+                    x[k], reached = evolve_state(law, own, x[k], volts[k], gain[i], factor, dt / parts, largest)
                     carried[1, k] = math.nan
                     missed += not reached
                 else:
@@ -272,13 +273,14 @@ def divide(
 @kernel
 def alone(
     law: AdaptiveLaw, growth: Growth, low: FloatArray, ln_window: FloatArray, v: FloatArray,
-    gain: FloatArray, boost: FloatArray, dt: float, largest: float, w: FloatArray,
+    gain: FloatArray, boost: FloatArray, back: FloatArray, dt: float, largest: float, w: FloatArray,
 ) -> int:  # fmt: skip
     """Integrate all cells of a block over dt [s] in place with evolve_state; returns how many did not reach dt."""
     missed = 0
     for i in range(len(w)):
         own = own_growth(growth, low[i], ln_window[i])
-        w[i], reached = evolve_state(law, own, w[i], v[i], gain[i], boost[i], dt, largest)
+        factor = boost[i] if v[i] > 0.0 else back[i]
+        w[i], reached = evolve_state(law, own, w[i], v[i], gain[i], factor, dt, largest)
         missed += not reached
     return missed
 
@@ -293,7 +295,8 @@ def march_block(
     c = len(w)
     x, low, ln_window, offset = filled(w), filled(low), filled(ln_window), filled(offset)
     size = len(x)
-    gain, boost, series, grow = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    gain, boost, back = np.empty(size), np.empty(size), np.empty(size)
+    series, grow, shrink = np.empty(size), np.empty(size), np.empty(size)
     carried, out, rest = np.full((5, size), math.nan), np.empty(size), np.empty(size, dtype=np.int64)
     known = carried[1]
     many, gates = v.shape[1] > 1, v_gate.shape[1] > 1
@@ -314,7 +317,7 @@ def march_block(
                 moved |= new != gate[i]
                 gate[i] = new
             if moved:
-                set_gates(law, growth, low, offset, gate, gain, boost, series, grow)
+                set_gates(law, growth, low, offset, gate, gain, boost, back, series, grow, shrink)
             if many:
                 for i in range(size):
                     at = first + min(i, c - 1)
@@ -331,9 +334,9 @@ def march_block(
                 known[:] = math.nan
                 age = 0
             if growth.r_thermal > 0.0:
-                missed += alone(law, growth, low[:c], ln_window, spread, gain, boost, step, largest, x[:c])
+                missed += alone(law, growth, low[:c], ln_window, spread, gain, boost, back, step, largest, x[:c])
                 continue
-            step_block(pace, x, carried, series, ln_window, grow, volts, out)
+            step_block(pace, x, carried, series, ln_window, grow, shrink, volts, out)
             count = 0
             for i in range(c):
                 if out[i] < 0.0:
@@ -344,8 +347,9 @@ def march_block(
             if count:
                 chosen = rest[:count]
                 missed += divide(
-                    law, growth, low, ln_window, chosen, spread, gain, boost, series, grow, out, step, largest, x
-                )
+                    law, growth, low, ln_window, chosen, spread, gain, boost, back, series, grow, shrink, out, step,
+                    largest, x,
+                )  # fmt: skip
                 known[chosen] = math.nan
         if kept[k + 1] >= 0:
             states[kept[k + 1], first : first + c] = x[:c]
@@ -379,58 +383,61 @@ def march(
 @kernel
 def train(
     law: AdaptiveLaw, growth: Growth, low: FloatArray, ln_window: FloatArray, v: FloatArray, row: IntArray,
-    kind: IntArray, gain: FloatArray, boost: FloatArray, wanted: FloatArray, width: FloatArray, longest: FloatArray,
-    largest: float, w: FloatArray, energy: FloatArray, first: int, last: int,
+    kind: IntArray, gain: FloatArray, boost: FloatArray, back: FloatArray, wanted: FloatArray, width: FloatArray,
+    longest: FloatArray, largest: float, w: FloatArray, energy: FloatArray, first: int, last: int,
 ) -> int:  # fmt: skip
     """Apply pulses in turn to cells first to last - 1, whole rows, of an array with states `w` (c,), in place.
 
     b = pulses, m = rows, n = columns, c = m n.  v: (b, c) voltage over each cell [V].  row: (b,) the selected row.  Its
     cells with an amplitude other than 0 in `wanted` (b, n) get the pulse for `width` (b, n) [s] and add its energy to
     `energy` (c,) [J]; all other cells have their voltage for `longest` (b,) [s].  kind: (b, m) index into the gates of
-    gain and boost (kinds, c) for each row.  Pulses that cannot move a state by IDLE are skipped.
+    gain, boost and back (kinds, c) for each row.  Pulses that cannot move a state by IDLE are skipped.
     Returns how many pulses were not integrated to their end.
     Source: docs/equations/programming.md, section 2.
     """
     missed, n = 0, wanted.shape[1]
     kinds, whole = gain.shape[0], longest.max() if len(longest) else 0.0
-    rise, fall = np.empty((kinds, len(w))), growth.v_reset * math.log1p(IDLE / max(growth.k_reset * whole, 1e-300))
+    rise, fall = np.empty((kinds, len(w))), np.empty((kinds, len(w)))
     for k in range(kinds):  # voltages below which even the longest pulse has no effect
         for i in range(first, last):
             rise[k, i] = growth.v_set * math.log1p(IDLE / max(growth.k_set * boost[k, i] * whole, 1e-300))
+            fall[k, i] = growth.v_reset * math.log1p(IDLE / max(growth.k_reset * back[k, i] * whole, 1e-300))
     size = -(-n // WIDE) * WIDE
     x, series, window = np.empty(size), np.empty(size), np.empty(size)
-    grow, volts, out = np.empty(size), np.empty(size), np.empty(size)
+    grow, shrink, volts, out = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     carried = np.empty((5, size))
     for p in range(len(v)):
         pace = pace_of(growth, min(law.v_0, STRAIGHT), longest[p], largest)
         for r in range(first // n, last // n):
             g, start, busy = kind[p, r], r * n, False
             for i in range(start, start + n):
-                busy |= not -fall < v[p, i] < rise[g, i]
+                busy |= not -fall[g, i] < v[p, i] < rise[g, i]
             if not busy and r != row[p]:
                 continue
             for j in range(size):
                 i = start + min(j, n - 1)
                 x[j], window[j], volts[j] = w[i], ln_window[i], v[p, i]
                 series[j], grow[j] = law.r_series * gain[g, i] * low[i], growth.k_set * boost[g, i]
+                shrink[j] = growth.k_reset * back[g, i]
             carried[:] = math.nan
-            step_block(pace, x, carried, series, window, grow, volts, out)
+            step_block(pace, x, carried, series, window, grow, shrink, volts, out)
             for j in range(n):
                 i = start + j
                 own = own_growth(growth, low[i], ln_window[i])
+                factor = boost[g, i] if v[p, i] > 0.0 else back[g, i]
                 reached = True
                 if r == row[p] and wanted[p, j] != 0.0:
                     w[i], charge, reached = charge_state(
-                        law, own, w[i], v[p, i], gain[g, i], boost[g, i], width[p, j], largest
+                        law, own, w[i], v[p, i], gain[g, i], factor, width[p, j], largest
                     )  # fmt: skip
                     energy[i] += charge * v[p, i]
-                elif -fall < v[p, i] < rise[g, i]:
+                elif -fall[g, i] < v[p, i] < rise[g, i]:
                     continue
                 elif out[j] >= 0.0:
                     w[i] = out[j]
                 else:
                     w[i], reached = evolve_state(
-                        law, own, w[i], v[p, i], gain[g, i], boost[g, i], longest[p], largest
+                        law, own, w[i], v[p, i], gain[g, i], factor, longest[p], largest
                     )  # fmt: skip
                 missed += not reached
     return missed

@@ -15,7 +15,7 @@ from devices.cells.adaptive import AdaptiveMemristor
 from devices.errors import ConvergenceError, ParameterError
 from devices.laws import gate
 from devices.noise.read_noise import ReadNoise
-from devices.states.filament import LARGEST_EXPONENT, MOST_STEPS, pulse
+from devices.states.filament import MOST_STEPS, gate_factors, pulse
 from devices.writing.spread import DrawnCells, Written
 
 AIM = 0.7  # fraction of the distance to the target that the next pulse should cover (ours)
@@ -213,7 +213,7 @@ class Filaments:
         law, growth = self.cell.law, self.cell.growth()
         own = v_gate - self.offset[chosen]
         energy = gate.fermi_energies(law, own)
-        boost = np.exp(np.minimum(growth.gate_per_ev * energy, LARGEST_EXPONENT))
+        boost = gate_factors(growth, energy, v)
         w, charge, missed = pulse(
             law, growth, self.low[chosen], self.ln_window[chosen], self.w[chosen], v, gate.read_gains(law, own), boost,
             dt, largest,

@@ -29,10 +29,12 @@ class CloseUp:
     matrix: str
     tile: int  #: number of the tile in its matrix
     kernel: int  #: number of the array in its tile
-    lost: float  #: fraction of the current that wires take, with equal row voltages and an open gate
+    #: current loss at full drive: all rows at the read voltage, open gate, relative to the targets without wires
+    full_drive_loss: float
     v_rows: FloatArray  #: (m,) [V] mean voltages of the row drivers
     drop: FloatArray  #: (m, n) IR drop: driver voltage less cell voltage, over the largest of v_rows
-    current_error: float  #: relative change of the array's total current by the wires, for v_rows
+    #: change of the total current in the mean read: for v_rows and the mean gate, relative to these cells without wires
+    mean_read_change: float
     gain: float | None  #: read gain for the mean attention; None if the gate is held open or there is no gate
     array: Array  #: the cells as written
     v_gate: float | None  #: gate voltage for this gain [V]

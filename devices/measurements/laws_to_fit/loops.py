@@ -76,7 +76,7 @@ def _gem_march(
     return out
 
 
-def _times(curves: Curves) -> FloatArray:
+def times(curves: Curves) -> FloatArray:
     """Return the steps of time (n - 1,) [s]; raise ParameterError if there are none, or if they run back."""
     if curves.time is None:
         raise ParameterError(
@@ -105,7 +105,7 @@ def _check(name: str, *, gated: bool) -> Callable[[Curves], None]:
 
     def check(curves: Curves) -> None:
         one_filament(curves, name)
-        _times(curves)
+        times(curves)
         if not curves.measured.all():
             raise ParameterError(
                 f"{curves.source} holds programmed voltages at a compliance limit, where the cell's own voltage, which "
@@ -134,7 +134,7 @@ def _window(curves: Curves) -> tuple[float, float]:
     return float(np.nanquantile(seen, 0.08)), float(np.nanquantile(seen, 0.92))
 
 
-def _turns(swept: FloatArray, seen: FloatArray) -> tuple[float, float]:
+def turns(swept: FloatArray, seen: FloatArray) -> tuple[float, float]:
     """Return about where the conductance grows and falls most [V], both positive."""
     log = np.log(np.where(np.isfinite(seen), seen, np.nan))
     good = np.flatnonzero(np.isfinite(log))
@@ -160,15 +160,15 @@ def vteam_cell(values: Values) -> Vteam:
 
 def _vteam_currents(values: Values, curves: Curves) -> FloatArray:
     cell = vteam_cell(values)
-    states = _march(cell.drift(), values["w_start"], curves.v, _times(curves), LARGEST_STEP)
+    states = _march(cell.drift(), values["w_start"], curves.v, times(curves), LARGEST_STEP)
     result: FloatArray = curves.v / (cell.r_off + states * (cell.r_on - cell.r_off))
     return result
 
 
 def _vteam_starts(curves: Curves, held: Values) -> Sequence[dict[str, float]]:
     low, high = _window(curves)
-    up, down = _turns(curves.v, secants(curves))
-    speed = 2.0 * float(np.ptp(curves.v)) / float(_times(curves).sum())
+    up, down = turns(curves.v, secants(curves))
+    speed = 2.0 * float(np.ptp(curves.v)) / float(times(curves).sum())
     powers = {name: held.get(name, 1.0) for name in ("alpha_on", "alpha_off")}
     return [
         {"r_on": 1.0 / high, "r_off": 1.0 / low, "v_on": a * up, "v_off": b * down}
@@ -219,7 +219,7 @@ def pku_cell(values: Values) -> StanfordPku:
 
 def _pku_currents(values: Values, curves: Curves) -> FloatArray:
     cell = pku_cell(values)
-    states = _march(cell.drift(), values["w_start"], curves.v, _times(curves), LARGEST_STEP)
+    states = _march(cell.drift(), values["w_start"], curves.v, times(curves), LARGEST_STEP)
     g = cell.g_min * (cell.g_max / cell.g_min) ** states
     return dispatch.currents(cell.law, g, np.ones(g.size), curves.v)[0]
 
@@ -268,7 +268,7 @@ STANFORD_PKU = LawToFit(
 
 def _gem_currents(values: Values, curves: Curves) -> FloatArray:
     states = _gem_march(
-        values["x_start"], curves.v_gate, _times(curves),
+        values["x_start"], curves.v_gate, times(curves),
         values["k_on"], values["v_on"], values["a_on"], values["b_on"], values["s_on"],
         values["k_off"], values["v_off"], values["a_off"], values["b_off"], values["s_off"], SUBSTEPS,
     )  # fmt: skip
@@ -280,8 +280,8 @@ def _gem_currents(values: Values, curves: Curves) -> FloatArray:
 
 def _gem_starts(curves: Curves, _: Values) -> Sequence[dict[str, float]]:
     low, high = _window(curves)
-    up, down = _turns(curves.v_gate, secants(curves))
-    speed = 2.0 * float(np.ptp(curves.v_gate)) / float(_times(curves).sum())
+    up, down = turns(curves.v_gate, secants(curves))
+    speed = 2.0 * float(np.ptp(curves.v_gate)) / float(times(curves).sum())
     return [
         {"g_off": low, "g_on": high, "v_on": a * up, "v_off": b * down, "b_on": 1.0, "b_off": 1.0}
         | {"k_on": hard * speed / up, "k_off": hard * speed / down}

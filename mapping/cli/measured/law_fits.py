@@ -24,7 +24,12 @@ from mapping.presentation.wrapped_tables import Table
 if TYPE_CHECKING:
     from devices.measurements.law_fitting import Comparison, LawFit
 
-CELLS = {"vteam": "vteam_cell", "stanford_pku": "pku_cell"}  #: laws that a chip can be made of, and how
+#: laws that a chip can be made of, how, and the preset and the chip that hold what no curve tells
+CELLS = {
+    "vteam": ("vteam_cell", "vteam", "two_terminal"),
+    "stanford_pku": ("pku_cell", "stanford_pku", "two_terminal"),
+    "gated_filament": ("filament_cell", "adaptive_2d", "adaptive2d"),
+}
 FITTED = "fitted.toml"
 Intervals = dict[str, tuple[float, float]]
 
@@ -107,15 +112,16 @@ def laws(
 
 def _chip_file(fit: "LawFit") -> str:
     """Return the description of a chip of the fitted cell; what no curve tells is that of its preset and base."""
-    cell = getattr(devices.measurements, CELLS[fit.law.name])(fit.values)
-    values: dict[str, float | str] = {"preset": fit.law.name}
+    maker, preset, base = CELLS[fit.law.name]
+    cell = getattr(devices.measurements, maker)(fit.values)
+    values: dict[str, float | str] = {"preset": preset}
     values |= {
         each.name: value for each in dataclasses.fields(cell) if isinstance(value := getattr(cell, each.name), float)
     }
     source = readable(", ".join(Path(each).name for each in fit.curves.source.split(", ")))
     noise = f"Noise of the measurement: {fit.noise_relative:.3g} of the current and {fit.noise_floor:.3g} A."
     head = (f"The law {fit.law.name} fitted to {source}: {fit.curves.v.size} points.", noise)
-    return mapping.hardware.cell_file(values, "two_terminal", f"cell fitted to {source}", {}, head)
+    return mapping.hardware.cell_file(values, base, f"cell fitted to {source}", {}, head)
 
 
 def _held(texts: "list[str] | tuple[()]", names: list[str]) -> dict[str, dict[str, float]]:
