@@ -130,6 +130,7 @@ class Costs:
             "gates": _exact(
                 done.gate_updates * self.e_gate_dac * around.gate_dac.width / byte * at_40
                 + done.gate_swing * (around.c_gate * self.pitch**2 + per_cell)
+                + done.joules_gates
             ),
             "writes": _exact(done.cell_writes * self.e_write),
             "digital": _exact(

@@ -14,12 +14,14 @@ class Activity:
     cell_reads: float = 0.0  #: cells on driven rows, summed over reads
     gate_updates: float = 0.0  #: gate lines set to a new voltage
     gate_swing: float = 0.0  #: sum over gated cells of the squared changes of gate voltage [V²]
+    gate_holding: float = 0.0  #: sum over gated cells of the squared gate voltage that is held for an image [V²]
     additions: float = 0.0  #: digital additions of converted numbers
     multiplications: float = 0.0  #: digital multiplications of converted numbers
     buffer_bits: float = 0.0  #: bits written to or read from buffers
     comparisons: float = 0.0  #: digital comparisons of converted numbers
     cell_writes: float = 0.0  #: cells written to a new target
     joules_array: float = 0.0  #: energy that the sources delivered to cells and wires [J]
+    joules_gates: float = 0.0  #: energy that the gate drivers delivered into leaking gates [J]
     wire_bit_meters: float = 0.0  #: bits on wires between arrays, times the length of the wire [m]
     register_bits: float = 0.0  #: bits stored in registers
     clock_meters: float = 0.0  #: clock cycles, times the length of the clock tree [m]

@@ -119,7 +119,7 @@ class RemadeTile:
 
     def _seen(self, v_gate: FloatArray) -> FloatArray:
         """Secant conductances (b, k, m, 2c) [S] of the cells at gate voltages that broadcast to this shape [V]."""
-        gain = self.cell.gain_with_offset(v_gate, self.written.gate_offset[None])
+        gain = self.cell.gain_with_offset(self.written.at_cells(v_gate), self.written.gate_offset[None])
         return self.cell.terminal_conductance(self.written.g_filament[None], gain, self.dac.v_read)
 
     def _noise(self, g: FloatArray, transfers: FloatArray, bands: int = 1) -> FloatArray:
@@ -229,7 +229,7 @@ def build_stacked_tiles(
             raise ParameterError("stacked bands need an array with gate nodes, got one whose gates are held open")
         nodes: Nodes = each.nodes
         bands = [
-            partial(_band, cell, g, offset, dac.v_read)
+            partial(_band, cell, each, g, offset, dac.v_read)
             for g, offset in zip(each.g_filament, each.gate_offset, strict=True)
         ]
         family = stacked_family(bands, nodes, wires) if small else None
@@ -243,9 +243,11 @@ def _family_bytes(written: WrittenArray) -> int:
     return 0 if written.nodes is None else 8 * k * len(written.nodes.gains) * (3 * n**2 + 2 * n * m + m)
 
 
-def _band(cell: Cell, g_filament: FloatArray, gate_offset: FloatArray, v_read: float, gain: float) -> FloatArray:
+def _band(
+    cell: Cell, written: WrittenArray, g_filament: FloatArray, gate_offset: FloatArray, v_read: float, gain: float
+) -> FloatArray:
     """Conductances (m, 2c) [S] of one band at a gain."""
-    seen = cell.gain_with_offset(cell.gate_voltage(np.array(gain)), gate_offset)
+    seen = cell.gain_with_offset(written.at_cells(cell.gate_voltage(np.array(gain))), gate_offset)
     return cell.terminal_conductance(g_filament, seen, v_read)
 
 

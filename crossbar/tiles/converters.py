@@ -172,6 +172,8 @@ class GateDac:
 
     bits: int | None = 8  #: resolution over the gate window; None: continuous
     t_settle: float = quantity(10e-9, "s", minimum=0.0)  #: time until the gate lines have settled [s], ours
+    #: resistance of gate lines and their drivers over that of row wires and row drivers, ours: the same metal
+    r_relative: float = quantity(1.0, minimum=0.0)
 
     def __post_init__(self) -> None:
         checks.check_fields(self)

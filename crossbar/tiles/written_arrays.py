@@ -35,6 +35,12 @@ class WrittenArray:
     #: first rows, from 0, of strips of rows with a common noise variance; None: each row has its own
     strips: tuple[int, ...] | None = None
     bit_ranges: tuple[float, ...] = ()  #: as in Tile
+    #: (m, 2c) part of a gate driver's voltage that reaches each cell; None: all of it
+    gate_reach: FloatArray | None = None
+
+    def at_cells(self, v_gate: FloatArray) -> FloatArray:
+        """Return the gate voltages [V] at the cells for voltages of the drivers that broadcast to (…, m, 2c)."""
+        return v_gate if self.gate_reach is None else v_gate * self.gate_reach
 
 
 def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float, nodes: Nodes | None) -> FloatArray:
@@ -43,7 +49,7 @@ def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float, node
     g, offset = written.g_filament[:, None], written.gate_offset[:, None]
     if not cell.gated:
         return cell.terminal_conductance(np.broadcast_to(g, (len(g), len(gains), *g.shape[2:])), 1.0, v_read)
-    gain = cell.gain_with_offset(cell.gate_voltage(gains)[None, :, None, None], offset)
+    gain = cell.gain_with_offset(written.at_cells(cell.gate_voltage(gains)[None, :, None, None]), offset)
     return cell.terminal_conductance(g, gain, v_read)
 
 

@@ -86,19 +86,29 @@ def conductance_slopes(
 
 
 def filament_slopes(
-    cell: Cell, g_filament: FloatArray, gate_offset: FloatArray | float, gains: FloatArray, v_read: float
-) -> FloatArray:
-    """Return the first result of `conductance_slopes`, the derivatives by the filament."""
-    g, gain = _spread(cell, g_filament, gate_offset, gains)
+    cell: Cell, g_filament: FloatArray, gate_offset: FloatArray | float, gains: FloatArray, v_read: float,
+    gate_reach: FloatArray | float = 1.0,
+) -> FloatArray:  # fmt: skip
+    """Return the first result of `conductance_slopes`, the derivatives by the filament.
+
+    gate_reach: part of the gate driver's voltage that reaches each cell, one or (m, n).
+    """
+    g, gain = _spread(cell, g_filament, gate_offset, gains, gate_reach)
     return _difference(g, lambda moved: cell.terminal_conductance(moved, gain, v_read))
 
 
 def _spread(
-    cell: Cell, g_filament: FloatArray, gate_offset: FloatArray | float, gains: FloatArray
+    cell: Cell,
+    g_filament: FloatArray,
+    gate_offset: FloatArray | float,
+    gains: FloatArray,
+    gate_reach: FloatArray | float = 1.0,
 ) -> tuple[FloatArray, FloatArray]:
     """Filament conductances, and the gains of the cells at nominal gains (q,), both (…, q, m, n)."""
     offset = np.broadcast_to(gate_offset, g_filament.shape)[..., None, :, :]
-    own = cell.gain_with_offset(cell.gate_voltage(gains)[:, None, None], offset) if cell.gated else np.ones_like(offset)
+    own = np.ones_like(offset)
+    if cell.gated:
+        own = cell.gain_with_offset(cell.gate_voltage(gains)[:, None, None] * gate_reach, offset)
     shape = (*g_filament.shape[:-2], len(gains), *g_filament.shape[-2:])
     g, gain = (np.ascontiguousarray(np.broadcast_to(each, shape)) for each in (g_filament[..., None, :, :], own))
     return g, gain

@@ -52,7 +52,7 @@ class AdaptiveMemristor(BarrierCell):
     ideality: float = quantity(1.5, above=0.0)  #: width of the gain step in kT; > 1: inhomogeneous barrier
     v_gate_min: float = quantity(-2.0, "V")  #: lower end of the gate window [V]
     v_gate_max: float = quantity(4.0, "V")  #: upper end of the gate window [V]
-    g_gate_leak: float = quantity(1e-12, "S", minimum=0.0)  #: leakage from gate to column, per gate line [S]
+    g_gate_leak: float = quantity(1e-16, "S", minimum=0.0)  #: leakage from a cell's gate to its column [S]
     k_set: float = quantity(7.4e-5, "1/s", minimum=0.0)  #: growth rate at 300 K [1/s]
     k_reset: float = quantity(2e-3, "1/s", minimum=0.0)  #: field-driven dissolution rate at 300 K [1/s]
     v_set: float = quantity(0.035, "V", above=0.0)  #: voltage scale of growth, rate ~ exp(v / v_set) [V]

@@ -13,6 +13,7 @@ from devices.writing.spread import DrawnCells, Written
 from mapping.chips.stuck_cells import compensated, pair_differences, trimmed
 from mapping.hardware.description import Hardware
 from mapping.placement.encoding import filaments, terminal_conductances
+from mapping.placement.gate_lines import gate_reach
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
 
@@ -71,14 +72,17 @@ def write_tile(
     """
     hardware = program.hardware
     written = write_cells(matrix, placement, program, stream).written if measured is None else measured
+    sag = gate_reach(matrix, placement.shape, hardware)
     reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
+    if sag is not None:  # at one driver voltage a sag is a shift of the Dirac point
+        reach += float(1.0 - sag.min()) * max(abs(hardware.cell.v_gate_min), abs(hardware.cell.v_gate_max))
     nodes = (
         GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated and not matrix.column_gates else None
     )
     offsets = converter_offsets(placement, hardware, stream)
     strips = matrix.strips(placement.rows)
     return WrittenArray(
-        written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets, strips, placement.bit_ranges
+        written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets, strips, placement.bit_ranges, sag
     )
 
 

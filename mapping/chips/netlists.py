@@ -22,6 +22,8 @@ class TileCircuit:
     array: Array  #: (m, 2 c) written cells; two columns make a pair
     v_gate: float | None  #: [V] None: cells without a gate
     v_rows: FloatArray  #: (m,) [V]
+    #: (m, 2 c) gate voltages at the cells [V]; None: that of the driver
+    v_cells: FloatArray | None = None
 
 
 def tile_circuit(
@@ -57,7 +59,8 @@ def tile_circuit(
     elif v_gate is not None:
         raise ParameterError(f"v_gate must be left out, as the cells have no gate, got {v_gate!r}")
     volts = np.full(rows, program.hardware.dac.v_read) if v_rows is None else v_rows
-    return TileCircuit(array, v_gate if cell.gated else None, checks.array("v_rows", volts, shape=(rows,)))
+    at_cells = None if written.gate_reach is None or v_gate is None else v_gate * written.gate_reach
+    return TileCircuit(array, v_gate if cell.gated else None, checks.array("v_rows", volts, shape=(rows,)), at_cells)
 
 
 def write_netlist(program: Program, circuit: TileCircuit, path: str | os.PathLike[str]) -> None:
@@ -65,4 +68,5 @@ def write_netlist(program: Program, circuit: TileCircuit, path: str | os.PathLik
 
     Raises ParameterError if the law of the cells has no netlist.
     """
-    to_spice(circuit.array, circuit.v_rows, program.hardware.wires_in_use, Path(path), v_gate=circuit.v_gate)
+    v_gate = circuit.v_gate if circuit.v_cells is None else circuit.v_cells
+    to_spice(circuit.array, circuit.v_rows, program.hardware.wires_in_use, Path(path), v_gate=v_gate)

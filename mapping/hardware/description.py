@@ -250,7 +250,7 @@ def _idealised(cell: Cell) -> Cell:
     if isinstance(cell, SelectedCell):
         return _idealised(cell.cell)
     if isinstance(cell, AdaptiveMemristor):
-        return replace(cell, v_0=math.inf, r_series=0.0, g_leak=0.0)
+        return replace(cell, v_0=math.inf, r_series=0.0, g_leak=0.0, g_gate_leak=0.0)
     if not cell.gated:
         return Resistor(cell.g_min, cell.g_max)
     bottom = max(cell.g_min, 1e-6 * cell.g_max)  # a tabulated cell may reach 0

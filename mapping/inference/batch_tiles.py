@@ -17,6 +17,7 @@ from mapping.chips.cells import written_to
 from mapping.chips.chip import Bank, Chip
 from mapping.inference.batch import Batch
 from mapping.placement.counts import rewriting
+from mapping.placement.gate_lines import gate_reach
 from mapping.placement.matrix import Matrix, Placement
 
 
@@ -64,7 +65,10 @@ def _rewritten(
         cells[at] = written_to(wanted[at : at + 1], write, hardware, bank.cells.stuck, moments).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
     strips = matrix.strips(placement.rows)
-    written = WrittenArray(cells, offset, None, placement.full_scale, bank.offsets, strips, placement.bit_ranges)
+    written = WrittenArray(
+        cells, offset, None, placement.full_scale, bank.offsets, strips, placement.bit_ranges,
+        gate_reach(matrix, placement.shape, hardware),
+    )  # fmt: skip
     return rewritten_tile(
         hardware.cell, written, hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
     )

@@ -182,9 +182,10 @@ def _arrays(chip: Chip, matrix: Matrix, read: _Read) -> list[tuple[Array, FloatA
         volts = np.repeat(cell.gate_voltage(gains[:, matrix.tiles[read.tile].columns]), 2, axis=1)[:, None, :]
     else:
         volts = cell.gate_voltage(gains)[:, None, None]
+    volts = np.broadcast_to(written.at_cells(volts), (k, m, n))
     if matrix.gated and matrix.layout == "stacked" and not matrix.column_gates:
         joined = (each.reshape(k * m, n) for each in (written.g_filament, written.gate_offset))
-        return [(Array(cell, *joined), np.repeat(volts[:, 0], m, axis=0), k)]
+        return [(Array(cell, *joined), volts.reshape(k * m, n), k)]
     return [
         (Array(cell, g, offset), volt, 1)
         for g, offset, volt in zip(written.g_filament, written.gate_offset, volts, strict=True)

@@ -14,6 +14,7 @@ from mapping.hardware.description import Hardware
 from mapping.networks.layers.base import Layer, Shape
 from mapping.networks.layers.recurrent import Recurrent
 from mapping.networks.layers.transposed import ConvTranspose
+from mapping.placement.gate_lines import gate_leak, held_squares
 from mapping.placement.matrix import Matrix
 
 
@@ -119,11 +120,12 @@ _RECURRENT = {
 
 
 def gate_activity(matrix: Matrix, gains: FloatArray, hardware: Hardware) -> Activity:
-    """Count gate updates and squared gate swings [V²] for read gains (b, k), or (b, k, n) if columns have gates.
+    """Count gate updates, squared swings and held voltages [V²] for read gains (b, k), or (b, k, n) of columns' gates.
 
-    The gate of a kernel that is held open does not swing; gates of its columns do.
+    The gate of a kernel that is held open does not swing; gates of its columns do.  All gates hold their voltages.
     """
     cell = hardware.cell
+    held = hardware.gate_dac.voltages(gains, cell)
     gains = gains[:, :-1] if matrix.held and not matrix.column_gates else gains
     squares = (hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min) ** 2
     if matrix.column_gates:
@@ -132,4 +134,8 @@ def gate_activity(matrix: Matrix, gains: FloatArray, hardware: Hardware) -> Acti
     else:
         cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles)
         lines, swing = float(gains.size * len(matrix.tiles)), float(squares.sum()) * cells
-    return Activity(gate_updates=lines * matrix.copies, gate_swing=swing * matrix.copies)
+    return Activity(
+        gate_updates=lines * matrix.copies,
+        gate_swing=swing * matrix.copies,
+        gate_holding=held_squares(matrix, hardware, held) if gate_leak(cell) else 0.0,
+    )

@@ -20,6 +20,7 @@ from mapping.networks.layers.convolutions import DynamicConv
 from mapping.networks.layers.matrix_layers import MatrixLayer, linear
 from mapping.placement import counts
 from mapping.placement.encoding import filaments, terminal_conductances
+from mapping.placement.gate_lines import gains_at_cells, gate_reach
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.gating import column_gains, relative_gains
 from mapping.placement.matrix import Matrix
@@ -227,12 +228,13 @@ def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found:
     hardware = program.hardware
     cell, v_read = hardware.cell, hardware.dac.v_read
     targets = matrix.conductances[:, rows, columns]
+    reach = gate_reach(matrix, (rows.stop - rows.start, (columns.stop - columns.start) // 2), hardware)
     attention, gains = found.attention, _gains(program, matrix, found)
     if gains is not None:
         filament = mean_written(filaments(targets, cell, v_read), hardware)
         for at in gains[_some(len(gains))]:
             lines = np.repeat(at, 2, axis=-1)[:, None, columns] if matrix.column_gates else at[:, None, None]
-            yield cell.terminal_conductance(filament, lines, v_read)
+            yield cell.terminal_conductance(filament, gains_at_cells(lines, reach, cell), v_read)
         return
     if attention is not None and matrix.rewritten:
         low = float(terminal_conductances(np.array(cell.g_min), hardware))
@@ -243,7 +245,12 @@ def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found:
     else:
         written = (targets,)
     for wanted in written:
-        yield terminal_conductances(mean_written(filaments(wanted, cell, v_read), hardware), hardware)
+        filament = mean_written(filaments(wanted, cell, v_read), hardware)
+        if reach is None:
+            yield terminal_conductances(filament, hardware)
+        else:
+            opened = gains_at_cells(np.array(cell.gain_high), reach, cell)
+            yield cell.terminal_conductance(filament, opened, v_read)
 
 
 def mean_written(wanted: FloatArray, hardware: Hardware) -> FloatArray:

@@ -11,6 +11,7 @@ from crossbar.prices.costs import Costs
 from crossbar.tiles.activity import Activity
 from mapping.hardware.description import Hardware
 from mapping.networks.layers.base import INPUT
+from mapping.placement.gate_lines import gate_leak, held_squares
 from mapping.placement.program import Program
 
 
@@ -39,8 +40,23 @@ def overheads(
             control_steps=control_steps(program, name),
             leaking=area * interval,
             external_bits=outside[name],
+            joules_gates=interval * gate_power(program, name, done[name]),
         )
     return out
+
+
+def gate_power(program: Program, layer: str, done: Activity) -> float:
+    """Return the power [W] that the gate drivers of a layer deliver into leaking gates; done: activity of one image.
+
+    Gates that follow the attention hold their voltages of one image until the next; all others are held open.
+    Source: docs/equations/gates.md eq. 12.
+    """
+    hardware = program.hardware
+    leak = gate_leak(hardware.cell)
+    if not leak:
+        return 0.0
+    opened = sum(held_squares(matrix, hardware) for matrix in program.of(layer) if not matrix.gated)
+    return leak * (done.gate_holding + opened)
 
 
 def clock_rate(hardware: Hardware) -> float:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossbar.arrays.capacitances import Capacitances
-from crossbar.arrays.gate_lines import GateLines
 from crossbar.nodal.settling_times import gate_settling, settling
 from crossbar.prices.costs import Costs
 from devices.aliases import FloatArray, IntArray
@@ -33,6 +32,7 @@ from mapping.networks.layers.convolutions import Conv, DynamicConv
 from mapping.networks.layers.norms import BatchNorm, LocalResponseNorm
 from mapping.networks.layers.pools import AveragePool, MaxPool
 from mapping.networks.layers.shapes import ChannelShuffle, Concat, Gather, Slice
+from mapping.placement.gate_lines import gate_lines
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
 
@@ -249,22 +249,18 @@ def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
 
 
 def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
-    """Return the time [s] after which the gate voltages of a matrix are within half a step of their drivers.
+    """Return the time [s] after which the gate voltages of a matrix are within half a step of their final values.
 
-    It is the larger of `gate_dac.t_settle` and the settling time of the gate lines over the largest tile, which have
-    the resistances of row wires and row drivers (ours). If SAFE time constants of these lines are shorter than
-    `gate_dac.t_settle`, nothing is solved.
+    It is the larger of `gate_dac.t_settle` and the settling time of the gate lines over the largest tile
+    (`placement.gate_lines`). If SAFE time constants of these lines are shorter than `gate_dac.t_settle`, nothing is
+    solved; leaking gates only settle sooner.
     Source: docs/equations/settling.md eq. 3-10; costs.md eq. 20.
     """
     rows, pairs = max((tile.shape for tile in matrix.tiles), key=lambda each: each[0] * each[1])
-    wires = hardware.wires_in_use
-    driver, farads = _finite(wires.driver(rows)), capacitances(hardware, costs)
-    whole = (driver + (rows + 2 * pairs) * wires.r_row) * rows * 2 * pairs * farads.at_gate
+    lines, farads = gate_lines(matrix, hardware), capacitances(hardware, costs)
+    longest = rows if matrix.column_gates else rows + 2 * pairs
+    whole = (lines.r_driver + longest * lines.r_segment) * rows * 2 * pairs * farads.at_gate
     if SAFE * whole <= hardware.gate_dac.t_settle:
         return hardware.gate_dac.t_settle
-    if matrix.column_gates:  # one line along each pair of columns
-        lines = GateLines("column", float(wires.r_column), driver)
-    else:
-        lines = GateLines("tile", float(wires.r_row), driver, r_spine=float(wires.r_row))
     found = gate_settling(lines, (rows, 2 * pairs), farads)
     return max(hardware.gate_dac.t_settle, found.tile(0.5 / 2**hardware.gate_dac.width))

@@ -79,7 +79,8 @@ class MatrixTiles:
         cell, v_read = hardware.cell, hardware.dac.v_read
         asked = filaments(targets, cell, v_read)
         gains = np.array([cell.gain_high]) if written.nodes is None else written.nodes.gains
-        by_filament = filament_slopes(cell, written.g_filament, written.gate_offset, gains, v_read)
+        reach = 1.0 if written.gate_reach is None else written.gate_reach
+        by_filament = filament_slopes(cell, written.g_filament, written.gate_offset, gains, v_read, reach)
         top = np.array([cell.gain_high])
         asked_slope = filament_slopes(cell, asked, 0.0, top, v_read)[:, 0]
         g = written.g_filament
