@@ -8,6 +8,7 @@ import pytest
 from crossbar import GateLines, gate_voltages, reference_gates, solve
 from devices import ParameterError
 from mapping import compile_network, load_hardware, price, price_estimate, run, write
+from mapping.inference.worst_array import close_up
 from mapping.placement.gate_lines import gate_lines, gate_reach, held_squares
 from mapping.prices.estimates import estimate, histograms
 from mapping.prices.timing import t_gates
@@ -174,3 +175,13 @@ def test_held_squares__counts_every_gated_cell_once():
 def test_keys__out_of_bounds_are_refused(setting, sentence):
     with pytest.raises(ParameterError, match=sentence):
         load_hardware("adaptive2d").with_values([setting])
+
+
+def test_worst_array__shows_the_gates_behind_their_lines():
+    program, images = compiled(*LEAKY)
+    found = close_up(run(write(program), images))
+    if found.v_cells is None:
+        raise AssertionError("the gates of this chip sag")
+    assert found.v_cells.shape == found.array.shape
+    assert np.all(np.abs(found.v_cells) <= abs(found.v_gate))
+    assert not np.allclose(found.v_cells, found.v_gate, rtol=1e-3)

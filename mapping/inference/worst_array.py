@@ -37,7 +37,8 @@ class CloseUp:
     mean_read_change: float
     gain: float | None  #: read gain for the mean attention; None if the gate is held open or there is no gate
     array: Array  #: the cells as written
-    v_gate: float | None  #: gate voltage for this gain [V]
+    v_gate: float | None  #: voltage of the gate's driver for this gain [V]
+    v_cells: FloatArray | None = None  #: (m, n) gate voltages at the cells [V]; None: that of the driver
 
 
 def close_up(result: RunResult) -> CloseUp | None:
@@ -94,7 +95,8 @@ def _solved(result: RunResult, trace: LayerTrace, group: int, at: int, kernel: i
     gains = _gains(trace, result, matrix)
     gain = None if gains is None else float(gains[kernel])
     v_gate = float(cell.gate_voltage(np.array(cell.gain_high if gain is None else gain))) if cell.gated else None
-    g = cell.terminal_conductance(array.g_filament, array.gain(v_gate)[0], v_read)
+    v_cells = None if v_gate is None or written.gate_reach is None else v_gate * written.gate_reach
+    g = cell.terminal_conductance(array.g_filament, array.gain(v_gate if v_cells is None else v_cells)[0], v_read)
     v_rows = v_read * _mean_inputs(result, trace.name, group, at)
     try:
         solution = reference_solve(g, v_rows[None], hardware.wires_in_use)
@@ -114,6 +116,7 @@ def _solved(result: RunResult, trace: LayerTrace, group: int, at: int, kernel: i
         gain,
         array,
         v_gate,
+        v_cells,
     )
 
 

@@ -98,7 +98,8 @@ def plot_gates(close_up: CloseUp, ax: "Axes | None" = None) -> "Axes":
     """
     if close_up.gain is None or close_up.v_gate is None:
         raise ParameterError(f"{close_up.matrix} has no gates that follow the attention")
-    return plot_gate_voltage(close_up.array, close_up.v_gate, ax)
+    volts = close_up.v_gate if close_up.v_cells is None else close_up.v_cells
+    return plot_gate_voltage(close_up.array, volts, ax)
 
 
 def report_figure(report: ReportValues) -> "Figure":
