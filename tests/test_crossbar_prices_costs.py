@@ -140,7 +140,8 @@ def test_models__grow_with_bits_and_node(model):
 
 def test_energies__by_hand():
     """One of each count, at the node where its price was found, tells each price."""
-    one = Activity(*([1.0] * len(fields(Activity))))
+    one = replace(Activity(*([1.0] * len(fields(Activity)))), joules_gates=0.0)
+    assert Costs().energies(Activity(joules_gates=1.0), Periphery())["gates"] == 1.0
     at_40, at_32 = (Costs(node=node).energies(one, Periphery()) for node in (40e-9, 32e-9))
     line = 2e-10 * 80e-9  # F per cell
     assert tuple(at_40) == COMPONENTS
