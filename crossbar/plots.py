@@ -31,7 +31,7 @@ ONE_SIGN, BOTH_SIGNS = "viridis", "coolwarm"  # perceptually uniform; the middle
 DRAWN = 1024  # most cells in a drawing of the circuit: with more, branches cannot be distinguished (ours)
 SHIFT = 0.38  # distance from a row node to its column node in the drawing, in cell widths, ours
 END = 0.75  # length of a driver or sense resistor in the drawing, in cell widths, ours
-FLAT = 1.8  # arrays wider than this times their height have their colour bar above them, ours
+FLAT = 2.0  # arrays wider than this times their height have their colour bar above them, ours
 MINOR = 0.05  # values of the other sign below this times the largest magnitude get no colours of their own (ours)
 
 

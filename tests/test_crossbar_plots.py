@@ -83,6 +83,23 @@ def test_colour_bar__has_prefixes():
     assert bar.get_ylabel() == "current"
 
 
+@pytest.mark.parametrize(("shape", "above"), [((9, 36), True), ((9, 9), False), ((36, 9), False), ((4, 40), False)])
+def test_plot_map__colour_bar_is_as_long_as_the_array(shape, above):
+    """Beside a flat array a bar would be too short for its label, or higher than the array: it lies above."""
+    ax = plot_map(np.linspace(0.0, 1.0, shape[0] * shape[1]).reshape(shape), "IR drop", "%")
+    ax.figure.canvas.draw()
+    (bar,) = ax.child_axes
+    ax.apply_aspect()  # as while it draws
+    bar.apply_aspect(bar.get_axes_locator()(bar, None))
+    box, own = bar.get_window_extent(), ax.get_window_extent()
+    if above:
+        assert box.width == pytest.approx(own.width, abs=1.0)
+        assert own.y1 < box.y0 < box.y1 < own.y1 + 0.2 * own.width
+    else:
+        assert box.height == pytest.approx(own.height, abs=1.0)
+        assert box.x0 > own.x1
+
+
 def test_maps__are_the_solved_numbers():
     g, v, solution = circuit(WIRES["near"], inputs=2)
     drops = solution.v_rows[1] - solution.v_columns[1]

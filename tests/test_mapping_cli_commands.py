@@ -1,10 +1,12 @@
 """The command: output and files, and one-sentence errors with exit status 2 for wrong input."""
 
 import csv
+import html
 import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -75,6 +77,8 @@ def test_run__writes_and_prints(crossgate, model):
     for column, key in (("chip", "accuracy_chip"), ("exact", "accuracy_exact")):
         assert np.mean([row[column] == row["label"] for row in rows]) == pytest.approx(held[key])
     assert held["configuration"]["tile"]["rows"] == 32
+    assert shlex.split(held["command"])[:5] == ["crossgate", "run", model, "--chip", "two_terminal"]
+    assert held["command"] in html.unescape(Path("o/report.html").read_text())
     latencies = [si(held[key], "s") for key in ("latency_s_per_image", "latency_whole_s_per_image")]
     assert (f"{latencies[1]} if every layer waited" in " ".join(out.split())) == (latencies[0] != latencies[1])
 

@@ -18,7 +18,8 @@ from mapping.presentation.colours import COLOURS, INK, KIND_COLOURS, PHASE_COLOU
 from mapping.presentation.intervals import wilson
 from mapping.presentation.names import shortened
 from mapping.report.page_drawings import comparison
-from mapping.report.pricing import price
+from mapping.report.plots import report_figure
+from mapping.report.pricing import price, price_estimate
 from mapping.report.values import COMPONENTS
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.writing import write
@@ -178,6 +179,18 @@ def test_page__shortens_long_names_beside_drawings_only(results):
     assert f'<th scope="row">{full}</th>' in page
     assert shortened(full) != full
     assert f'<th scope="row" title="{full}">{shortened(full)}</th>' in page
+
+
+def test_page__of_an_estimate_has_no_errors_and_no_seeds(results):
+    program = results["dynamic"].chip.program
+    report = price_estimate(program, np.random.default_rng(0).normal(size=(3, *program.network.input_shape)))
+    for page in (report.to_html(), report._repr_html_()):
+        tags = Tags()
+        tags.feed(page)
+        assert not tags.open
+        assert not re.search(r"nan |>nan|None|[Oo]wn error|[Ss]eed", page)
+    assert len(report_figure(report).axes) == 2
+    assert len(report_figure(price(results["dynamic"])).axes) == 3
 
 
 def test_shortened__keeps_both_ends():

@@ -6,6 +6,7 @@ network.
 
 import base64
 import io
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ def show_report(report: ReportValues) -> str:
 def _report(report: ReportValues) -> dict[str, Any]:
     """Values of the template that come from the report alone."""
     layers = report.layers
+    ran = any(not math.isnan(layer.error) for layer in layers)  # an estimate and a run on a card have no errors
     error = whole_ticks(max((max(layer.error, layer.own_error) for layer in layers), default=0.0))
     energy = max((layer.energy_J for layer in layers), default=0.0)
     latency = max((layer.latency_s for layer in layers), default=0.0)
@@ -60,6 +62,7 @@ def _report(report: ReportValues) -> dict[str, Any]:
     phases = {name: sum(layer.latency_by_phase_s[name] for layer in layers) for name in PHASE_COLOURS}
     return {
         "report": report,
+        "ran": ran,
         "colours": _used(COLOURS, totals),
         "phase_colours": _used(PHASE_COLOURS, phases),
         "rows": [_layer(layer, error, energy, latency) for layer in layers],
@@ -81,10 +84,11 @@ def _report(report: ReportValues) -> dict[str, Any]:
 
 def _layer(layer: LayerReport, error: float, energy: float, latency: float) -> dict[str, Any]:
     """One row of the table of layers; bars are in % of the longest."""
+    known = not math.isnan(layer.error)
     return {
         "layer": layer,
-        "own": 100.0 * ratio(layer.own_error, error),
-        "all": 100.0 * ratio(layer.error, error),
+        "own": 100.0 * ratio(layer.own_error, error) if known else 0.0,
+        "all": 100.0 * ratio(layer.error, error) if known else 0.0,
         "energy": _stack(layer.energy_by_component_J, COLOURS, energy),
         "latency": _stack(layer.latency_by_phase_s, PHASE_COLOURS, latency),
     }

@@ -3,6 +3,7 @@
 Functions that draw one plot take and return axes; without axes they make a figure.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,20 +104,22 @@ def plot_gates(close_up: CloseUp, ax: "Axes | None" = None) -> "Axes":
 
 
 def report_figure(report: ReportValues) -> "Figure":
-    """Draw error, energy and latency of every layer side by side in one figure."""
+    """Draw error, if it is known, energy and latency of every layer side by side in one figure."""
     from matplotlib.figure import Figure
 
+    ran = any(not math.isnan(layer.error) for layer in report.layers)  # an estimate and a run on a card have no errors
+    draws = [plot_error, plot_energy, plot_latency][0 if ran or not report.layers else 1 :]
     figure = Figure(figsize=(max(13.0, 0.6 * len(report.layers) + 5.0), 4.8), layout="constrained")
-    axes: Any = figure.subplots(1, 3)
-    plot_error(report, axes[0])
-    plot_energy(report, axes[1])
-    plot_latency(report, axes[2])
+    axes: Any = figure.subplots(1, len(draws), squeeze=False)
+    for draw, ax in zip(draws, axes.flat, strict=True):
+        draw(report, ax)
     accuracy = ""
     if report.accuracy_chip is not None and report.accuracy_exact is not None:
         accuracy = f": {report.accuracy_chip:.2%} on the chip, {report.accuracy_exact:.2%} exact"
     elif report.rms_error_chip is not None and report.rms_error_exact is not None:
         accuracy = f": error {report.rms_error_chip:.3g} on the chip, {report.rms_error_exact:.3g} exact"
-    figure.suptitle(f"{report.model} on {report.chip}{accuracy}, {report.images} images, seed {report.seed}")
+    made = "estimated" if report.seed is None else f"seed {report.seed}"
+    figure.suptitle(f"{report.model} on {report.chip}{accuracy}, {report.images} images, {made}")
     return figure
 
 
