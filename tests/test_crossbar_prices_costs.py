@@ -260,7 +260,10 @@ def test_pricing_twice__changes_no_count():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"adc_model": "best"}, "costs.adc_model must be one of survey, neurosim, isaac, silicon, none, got 'best'"),
+        (
+            {"adc_model": "best"},
+            "costs.adc_model must be one of survey, neurosim, isaac, silicon, circuit, none, got 'best'",
+        ),
         (
             {"wire_model": "light"},
             "costs.wire_model must be one of supply, plug-in, low-swing, full-swing, got 'light'",

@@ -8,7 +8,7 @@ from devices.errors import ParameterError
 from mapping.cli import zoo
 from mapping.networks import KINDS
 from mapping.studies import layer_support
-from mapping.studies.layer_support import ARRANGEMENTS, COLUMNS, Support, arranged, deviations, support
+from mapping.studies.layer_support import ARRANGEMENTS, COLUMNS, Support, arranged, deviations, storage, support
 
 PAGE = Path(__file__).parents[1] / "docs" / "layers.md"
 SOME = ("ConvTranspose", "Recurrent, gru", "Concat", "Reduce, max")
@@ -58,6 +58,17 @@ def test_deviations__are_those_of_the_page(monkeypatch):
         assert any(shown)
 
 
+def test_storage__is_that_of_the_page():
+    found = storage()
+    for name, words in found.items():
+        assert rows(name)[1:] == words
+    assert set(found["differential pairs"]) == {"exact"}
+    assert found["offset columns"][0] == "exact"
+    assert found["ternary (pairs of 2 levels)"][0] == "rounded"
+    refused = [name for name, words in found.items() if "" in words]
+    assert len(refused) == len(found) - 1
+
+
 def test_arranged__refuses_what_is_none():
     with pytest.raises(ParameterError, match="arrangement must be one of one matrix, parallel"):
         arranged("diagonal")
@@ -71,12 +82,14 @@ def test_page__is_what_the_command_prints(capsys):
     assert capsys.readouterr().out == PAGE.read_text(encoding="utf-8")
 
 
-def test_command__prints_both_tables(capsys, monkeypatch):
+def test_command__prints_all_tables(capsys, monkeypatch):
     word = Support("Conv", *("x",) * (len(COLUMNS) - 1))
     monkeypatch.setattr(zoo.studies, "support", lambda trains: (word,))
     monkeypatch.setattr(zoo.studies, "deviations", lambda: {"age": (True,) * len(ARRANGEMENTS)})
+    monkeypatch.setattr(zoo.studies, "storage", lambda: {"in halves": ("exact",) * len(ARRANGEMENTS)})
     monkeypatch.setattr(zoo.importlib.util, "find_spec", lambda _: None)
     zoo.layers()
     said = capsys.readouterr().out
     assert "kinds of layers" in said
     assert "age" in said
+    assert "in halves" in said

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from devices.errors import ParameterError
 
@@ -32,9 +32,10 @@ def _column_watts(d: float, node: int, r_column: float) -> float:
     return d * math.exp(-(2.297 if node == 32 else 2.303) * math.log10(r_column))
 
 
-def adc_survey(bits: int, rate: float, node_nm: float) -> float:
+def adc_survey(bits: float, rate: float, node_nm: float) -> float:
     """Energy of one conversion [J] of the best published converters, `bits` effective bits at `rate` [1/s].
 
+    The energy follows the signal-to-noise ratio at Schreier's figure of merit.
     Source: fit to Murmann's survey, Andrulis et al., arXiv 2404.06553; fewer than 4 bits are priced as 4 bits.
     """
     b = max(bits, 4)
@@ -88,7 +89,7 @@ def adc_silicon(bits: int, node_nm: float) -> float:
     return (1.2 + 0.3 * bits) * 1e-12 * node_nm / 130.0
 
 
-def area_survey(bits: int, rate: float, node_nm: float) -> float:
+def area_survey(bits: float, rate: float, node_nm: float) -> float:
     """Area [m²] of the converter of adc_survey.  Source: as adc_survey."""
     energy_pj = 1e12 * adc_survey(bits, rate, node_nm)
     logarithm = 1.3461916 + 0.9932795 * math.log(node_nm) + 0.1807154 * math.log(rate) + 0.2991243 * math.log(energy_pj)
@@ -108,14 +109,16 @@ def area_silicon(node_nm: float) -> float:
 class AdcModel(NamedTuple):
     """Energy and area of a converter according to one source."""
 
-    energy: Callable[[int, float, float, float], float]
+    energy: Callable[[Any, float, float, float], float]
     """Energy [J] from bits, rate [1/s], node [nm] and resistance of the column [ohm]."""
-    area: Callable[[int, float, float], float] | None
+    area: Callable[[Any, float, float], float] | None
     """Area [m²] from bits, rate [1/s] and node [nm]; None: the source gives none."""
+    effective: bool = False
+    """Whether its bits are the effective ones, which noise reduces; the other sources know the resolution alone."""
 
 
 ADC_MODELS: dict[str, AdcModel] = {
-    "survey": AdcModel(lambda bits, rate, nm, _: adc_survey(bits, rate, nm), area_survey),
+    "survey": AdcModel(lambda bits, rate, nm, _: adc_survey(bits, rate, nm), area_survey, True),
     "neurosim": AdcModel(lambda bits, _, nm, r_column: adc_neurosim(bits, nm, r_column), None),
     "isaac": AdcModel(lambda bits, _, nm, __: adc_isaac(bits, nm), lambda bits, _, nm: area_isaac(bits, nm)),
     "silicon": AdcModel(lambda bits, _, nm, __: adc_silicon(bits, nm), lambda _, __, nm: area_silicon(nm)),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from crossbar.prices.adc_circuits import CIRCUIT, circuit_area
 from crossbar.prices.adc_models import ADC_MODELS
 from crossbar.prices.component_model import Band, Bill, Component, load_components
 from crossbar.prices.costs import Costs
@@ -45,15 +46,28 @@ def adc_component(adc: Adc, node: float = 22e-9, model: str | None = None, r_col
     CONTINUOUS_BITS.
     Raises ParameterError for an unknown model.  Source: docs/equations/costs.md, section 1.
     """
-    bits, nm, rate = adc.width, node * 1e9, adc.sample_rate
-    if model is not None and model not in ADC_MODELS:
-        raise ParameterError(f"model must be one of {', '.join(ADC_MODELS)}, got {model!r}")
-    energies = {name: each.energy(bits, rate, nm, r_column) for name, each in ADC_MODELS.items()}
-    one, area_of = energies[model or "survey"], ADC_MODELS[model or "survey"].area
+    bits, nm = adc.width, node * 1e9
+    if model is not None and model not in (*ADC_MODELS, CIRCUIT):
+        raise ParameterError(f"model must be one of {', '.join((*ADC_MODELS, CIRCUIT))}, got {model!r}")
+    prices = Costs(node=node)
+    names = (*ADC_MODELS, CIRCUIT) if model == CIRCUIT else tuple(ADC_MODELS)
+    energies = {name: prices.conversion(adc, name, r_column) for name in names}
+    one = energies[model or "survey"]
     energy = Band(min(energies.values()), one, max(energies.values())) if model is None else Band(one, one, one)
-    source, area = "docs/equations/costs.md, section 1", area_of(bits, rate, nm) if area_of else 0.0
+    source, area = "docs/equations/costs.md, section 1", 0.0
+    if model == CIRCUIT:
+        area = circuit_area(adc, node)
+    elif (priced := ADC_MODELS[model or "survey"]).area is not None:
+        area = priced.area(adc.effective_bits() if priced.effective else bits, adc.rate, nm)
     return Component(
-        f"adc_{model or 'band'}", f"one conversion of {bits} bits", energy, source, 1.0 / rate, area, 0.0, node
+        f"adc_{model or 'band'}",
+        f"one conversion of {bits} bits",
+        energy,
+        source,
+        adc.t_conversions(1),
+        area,
+        0.0,
+        node,
     )
 
 

@@ -5,6 +5,7 @@ Digital energies are scaled proportionally to the node (capacitance at constant 
 
 from dataclasses import dataclass, field
 
+from crossbar.prices.adc_circuits import CIRCUIT, circuit_energy
 from crossbar.prices.adc_models import ADC_MODELS
 from crossbar.prices.component_model import NOTHING, Band, Part, read_part
 from crossbar.prices.periphery import Periphery
@@ -34,7 +35,7 @@ class Costs:
     """Prices of a chip's components; every energy is per action at the node of its source and is scaled to `node`."""
 
     node: float = quantity(22e-9, "m", above=0.0)  #: technology node [m]; pitch, wires and swing follow it in files
-    #: one of ADC_MODELS; the report gives the range over all of them; none: converters are parts of your own
+    #: one of ADC_MODELS or CIRCUIT; the report gives the range over all of them; none: converters are parts of your own
     adc_model: str = "survey"
     #: energy of the converters' references over that of their conversions, ours
     reference_share: float = quantity(0.25, minimum=0.0)
@@ -67,7 +68,7 @@ class Costs:
     def __post_init__(self) -> None:
         checks.check_fields(self)
         for name, known in (
-            ("adc_model", (*ADC_MODELS, NO_MODEL)), ("wire_model", WIRE_MODELS), ("row_timer", TIMERS),
+            ("adc_model", (*ADC_MODELS, CIRCUIT, NO_MODEL)), ("wire_model", WIRE_MODELS), ("row_timer", TIMERS),
             ("external", EXTERNAL),
         ):  # fmt: skip
             if getattr(self, name) not in known:
@@ -84,10 +85,19 @@ class Costs:
         object.__setattr__(self, "parts", parts)
 
     def conversion(self, adc: Adc, model: str, r_column: float = 1e4) -> float:
-        """Energy of one conversion [J] according to a model, without its references."""
+        """Energy of one conversion [J] according to a model, without its references.
+
+        Models that know no noise price the resolution, the others the effective bits.
+        Raises ParameterError if the model CIRCUIT lacks a circuit or its noise.
+        Source: docs/equations/costs.md eq. 1; docs/equations/periphery.md eq. 15-16.
+        """
         if model == NO_MODEL:
             return 0.0
-        return ADC_MODELS[model].energy(adc.width, adc.sample_rate, self.node * 1e9, r_column)
+        if model == CIRCUIT:
+            return circuit_energy(adc, self.node)
+        one = ADC_MODELS[model]
+        bits = adc.effective_bits() if one.effective else adc.width
+        return one.energy(bits, adc.rate, self.node * 1e9, r_column)
 
     def energies(self, done: Activity, around: Periphery, model: str | None = None) -> dict[str, float]:
         """Price an activity on arrays with these circuits around them: component -> energy [J], by COMPONENTS."""
@@ -109,7 +119,7 @@ class Costs:
         """Price an activity: component -> energy [J], nominal and over the models of that component."""
         per_cell, byte = self.c_wire * self.pitch, float(BYTE)
         codes, results, at_40 = around.dac.width, around.adc.width, self.node / 40e-9
-        models = (NO_MODEL,) if self.adc_model == NO_MODEL else tuple(ADC_MODELS)
+        models = (NO_MODEL,) if self.adc_model == NO_MODEL else {*ADC_MODELS, self.adc_model}
         converters = [self._converters(done, around.adc, model) for model in models]
         share = 1.0 + self.reference_share
         least, most = 1.0 + min(REFERENCE_BAND[0], self.reference_share), max(1.0 + REFERENCE_BAND[1], share)

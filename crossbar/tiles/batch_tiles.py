@@ -137,6 +137,7 @@ class RemadeTile:
         return Tile(
             entries, signal, to_columns, to_rows, entries, variances, self.dac, self.adc, self.full_scale,
             self.written.offsets, self.noise, self.temperature, self.written.strips, self.written.bit_ranges,
+            self.written.errors,
         )  # fmt: skip
 
 
@@ -168,7 +169,8 @@ class StackedTile(RemadeTile):
             factors = cross_factors(exchanged).reshape(-1, k, m).sum(1)
             to_rows[some] = factors * (factors.sum(-1, keepdims=True) - factors)
             to_columns[some] = w.sum(-1).reshape(-1, k, m).sum(1)
-            signal[some] = (w[..., 0::2] - w[..., 1::2]).reshape(-1, k, m, n // 2).sum(1)
+            bands = (w[..., 0::2] - w[..., 1::2]).reshape(-1, k, m, n // 2)
+            signal[some] = self.written.driven(bands[:, :, None])[:, :, 0].sum(1)
             variances.append(self._noise(g, w, bands=k))
         return BatchTile(self._tile(signal[None], to_columns[None], to_rows[None], np.concatenate(variances)[None]), k)
 
@@ -211,6 +213,7 @@ class ColumnTile(RemadeTile):
             parts = (w[..., 0::2] - w[..., 1::2], w.sum(-1), exchanged.reshape(-1, k, m))
             for out, part in zip((signal, to_columns, to_rows), parts, strict=True):
                 out[:, some] = part.swapaxes(0, 1)
+            signal[:, some] = self.written.driven(signal[:, some])  # b is in the place of q
             variances.append(self._noise(g, w).swapaxes(0, 1))
         return BatchTile(self._tile(signal, to_columns, to_rows, np.concatenate(variances, axis=1)))
 

@@ -4,21 +4,24 @@ b = batch, p = reads one after another (positions), m = rows, c = converted colu
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from crossbar.tiles.converter_circuits import CIRCUITS, clocks, error_power
 from devices import checks
 from devices.aliases import FloatArray
 from devices.cells.interface import Cell
 from devices.checks import quantity
+from devices.constants import BOLTZMANN
 from devices.errors import ParameterError
 from devices.noise.read_noise import ReadNoise
 from devices.numerics.jit import kernel
 from devices.numerics.random_streams import normals, padded
 
+MOST_CURVED_BITS = 12  # of a converter whose thresholds are kept one by one, ours
 CODINGS = ("pulse-width", "bit-serial", "amplitude")
 CONTINUOUS_BITS = 8  #: bits of a continuous converter where a number of bits is needed: for slots and prices, ours
 
@@ -42,6 +45,7 @@ class Dac:
     coding: str = "pulse-width"  #: one of CODINGS
     v_read: float = quantity(0.1, "V", above=0.0)  #: row voltage of a full code [V], default of Sandia's CrossSim
     t_slot: float = quantity(0.5e-9, "s", above=0.0)  #: length of a slot [s], ours: a clock of 2 GHz
+    gain_error: float = quantity(0.0, minimum=0.0, maximum=0.3)  #: standard deviation of a driver's relative voltage
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -137,23 +141,43 @@ def _white(noise: ReadNoise, v_read: float, t_read: float, temperature: float) -
 
 @dataclass(frozen=True)
 class Adc:
-    """Converters of column currents: signed, uniform, saturating, with a range that calibration fixes once."""
+    """Converters of column currents: signed, saturating, with a range that calibration fixes once.
+
+    Source: docs/equations/periphery.md, sections 4 and 8.
+    """
 
     bits: int | None = 8  #: resolution including the sign; None: continuous, without saturation
     columns: int = 8  #: number of converted columns that share one converter, as in NeuroSim
-    sample_rate: float = quantity(100e6, "1/s", above=0.0)  #: conversions per second of one converter, ours
+    sample_rate: float = quantity(100e6, "1/s", above=0.0)  #: conversions per second of one "generic" converter, ours
     margin: float = quantity(1.1, minimum=1.0)  #: range over the largest current found in calibration, ours
-    offset: float = quantity(0.25, minimum=0.0)  #: standard deviation of each converter's offset [LSB], ours
+    offset: float = quantity(0.25, minimum=0.0)  #: standard deviation of the offset of each column's input [LSB], ours
+    circuit: str = "generic"  #: one of CIRCUITS: pattern of the errors, time, energy and area
+    clock: float = quantity(1e9, "Hz", above=0.0)  #: clock of the circuits that are not "generic", ours
+    gain_error: float = quantity(0.0, minimum=0.0, maximum=0.3)  #: standard deviation of each converter's relative gain
+    inl: float = quantity(0.0, minimum=0.0)  #: root mean square of each converter's smooth nonlinearity [LSB]
+    dnl: float = quantity(0.0, minimum=0.0)  #: root mean square of the errors of its code widths [LSB]
+    v_swing: float = quantity(0.8, "V", above=0.0)  #: of the whole range at the comparator [V], twice sense.v_swing
+    c_sample: float = quantity(0.0, "F", minimum=0.0)  #: capacitor that samples, for its kT/C noise [F]; 0: no noise
+    comparator_noise: float = quantity(0.0, "V", minimum=0.0)  #: of a conversion, at the comparator, rms [V]
+    calibration: int = 0  #: conversions of 0 A for the offset of each column, once; 0: offsets are not subtracted
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
         _bits("adc.bits", self.bits, 2, 16)
         checks.whole("adc.columns", self.columns, minimum=1)
+        checks.whole("adc.calibration", self.calibration, minimum=0, maximum=2**16)
+        if self.circuit not in CIRCUITS:
+            raise ParameterError(f"adc.circuit must be one of {', '.join(CIRCUITS)}, got {self.circuit!r}")
+        if self.curved and (self.bits is None or self.bits > MOST_CURVED_BITS):
+            got = "'ideal'" if self.bits is None else self.bits
+            raise ParameterError(
+                f"adc.bits must be from 2 to {MOST_CURVED_BITS} for converters with adc.inl or adc.dnl, got {got}"
+            )
 
     def lsb(self, full_scale: float) -> float:
-        """Current of one code [A] for a range of ± full_scale [A]; 0 for a continuous converter."""
+        """Current of one code [A] for a range up to full_scale [A]; 0 for a continuous converter."""
         full_scale = checks.number("full_scale", full_scale, unit="A", minimum=0.0)
-        return 0.0 if self.bits is None else full_scale / (2 ** (self.bits - 1) - 1)
+        return 0.0 if self.bits is None else full_scale / self.largest
 
     @property
     def width(self) -> int:
@@ -164,6 +188,88 @@ class Adc:
     def largest(self) -> float:
         """Largest code."""
         return math.inf if self.bits is None else float(2 ** (self.bits - 1) - 1)
+
+    @property
+    def smallest(self) -> float:
+        """Smallest code."""
+        return -self.largest
+
+    @property
+    def thresholds(self) -> int:
+        """Number of thresholds between codes; 0 for a continuous converter."""
+        return 0 if self.bits is None else int(self.largest - self.smallest)
+
+    def idealised(self) -> "Adc":
+        """Return continuous converters without errors and noise."""
+        return replace(
+            self, bits=None, offset=0.0, gain_error=0.0, inl=0.0, dnl=0.0, c_sample=0.0, comparator_noise=0.0,
+            calibration=0,
+        )  # fmt: skip
+
+    @property
+    def curved(self) -> bool:
+        """Whether the code thresholds differ from the nominal ones."""
+        return self.inl > 0.0 or self.dnl > 0.0
+
+    def noise_volts(self, temperature: float = 300.0) -> float:
+        """Noise of one conversion at the comparator, rms [V]: kT/C noise of the sample, and the comparator's own.
+
+        Source: docs/equations/periphery.md eq. 11a.
+        """
+        thermal = BOLTZMANN * temperature / self.c_sample if self.c_sample > 0.0 else 0.0
+        return math.sqrt(thermal + self.comparator_noise**2)
+
+    def noise(self, temperature: float = 300.0) -> float:
+        """The same noise in LSB; relative to half the range for a continuous converter."""
+        return self.noise_volts(temperature) * (self.thresholds or 2.0) / self.v_swing
+
+    def effective_bits(self, temperature: float = 300.0) -> float:
+        """Effective number of bits (ENOB) with noise and nonlinearity; 8 for a continuous converter without noise.
+
+        Source: docs/equations/periphery.md eq. 15; IEEE Std 1241.
+        """
+        if self.bits is None:
+            return 8.0
+        power = self.noise(temperature) ** 2 + self.inl**2
+        if self.dnl > 0.0:
+            power += self.dnl**2 * error_power(self.circuit, self.bits)
+        return self.bits - 0.5 * math.log2(1.0 + 12.0 * power)
+
+    def t_conversions(self, count: int) -> float:
+        """Time of so many conversions in turn on one converter [s].
+
+        Source: docs/equations/periphery.md eq. 14.
+        """
+        if self.circuit == "generic":
+            return count / self.sample_rate
+        return clocks(self.circuit, self.bits or 8, count) / self.clock
+
+    @property
+    def rate(self) -> float:
+        """Conversions per second of one converter in continuous operation."""
+        if self.circuit == "generic":
+            return self.sample_rate
+        return 1.0 / (self.t_conversions(2) - self.t_conversions(1))
+
+
+@dataclass(frozen=True)
+class UnsignedAdc(Adc):
+    """Converters of currents of one sign: their codes begin at 0."""
+
+    @classmethod
+    def of(cls, adc: Adc) -> "UnsignedAdc":
+        """Return unsigned converters with the same properties."""
+        return cls(**{each.name: getattr(adc, each.name) for each in fields(adc)})
+
+    @property
+    def largest(self) -> float:
+        """Largest code."""
+        return math.inf if self.bits is None else float(2**self.bits - 1)
+
+    @property
+    def smallest(self) -> float:
+        """Smallest code."""
+        return -math.inf if self.bits is None else 0.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from crossbar.tiles.activity import Activity
+from crossbar.tiles.converter_errors import ConverterErrors, convert_erring
 from crossbar.tiles.converters import Adc, Dac, convert, overlaps
 from crossbar.tiles.row_drive import Drive, Plane, drive_rows
 from crossbar.transfer.gate_nodes import Nodes
@@ -49,6 +50,8 @@ class Tile:
     strips: tuple[int, ...] | None = None  #: as in WrittenArray
     #: range of the converters over full_scale in each read of a word, lowest bit first; empty: 1 in all reads
     bit_ranges: tuple[float, ...] = ()
+    errors: ConverterErrors | None = None  #: of the converters; None: their gains and thresholds are nominal
+    columns: int = 2  #: of cells of each converted current: 2 for pairs, 1 for columns that are converted one by one
 
     def __post_init__(self) -> None:
         if self.bit_ranges and len(self.bit_ranges) != self.dac.conversions:
@@ -148,8 +151,9 @@ class Tile:
             noisy = _mixed(self.variances, blurred, "variances").astype(kind, copy=False)
             kinds = noisy.reshape(len(noisy), 2, -1).sum(axis=2)  # relative strengths of white and 1/f noise
         offsets, largest = self.offsets.astype(kind), kind.type(self.adc.largest)
+        smallest = kind.type(self.adc.smallest)
         worth = np.broadcast_to(factor, self.pairs)
-        joules = 0.0
+        erring, joules = self._erring(kind), 0.0
         for bit, plane in enumerate(drive.planes):
             part = self.bit_ranges[bit] if self.bit_ranges else 1.0
             shares = mix * (plane.unit * self.dac.v_read / (lsb * part))
@@ -160,10 +164,17 @@ class Tile:
                 variance = _products(noisy, plane.noise_powers, "variance")
                 if part != 1.0:
                     variance *= kind.type(part**-2)
-            convert(
-                currents, variance, drive.group, kinds, plane.profile, keys + np.uint64(bit), offsets, largest,
-                (worth * (plane.value * part)).astype(kind), first, out,
-            )  # fmt: skip
+            values = (worth * (plane.value * part)).astype(kind)
+            stream = keys + np.uint64(bit)
+            if erring is None:
+                convert(
+                    currents, variance, drive.group, kinds, plane.profile, stream, offsets, largest, values, first, out
+                )
+            else:
+                convert_erring(
+                    currents, variance, drive.group, kinds, plane.profile, stream, offsets, smallest, largest, values,
+                    first, out, *erring,
+                )  # fmt: skip
             joules += self._joules(plane, to_columns, factors)
         n, driven = len(drive.planes), float(sum(plane.count for plane in drive.planes))
         sensed = b * p * n * self.pairs * self.dac.t_read
@@ -172,13 +183,24 @@ class Tile:
             row_pulses=driven * self.gates,
             row_codes=b * p * m * self.gates,
             conversions=b * p * n * self.pairs,
-            cell_reads=driven * self.gates * 2 * self.pairs,
+            cell_reads=driven * self.gates * self.columns * self.pairs,
             additions=b * p * (n - 1) * self.pairs,
             joules_array=joules,
             sense_charge=sensed * self.full_scale * max(self.bit_ranges, default=1.0),
             sense_time=sensed,
             tile_reads=b * p * n,
         )
+
+    def _erring(self, kind: np.dtype) -> tuple[Any, ...] | None:
+        """Noise, gains, thresholds, converters and corrections for `convert_erring`; None if no converter errs."""
+        sigma = self.adc.noise(self.temperature)
+        if self.errors is None and sigma == 0.0 and self.adc.smallest == -self.adc.largest:
+            return None
+        if self.adc.bits is None:
+            sigma *= self.full_scale  # the noise is relative to half the range of signed currents
+        held = self.errors or ConverterErrors.none(self.pairs)
+        gains, thresholds, correction = (each.astype(kind) for each in (held.gains, held.thresholds, held.correction))
+        return kind.type(sigma), gains, thresholds, held.converter, correction
 
     def _joules(self, plane: Plane, to_columns: FloatArray, factors: FloatArray) -> float:
         """Energy of one plane of reads [J] that the sources deliver to columns and to rows at lower voltages.

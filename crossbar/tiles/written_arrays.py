@@ -7,6 +7,7 @@ import numpy as np
 
 from crossbar.arrays.wires import Wires
 from crossbar.tiles.column_lines import column_reach
+from crossbar.tiles.converter_errors import ConverterErrors
 from crossbar.tiles.converters import Adc, Dac
 from crossbar.tiles.tile import Tile
 from crossbar.transfer.gate_nodes import GainNodes, Nodes
@@ -37,10 +38,18 @@ class WrittenArray:
     bit_ranges: tuple[float, ...] = ()  #: as in Tile
     #: (m, 2c) part of a gate driver's voltage that reaches each cell; None: all of it
     gate_reach: FloatArray | None = None
+    errors: ConverterErrors | None = None  #: as in Tile
+    #: (k, m) voltage of each row driver relative to the nominal one, with one array or band for each k; None: all 1
+    row_gains: FloatArray | None = None
+    paired: bool = True  #: two columns are subtracted before conversion; False: each is converted by itself
 
     def at_cells(self, v_gate: FloatArray) -> FloatArray:
         """Return the gate voltages [V] at the cells for voltages of the drivers that broadcast to (…, m, 2c)."""
         return v_gate if self.gate_reach is None else v_gate * self.gate_reach
+
+    def driven(self, signal: FloatArray) -> FloatArray:
+        """Return signals (…, k, q, m, c) of the arrays, or bands, with the gains of their row drivers."""
+        return signal if self.row_gains is None else signal * self.row_gains[:, None, :, None]
 
 
 def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float, nodes: Nodes | None) -> FloatArray:
@@ -76,11 +85,12 @@ def build_tiles(
     for each, w, exchange in zip(written, transfers, to_rows, strict=True):
         nodes = None if each.nodes is None else GainNodes(each.nodes.gains[0], each.nodes.gains[-1], NOISE_NODES, 0.5)
         white, proportional = _noise(cell, each, nodes, w, wires, dac, noise, temperature)
+        signal = w[..., 0::2] - w[..., 1::2] if each.paired else w
+        variances = joined(white, proportional, each.strips, paired=each.paired)
         tiles.append(
             Tile(
-                each.nodes, w[..., 0::2] - w[..., 1::2], w.sum(-1), exchange,
-                nodes, joined(white, proportional, each.strips), dac, adc, each.full_scale, each.offsets, noise,
-                temperature, each.strips, each.bit_ranges,
+                each.nodes, each.driven(signal), w.sum(-1), exchange, nodes, variances, dac, adc, each.full_scale,
+                each.offsets, noise, temperature, each.strips, each.bit_ranges, each.errors, 2 if each.paired else 1,
             )
         )  # fmt: skip
     return tiles
@@ -103,9 +113,16 @@ def _noise(
     return cell_noise(g, transfers, wires, dac, noise, temperature)
 
 
-def joined(white: FloatArray, proportional: FloatArray, strips: tuple[int, ...] | None) -> FloatArray:
-    """Return Tile.variances (…, 2 s, c) from variances (…, m, 2c) of cells, summed over pairs and strips of rows."""
-    parts = [part[..., 0::2] + part[..., 1::2] for part in (white, proportional)]
+def joined(
+    white: FloatArray, proportional: FloatArray, strips: tuple[int, ...] | None, *, paired: bool = True
+) -> FloatArray:
+    """Return Tile.variances (…, 2 s, c) from variances (…, m, 2c) of cells, summed over pairs and strips of rows.
+
+    paired: False for columns that are converted one by one, (…, m, c).
+    """
+    parts = [white, proportional]
+    if paired:
+        parts = [part[..., 0::2] + part[..., 1::2] for part in parts]
     if strips is not None:
         parts = [np.add.reduceat(part, strips, axis=-2) for part in parts]
     return np.concatenate(parts, axis=-2)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossbar.tiles.converter_errors import ConverterErrors, draw_errors
 from crossbar.tiles.written_arrays import WrittenArray
 from crossbar.transfer.gate_nodes import GateNodes
 from devices.aliases import BoolArray, FloatArray
 from devices.writing.spread import DrawnCells, Written
 from mapping.chips.stuck_cells import compensated, pair_differences, trimmed
 from mapping.hardware.description import Hardware
+from mapping.placement.coded_weights import to_levels
 from mapping.placement.encoding import filaments, terminal_conductances
 from mapping.placement.gate_lines import gate_reach
 from mapping.placement.matrix import Matrix, Placement
@@ -22,8 +24,23 @@ REACH = 4.0  # range of Dirac-point shifts that gate nodes are fitted to, in sta
 
 def converter_offsets(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> FloatArray:
     """Return the offsets (c,) of a tile's converters [codes], drawn from the tile's random stream."""
-    drawn: FloatArray = np.random.default_rng([*stream, 1]).standard_normal(placement.shape[1])
+    drawn: FloatArray = np.random.default_rng([*stream, 1]).standard_normal(placement.converted)
     return hardware.adc.offset * drawn
+
+
+def converter_errors(offsets: FloatArray, hardware: Hardware, stream: tuple[int, ...]) -> ConverterErrors | None:
+    """Return the errors of a tile's converters, drawn from the tile's random stream; offsets: (c,) [codes]."""
+    adc, rng = hardware.tile.code.converter(hardware.adc), np.random.default_rng([*stream, 40])
+    return draw_errors(adc, offsets, rng, hardware.temperature)
+
+
+def driver_gains(arrays: int, rows: int, hardware: Hardware, stream: tuple[int, ...]) -> FloatArray | None:
+    """Return the voltages (k, m) of a tile's row drivers relative to the nominal one; None if all are 1."""
+    if not hardware.dac.gain_error:
+        return None
+    drawn = np.random.default_rng([*stream, 41]).standard_normal((arrays, rows))
+    gains: FloatArray = 1.0 + hardware.dac.gain_error * drawn
+    return gains
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +54,7 @@ class TileCells:
 
 def wanted_conductances(matrix: Matrix, placement: Placement) -> FloatArray:
     """Return the terminal conductances (k, m, 2 c) [S] that a tile should have, at the top of the gate window."""
-    columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
-    return matrix.conductances[:, placement.rows, columns]
+    return matrix.conductances[:, placement.rows, placement.cells]
 
 
 def write_cells(matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...]) -> TileCells:
@@ -80,10 +96,12 @@ def write_tile(
         GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated and not matrix.column_gates else None
     )
     offsets = converter_offsets(placement, hardware, stream)
-    strips = matrix.strips(placement.rows)
+    strips, shape = matrix.strips(placement.rows), written.g_filament.shape
     return WrittenArray(
-        written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets, strips, placement.bit_ranges, sag
-    )
+        written.g_filament, written.gate_offset, nodes, placement.full_scale, offsets, strips, placement.bit_ranges,
+        sag, converter_errors(offsets, hardware, stream), driver_gains(shape[0], shape[1], hardware, stream),
+        matrix.code.paired,
+    )  # fmt: skip
 
 
 def written_to(
@@ -112,13 +130,16 @@ def write_targets(
     moments: (m, m) mean products of the rows' inputs.
     """
     cell, v_read, tile = hardware.cell, hardware.dac.v_read, hardware.tile
+    if not tile.code.paired or (tile.levels is not None and not tile.trim_pairs):
+        # a cell without a partner has nothing to restore it, and cells of few levels take no small changes
+        return filaments(wanted, cell, v_read)
     if not hardware.spread.verified or not stuck.any() or not (tile.trim_pairs or tile.compensate_stuck):
         return filaments(wanted, cell, v_read)
     low, high = terminal_conductances(np.array([cell.g_min, cell.g_max]), hardware)
     found, targets = terminal_conductances(write(filaments(wanted, cell, v_read)).g_filament, hardware), wanted
     if tile.trim_pairs:
-        targets = np.clip(trimmed(targets, found, stuck), low, high)
-    if tile.compensate_stuck:
+        targets = to_levels(np.clip(trimmed(targets, found, stuck), low, high), tile.code, (float(low), float(high)))
+    if tile.compensate_stuck and tile.levels is None:
         missed = pair_differences(np.where(stuck, found, targets)) - pair_differences(wanted)
         targets = np.clip(compensated(targets, missed, stuck, moments), low, high)
     return filaments(targets, cell, v_read)

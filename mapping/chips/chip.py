@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from crossbar.tiles.batch_tiles import BatchTile, ColumnTile, StackedTile, build_stacked_tiles
+from crossbar.tiles.converter_errors import ConverterErrors
 from crossbar.tiles.tile import Tile
 from crossbar.tiles.written_arrays import WrittenArray, build_tiles
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from devices.writing.spread import DrawnCells
-from mapping.chips.cells import converter_offsets, write_tile
+from mapping.chips.cells import converter_errors, converter_offsets, driver_gains, write_tile
 from mapping.chips.measured_cells import MeasuredCells
 from mapping.hardware.description import Hardware
 from mapping.placement.matrix import Matrix, Placement
@@ -28,6 +29,8 @@ class Bank:
     cells: DrawnCells  #: (1, m, 2 c)
     offsets: FloatArray  #: (c,) of the converters [codes]
     stream: tuple[int, ...]  #: whole numbers that name the tile's random stream
+    errors: ConverterErrors | None = None  #: of the converters
+    row_gains: FloatArray | None = None  #: (1, m) of the row drivers
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +100,8 @@ def write_arrays(
     hardware = program.hardware
     tiles: dict[str, tuple[Tile | BatchTile, ...]] = {}
     banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = {}
-    parts = (hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature)
+    adc = hardware.tile.code.converter(hardware.adc)
+    parts = (hardware.wires_in_use, hardware.dac, adc, hardware.noise, hardware.temperature)
     done = 0
     for index, matrix in enumerate(program.all_matrices):
         streams = [(seed, index, at) for at in range(len(matrix.tiles))]
@@ -127,4 +131,6 @@ def write_arrays(
 def _blank(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> Bank:
     rows, pairs = placement.shape
     cells = hardware.spread.draw(hardware.cell, (1, rows, 2 * pairs), np.random.default_rng([*stream, 0]))
-    return Bank(cells, converter_offsets(placement, hardware, stream), stream)
+    offsets = converter_offsets(placement, hardware, stream)
+    errors, gains = converter_errors(offsets, hardware, stream), driver_gains(1, rows, hardware, stream)
+    return Bank(cells, offsets, stream, errors, gains)

@@ -96,6 +96,11 @@ def _totals(report: "Report") -> RenderableType:
         f"cells and wires alone, without periphery: {rounded(report.tops_per_watt_array)} and "
         f"{rounded(report.tops_per_watt_array_executed)} TOPS/W",
     )
+    if report.calibration_J is not None and report.calibration_s is not None:
+        totals.add_row(
+            "calibration",
+            f"{si(report.calibration_J, 'J')} and {duration(report.calibration_s)}, once, for the converters' offsets",
+        )
     totals.add_row("area", f"{rounded(report.area_m2 * 1e6)} mm² of arrays and their periphery")
     totals.add_row("tiles", f"{report.tiles}")
     return totals

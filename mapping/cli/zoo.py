@@ -33,11 +33,11 @@ def layers(
     """Show what every kind of layer can do, and which deviation shows where; runs a small network of each."""
     trains = reach if importlib.util.find_spec("torch") else None
     with Console(stderr=True).status("running a small network around every kind of layer"):
-        rows, shown = studies.support(trains=trains), studies.deviations()
+        rows, shown, stored = studies.support(trains=trains), studies.deviations(), studies.storage()
         if trains is not None:
             shown["trains"] = tuple(trains(studies.arranged(each)) != "no" for each in studies.ARRANGEMENTS)
     if markdown:
-        typer.echo(studies.layer_page_text(rows, shown), nl=False)
+        typer.echo(studies.layer_page_text(rows, shown, stored), nl=False)
         return
     console = Console()
     table = Table(*studies.COLUMNS, title="kinds of layers", box=None)
@@ -48,6 +48,12 @@ def layers(
     table = Table("deviation", *studies.ARRANGEMENTS, title=title, box=None)
     for name, marks in shown.items():
         table.add_row(name, *("yes" if mark else "" for mark in marks))
+    console.print(table)
+    table = Table(
+        "weights", *studies.ARRANGEMENTS, title="which way of storing weights goes with which layout", box=None
+    )
+    for name, words in stored.items():
+        table.add_row(name, *words)
     console.print(table)
     console.print("[dim]what the words mean: docs/layers.md[/dim]")
 

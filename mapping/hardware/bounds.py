@@ -30,10 +30,14 @@ BY_UNIT: Mapping[str, tuple[float, float]] = {
     "m": (1e-13, 1e-2),
     "F/m": (1e-15, 1e-6),
     "J": (1e-21, 1e-3),
+    "F": (1e-18, 1e-9),
     "W/m²": (1e-9, 1e9),
 }
 #: the same by key; it replaces that of the unit
 BY_KEY: Mapping[str, tuple[float, float]] = {
+    "adc.comparator_noise": (1e-9, 1.0),
+    "adc.dnl": (1e-9, 100.0),
+    "adc.inl": (1e-9, 100.0),
     "adc.margin": (1e-3, 1e3),
     "adc.offset": (1e-9, 1e4),
     "cell.g_gate_leak": (1e-24, 1.0),

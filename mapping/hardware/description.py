@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from crossbar.arrays.wires import Wires
+from crossbar.prices.adc_circuits import CIRCUIT, check_circuit
 from crossbar.prices.costs import Costs
 from crossbar.prices.periphery import Periphery
 from crossbar.tiles.converters import Adc, Dac, GateDac
@@ -25,6 +26,7 @@ from mapping.hardware.bounds import check_bounds
 from mapping.hardware.retention import Retention
 from mapping.hardware.settings import parsed_value, updated
 from mapping.hardware.technology_node import followed
+from mapping.hardware.weight_code import WeightCode
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,45 @@ class TileShape:
     adjust_outputs: bool = True  #: a digital scale and shift of each output are fitted on the written chip
     compensate_wires: bool = True  #: targets compensate the IR drop of the nominal wires
     gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 are exact to 3e-6 of the full current
+    encoding: str = "differential"  #: one of ENCODINGS
+    slices: int = 1  #: number of cells, or pairs, over which the digits of a weight are spread
+    levels: int | None = None  #: conductance levels of a cell; None: any conductance
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
         checks.whole("tile.rows", self.rows, minimum=1, maximum=4096)
         checks.whole("tile.columns", self.columns, minimum=2, maximum=4096)
         checks.whole("tile.gate_nodes", self.gate_nodes, minimum=2, maximum=64)
+        checks.whole("tile.slices", self.slices, minimum=1, maximum=16)
+        if self.levels is not None:
+            checks.whole("tile.levels", self.levels, minimum=2, maximum=2**16)
         if self.columns % 2:
             raise ParameterError(f"tile.columns must be even, as two columns make a pair, got {self.columns}")
+        if self.outputs < 1:
+            raise ParameterError(
+                f"tile.columns must be at least {self.code.columns(1)} for tile.encoding = {self.encoding!r} with "
+                f"{self.slices} slices, got {self.columns}"
+            )
+
+    @property
+    def code(self) -> WeightCode:
+        """How a weight is stored in cells."""
+        return WeightCode(self.encoding, self.slices, self.levels)
 
     @property
     def pairs(self) -> int:
-        """Differential pairs of one array."""
+        """Pairs of columns of one array."""
         return self.columns // 2
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs whose weights fit into one array."""
+        return self.code.outputs(self.columns)
+
+    @property
+    def converted(self) -> int:
+        """Number of converted currents of one full array: pairs of columns, or columns."""
+        return self.pairs if self.code.paired else self.columns
 
 
 LAYOUTS = ("parallel", "stacked", "digital", "reprogram")  #: where a dynamic layer mixes its kernels
@@ -138,6 +166,8 @@ class Hardware:
             if not isinstance(getattr(self.wires, key), float):
                 shape = getattr(self.wires, key).shape
                 raise ParameterError(f"wires.{key} must be one value, as tiles of all shapes share it, got {shape}")
+        if self.costs.adc_model == CIRCUIT:
+            check_circuit(self.adc)
         check_bounds(self)
 
     @property
@@ -172,8 +202,8 @@ class Hardware:
             noise=ReadNoise.none(),
             retention=Retention(),
             wires=Wires(0.0, 0.0, 0.0, 0.0),
-            dac=replace(self.dac, bits=None, coding="pulse-width"),
-            adc=replace(self.adc, bits=None, offset=0.0),
+            dac=replace(self.dac, bits=None, coding="pulse-width", gain_error=0.0),
+            adc=self.adc.idealised(),
             gate_dac=replace(self.gate_dac, bits=None),
         )
 
@@ -193,7 +223,7 @@ class Hardware:
             spread=replace(Spread(), wire_temperature_coefficient=coefficient),
             noise=ReadNoise(),
             retention=Retention(),
-            dac=replace(self.dac, t_slot=Dac().t_slot),
+            dac=replace(self.dac, t_slot=Dac().t_slot, gain_error=0.0),
             adc=replace(Adc(), margin=self.adc.margin),
             gate_dac=GateDac(),
             sense=Sense(),
@@ -212,6 +242,26 @@ class Hardware:
             raise MappingError(
                 f"{name} would be read at dac.v_read = {self.dac.v_read:g} V, where the selectors of chip "
                 f"{self.name!r} are off: they switch at cell.v_threshold = {self.cell.v_threshold:g} V"
+            )
+
+    def validate_code(self, name: str, layout: str | None, *, columns_gated: bool) -> None:
+        """Raise MappingError with the reason if the weights of a layer cannot be stored as `tile` says.
+
+        layout: of a dynamic layer, None for other layers.
+        """
+        if self.tile.code.plain:
+            return
+        what = f"stored with tile.encoding = {self.tile.encoding!r}, {self.tile.slices} slices and tile.levels = "
+        what += "'ideal'" if self.tile.levels is None else f"{self.tile.levels}"
+        if layout in ("stacked", "reprogram"):
+            raise MappingError(
+                f"{name} has the layout {layout!r}, whose weights cannot be {what}: choose mapping.layout = 'parallel' "
+                "or 'digital', or differential pairs of one slice without levels"
+            )
+        if columns_gated:
+            raise MappingError(
+                f"{name} would have its outputs scaled by gates of its columns, whose weights cannot be {what}: choose "
+                "mapping.channel_attention = 'digital', or differential pairs of one slice without levels"
             )
 
     def validate_columns(self, name: str) -> None:

@@ -152,7 +152,8 @@ def _recomputed(layer: str, image: int, read: _Read, chip: Chip) -> Sample:
         weights, patterns = dac.instants(np.tile(read.codes, bands))
         nonlinear = nonlinear + weights @ solve_array(array, dac.v_read * patterns, wires, v_gate=v_gate).currents
     run = _by_tile(tile, inputs, read)
-    pairs = (each[0::2] - each[1::2] for each in (linear, wireless, nonlinear))
+    seen = (linear, wireless, nonlinear)
+    pairs = [each[0::2] - each[1::2] for each in seen] if matrix.code.paired else list(seen)
     return Sample(layer, matrix.name, image, read.tile, read.position, tile.full_scale, run, *pairs)
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from crossbar.tiles.activity import Activity
-from crossbar.tiles.converters import TOGETHER
+from crossbar.tiles.batch_tiles import BatchTile
+from crossbar.tiles.converters import TOGETHER, Adc
 from crossbar.tiles.row_drive import Drive, drive_rows
+from crossbar.tiles.tile import Tile
 from devices.aliases import FloatArray
 from devices.numerics.random_streams import stream_keys
 from mapping.chips.chip import Adjustment, Chip
@@ -22,7 +24,7 @@ from mapping.networks.layers.transposed import ConvTranspose
 from mapping.placement import counts
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.gating import column_gains, relative_gains
-from mapping.placement.matrix import Matrix
+from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.row_codes import Rows, Vectors, Windows
 
 
@@ -205,9 +207,8 @@ def multiply(
                     codes[placement.rows], dac, noise, hardware.temperature, group=group,
                     strips=matrix.strips(placement.rows), keys=keys,
                 )  # fmt: skip
-            factor = sign * (hardware.adc.lsb(tile.full_scale) or 1.0) * matrix.scale[placement.columns]
-            activity = activity + tile.add_read(
-                drives[start], gains, keys, out, factor=factor, first=placement.columns.start
+            activity = activity + _add_tile(
+                matrix, placement, tile, hardware.adc, drives[start], gains, keys, out, sign=sign
             )
     activity = activity + counts.partial_sums(matrix, b * p, hardware.value_bits)
     activity = activity + counts.mixed_bias(matrix, b, mixed=attention is not None)
@@ -217,6 +218,23 @@ def multiply(
     if bias is not None:
         out += bias[:, :, None].astype(batch.kind)
     return out, activity
+
+
+def _add_tile(
+    matrix: Matrix, placement: Placement, tile: Tile | BatchTile, adc: Adc, drive: Drive, gains: FloatArray | None,
+    keys: np.ndarray, out: FloatArray, *, sign: float,
+) -> Activity:  # fmt: skip
+    """Read one tile and add its results to out (b, n, p), the digits of sliced weights shifted and added before."""
+    code, columns = matrix.code, placement.columns
+    lsb = code.converter(adc).lsb(tile.full_scale) or 1.0
+    if code.plain:
+        factor = sign * lsb * matrix.scale[columns]
+        return tile.add_read(drive, gains, keys, out, factor=factor, first=columns.start)
+    b, _, p = out.shape
+    converted = np.zeros((b, placement.converted, p), dtype=out.dtype)
+    done = tile.add_read(drive, gains, keys, converted, factor=lsb)
+    out[:, columns] += (sign * matrix.scale[columns]).astype(out.dtype)[:, None] * code.joined(converted)
+    return done
 
 
 def _bias(matrix: Matrix, attention: FloatArray | None, scales: FloatArray | None) -> FloatArray | None:

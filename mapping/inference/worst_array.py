@@ -68,8 +68,7 @@ def close_up(result: RunResult) -> CloseUp | None:
 def _lost(result: RunResult, matrix: Matrix, at: int) -> list[float]:
     """Return the fraction (k,) of the current of each kernel's array that its wires take."""
     placement, tile = matrix.tiles[at], result.chip.tiles[matrix.name][at]
-    columns = slice(2 * placement.columns.start, 2 * placement.columns.stop)
-    bare = matrix.conductances[:, placement.rows, columns].sum((1, 2))
+    bare = matrix.conductances[:, placement.rows, placement.cells].sum((1, 2))
     if not isinstance(tile, Tile):
         raise TypeError(f"{matrix.name} has no tiles that last longer than a batch")
     reached = tile.to_columns[:, -1].sum(-1)  # the last node is the open gate

@@ -19,14 +19,18 @@ from mapping.placement.matrix import Matrix
 
 
 def partial_sums(matrix: Matrix, vectors: int, bits: int) -> Activity:
-    """Count the sums over the tiles of each output, its scale and shift, and the buffer accesses of codes and results.
+    """Count the sums over slices and tiles of each output, its scale and shift, and the buffer accesses.
 
-    vectors: number of input vectors, over all images and positions.  bits: of a code; a result is scaled to one.
+    Codes come from the buffer and results go there.  vectors: number of input vectors, over all images and positions.
+    bits: of a code; a result is scaled to one.
     """
     results = float(vectors * matrix.outputs)
-    terms = len({tile.rows.start for tile in matrix.tiles}) * (2 if matrix.signed else 1)
+    signs = 2 if matrix.signed else 1
+    terms = len({tile.rows.start for tile in matrix.tiles}) * signs
+    each, once = matrix.code.additions
+    joined = vectors * signs * sum(each * tile.shape[1] + once for tile in matrix.tiles)
     return Activity(
-        additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)),
+        additions=results * (terms - 1 + int(matrix.bias is not None or matrix.shift is not None)) + joined,
         multiplications=results,
         buffer_bits=bits * (results + float(vectors * matrix.rows)),
     )
@@ -132,7 +136,7 @@ def gate_activity(matrix: Matrix, gains: FloatArray, hardware: Hardware) -> Acti
         rows = {tile.rows.start: tile.shape[0] for tile in matrix.tiles}
         lines, swing = float(gains.size * len(rows)), 2.0 * sum(rows.values()) * float(squares.sum())
     else:
-        cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles)
+        cells = sum(tile.shape[0] * tile.cell_columns for tile in matrix.tiles)
         lines, swing = float(gains.size * len(matrix.tiles)), float(squares.sum()) * cells
     return Activity(
         gate_updates=lines * matrix.copies,

@@ -50,7 +50,7 @@ class FloorPlan:
         size = next(px for most, px in ARRAY_SIZES if self.arrays <= most)
         blocks = [_block(self, layer, size, named=self.arrays <= NAMED_ARRAYS) for layer in self.layers]
         matrices = [matrix for layer in self.layers for matrix in layer.matrices + layer.attention]
-        used = sum(2 * m.stored * m.copies * math.prod(tile.shape) for m in matrices for tile in m.tiles)
+        used = sum(m.stored * m.copies * tile.shape[0] * tile.cell_columns for m in matrices for tile in m.tiles)
         kinds = dict.fromkeys(matrix.kind for matrix in matrices)
         return {
             "blocks": blocks, "arrays": self.arrays, "used": ratio(used, self.arrays * self.rows * self.columns),
@@ -68,11 +68,11 @@ def _block(plan: FloorPlan, layer: PlannedLayer, size: float, *, named: bool) ->
 
     def put(matrix: Matrix, tile: int, kernel: int, x: float, y: float) -> None:
         placement = matrix.tiles[tile]
-        rows, pairs = placement.shape[0] * matrix.bands, placement.shape[1]
+        rows, columns = placement.shape[0] * matrix.bands, placement.cell_columns
         cells.append({
-            "x": x, "y": y, "width": 2 * pairs * unit, "height": rows * unit, "colour": KIND_COLOURS[matrix.kind],
-            "text": f"{matrix.name}, tile {tile}, kernel {kernel}: {rows} rows × {2 * pairs} columns, "
-            f"utilisation {percent(2 * rows * pairs / (plan.rows * plan.columns), 0)}",
+            "x": x, "y": y, "width": columns * unit, "height": rows * unit, "colour": KIND_COLOURS[matrix.kind],
+            "text": f"{matrix.name}, tile {tile}, kernel {kernel}: {rows} rows × {columns} columns, "
+            f"utilisation {percent(rows * columns / (plan.rows * plan.columns), 0)}",
         })  # fmt: skip
 
     main = [(matrix, tile) for matrix in layer.matrices for tile in range(len(matrix.tiles))]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from devices.aliases import FloatArray
+from mapping.hardware.weight_code import WeightCode
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,28 @@ class Placement:
     full_scale: float  #: range of the tile's converters [A], from calibration
     #: range of each read of a bit-serial word, lowest bit first, over full_scale; empty: one range for all
     bit_ranges: tuple[float, ...] = ()
+    block: slice | None = None  #: columns of its cells in the matrix; None: a pair for each output
+    currents: int = 0  #: number of converted currents; 0: one for each output
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of rows and pairs in use."""
+        """Number of rows and outputs in use."""
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    @property
+    def converted(self) -> int:
+        """Number of converted currents."""
+        return self.currents or int(self.columns.stop - self.columns.start)
+
+    @property
+    def cells(self) -> slice:
+        """Columns of its cells in the matrix."""
+        return slice(2 * self.columns.start, 2 * self.columns.stop) if self.block is None else self.block
+
+    @property
+    def cell_columns(self) -> int:
+        """Number of columns of cells."""
+        return int(self.cells.stop - self.cells.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +48,8 @@ class Matrix:
     name: str  #: of the layer, with a suffix if the layer has several matrices
     #: "conv", "transposed conv", "dynamic conv", "kernel", "linear", "recurrent input", "recurrent state", "attention"
     kind: str
-    conductances: FloatArray  #: (k, r, 2 n) [S] terminal conductances at the top of the gate window
+    #: (k, r, 2 n) [S] terminal conductances at the top of the gate window; other `code`s: (k, r, columns)
+    conductances: FloatArray
     scale: FloatArray  #: (n,) output of the layer per ampere, if full codes count as 1 [1/A]
     x_scale: float  #: input value of a full code
     signed: bool  #: inputs have both signs, and each sign is read by itself
@@ -50,6 +69,7 @@ class Matrix:
     window: int = 1  #: number of neighbouring rows with the pixels of one window of one channel
     floor: float = 0.0  #: relative contribution of a kernel with attention weight 0, if columns have gates
     held: bool = False  #: the last kernel's gate is held open: it subtracts the floor of the other kernels
+    code: WeightCode = field(default_factory=WeightCode)  #: how its weights are stored
 
     @property
     def kernels(self) -> int:
@@ -63,8 +83,8 @@ class Matrix:
 
     @property
     def outputs(self) -> int:
-        """Number of outputs, each a pair of columns."""
-        return int(self.conductances.shape[2] // 2)
+        """Number of outputs."""
+        return len(self.scale)
 
     @property
     def rewritten(self) -> bool:

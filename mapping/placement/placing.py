@@ -18,11 +18,12 @@ from mapping.networks.layers.matrix_layers import Linear, MatrixLayer, linear
 from mapping.networks.layers.recurrent import Recurrent
 from mapping.networks.layers.transposed import ConvTranspose
 from mapping.networks.unrolling import kernel_matrix
+from mapping.placement.coded_weights import CodedWeights, code_weights
 from mapping.placement.encoding import Encoding, cancel_floor, gate_floor
 from mapping.placement.gated_layers import split_scales
 from mapping.placement.gating import kernel_floor, relative_of_images
 from mapping.placement.matrix import Matrix, Placement
-from mapping.placement.wire_compensation import compensate, remaining_current, typical_gains
+from mapping.placement.wire_compensation import compensate, compensate_columns, remaining_current, typical_gains
 
 #: matrices of a recurrent layer: suffixes of their names, and their kinds
 RECURRENT = (("input", "recurrent input"), ("state", "recurrent state"), ("new", "recurrent state"))
@@ -42,6 +43,7 @@ def place_layer(
     x, scales = split_scales(layer, [values[source] for source in layer.inputs])
     if scales is not None:
         hardware.validate_columns(layer.name)
+    hardware.validate_code(layer.name, layout if dynamic else None, columns_gated=scales is not None)
     weights = values.get(f"{layer.name}.attention")
     copies = 1 if isinstance(layer, Recurrent) else hardware.mapping.copies_of(layer.name)  # steps follow one another
     sources = _sources(layer, x, scales, layout)
@@ -155,17 +157,27 @@ def place(source: Source, attention: FloatArray | None, hardware: Hardware, copi
     if bands > hardware.tile.rows:
         raise MappingError(f"{source.name} has {k} kernels, too many for bands of a tile of {hardware.tile.rows} rows")
     widest = stored if source.sums_to_one or gated else np.abs(stored).sum(0)  # bound of a mixed kernel
-    encoding = Encoding.of(widest, cell, dac.v_read, by_output=hardware.tile.column_scales)
+    code, blocks = hardware.tile.code, cut(n, hardware.tile.outputs)
+    encoding: Encoding | CodedWeights
+    if code.plain:
+        encoding = Encoding.of(widest, cell, dac.v_read, by_output=hardware.tile.column_scales)
+    else:
+        encoding = code_weights(stored, blocks, code, cell, dac.v_read, by_output=hardware.tile.column_scales)
     largest = float(np.abs(source.x).max(initial=0.0))
     x_scale = largest if largest > 0.0 else 1.0
     signed = bool(source.x.min(initial=0.0) < 0.0)
     mixture = np.ones((1, 1))
     if mixes and attention is not None:
         mixture = floor + (1.0 - floor) * attention
-    cuts = [(rows, columns) for rows in cut(r, hardware.tile.rows // bands) for columns in cut(n, hardware.tile.pairs)]
-    conductances = encoding.pairs(stored)
+    cuts = [(rows, columns) for rows in cut(r, hardware.tile.rows // bands) for columns in blocks]
+    conductances = encoding.pairs(stored) if isinstance(encoding, Encoding) else encoding.conductances
     kept, through = 1.0, None
-    if hardware.tile.compensate_wires and not hardware.wires.ideal:
+    compensated = hardware.tile.compensate_wires and not hardware.wires.ideal and code.levels is None
+    if compensated and not isinstance(encoding, Encoding):
+        pieces = [(rows, encoding.blocks[columns.start]) for rows, columns in cuts]
+        gains = typical_gains(attention if gated else None, hardware)
+        conductances, kept = compensate_columns(conductances, pieces, gains, hardware)
+    elif compensated and isinstance(encoding, Encoding):
         if mixes and not gated:
             mean = np.tensordot(mixture.mean(0), stored, axes=1)
             through = remaining_current(encoding.pairs(mean[None]), cuts, hardware)
@@ -177,6 +189,17 @@ def place(source: Source, attention: FloatArray | None, hardware: Hardware, copi
             conductances, kept = compensate(conductances, cuts, gains, hardware, stacked=bands > 1)
     kernel = np.tensordot(mixture, stored, axes=1) if relative is None else np.einsum("bkn,krn->brn", relative, stored)
     kernel = kernel * (encoding.siemens * dac.v_read * kept)
+
+    def placed(rows: slice, columns: slice) -> Placement:
+        block, count, currents = None, columns.stop - columns.start, kernel[:, rows, columns]
+        if isinstance(encoding, CodedWeights):
+            block, count = encoding.blocks[columns.start], code.converted(count)
+            seen = encoding.conductances[:, rows, block] * kept
+            seen = seen[..., 0::2] - seen[..., 1::2] if code.paired else seen
+            currents = np.tensordot(mixture, seen, axes=1) * dac.v_read
+        ranges = _ranges(source.x[:, :, rows] / x_scale, signed, currents, hardware)
+        return Placement(rows, columns, *ranges, block, count)
+
     positions = source.x.shape[1]
     return Matrix(
         source.name,
@@ -188,12 +211,7 @@ def place(source: Source, attention: FloatArray | None, hardware: Hardware, copi
         source.bias,
         positions,
         math.prod(source.weights.shape[1:]) * positions if source.useful else 0,
-        tuple(
-            Placement(
-                rows, columns, *_ranges(source.x[:, :, rows] / x_scale, signed, kernel[:, rows, columns], hardware)
-            )
-            for rows, columns in cuts
-        ),
+        tuple(placed(rows, columns) for rows, columns in cuts),
         source.layout,
         source.group,
         copies,
@@ -204,6 +222,7 @@ def place(source: Source, attention: FloatArray | None, hardware: Hardware, copi
         source.window,
         floor,
         held,
+        code,
     )
 
 

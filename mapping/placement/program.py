@@ -5,8 +5,6 @@ k = kernels, r = matrix rows, n = outputs, m = rows and c = pairs of one tile
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from crossbar.prices.costs import Costs
 from devices.aliases import FloatArray
 from mapping.hardware.description import Hardware
@@ -47,7 +45,7 @@ class Program:
     def utilisation(self, layer: str) -> float:
         """Fraction of the cells of a layer's arrays that hold a weight."""
         used = sum(
-            2 * matrix.stored * matrix.copies * int(np.prod(tile.shape))
+            matrix.stored * matrix.copies * tile.shape[0] * tile.cell_columns
             for matrix in self.of(layer)
             for tile in matrix.tiles
         )

@@ -63,6 +63,33 @@ def compensate(
     return out, kept
 
 
+def compensate_columns(
+    conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], gains: FloatArray, hardware: Hardware
+) -> tuple[FloatArray, float]:
+    """Return targets (k, r, columns) [S] as `compensate` does, for columns that are converted one by one.
+
+    cuts: rows and columns of cells of each tile.  gains: (k,) typical read gain of each kernel.  The cells at the
+    bottom of the window cannot be written weaker and keep their conductance.
+    Raises MappingError if IR drop leaves no current.
+    Source: docs/equations/encoding.md eq. 6, for single cells.
+    """
+    cell, v_read = hardware.cell, hardware.dac.v_read
+    at = gains.reshape(-1, 1, 1)
+    pieces = [filaments(conductances[:, rows, columns], cell, v_read) for rows, columns in cuts]
+    wanted = [cell.terminal_conductance(piece, at, v_read) for piece in pieces]
+    kept = min(float(_over(w, g).min()) for w, g in zip(_transfers(wanted, hardware), wanted, strict=True))
+    if kept <= 0.0:
+        raise MappingError(f"the wires of chip {hardware.name!r} let no current through: {hardware.wires!r}")
+    for _ in range(COMPENSATION_STEPS):
+        seen = [cell.terminal_conductance(piece, at, v_read) for piece in pieces]
+        for piece, w, g in zip(pieces, _transfers(seen, hardware), wanted, strict=True):
+            piece[:] = np.clip(piece * _over(kept * g, w), cell.g_min, cell.g_max)
+    out = conductances.copy()
+    for (rows, columns), piece in zip(cuts, pieces, strict=True):
+        out[:, rows, columns] = cell.terminal_conductance(piece, cell.gain_high, v_read)
+    return out, kept
+
+
 def _over(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return a / b, and 1 for a cell with conductance 0."""
     return np.divide(a, b, out=np.ones_like(b), where=b > 0.0)

@@ -29,7 +29,7 @@ class ArrayReport:
     matrix: str
     tile: int  #: number of the tile in its matrix
     rows: int  #: number of rows in use, of each kernel
-    pairs: int  #: number of pairs of columns in use
+    pairs: int  #: number of outputs in use, each a pair of columns unless the chip description says otherwise
     arrays: int  #: number of physical arrays, copies included
     utilisation: float  #: fraction of their cells that hold a weight
     area_m2: float
@@ -54,14 +54,14 @@ def tile_area(matrix: Matrix, program: Program, costs: Costs) -> dict[str, float
     hardware, node = program.hardware, costs.node
     shape = hardware.tile
     arrays = matrix.arrays * matrix.copies
-    converters = matrix.copies * math.ceil(shape.pairs / hardware.adc.columns)
+    converters = matrix.copies * math.ceil(shape.converted / hardware.adc.columns)
     gates = matrix.gate_lines * matrix.copies * (2 if hardware.mapping.double_gates else 1) if matrix.gated else 0
     factor = component("multiplier", node).area * hardware.adc.width * hardware.dac.width / MULTIPLIED**2
     each = component("shift_add", node).area + factor * (2 if matrix.kind == "kernel" else 1)
     voltage, register = component("row_dac", node).area / BYTE, component("register", node).area
     return {
         "cells": arrays * shape.rows * shape.columns * costs.pitch**2,
-        "sensing": matrix.copies * shape.pairs * pair_area(program, costs),
+        "sensing": matrix.copies * shape.converted * pair_area(program, costs),
         "adc": converters * adc_area(hardware.adc, costs),
         "drivers": arrays * shape.rows * row_area(hardware.dac, costs),
         "gates": gates * voltage * hardware.gate_dac.width,
@@ -137,4 +137,4 @@ def arrays(program: Program, costs: Costs) -> tuple[ArrayReport, ...]:
 
 
 def _used(matrix: Matrix, tile: Placement) -> int:
-    return 2 * matrix.stored * matrix.copies * math.prod(tile.shape)
+    return matrix.stored * matrix.copies * tile.shape[0] * tile.cell_columns

@@ -152,17 +152,16 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
     arrays, reads = matrix.stored, p * n * len(signs)
     done = Activity()
     for tile in matrix.tiles:
-        m, c = tile.shape
-        columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
+        m, c = tile.shape[0], tile.converted
         pulses = float(driven[tile.rows].sum())
         done = done + Activity(
             reads=reads * matrix.arrays,
             row_pulses=p * pulses * arrays,
             row_codes=p * len(signs) * m * arrays,
             conversions=reads * c,
-            cell_reads=p * pulses * arrays * 2 * c,
+            cell_reads=p * pulses * arrays * tile.cell_columns,
             additions=p * len(signs) * (n - 1) * c,
-            joules_array=_conductance(program, matrix, tile.rows, columns, found, moments)
+            joules_array=_conductance(program, matrix, tile.rows, tile.cells, found, moments)
             * p * dac.v_read**2 * dac.t_read,
             sense_charge=reads * c * dac.t_read * tile.full_scale * max(tile.bit_ranges, default=1.0),
             sense_time=reads * c * dac.t_read,
@@ -272,7 +271,7 @@ def mean_written(wanted: FloatArray, hardware: Hardware) -> FloatArray:
 
     on, off = spread.stuck_on, spread.stuck_off
     held = mean_of(wanted)
-    if spread.verified and hardware.tile.trim_pairs:
+    if spread.verified and hardware.tile.trim_pairs and hardware.tile.code.paired:
         beside = wanted - wanted.reshape(*wanted.shape[:-1], -1, 2)[..., ::-1].reshape(wanted.shape)
         held = (1.0 - on - off) * held + sum(
             part * mean_of(np.clip(end + beside, low, top)) for part, end in ((on, top), (off, low))

@@ -64,8 +64,8 @@ def clock_rate(hardware: Hardware) -> float:
 
     It stops while a read waits for its converters.
     """
-    dac, turns = hardware.dac, min(hardware.adc.columns, hardware.tile.pairs)
-    whole = max(dac.t_read + hardware.sense.t_settle, turns / hardware.adc.sample_rate)
+    dac, turns = hardware.dac, min(hardware.adc.columns, hardware.tile.converted)
+    whole = max(dac.t_read + hardware.sense.t_settle, hardware.adc.t_conversions(turns))
     return (dac.slots + turns) / whole
 
 
@@ -74,7 +74,7 @@ def control_steps(program: Program, layer: str) -> float:
     hardware = program.hardware
     return float(sum(
         matrix.positions * hardware.dac.conversions * (2 if matrix.signed else 1)
-        * sum(min(hardware.adc.columns, tile.shape[1]) for tile in matrix.tiles)
+        * sum(min(hardware.adc.columns, tile.converted) for tile in matrix.tiles)
         for matrix in program.of(layer)
     ))  # fmt: skip
 

@@ -206,10 +206,10 @@ def _steady(matrix: Matrix, program: Program, costs: Costs) -> float:
 def _read_convert(matrix: Matrix, program: Program, costs: Costs) -> tuple[float, float]:
     """Return the time [s] of a read and that of its conversions."""
     dac, adc = program.hardware.dac, program.hardware.adc
-    pairs = max(tile.shape[1] for tile in matrix.tiles)
+    pairs = max(tile.converted for tile in matrix.tiles)
     read = dac.t_read - dac.t_slot + max(dac.t_slot, t_column(matrix, program.hardware, costs))
     read += program.hardware.sense.t_settle
-    return read, min(adc.columns, pairs) / adc.sample_rate
+    return read, adc.t_conversions(min(adc.columns, pairs))
 
 
 def _finite(ohms: FloatArray) -> float:
@@ -234,14 +234,13 @@ def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     if hardware.wires.ideal:
         return 0.0
     tile = max(matrix.tiles, key=lambda each: each.shape[0] * each.shape[1])
-    columns = slice(2 * tile.columns.start, 2 * tile.columns.stop)
-    m, n = tile.shape[0] * matrix.bands, 2 * tile.shape[1]
+    m, n = tile.shape[0] * matrix.bands, tile.cell_columns
     wires, farads = hardware.wires_in_use, capacitances(hardware, costs)
     row = (_finite(wires.driver(m)) + n * float(wires.r_row)) * n * farads.c_row
     column = (_finite(wires.sense(n)) + m * float(wires.r_column)) * m * farads.c_column
     if SAFE * max(row, column) <= hardware.dac.t_slot:
         return SAFE * max(row, column)
-    cells: FloatArray = matrix.conductances[: matrix.bands, tile.rows, columns].reshape(-1, 2 * tile.shape[1])
+    cells: FloatArray = matrix.conductances[: matrix.bands, tile.rows, tile.cells].reshape(-1, n)
     v = np.ones((2, len(cells)))
     v[1, 1:] = 0.0
     found = settling(cells, v, wires, farads)
@@ -256,11 +255,12 @@ def t_gates(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     solved; leaking gates only settle sooner.
     Source: docs/equations/settling.md eq. 3-10; costs.md eq. 20.
     """
-    rows, pairs = max((tile.shape for tile in matrix.tiles), key=lambda each: each[0] * each[1])
+    shapes = ((tile.shape[0], tile.cell_columns) for tile in matrix.tiles)
+    rows, columns = max(shapes, key=lambda each: each[0] * each[1])
     lines, farads = gate_lines(matrix, hardware), capacitances(hardware, costs)
-    longest = rows if matrix.column_gates else rows + 2 * pairs
-    whole = (lines.r_driver + longest * lines.r_segment) * rows * 2 * pairs * farads.at_gate
+    longest = rows if matrix.column_gates else rows + columns
+    whole = (lines.r_driver + longest * lines.r_segment) * rows * columns * farads.at_gate
     if SAFE * whole <= hardware.gate_dac.t_settle:
         return hardware.gate_dac.t_settle
-    found = gate_settling(lines, (rows, 2 * pairs), farads)
+    found = gate_settling(lines, (rows, columns), farads)
     return max(hardware.gate_dac.t_settle, found.tile(0.5 / 2**hardware.gate_dac.width))

@@ -19,6 +19,7 @@ from mapping.placement.program import Program
 from mapping.prices.area import AREAS, arrays, layer_area
 from mapping.prices.digital_counts import work_of
 from mapping.prices.estimates import estimate, histograms
+from mapping.prices.offset_calibration import offset_calibration
 from mapping.prices.overhead import overheads
 from mapping.prices.own_parts import added, part_reports
 from mapping.prices.timing import Schedule, phases, schedule
@@ -101,7 +102,7 @@ def _report(
     leaked = sum(leaking.values())
     band = (least + low + leaked, most + high + leaked)
     executed = sum(
-        2 * matrix.positions * matrix.stored * matrix.conductances[0].size // 2 * (2 if matrix.signed else 1)
+        2 * matrix.positions * matrix.stored * matrix.rows * matrix.outputs * (2 if matrix.signed else 1)
         for matrix in program.all_matrices
     )
     areas = {name: sum(layer.area_by_component_m2[name] for layer in layers) for name in AREAS}
@@ -109,6 +110,7 @@ def _report(
     shares = {name: (value + (between if name == "digital" else 0.0)) / energy if energy else 0.0
               for name, value in totals.items()}  # fmt: skip
     rewritten = any(layer.writes_per_day for layer in layers)
+    calibrated = offset_calibration(program, costs) or (None, None)
 
     def tera(operations: float, joules: float) -> float:
         return operations / joules * 1e-12 if joules else 0.0
@@ -153,6 +155,8 @@ def _report(
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("numpy", "numba", "scipy")},
         },
+        calibration_J=calibrated[0],
+        calibration_s=calibrated[1],
         digital_scales={
             layer.name: program.digital_scales.get(layer.name, "as the chip description says")
             for layer in program.folded.layers

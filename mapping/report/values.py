@@ -91,6 +91,8 @@ class ReportValues:
     versions: dict[str, str]
     #: layers that apply channel attention digitally, by name, with the reason
     digital_scales: dict[str, str] = field(default_factory=dict)
+    calibration_J: float | None = None  # noqa: N815  #: of the converters' offsets, once; None: not calibrated
+    calibration_s: float | None = None  #: time of this calibration
     fidelity: tuple[Fidelity, ...] = ()  #: comparison of the levels of fidelity, for --fidelity nonlinear
     top5_chip: float | None = None  #: fraction of images whose label is among the five largest outputs
     top5_exact: float | None = None

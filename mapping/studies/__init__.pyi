@@ -6,6 +6,7 @@ from .layer_support import ARRANGEMENTS as ARRANGEMENTS
 from .layer_support import COLUMNS as COLUMNS
 from .layer_support import arranged as arranged
 from .layer_support import deviations as deviations
+from .layer_support import storage as storage
 from .layer_support import support as support
 from .plots import study_figure as study_figure
 from .results import Effect as Effect

@@ -5,16 +5,24 @@ from collections.abc import Mapping, Sequence
 from mapping.studies.layer_support import ARRANGEMENTS, COLUMNS, Support
 
 
-def layer_page_text(rows: Sequence[Support], shown: Mapping[str, Sequence[bool]]) -> str:
+def layer_page_text(
+    rows: Sequence[Support], shown: Mapping[str, Sequence[bool]], stored: Mapping[str, Sequence[str]]
+) -> str:
     """Return the page as Markdown.
 
-    rows: what each kind can do; shown: for each deviation whether it shows in each of ARRANGEMENTS.
+    rows: what each kind can do.  shown: for each deviation whether it shows in each of ARRANGEMENTS.  stored: for each
+    way of storing weights a word for each of ARRANGEMENTS.
     """
     kinds = [_line(COLUMNS), _line(["---"] * len(COLUMNS)), *(_line(each.row) for each in rows)]
     heads = ("deviation", *ARRANGEMENTS)
     marks = [_line((name, *("yes" if mark else "" for mark in each))) for name, each in shown.items()]
     table = [_line(heads), _line(["---"] * len(heads)), *marks]
-    return PAGE.format(kinds="\n".join(kinds), deviations="\n".join(table))
+    held = [
+        _line(("weights", *ARRANGEMENTS)),
+        _line(["---"] * len(heads)),
+        *(_line((k, *v)) for k, v in stored.items()),
+    ]
+    return PAGE.format(kinds="\n".join(kinds), deviations="\n".join(table), storage="\n".join(held))
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -58,4 +66,13 @@ last row says where `mapping.training` has a gradient.
 "one matrix" stands for every layer with weights but no kernels to mix. "gates of columns" is a convolution whose
 channel attention sets gates ([columns](equations/columns.md)). The other arrangements are the [layouts](layouts.md) of
 a dynamic layer.
+
+## Which way of storing weights goes with which layout
+
+Each way is tried on the chip `ideal` ([encoding](equations/encoding.md#9-slices-levels-and-offset-columns)). "exact"
+means the outputs of the exact network, "rounded" those of the network whose weights are rounded to the levels of the
+cells. Where nothing stands the compiler refuses in one sentence. `mapping.training` and `crossgate export-chip` cover
+differential pairs of one slice without levels.
+
+{storage}
 """

@@ -48,6 +48,10 @@ DEVIATIONS = {
     "codes of row drivers": ("dac.bits=6",),
     "codes of converters": ("adc.bits=6",),
     "offsets of converters": ("adc.bits=8", "adc.offset=2"),
+    "gains of row drivers": ("dac.gain_error=0.02",),
+    "gains of converters": ("adc.gain_error=0.02",),
+    "nonlinearity of converters": ("adc.bits=8", "adc.inl=1", "adc.dnl=0.5"),
+    "noise of converters": ("adc.comparator_noise=0.01",),
     "codes of gate drivers": ("gate_dac.bits=4",),
     "thermal and shot noise": ("noise.thermal_shot=true",),
     "1/f noise": ("noise.flicker=true",),
@@ -55,6 +59,16 @@ DEVIATIONS = {
     "law of cells at other gains": (REAL_CELLS,),
     "age": ("retention.age=1e5",),
 }  # fmt: skip
+
+#: ways to store weights: what they are called, and the keys that ask for them
+STORAGE = {
+    "differential pairs": (),
+    "offset columns": ("tile.encoding=offset",),
+    "4 slices of 4 levels": ("tile.slices=4", "tile.levels=4"),
+    "offset columns, 4 slices of 4 levels": ("tile.encoding=offset", "tile.slices=4", "tile.levels=4"),
+    "ternary (pairs of 2 levels)": ("tile.levels=2",),
+    "binary (offset columns of 2 levels)": ("tile.encoding=offset", "tile.levels=2"),
+}
 
 #: says whether a program trains, in a word
 Trains = Callable[[Program], str]
@@ -106,6 +120,23 @@ def deviations() -> dict[str, tuple[bool, ...]]:
             ]
             shown.append(abs(errors[1] - errors[0]) > SEEN)
         found[name] = tuple(shown)
+    return found
+
+
+def storage() -> dict[str, tuple[str, ...]]:
+    """Say for each way of storing weights whether each of ARRANGEMENTS is exact, has rounded weights or is refused."""
+    images, found = example_images(IMAGES), {}
+    for name, values in STORAGE.items():
+        words = []
+        for arrangement in ARRANGEMENTS:
+            network, keys = _arranged(arrangement)
+            try:
+                program = compile_network(network, load_hardware("ideal").with_values([*keys, *values]), images)
+            except MappingError:
+                words.append("")
+                continue
+            words.append("exact" if _own(program, images).own_error <= 100.0 * DOUBLE else "rounded")
+        found[name] = tuple(words)
     return found
 
 

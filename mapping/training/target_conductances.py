@@ -25,6 +25,17 @@ def check_trainable(program: Program) -> None:
     coding = program.hardware.dac.coding
     if coding != "pulse-width":
         raise ParameterError(f"dac.coding must be 'pulse-width' for ChipModule, got {coding!r}")
+    if not program.hardware.tile.code.plain:
+        raise ParameterError(
+            "ChipModule covers differential pairs of one slice without levels: set tile.encoding = 'differential', "
+            "tile.slices = 1 and tile.levels = 'ideal'"
+        )
+    adc = program.hardware.adc
+    if adc.gain_error or adc.curved or adc.noise() or adc.calibration:
+        raise ParameterError(
+            "ChipModule does not cover converters that err: set adc.gain_error, adc.inl, adc.dnl, adc.c_sample, "
+            "adc.comparator_noise and adc.calibration to 0"
+        )
     for layer in program.folded.layers:
         if layer.name in program.matrices and type(layer) not in TRAINED:
             raise ParameterError(f"{layer.name} is a {type(layer).__name__}, which ChipModule does not cover")

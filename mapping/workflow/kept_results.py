@@ -12,7 +12,8 @@ import numpy as np
 from crossbar.arrays.wires import Wires
 from crossbar.tiles.activity import Activity
 from crossbar.tiles.batch_tiles import BatchTile, ColumnTile, RemadeTile, StackedTile
-from crossbar.tiles.converters import Adc, Dac
+from crossbar.tiles.converter_errors import ConverterErrors
+from crossbar.tiles.converters import Adc, Dac, UnsignedAdc
 from crossbar.tiles.tile import Tile
 from crossbar.tiles.written_arrays import WrittenArray
 from crossbar.transfer.family import Family
@@ -25,6 +26,7 @@ from mapping.chips.chip import Bank, Chip
 from mapping.chips.measured_cells import MeasuredCells
 from mapping.files.cache import ENDING, Cache
 from mapping.hardware.description import Hardware
+from mapping.hardware.weight_code import WeightCode
 from mapping.inference.running import exact_outputs
 from mapping.inference.traces import BatchResult, LayerPart
 from mapping.networks.graph import Network
@@ -40,14 +42,14 @@ from mapping.workflow.writing import write
 #: classes of the values in a written chip
 CHIP = (
     Tile, WrittenArray, Family, GateNodes, GainNodes, StackedFamily, BatchTile, RemadeTile, StackedTile, ColumnTile,
-    Bank, DrawnCells, Written, Spread, Wires, Adc, Dac, ReadNoise, Hardware,
+    Bank, DrawnCells, Written, Spread, Wires, Adc, UnsignedAdc, ConverterErrors, Dac, ReadNoise, Hardware,
 )  # fmt: skip
 RUN = {"BatchResult": BatchResult, "LayerPart": LayerPart, "Activity": Activity}
 
 
 def program_classes() -> dict[str, type]:
     """Classes of the values in a program, by name; they include every kind of layer, also those defined elsewhere."""
-    kinds, fresh = [Program, Matrix, Placement, Network, Attention, *KINDS.values()], [Layer]
+    kinds, fresh = [Program, Matrix, Placement, WeightCode, Network, Attention, *KINDS.values()], [Layer]
     while fresh:
         kinds += fresh
         fresh = [below for kind in fresh for below in kind.__subclasses__()]

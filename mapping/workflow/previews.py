@@ -80,7 +80,7 @@ def _trial(hardware: Hardware) -> tuple[float, float, float]:
 
     Returns for one array the time to write it [s], the time to read it once [s], and the memory that it holds [byte].
     """
-    rows, outputs = hardware.tile.rows, hardware.tile.pairs * TRIAL
+    rows, outputs = hardware.tile.rows, hardware.tile.outputs * TRIAL
     rng = np.random.default_rng(0)
     layers = (Conv("conv", ("input",), rng.normal(size=(outputs, rows, 1, 1))), Flatten("flat", ("conv",)))
     network = Network("trial", (rows, 1, 1), tuple(map(str, range(outputs))), layers)
