@@ -88,7 +88,7 @@ def write_tile(
     """
     hardware = program.hardware
     written = write_cells(matrix, placement, program, stream).written if measured is None else measured
-    sag = gate_reach(matrix, placement.shape, hardware)
+    sag = gate_reach(matrix, (placement.shape[0], placement.cell_columns), hardware)
     reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
     if sag is not None:  # at one driver voltage a sag is a shift of the Dirac point
         reach += float(1.0 - sag.min()) * max(abs(hardware.cell.v_gate_min), abs(hardware.cell.v_gate_max))

@@ -67,7 +67,7 @@ def _rewritten(
     strips = matrix.strips(placement.rows)
     written = WrittenArray(
         cells, offset, None, placement.full_scale, bank.offsets, strips, placement.bit_ranges,
-        gate_reach(matrix, placement.shape, hardware), bank.errors, bank.row_gains,
+        gate_reach(matrix, (placement.shape[0], placement.cell_columns), hardware), bank.errors, bank.row_gains,
     )  # fmt: skip
     return rewritten_tile(
         hardware.cell, written, hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature

@@ -37,7 +37,7 @@ def gate_lines(matrix: Matrix, hardware: Hardware) -> GateLines:
 
 
 def gate_reach(matrix: Matrix, shape: tuple[int, int], hardware: Hardware) -> FloatArray | None:
-    """Return the part (m, 2 c) of its driver's voltage that reaches each gate of an array of m rows and c pairs.
+    """Return the part (m, n) of its driver's voltage that reaches each gate of an array of m rows and n columns.
 
     None: all of it, to less than NEGLIGIBLE at the ends of the gate window.
     Source: docs/equations/gates.md eq. 6 and 11.
@@ -52,11 +52,11 @@ def gate_reach(matrix: Matrix, shape: tuple[int, int], hardware: Hardware) -> Fl
 
 
 @lru_cache(maxsize=64)
-def _reach(group: str, segment: float, driver: float, leak: float, m: int, c: int) -> FloatArray:
-    """Return the factor (m, 2 c) of the lines of `gate_lines`; arrays of one shape share it."""
+def _reach(group: str, segment: float, driver: float, leak: float, m: int, n: int) -> FloatArray:
+    """Return the factor (m, n) of the lines of `gate_lines`; arrays of one shape share it."""
     by_pair = group == "column"
     lines = GateLines(group, segment, driver, r_spine=0.0 if by_pair else segment, g_gate_leak=leak)
-    factor = GateNetwork(lines, (m, c if by_pair else 2 * c)).factor
+    factor = GateNetwork(lines, (m, n // 2 if by_pair else n)).factor
     reach: FloatArray = np.repeat(factor, 2, axis=1) if by_pair else factor
     reach.flags.writeable = False
     return reach
@@ -76,9 +76,9 @@ def held_squares(matrix: Matrix, hardware: Hardware, v_gate: FloatArray | None =
     """
     total = 0.0
     for tile in matrix.tiles:
-        m, c = tile.shape
-        reach = gate_reach(matrix, (m, c), hardware)
-        cells = np.full(2 * c, float(m)) if reach is None else reach.sum(0)  # (2 c,)
+        m, n = tile.shape[0], tile.cell_columns
+        reach = gate_reach(matrix, (m, n), hardware)
+        cells = np.full(n, float(m)) if reach is None else reach.sum(0)  # (n,)
         if v_gate is None:
             total += matrix.stored * float(cells.sum()) * hardware.cell.v_gate_max**2
         elif v_gate.ndim == 3:

@@ -227,7 +227,7 @@ def _cells(program: Program, matrix: Matrix, rows: slice, columns: slice, found:
     hardware = program.hardware
     cell, v_read = hardware.cell, hardware.dac.v_read
     targets = matrix.conductances[:, rows, columns]
-    reach = gate_reach(matrix, (rows.stop - rows.start, (columns.stop - columns.start) // 2), hardware)
+    reach = gate_reach(matrix, (rows.stop - rows.start, columns.stop - columns.start), hardware)
     attention, gains = found.attention, _gains(program, matrix, found)
     if gains is not None:
         filament = mean_written(filaments(targets, cell, v_read), hardware)
