@@ -75,7 +75,7 @@ def test_a_tile__is_the_array_behind_the_gate_network(layout, rng):
 def test_column_gates__have_a_line_for_each_pair():
     program, _ = compiled(*LEAKY)
     matrix = dataclasses.replace(matrix_of(program, "conv"), column_gates=True)
-    reach = gate_reach(matrix, (9, 4), program.hardware)
+    reach = gate_reach(matrix, (9, 8), program.hardware)
     line = gate_voltages(
         GateLines("column", 20 * 1.06, 20 * 100.0, g_gate_leak=4e-7), np.ones((1, 4)), (9, 4)
     ).v_gate[0]  # fmt: skip
@@ -86,7 +86,7 @@ def test_column_gates__have_a_line_for_each_pair():
 
 def test_sag__grows_with_leakage_and_resistance_and_is_left_out_where_it_is_nothing():
     program, images = compiled(*QUIET)
-    matrix, shape = matrix_of(program, "dynamic conv"), (128, 64)
+    matrix, shape = matrix_of(program, "dynamic conv"), (128, 128)
     assert gate_reach(matrix, shape, program.hardware) is None
     hardware = [
         program.hardware.with_values([f"cell.g_gate_leak={leak}", f"gate_dac.r_relative={ratio}"])
