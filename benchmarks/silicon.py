@@ -1,14 +1,16 @@
-"""Prices against published and measured values: NeuroSim's VGG8 and ResNet18, and the NeuRRAM chip.
+"""Prices against published and measured values, by the code that prices every network.
 
     python -m benchmarks.silicon
 
-Inputs and reference values, with their sources, are in tests/data/neurosim_vgg8, neurosim_resnet18 and neurram_silicon.
-Each function states what is predicted and what is fitted; tests/test_benchmarks_silicon.py contains the bounds.
+NeuroSim's VGG8 and ResNet18, the measured points of NeuRRAM, and two more chips as predictions. Each is a chip
+description and a network, compiled and priced by `price_estimate`. Inputs and reference values, with their sources, are
+in tests/data/neurosim_vgg8, neurosim_resnet18 and neurram_silicon; the descriptions are in benchmarks/chips, that of
+NeuRRAM is the bundled neurram_like. tests/test_benchmarks_silicon.py contains the bounds.
 """
 
 import csv
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,10 +18,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from crossbar.prices.adc_models import IDLE_FLASH, T_FLASH, adc_flash
-from crossbar.prices.catalogue import component, line, silicon_gate_line
+from mapping.hardware.description_files import load_hardware
+from mapping.networks import Conv, Flatten, GlobalAveragePool, Linear, Network
+from mapping.prices.timing import phases
+from mapping.report.pricing import price_estimate
+from mapping.workflow.compiling import compile_network
 
 DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
+CHIPS = Path(__file__).resolve().parent / "chips"
 
 
 def rows(name):
@@ -41,40 +47,84 @@ def totals(folder):
 
 # ---- NeuroSim's networks ----
 
-BITS, MUXED, SIDE = 8, 8, 128  # of inputs; columns per converter; cells of an array's side: its defaults
-CELLS_PER_NUMBER = 4  # 8 bits on cells of 2
-F, WIRE_WIDTH = 22e-9, 40e-9  # [m] node and wire, NeuroSim V1.3, Param.cpp
-CELL = (4, 12)  # height and width of a 1T1R cell in F, same file
-R_ON, R_OFF, V_READ, V_DD, V_ACCESS = 6e3, 900e3, 0.5, 0.85, 1.1  # same file and Technology.cpp
-R_WIRE = 4.03e-8 / (WIRE_WIDTH**2 * 1.9)  # [ohm/m] resistivity and aspect ratio of a 40 nm wire, Param.cpp
-C_WIRE = 2e-10  # [F/m], SubArray.cpp
+BITS = 8  # of inputs
+PAIRS_PER_NUMBER = 2  # 8 bits on four cells of 2 bits
+SIDE = 128  # rows and columns of an array
 
 
-def positions(layer):
-    """Positions that NeuroSim computes: no padding, truncated at the end (Chip.cpp)."""
-    side = (layer["size"] - layer["kernel"] + 1) / layer["stride"]
-    return int(side * side)
+@dataclass(frozen=True)
+class Recorded:
+    """What NeuroSim recorded of a layer's data."""
+
+    driven: float = 0.3  # mean of the bits of its inputs
+    idle: int = 0  # highest bits that never drive a row
+    full: float = 0.5  # fraction of pairs with one cell at the top of the window, which gives the mean conductance
 
 
-def counted_operations(layers):
-    """Operations as NeuroSim counts them: every pixel, whatever stride and padding (main.cpp)."""
-    return sum(2 * x["size"] ** 2 * x["kernel"] ** 2 * x["channels"] * x["outputs"] for x in layers)
+def neurosim_layer(layer, seen=Recorded(), **changes):
+    """A layer of NeuroSim as a network of one convolution, compiled for its chip, and the picture that it reads.
+
+    NeuroSim computes no padding. Under its novel mapping a position of the kernel has arrays of its own, so an array
+    has at most as many rows in use as the layer has channels.
+    """
+    count, kernel = int(layer["channels"]), int(layer["kernel"])
+    size, outputs = int(layer["size"]), PAIRS_PER_NUMBER * int(layer["outputs"])
+    rng = np.random.default_rng(0)
+    weight = rng.choice([-1.0, 1.0], (outputs, count, kernel, kernel))
+    weight *= rng.random(weight.shape) < seen.full
+    weight[:, 0, 0, 0] = 1.0  # each column fills the window
+    bits = BITS - seen.idle
+    codes = sum(2**bit * (rng.random((count, size, size)) < seen.driven * BITS / bits) for bit in range(bits))
+    codes[0, 0, 0] = 2**bits - 1
+    conv = Conv("layer", ("input",), weight, None, (int(layer["stride"]),) * 2)
+    names = tuple(str(each) for each in range(outputs))
+    network = Network("layer", (count, size, size), names, (conv, GlobalAveragePool("pool", ("layer",))))
+    used = min(count, SIDE) if layer["mapping"] == "novel" else SIDE
+    settings = [f"dac.bits={bits}", f"tile.rows={used}"]
+    chip = load_hardware(CHIPS / "neurosim.toml").with_values([*settings, *(f"{k}={v}" for k, v in changes.items())])
+    if seen.idle:  # a read without a driven row still clocks the switches and charges the bit lines
+        parts = dict(chip.costs.parts)
+        for name in ("flip_flops", "bit_line"):
+            parts[name] = replace(parts[name], times=parts[name].times * BITS / bits)
+        chip = replace(chip, costs=replace(chip.costs, parts=parts))
+    pictures = codes[None] / (2.0**bits - 1.0)
+    return compile_network(network, chip, pictures), pictures
 
 
-def executed_operations(layers):
-    """Operations of the positions that NeuroSim computes."""
-    return sum(2 * positions(x) * x["kernel"] ** 2 * x["channels"] * x["outputs"] for x in layers)
+@dataclass(frozen=True)
+class Facts:
+    """What shapes alone decide of a layer."""
+
+    counted: int  # operations as NeuroSim counts them: every pixel, whatever stride and padding (main.cpp)
+    executed: int  # operations of the positions that NeuroSim computes, as the compiler counts them
+    area: float  # [m²] of the cells of all copies; arrays count whole
+    clocks: float  # of the converters: time on one copy at one conversion a clock, over the copies
 
 
-def array_area(layers):
-    """Area [m²] of all cells: a tile holds 9 × 512 × 512 (novel mapping) or 1024 × 1024."""
-    cells = sum(x["tiles"] * (9 * 512**2 if x["mapping"] == "novel" else 1024**2) for x in layers)
-    return cells * CELL[0] * CELL[1] * F**2
+def facts(layer):
+    """The facts of a layer. Reads take no time of their own, so that converters set the pace."""
+    copies = int(layer["speed_up"])
+    program, _ = neurosim_layer(layer, **{
+        "mapping.copies.layer": copies, "dac.t_slot": 1e-15, "costs.t_digital": 0.0, "adc.sample_rate": 1.0
+    })  # fmt: skip
+    (matrix,) = program.matrices["layer"]
+    single = replace(program, matrices={"layer": (replace(matrix, copies=1),)})
+    clocks = phases(single, "layer", program.hardware.costs)["read"] / copies
+    area = program.tiles("layer") * SIDE**2 * program.hardware.costs.pitch**2
+    return Facts(counted_operations(layer), program.operations // PAIRS_PER_NUMBER, area, clocks)
 
 
-def adc_cycles(layers):
-    """Clocks in which converters work, layer after layer: positions over copies, bit by bit, column by column."""
-    return sum(positions(x) / x["speed_up"] * BITS * MUXED for x in layers)
+@cache
+def network_facts(folder):
+    """The facts of all layers of a network."""
+    return tuple(facts(layer) for layer in rows(f"{folder}/layers.csv"))
+
+
+def counted_operations(layer):
+    kernel, outputs, count, size = (int(layer[key]) for key in ("kernel", "outputs", "channels", "size"))
+    weight = np.zeros((outputs, count, kernel, kernel))
+    same = Conv("same", ("input",), weight, None, (1, 1), (kernel // 2,) * 2)
+    return 2 * weight.size * math.prod(same.output_shape((count, size, size))[1:])
 
 
 def efficiency(operations, printed):
@@ -83,111 +133,36 @@ def efficiency(operations, printed):
     return operations / joules * 1e-12
 
 
-@dataclass(frozen=True)
-class Transistors:
-    """NeuroSim V1.3's low-power transistors at 22 nm (Technology.cpp, constant.h, formula.cpp), per metre of width."""
-
-    gate: float = 1.2 * 5.245e-10 + 8.004e-10  # [F/m] ideal gate, a fifth of it as overlap, fringe
-    current: float = 791.9  # [A/m] of an n-channel transistor, on
-    resistance: float = 1.77  # factor on V_dd over current, CACTI
-    linear: float = 0.2  # of that resistance in the linear region
-    pair: float = 20.9 * F  # [m] widths of an inverter's two transistors, which fill a cell of 28 F
-    junction: tuple[float, float, float] = (1e-3, 2.5e-10, 0.5e-10)  # [F/m², F/m, F/m] bottom, sidewall, channel
-
-    @property
-    def drain(self):
-        """Capacitance [F] of the drains of an inverter or transmission gate, contacts of 2.8 F."""
-        bias = 1.0 + V_DD / 0.9
-        bottom, side, channel = (c / bias**power for c, power in zip(self.junction, (0.5, 0.33, 0.33), strict=True))
-        contact = 2.8 * F
-        return contact * self.pair * bottom + (4 * contact + self.pair) * side + self.pair * channel
-
-    @property
-    def input(self):
-        """Capacitance [F] of an inverter's input, or of a transmission gate's two gates."""
-        return self.gate * self.pair
-
-    @property
-    def access(self):
-        """Width [m] of the transistor in a cell that adds a quarter of R_ON."""
-        return self.resistance * V_DD / self.current * self.linear / (R_ON / 4)
-
-    @property
-    def flip_flop(self):
-        """Energy [J] of one clock of a flip-flop that passes a bit: clock inverters and gates, then the data path."""
-        clock = 4 * (self.input + self.drain) + 2 * self.input
-        data = (3 * self.drain + self.input) + 2 * self.drain + (self.input + self.drain)
-        return (clock + data) * V_DD**2
-
-    @property
-    def row(self):
-        """Energy [J] of one driven row: its line with the gates of its cells, and the three switches before it."""
-        wire = SIDE * CELL[1] * WIRE_WIDTH * C_WIRE
-        word = line("word line", wire + SIDE * self.gate * self.access, V_DD, F).energy.nominal
-        return word + self.drain * (2 * V_ACCESS**2 + 5 * V_READ**2) + 3 * self.input * V_DD**2
-
-    @property
-    def column(self):
-        """Energy [J] of one column's bit line, charged to the read voltage for a conversion."""
-        return line("bit line", SIDE * CELL[0] * WIRE_WIDTH * C_WIRE, V_READ, F).energy.nominal
+def analog_energy(layer, seen):
+    """Energy [J] of a layer's arrays, row switches and converters for one picture; nothing is fitted."""
+    program, pictures = neurosim_layer(layer, seen)
+    found = price_estimate(program, pictures).layers[0].energy_by_component_J
+    return found["array"] + found["parts"]
 
 
-def level_conductances(driven_rows):
-    """Conductance [S] of a cell at each level, with its transistor and the mean wire to it."""
-    levels = np.arange(4) / 3 * (1 / R_ON - 1 / R_OFF) + 1 / R_OFF
-    along = (SIDE + 1) / 2 * CELL[0] * WIRE_WIDTH * R_WIRE
-    down = (driven_rows + 1) / 2 * CELL[1] * WIRE_WIDTH * R_WIRE
-    return 1 / (1 / levels + R_ON / 4 + along + down)
-
-
-def blocks(layer):
-    """Rows of each array that a layer's matrix is cut into: position by position of the kernel, or as it comes."""
-    if layer["mapping"] == "novel":
-        return [min(layer["channels"], SIDE)] * int(layer["kernel"] ** 2 * math.ceil(layer["channels"] / SIDE))
-    height = int(layer["channels"] * layer["kernel"] ** 2)
-    return [min(SIDE, height - top) for top in range(0, height, SIDE)]
-
-
-def analog_energy(layer, shares, idle_bits):
-    """Energy [J] of a layer's arrays, row switches and converters, from mean data alone; nothing is fitted.
-
-    shares: of cells at each level.  idle_bits: of eight, how many never drive a row.
-    """
-    transistors = Transistors()
-    columns = layer["outputs"] * CELLS_PER_NUMBER
-    arrays = math.ceil(columns / SIDE)
-    reads = positions(layer) * BITS
-    joules = 0.0
-    for height in blocks(layer):
-        g_column = height * layer["driven"] * float(shares @ level_conductances(height))
-        # what the column itself draws is linear in its conductance, so its mean suffices
-        own = adc_flash(32, 22.0, 1e-15)
-        drawn = max(adc_flash(32, 22.0, g_column) - own, 0.0)
-        busy = own * (1 - idle_bits / BITS) + IDLE_FLASH * T_FLASH * idle_bits / BITS
-        joules += reads * columns * (busy + drawn + transistors.column)
-        driven = height * layer["driven"] * transistors.row
-        joules += reads * arrays * MUXED * (driven + SIDE * transistors.flip_flop)
-    return joules
+def filled(shares):
+    """Fraction of pairs with one cell at the top, for shares of cells at four levels between 900 and 6 kohm."""
+    cells = load_hardware(CHIPS / "neurosim.toml").cell
+    r_access = 1.5e3 + (1 / cells.g_max - 7.5e3)  # transistor and mean wire, as in the ends of the window
+    levels = np.arange(4) / 3 * (1 / 6e3 - 1 / 900e3) + 1 / 900e3
+    mean = float(np.asarray(shares) @ (1 / (1 / levels + r_access)))
+    return min(2.0 * (mean - cells.g_min) / (cells.g_max - cells.g_min), 1.0)
 
 
 @cache
 def resnet_energies():
     """(predicted, printed) analog energies [J] of ResNet18's layers."""
     layers = rows("neurosim_resnet18/layers.csv")
-    shares = np.array([each["share"] for each in rows("neurosim_resnet18/levels.csv")])
+    full = filled([each["share"] for each in rows("neurosim_resnet18/levels.csv")])
     # behind a rectifier the highest of eight bits is idle; the picture itself may have both signs
-    idle = [0] + [1] * (len(layers) - 1)
-    predicted = np.array([analog_energy(each, shares, bits) for each, bits in zip(layers, idle, strict=True)])
-    return predicted, np.array([each["energy_pJ"] for each in layers]) * 1e-12
+    predicted = [analog_energy(each, Recorded(each["driven"], int(i > 0), full)) for i, each in enumerate(layers)]
+    return np.array(predicted), np.array([each["energy_pJ"] for each in layers]) * 1e-12
 
 
-# ---- the NeuRRAM chip ----
+# ---- NeuRRAM ----
 
 CORE, CORES = 256, 48
-OPERATIONS = CORE * CORE // 2 * 2  # of one pass: two cells to a number, two operations to a multiplication
-PULSE = (
-    0.967e-12  # [J] of one input line for one magnitude bit: the one constant that is fitted, to the measured pulses
-)
+PULSES, STEPS, CONVERTED = ("sample", "input_pulse", "word_line"), ("integrator",), ("adc_step", "step_accumulator")
 
 
 @dataclass(frozen=True)
@@ -207,34 +182,77 @@ def one_pass(output_bits, input_bits, phases):
     return Pass(bits, parts, sum(2**part - 1 for part in parts), conversions)
 
 
-def silicon_split(done):
-    """Energy per operation [J]: (word lines, neurons, input pulses)."""
-    words = CORE * 2 * done.bits * silicon_gate_line(CORE).energy.nominal  # on and off for every bit
-    neuron = (
-        component("sample").energy.nominal * done.bits
-        + component("integrator").energy.nominal * done.steps
-        + (component("adc_step").energy.nominal + component("step_accumulator").energy.nominal) * done.conversions
-    )
-    return np.array([words, CORE * neuron, CORE * done.bits * PULSE]) / OPERATIONS
+def neurram(done, output_bits):
+    """The bundled chip at one setting of bits and phases: its parts act as often as these need."""
+    base = load_hardware("neurram_like")
+    usual = one_pass(8, 6, 1)
+    scale = dict.fromkeys(PULSES, done.bits / usual.bits) | dict.fromkeys(STEPS, done.steps / usual.steps)
+    scale |= dict.fromkeys(CONVERTED, done.conversions / usual.conversions)
+    parts = {name: replace(part, times=part.times * scale[name]) for name, part in base.costs.parts.items()}
+    seconds = 0.27e-6 * done.steps + 0.3e-6 * done.conversions + 0.3e-6 * len(done.phases)
+    t_slot = base.dac.t_read * done.bits / usual.bits / (2**done.bits - 1)  # a line is driven once for each bit
+    settings = [f"dac.bits={done.bits}", f"dac.t_slot={t_slot}", f"adc.bits={output_bits}"]
+    chip = base.with_values([*settings, f"adc.sample_rate={1 / seconds}"])
+    return replace(chip, costs=replace(chip.costs, parts=parts))
 
 
-def silicon_time(done):
-    """Seconds of one pass: integration, conversion, and a gap after each phase."""
-    return (
-        component("integrator").latency * done.steps
-        + component("adc_step").latency * done.conversions
-        + component("sample").latency * len(done.phases)
-    )
+def full_array(chip, seed=0):
+    """A report on one matrix that fills an array of a chip, with evenly distributed weights and codes."""
+    rng = np.random.default_rng(seed)
+    weight = rng.uniform(-1.0, 1.0, (chip.tile.pairs, chip.tile.rows))
+    names = tuple(str(each) for each in range(chip.tile.pairs))
+    layers = Flatten("flat", ("input",)), Linear("layer", ("flat",), weight)
+    network = Network("full array", (chip.tile.rows, 1, 1), names, layers)
+    inputs = rng.random((16, chip.tile.rows, 1, 1))
+    return price_estimate(compile_network(network, chip, inputs), inputs)
+
+
+@dataclass(frozen=True)
+class Core:
+    """A core at work on a matrix that fills it."""
+
+    split: np.ndarray  # energy for an operation [J]: word lines, neurons, input pulses
+    tops_per_watt: float  # of the core: the parts of the chip description
+    tops_per_watt_whole: float  # with arrays, buffers, registers, wires, leakage and digital work
+    tops: float  # of all cores
 
 
 @cache
 def silicon():
-    """Measured points with our predictions: list of (point, split [J], TOPS/W, TOPS)."""
+    """Measured points with our predictions: list of (point, Core)."""
     found = []
     for point in rows("neurram_silicon/points.csv"):
         done = one_pass(int(point["output_bits"]), int(point["input_bits"]), int(point["phases"]))
-        split = silicon_split(done)
-        found.append((point, split, 1e-12 / split.sum(), 1e-12 * CORES * OPERATIONS / silicon_time(done)))
+        report = full_array(neurram(done, int(point["output_bits"])))
+        operations, parts = report.operations_per_image, {each.name: each.energy_J for each in report.parts}
+        split = np.array([
+            parts["word_line"],
+            sum(parts[name] for name in ("sample", "integrator", "adc_step", "step_accumulator")),
+            parts["input_pulse"],
+        ]) / operations  # fmt: skip
+        core = sum(parts.values())  # the current of the cells is in the measured pulse
+        tops = 1e-12 * CORES * operations * report.images_per_s
+        found.append((point, Core(split, 1e-12 * operations / core, report.tops_per_watt, tops)))
+    return found
+
+
+# ---- predictions ----
+
+#: chip description, measured TOPS/W, source.  Nothing in these descriptions is fitted.
+PREDICTED = (
+    ("hermes", 10.5, "Khaddam-Aljameh et al., JSSC 57 (2022): one core of 256 x 256 PCM cells, 14 nm"),
+    ("liu_2020", 78.4, "Liu et al., ISSCC 2020: the first layer of a chip of ReRAM, 130 nm, its peak"),
+)
+
+
+@cache
+def predictions():
+    """(name, measured, predicted, lowest, highest) TOPS/W of arrays with their periphery."""
+    found = []
+    for name, measured, _ in PREDICTED:
+        report = full_array(load_hardware(CHIPS / f"{name}.toml"))
+        low, high = report.tops_per_watt_band
+        found.append((name, measured, report.tops_per_watt, low, high))
     return found
 
 
@@ -243,20 +261,18 @@ def silicon():
 
 def _print_networks(console):
     for folder in ("neurosim_vgg8", "neurosim_resnet18"):
-        layers, printed = rows(f"{folder}/layers.csv"), totals(folder)
-        counted, executed = counted_operations(layers), executed_operations(layers)
+        held, printed = network_facts(folder), totals(folder)
+        counted, executed = sum(each.counted for each in held), sum(each.executed for each in held)
         table = Table("", "ours", "printed", title=folder)
-        table.add_row("array area [mm²]", f"{1e6 * array_area(layers):.5f}", f"{1e6 * printed['array_area']:.5f}")
-        table.add_row(
-            "operations counted [G]",
-            f"{1e-9 * counted:.5f}",
-            f"{1e-9 * printed['tops'] * 1e12 * printed['latency']:.5f}",
-        )
+        area = 1e6 * sum(each.area for each in held)
+        table.add_row("array area [mm²]", f"{area:.5f}", f"{1e6 * printed['array_area']:.5f}")
+        table.add_row("operations counted [G]", f"{1e-9 * counted:.5f}",
+                      f"{1e-9 * printed['tops'] * 1e12 * printed['latency']:.5f}")  # fmt: skip
         table.add_row("TOPS/W", f"{efficiency(counted, printed):.4f}", f"{printed['tops_per_watt']:.4f}")
         if "adc_latency" in printed:
             clocks = printed["adc_latency"] / printed["clock"]
-            table.add_row("converter clocks", f"{adc_cycles(layers):.1f}", f"{clocks:.1f}")
-        table.add_row("converter clocks, layer 1", f"{adc_cycles(layers[:1]):.1f}",
+            table.add_row("converter clocks", f"{sum(each.clocks for each in held):.1f}", f"{clocks:.1f}")
+        table.add_row("converter clocks, layer 1", f"{held[0].clocks:.1f}",
                       f"{printed['first_adc_latency'] / printed['clock']:.1f}")  # fmt: skip
         table.add_row("operations executed [G]", f"{1e-9 * executed:.5f}", "not printed")
         table.add_row("TOPS/W of those", f"{efficiency(executed, printed):.4f}", "not printed")
@@ -277,17 +293,24 @@ def _print_layers(console):
 
 
 def _print_silicon(console):
-    heads = ("out, in, phases", "TOPS/W ours", "measured", "TOPS ours", "measured")
+    heads = ("out, in, phases", "TOPS/W core", "whole", "measured", "TOPS ours", "measured")
     split_heads = ("word lines, neurons, pulses, ours, fJ", "measured, fJ")
     table = Table(*heads, *split_heads, title="NeuRRAM; the energy of a pulse is fitted")
-    for point, split, efficient, fast in silicon():
+    for point, core in silicon():
         measured = [point["word_lines_fJ"], point["neurons_fJ"], point["pulses_fJ"]]
         table.add_row(
             f"{point['output_bits']:.0f}, {point['input_bits']:.0f}, {point['phases']:.0f}",
-            f"{efficient:.2f}", f"{point['tops_per_watt']:.2f}", f"{fast:.3f}", f"{point['tops']:.3f}",
-            ", ".join(f"{1e15 * each:.1f}" for each in split),
+            f"{core.tops_per_watt:.2f}", f"{core.tops_per_watt_whole:.2f}", f"{point['tops_per_watt']:.2f}",
+            f"{core.tops:.3f}", f"{point['tops']:.3f}", ", ".join(f"{1e15 * each:.1f}" for each in core.split),
             ", ".join("-" if each is None else f"{each:.1f}" for each in measured),
         )  # fmt: skip
+    console.print(table)
+
+
+def _print_predictions(console):
+    table = Table("chip", "TOPS/W ours", "band", "measured", "ours over measured", title="Predictions; nothing fitted")
+    for name, measured, ours, low, high in predictions():
+        table.add_row(name, f"{ours:.2f}", f"{low:.2f} … {high:.2f}", f"{measured:.2f}", f"{ours / measured:.2f}")
     console.print(table)
 
 
@@ -296,6 +319,7 @@ def main():
     _print_networks(console)
     _print_layers(console)
     _print_silicon(console)
+    _print_predictions(console)
 
 
 if __name__ == "__main__":
