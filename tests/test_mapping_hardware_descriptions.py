@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from crossbar import Adc, Dac, GateDac, Sense, Wires
+from crossbar.prices.component_model import Band, Component, Part
 from crossbar.prices.costs import Costs
 from devices.cells.adaptive import AdaptiveMemristor
 from devices.cells.ohmic import Resistor
@@ -47,6 +48,11 @@ def toml(value):
         return '"ideal"'
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Part):
+        component = dataclasses.asdict(value.component) | {"energy": list(dataclasses.astuple(value.component.energy))}
+        return toml({**component, **{key: held for key, held in vars(value).items() if key != "component"}})
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(held)}" for key, held in value.items() if key != "name") + "}"
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
@@ -145,7 +151,7 @@ def test_every_key__refuses_a_text_that_means_nothing(key, chip_file):
 def test_repr__evaluates_back(name):
     names = {each.__name__: each for each in
              (Hardware, AdaptiveMemristor, Resistor, Spread, ReadNoise, Retention, Wires, TileShape, Dac, Adc, GateDac,
-              Sense, Choices, Costs)}  # fmt: skip
+              Sense, Choices, Costs, Part, Component, Band)}  # fmt: skip
     hardware = load_hardware(name)
     assert eval(repr(hardware), names | {"inf": math.inf}) == hardware  # noqa: S307
 
