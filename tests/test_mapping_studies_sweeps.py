@@ -404,7 +404,7 @@ def test_command__runs_a_study_and_says_what_hurts(tmp_path, model, monkeypatch,
     )
     status, out, err = call(monkeypatch, capfd, "sweep", tmp_path / "s.toml", "--out", tmp_path / "o")
     assert (status, err) == (0, "")
-    for words in ("s: largest harm of each parameter", "converters [bit]", "o/results.csv"):
+    for words in ("s: largest harm of each parameter", "converters [bit]", "o/results.csv", "from ", "at "):
         assert words in out
     status, out, _ = call(monkeypatch, capfd, "sweep", tmp_path / "s.toml", "--out", tmp_path / "o", "--json")
     assert json.loads(out)["accuracy"][0]["parameter"] == "converters [bit]"

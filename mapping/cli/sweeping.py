@@ -75,6 +75,7 @@ def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]",
     """Print the largest harm of each parameter to accuracy or error, energy and latency, the worst parameter first."""
     units = {"energy": "J", "latency": "s"}
     table = Table(title=f"{escape(name)}: largest harm of each parameter, the worst first", title_style="bold")
+    table.show_lines = True
     table.add_column("parameter")
     for each in found:
         reference = f"{found[each][0].reference:.2%}" if each == "accuracy" and found[each] else ""
@@ -82,8 +83,7 @@ def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]",
             reference = si(found[each][0].reference, units[each])
         if each == "error" and found[each]:
             reference = f"{found[each][0].reference:.3g}"
-        table.add_column(f"{each}, from {reference}" if reference else each, justify="right")
-        table.add_column("at value", justify="right")
+        table.add_column(f"{each}\nfrom {reference}" if reference else each, justify="right")
     order = [effect.parameter for effect in next(iter(found.values()))]
     for parameter in order:
         cells = []
@@ -91,12 +91,12 @@ def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]",
             effect = next(one for one in all_effects if one.parameter == parameter)
             worst = effect.worst
             if effect.hurt == 0.0:
-                cells += ["no harm", ""]
+                cells.append("no harm")
             elif each == "accuracy":
                 width = "" if worst.half_width is None else f" ± {100 * worst.half_width:.2g}"
-                cells += [f"{100 * worst.change:+.2f}{width} points", worst.label]
+                cells.append(f"{100 * worst.change:+.2f}{width} points\nat {worst.label}")
             else:
-                cells += [f"{worst.change / effect.reference:+.1%}", worst.label]
+                cells.append(f"{worst.change / effect.reference:+.1%}\nat {worst.label}")
         table.add_row(*map(escape, (parameter, *cells)))
     console.print(table)
     versions = {row["versions"] for row in results.rows if row["versions"] is not None}
