@@ -14,6 +14,7 @@ from .arrays.differential import pair_transfer as pair_transfer
 from .arrays.gate_lines import GateLines as GateLines
 from .arrays.gate_lines import GateVoltages as GateVoltages
 from .arrays.solution import Solution as Solution
+from .arrays.tile_wires import TileWires as TileWires
 from .arrays.wires import Wires as Wires
 from .nodal.gate_network import GateNetwork as GateNetwork
 from .nodal.gate_network import gate_voltages as gate_voltages

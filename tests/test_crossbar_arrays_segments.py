@@ -13,6 +13,7 @@ from crossbar import (
     Capacitances,
     GainNodes,
     Interior,
+    TileWires,
     Wires,
     inject,
     interleave,
@@ -300,9 +301,58 @@ def test_refused__of_another_array():
         solve(np.ones((4, 3)), np.ones((1, 4)), Wires(1.0, np.ones((1, 3)), 1.0, 1.0))
 
 
-def test_chips__take_one_value_for_all_tiles():
-    with pytest.raises(ParameterError, match=r"^wires\.r_row must be one value, as tiles of all shapes share it, got"):
+def test_chips__take_lists_of_a_full_tile_only():
+    with pytest.raises(ParameterError, match=r"^wires\.r_row must be one value, or 127 or 128 × 127 values for"):
         Hardware(wires=Wires(np.ones((2, 2)), 1.0, 1.0, 1.0))
+    with pytest.raises(ParameterError, match=r"^wires\.r_sense must be one value, or 128 values for .* got 3"):
+        Hardware(wires=Wires(1.0, 1.0, 1.0, np.ones(3)))
+
+
+# the wires of a chip's tiles
+
+
+def test_tile_wires__small_arrays_lie_next_to_drivers_and_sense_ends(rng):
+    whole_row, whole_column = rng.uniform(1.0, 9.0, (8, 5)), rng.uniform(1.0, 9.0, (7, 6))
+    driver, sense = rng.uniform(1.0, 9.0, 8), rng.uniform(1.0, 9.0, 6)
+    wires = TileWires(whole_row, whole_column, driver, sense)
+    g, v = 10.0 ** rng.uniform(-6.0, -4.0, (3, 4)), rng.uniform(0.1, 0.3, (2, 3))
+    own = Wires(whole_row[5:, :3], whole_column[5:, :4], driver[5:], sense[:4])
+    expected = reference_solve(g, v, own).currents
+    np.testing.assert_array_equal(reference_solve(g, v, wires).currents, expected)
+    np.testing.assert_allclose(solve(g, v, wires).currents, expected, rtol=TWIN)
+    np.testing.assert_allclose(v @ transfer_matrix(g, wires), expected, rtol=TWIN)
+    np.testing.assert_allclose(column_reach(g, wires), column_reach(g, own), rtol=1e-15)
+    assert wires.of_array(3, 4) == own
+    np.testing.assert_allclose(wires.mean_segments(3, 4), [own.r_row.mean(), own.r_column.mean()])
+    np.testing.assert_array_equal(reference_solve(np.ones((8, 6)), np.ones((1, 8)), wires).currents.shape, (1, 6))
+
+
+def test_tile_wires__one_list_is_the_same_in_every_line(rng):
+    along, across = rng.uniform(1.0, 9.0, 5), rng.uniform(1.0, 9.0, 7)
+    wires = TileWires(along, across.tolist(), 10.0, 5.0)
+    np.testing.assert_array_equal(wires.row_segments(3, 4), np.tile(along[:3], (3, 1)))
+    np.testing.assert_array_equal(wires.column_segments(3, 4), np.tile(across[5:, None], (1, 4)))
+    np.testing.assert_array_equal(wires.column_segments(1, 4), np.empty((0, 4)))
+    warm = wires.at_temperature(400.0)
+    np.testing.assert_allclose(warm.row_segments(2, 2), 1.45 * wires.row_segments(2, 2))
+    again = eval(repr(wires), {"TileWires": TileWires})  # noqa: S307
+    assert again == wires == pickle.loads(pickle.dumps(wires))
+    assert hash(again) == hash(wires)
+    assert isinstance(copy.copy(wires), TileWires)
+    with pytest.raises(ParameterError, match=r"^r_row has shape \(5,\), but 3 rows of 7 cells have segments"):
+        wires.row_segments(3, 7)
+    with pytest.raises(ParameterError, match=r"^r_column must be ≥ 0 everywhere, got -1"):
+        TileWires(1.0, [1.0, -1.0], 1.0, 1.0)
+
+
+def test_tile_wires__broken_segments_cut_cells_off(rng):
+    along = np.ones(5)
+    along[1] = inf
+    wires = TileWires(along, 1.0, 10.0, 5.0)
+    w = transfer_matrix(np.full((3, 4), 1e-5), wires)
+    assert np.all(w[:, :2] > 0.0)
+    np.testing.assert_array_equal(w[:, 2:], 0.0)
+    assert wires.broken
 
 
 @pytest.mark.parametrize("broken", [0.0, 0.2])

@@ -232,6 +232,45 @@ def test_round_trip__gives_the_same_bits(chip, folder, images):
     ]
 
 
+@pytest.mark.parametrize("layout", ["stacked", "digital", "reprogram"])
+def test_round_trip__of_every_layout(layout, images, tmp_path):
+    hardware = load_hardware("adaptive2d").with_values((*SMALL, f"mapping.layout={layout}"))
+    program = compile_network(joined(np.random.default_rng(7)), hardware, images)
+    chip = write(program, seed=1)
+    export_chip(chip, tmp_path / "c")
+    again = write(program, seed=1, measured=read_measured(program, tmp_path / "c"))
+    np.testing.assert_array_equal(run(again, images[:3]).logits, run(chip, images[:3]).logits)
+    schema = json.loads((tmp_path / "c" / "chip.json").read_text())
+    assert schema["rewritten"] == (["mixed"] if layout == "reprogram" else [])
+    arrays = [row for row in rows_of(tmp_path / "c" / "arrays.csv") if row["layer"] == "mixed"]
+    assert len({row["array"] for row in arrays}) == program.tiles("mixed")
+    for row in arrays:
+        assert 0 <= int(row["first_row"]) <= int(row["first_row"]) + int(row["rows"]) <= 16
+    if layout == "stacked":
+        bands = {int(row["first_row"]) for row in arrays if (row["matrix"], row["tile"]) == ("mixed", "0")}
+        assert len(bands) == 3
+
+
+@pytest.mark.parametrize("encoding", ["differential", "offset"])
+def test_round_trip__of_slices_and_references(encoding, images, tmp_path):
+    coded = (f"tile.encoding={encoding}", "tile.levels=4", "tile.slices=2", "mapping.layout=digital", "tile.columns=16")
+    hardware = load_hardware("adaptive2d").with_values((*SMALL, *coded))
+    program = compile_network(joined(np.random.default_rng(7)), hardware, images)
+    chip = write(program, seed=1)
+    export_chip(chip, tmp_path / "c")
+    again = write(program, seed=1, measured=read_measured(program, tmp_path / "c"))
+    np.testing.assert_array_equal(run(again, images[:3]).logits, run(chip, images[:3]).logits)
+    rows = [row for row in rows_of(tmp_path / "c" / "converters.csv") if (row["matrix"], row["tile"]) == ("fc", "0")]
+    tile = program.matrices["fc"][0].tiles[0]
+    assert len(rows) == tile.converted
+    mine = [row for row in rows if row["output"] == rows[0]["output"]]
+    assert sum(float(row["worth"]) for row in mine) == pytest.approx(1.0)
+    assert {row["slice"] for row in mine} == {"0", "1"}
+    signs = {row["sign"] for row in rows_of(tmp_path / "c" / "programming.csv")}
+    assert signs == ({"+", "-"} if encoding == "differential" else {"+", "reference"})
+    assert any(row["output"] == "-1" for row in rows) == (encoding == "offset")
+
+
 def test_round_trip__parquet_gives_the_same_bits(chip, tmp_path, folder):
     parquet = pytest.importorskip("pyarrow.parquet")
     export_chip(chip, tmp_path / "p", table="parquet")
@@ -426,8 +465,8 @@ def test_commands__export_measure_and_run(crossgate, model):
     quick = ("--chip", "two_terminal", "--set", "tile.rows=32", "--set", "tile.columns=32", "--seed", 3)
     status, out, err = crossgate("export-chip", model, *quick, "--out", "c", "--netlist", "fc:0")
     assert (status, err) == (0, "")
-    assert "c/programming.csv" in out
-    assert "c/fc-0-0.cir" in out
+    assert "written: c/chip.json, programming.csv" in out
+    assert "fc-0-0.cir" in out
     assert "<svg" in Path("c/floor_plan.html").read_text()
     assert crossgate("run", model, *quick, "--images", 12, "--out", "a")[0] == 0
     status, out, err = crossgate("run", model, *quick, "--images", 12, "--out", "b", "--measured", "c")

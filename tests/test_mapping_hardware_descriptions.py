@@ -64,7 +64,10 @@ def dumped(hardware):
         lines.append(f"[{section}]")
         if isinstance(part, Resistor):
             lines.append('preset = "resistor"')
-        lines += [f"{each.name} = {toml(getattr(part, each.name))}" for each in dataclasses.fields(part) if each.init]
+        held = {each.name: getattr(part, each.name) for each in dataclasses.fields(part) if each.init}
+        if section == "noise" and held["table"] is None:
+            held["table"] = "none"
+        lines += [f"{key} = {toml(value)}" for key, value in held.items()]
     return "\n".join(lines)
 
 
@@ -441,7 +444,7 @@ def test_page__has_every_key_with_its_default():
         try:
             shown = tomllib.loads(f"x = {text}")["x"]
         except tomllib.TOMLDecodeError:
-            shown = None if text == IDEAL else text  # a word
+            shown = None if text == IDEAL or key == "noise.table" else text  # a word
         assert shown == default, key
         assert type(shown) is type(default), key
 

@@ -10,7 +10,6 @@ import pytest
 from crossbar.tiles.converters import Adc
 from devices.errors import MappingError, ParameterError
 from mapping import Hardware, compile_network, load_hardware, price, price_estimate, run, write
-from mapping.building.exporting import export_chip
 from mapping.chips.cells import write_tile
 from mapping.hardware.description import TileShape
 from mapping.hardware.weight_code import WeightCode
@@ -332,12 +331,6 @@ def test_gates_of_columns__are_refused(images):
     hardware = Hardware().with_values([*asked, "tile.levels=4"])
     with pytest.raises(MappingError, match="gates of its columns, whose weights cannot be stored with"):
         compile_network(network, hardware, np.random.default_rng(0).random((2, *network.input_shape)))
-
-
-def test_export__refuses_coded_weights(images, tmp_path):
-    program = compile_network(joined(np.random.default_rng(4)), Hardware().with_values(keys("offset", 1, 4)), images)
-    with pytest.raises(ParameterError, match=r"export_chip covers differential pairs .* tile.levels = 4"):
-        export_chip(program, tmp_path / "chip")
 
 
 def test_chip_module__refuses_coded_weights(images):

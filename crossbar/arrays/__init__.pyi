@@ -6,4 +6,5 @@ from .differential import pair_transfer as pair_transfer
 from .gate_lines import GateLines as GateLines
 from .gate_lines import GateVoltages as GateVoltages
 from .solution import Solution as Solution
+from .tile_wires import TileWires as TileWires
 from .wires import Wires as Wires

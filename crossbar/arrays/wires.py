@@ -57,6 +57,12 @@ def _invertible(name: str, resistance: float) -> float:
     return resistance + 0.0
 
 
+def _mean(ohms: FloatArray) -> float:
+    """Mean of the finite resistances [Ω], 0 if there is none."""
+    finite = ohms[np.isfinite(ohms)]
+    return float(finite.mean()) if finite.size else 0.0
+
+
 Plain = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
@@ -141,6 +147,15 @@ class Wires:
         """Resistances (n,) [Ω] between the column nodes of row 0 and 0 V."""
         return self._lines("r_sense_far", n, "columns")
 
+    def mean_segments(self, m: int, n: int) -> tuple[float, float]:
+        """Return the mean resistance [Ω] of a row segment and of a column segment of m × n cells.
+
+        Broken segments do not count; 0 if there is none.
+        """
+        given = ((self.r_row, self.row_segments), (self.r_column, self.column_segments))
+        row, column = (each if isinstance(each, float) else _mean(segments(m, n)) for each, segments in given)
+        return row, column
+
     def at_temperature(self, temperature: float, coefficient: float = COPPER) -> "Wires":
         """Return the wires at a temperature [K], if this object describes them at 300 K; the ends do not change.
 
@@ -184,7 +199,7 @@ class Wires:
         return hash(self._values())
 
     def __reduce__(self) -> tuple[type["Wires"], tuple[Plain, ...]]:
-        return Wires, self._values()  # numpy does not pickle the read-only flag
+        return type(self), self._values()  # numpy does not pickle the read-only flag
 
     def __repr__(self) -> str:
         def text(value: Plain) -> str:
@@ -198,4 +213,4 @@ class Wires:
             for each, value in zip(fields(self), self._values(), strict=True)
             if not (each.default == inf and value == inf)
         }
-        return f"Wires({', '.join(f'{name}={text(value)}' for name, value in given.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={text(value)}' for name, value in given.items())})"

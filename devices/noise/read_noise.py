@@ -16,6 +16,7 @@ from devices.aliases import FloatArray
 from devices.checks import array, check_fields, number, quantity, sizes, voltages, whole
 from devices.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from devices.errors import ParameterError
+from devices.noise.noise_table import NoiseTable
 from devices.noise.traps import Traps, mean_share, telegraph_states
 
 FLICKER_AT_CORNER = 5e-4  # sigma_I / I at the corner resistance, ours; measured filaments lie at 1e-4 .. 1e-2
@@ -72,9 +73,12 @@ class ReadNoise:
     trap_ln_sigma: float = quantity(0.8, minimum=0.0)  #: standard deviation of the logarithm of a trap's step, ours
     dwell_median: float = quantity(1e-3, "s", above=0.0)  #: median of both dwell times of a trap [s], ours
     dwell_ln_sigma: float = quantity(3.5, minimum=0.0)  #: of their logarithms, ours: 95 % from 1 us to 1 s
+    table: NoiseTable | None = None  #: measured noise of a read, in place of all other kinds
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.table is not None and not isinstance(self.table, NoiseTable):
+            raise ParameterError(f"table must be a NoiseTable, in a chip file a .csv or .toml file, got {self.table!r}")
         if self.reference_high <= self.reference_low:
             raise ParameterError(
                 f"reference_high must be > reference_low = {self.reference_low:g} Hz, got {self.reference_high:g} Hz"
@@ -88,6 +92,8 @@ class ReadNoise:
     @property
     def silent(self) -> bool:
         """Whether a read carries no noise at all."""
+        if self.table is not None:
+            return not any(self.table.sigma)
         return not (self.thermal_shot or self.flicker or self.telegraph)
 
     # the variance of one read, which is added to the currents of a tile
@@ -109,10 +115,13 @@ class ReadNoise:
         return result[()]
 
     def white_per_siemens(self, v: npt.ArrayLike, t_read: float, temperature: float = 300.0) -> FloatArray:
-        """Return the variance of thermal and shot noise divided by the conductance [A2/S], at voltages v [V]."""
+        """Return the variance of thermal and shot noise divided by the conductance [A2/S], at voltages v [V].
+
+        It is 0 with a table, whose noise is all in proportional_squared.
+        """
         volts = voltages("v", v)
         bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
-        scale = bandwidth if self.thermal_shot else 0.0
+        scale = bandwidth if self.thermal_shot and self.table is None else 0.0
         return (scale * _density_per_siemens(volts, temperature))[()]
 
     def flicker_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
@@ -132,7 +141,13 @@ class ReadNoise:
         return self._telegraph_in(array("g", g, minimum=0.0), 1.0 / self.observation_time, bandwidth)
 
     def proportional_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
-        """Return the variance of the noise that is proportional to v, 1/f and telegraph noise, divided by v^2 [S2]."""
+        """Return the variance of the noise that is proportional to v, 1/f and telegraph noise, divided by v^2 [S2].
+
+        With a table it is the squared deviation that was measured, for any t_read [s].
+        """
+        if self.table is not None:
+            measured: FloatArray = self.table.sigmas(g) ** 2
+            return measured[()]
         flicker = self.flicker_squared(g, t_read)
         return flicker + self.telegraph_squared(g, t_read) if self.telegraph else flicker
 
@@ -152,6 +167,7 @@ class ReadNoise:
         1/f noise is 0 below 1 / observation_time, as calibration removes slower changes.
         Source: docs/equations/noise.md eq. 1, 3, 5 and 8.
         """
+        self._refuse_table()
         frequency, conductance, volts = array("f", f, minimum=0.0), array("g", g, minimum=0.0), voltages("v", v)
         density = np.zeros(np.broadcast_shapes(frequency.shape, conductance.shape, volts.shape))
         if self.thermal_shot:
@@ -182,6 +198,7 @@ class ReadNoise:
 
         Arguments as for spectrum; low may be 0.  Source: docs/equations/noise.md eq. 4, 6 and 9.
         """
+        self._refuse_table()
         f_low, f_high = self._band(low, high)
         conductance, volts = array("g", g, minimum=0.0), voltages("v", v)
         total = np.zeros(np.broadcast_shapes(conductance.shape, volts.shape))
@@ -226,6 +243,7 @@ class ReadNoise:
         None draws them.  Each kind of noise has its own child of rng, so that switching one off changes no other.
         Source: docs/equations/noise.md section 4.
         """
+        self._refuse_table()
         step, count = number("dt", dt, unit="s", above=0.0), whole("steps", steps, minimum=1)
         if not isinstance(rng, np.random.Generator):
             raise ParameterError(f"rng must be a numpy.random.Generator, got {rng!r}")
@@ -256,6 +274,11 @@ class ReadNoise:
         return Traps.draw(
             sizes("shape", shape), self.traps, self.trap_ln_sigma, self.dwell_median, self.dwell_ln_sigma, rng
         )
+
+    def _refuse_table(self) -> None:
+        """Raise ParameterError if the noise is a table, which says nothing about frequencies."""
+        if self.table is not None:
+            raise ParameterError(f"table must be None for a spectrum or a trace: {self.table} has single reads only")
 
     @property
     def _ln_band(self) -> float:

@@ -44,8 +44,8 @@ def export_chip(
     held: a Program for the targets alone, a Chip for its written cells too.  folder: a new or an empty one.  table:
     format of the programming table, "csv" or "parquet".  scheme: write scheme of the pulses, a name of SCHEMES.
     netlists: (matrix, tile, kernel) of tiles to write as SPICE netlists.
-    Raises ParameterError for another format, scheme or tile, weights in slices, levels or offset columns, a folder that
-    is not empty or cannot be written, or Parquet without pyarrow.
+    Raises ParameterError for another format, scheme or tile, a folder that is not empty or cannot be written, or
+    Parquet without pyarrow.
     """
     if table not in FORMATS:
         raise ParameterError(f"table must be one of {', '.join(FORMATS)}, got {table!r}")
@@ -54,12 +54,6 @@ def export_chip(
     if not isinstance(held, (Program, Chip)):
         raise ParameterError(f"held must be a Program or a Chip, got {held!r}")
     program = held.program if isinstance(held, Chip) else held
-    tile = program.hardware.tile
-    if not tile.code.plain:
-        raise ParameterError(
-            "export_chip covers differential pairs of one slice without levels, got "
-            f"tile.encoding = {tile.encoding!r}, tile.slices = {tile.slices} and tile.levels = {tile.levels or 'ideal'}"
-        )
     pulses = SCHEMES[scheme]()
     files = _plan_files(held)
     schedules = None

@@ -113,7 +113,7 @@ class _Plan:
     def of(cls, program: Program) -> "_Plan":
         matrices = written_once(program)
         shapes = tuple(
-            (matrix.kernels, tile.shape[0], 2 * tile.shape[1]) for matrix in matrices for tile in matrix.tiles
+            (matrix.kernels, tile.shape[0], tile.cell_columns) for matrix in matrices for tile in matrix.tiles
         )
         tiles = np.cumsum([0, *(len(matrix.tiles) for matrix in matrices)])
         return cls(shapes, tiles, np.cumsum([0, *(k * m * c for k, m, c in shapes)]))

@@ -43,15 +43,22 @@ GATE_CODES = (
 CONVERTERS = (
     Column("matrix", "text", "", "matrix of a layer"),
     Column("tile", "whole", "", "tile of the matrix"),
-    Column("pair", "whole", "", "pair of columns, from 0"),
+    Column("current", "whole", "", "number of the converted current, from 0"),
     Column("positive_column", "whole", "", "column whose current counts positive"),
-    Column("negative_column", "whole", "", "column whose current is subtracted"),
-    Column("output", "whole", "", "output of the matrix"),
-    Column("converter", "whole", "", "number of the converter; pairs with the same number share it"),
+    Column("negative_column", "whole", "", "column whose current is subtracted; -1: none"),
+    Column("output", "whole", "", "output of the matrix; -1: a reference, which is subtracted digitally"),
+    Column("slice", "whole", "", "digit of the weights, from the lowest one"),
+    Column("worth", "number", "", "factor of this digit; those of one output add up to 1"),
+    Column("converter", "whole", "", "number of the converter; currents with the same number share it"),
     Column("full_scale_A", "number", "A", "current of the largest code"),
     Column("lsb_A", "number", "A", "current of one code; 0: a continuous converter"),
     Column("offset_codes", "number", "", "offset of the converter in codes; empty: not written"),
-    Column("scale_per_A", "number", "1/A", "digital scale: output per ampere for rows at full code"),
+    Column(
+        "scale_per_A",
+        "number",
+        "1/A",
+        "digital scale of the output per ampere for rows at full code; empty: a reference",
+    ),
     Column("input_full_code", "number", "", "input value of a full code of the rows"),
 )
 OUTPUTS = (
@@ -69,12 +76,12 @@ def array_rows(program: Program) -> Iterator[Block]:
         rows = []
         for copy in range(matrix.copies):
             for at, tile in enumerate(matrix.tiles):
-                m, c = tile.shape
+                m, n = tile.shape[0], tile.cell_columns
                 for kernel in range(matrix.stored):
                     band = kernel % matrix.bands
                     first = max(shape.rows - matrix.bands * m, 0) + band * m
                     held = -1 if matrix.rewritten else kernel
-                    rows.append((number, at, held, copy, first, m, 2 * c, tile.rows.start, tile.columns.start))
+                    rows.append((number, at, held, copy, first, m, n, tile.rows.start, tile.columns.start))
                     number += band == matrix.bands - 1
         names = ("array", "tile", "kernel", "copy", "first_row", "rows", "columns", "first_input", "first_output")
         yield {"layer": layer, "matrix": matrix.name, **dict(zip(names, np.array(rows).T, strict=True))}
@@ -116,24 +123,31 @@ def gate_code_rows(dac: GateDac, cell: Cell) -> Iterator[Block]:
 
 
 def converter_rows(held: Program | Chip) -> Iterator[Block]:
-    """Yield the pairs of columns of one tile after another, with the converters that read them."""
+    """Yield the converted currents of one tile after another, with the converters that read them."""
     program = held.program if isinstance(held, Chip) else held
     hardware, number = program.hardware, 0
     for _, matrix in _layers(program):
         for at, tile in enumerate(matrix.tiles):
-            pairs = np.arange(tile.shape[1])
-            offsets = np.full(pairs.size, np.nan)
+            code, adc = matrix.code, matrix.code.converter(hardware.adc)
+            currents = np.arange(tile.converted)
+            held_outputs = tile.shape[1] * code.slices  # currents behind these are references
+            reference = currents >= held_outputs
+            output, digit = np.divmod(np.where(reference, 0, currents), code.slices)
+            output += tile.columns.start
+            offsets = np.full(currents.size, np.nan)
             if isinstance(held, Chip):
                 offsets = converter_offsets(tile, hardware, held.stream(matrix, at))
-            outputs = tile.columns.start + pairs
             yield {
-                "matrix": matrix.name, "tile": at, "pair": pairs, "positive_column": 2 * pairs,
-                "negative_column": 2 * pairs + 1, "output": outputs,
-                "converter": number + pairs // hardware.adc.columns,
-                "full_scale_A": tile.full_scale, "lsb_A": hardware.adc.lsb(tile.full_scale), "offset_codes": offsets,
-                "scale_per_A": matrix.scale[tile.columns], "input_full_code": matrix.x_scale,
+                "matrix": matrix.name, "tile": at, "current": currents,
+                "positive_column": 2 * currents if code.paired else currents,
+                "negative_column": 2 * currents + 1 if code.paired else -1,
+                "output": np.where(reference, -1, output), "slice": digit,
+                "worth": np.where(reference, np.nan, code.worth[digit]),
+                "converter": number + currents // hardware.adc.columns,
+                "full_scale_A": tile.full_scale, "lsb_A": adc.lsb(tile.full_scale), "offset_codes": offsets,
+                "scale_per_A": np.where(reference, np.nan, matrix.scale[output]), "input_full_code": matrix.x_scale,
             }  # fmt: skip
-            number += math.ceil(pairs.size / hardware.adc.columns)
+            number += math.ceil(currents.size / hardware.adc.columns)
 
 
 def output_rows(held: Program | Chip) -> Iterator[Block]:

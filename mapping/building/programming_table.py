@@ -22,9 +22,9 @@ PLACE = (
     Column("tile", "whole", "", "tile of the matrix, from 0"),
     Column("kernel", "whole", "", "kernel of a dynamic layer, from 0"),
     Column("row", "whole", "", "row of the tile, from 0; the last one is next to the sense end"),
-    Column("column", "whole", "", "column of the tile, from 0 next to the drivers; columns 2 j and 2 j + 1 are a pair"),
+    Column("column", "whole", "", "column of the tile, from 0 next to the drivers; of pairs, columns 2 j and 2 j + 1"),
 )  #: columns that name a cell
-SIGN = Column("sign", "text", "", "+ for the positive column of a pair, - for the negative one")
+SIGN = Column("sign", "text", "", "+ or - for the columns of a pair; + or reference for columns with an offset")
 TARGET = Column("target_filament_S", "number", "S", "filament conductance to write")
 TERMINAL = Column("target_terminal_S", "number", "S", "the same between the terminals, gate open, at the read voltage")
 TOLERANCE = Column("tolerance_S", "number", "S", "largest accepted error of the terminal conductance")
@@ -88,7 +88,7 @@ def _block(
     chosen = None if schedules is None else schedules.nearest(targets).reshape(-1)
     block: dict[str, object] = {
         "matrix": matrix.name, "tile": at, "kernel": kernel, "row": row, "column": column,
-        "sign": ["+", "-"] * (targets.size // 2),
+        "sign": _signs(matrix, placement) * (targets.size // targets.shape[2]),
         TARGET.name: targets.reshape(-1), TERMINAL.name: wanted.reshape(-1),
         TOLERANCE.name: (terminal_conductances(targets + tolerance, hardware) - wanted).reshape(-1),
         STUCK.name: "" if cells is None else _stuck(cells),
@@ -103,6 +103,14 @@ def _block(
 
 def _flat(values: FloatArray, like: FloatArray) -> FloatArray:
     return np.broadcast_to(values, like.shape).reshape(-1)
+
+
+def _signs(matrix: Matrix, placement: Placement) -> list[str]:
+    """Return the sign of each column of a tile."""
+    columns, references = placement.cell_columns, matrix.code.references
+    if matrix.code.paired:
+        return ["+", "-"] * (columns // 2)
+    return ["+"] * (columns - references) + ["reference"] * references
 
 
 def _stuck(cells: TileCells) -> list[str]:

@@ -74,7 +74,21 @@ def write_cells(matrix: Matrix, placement: Placement, program: Program, stream: 
 
     targets = write_targets(wanted, write, hardware, cells.stuck, matrix.moments[placement.rows.start])
     written = hardware.retention.aged(hardware.cell, write(targets), cells.stuck, np.random.default_rng([*stream, 3]))
-    return TileCells(cells, targets, written)
+    return TileCells(cells, targets, as_read(written, hardware))
+
+
+def as_read(written: Written, hardware: Hardware) -> Written:
+    """Return cells with the mean conductances that a measured table of read noise gives them.
+
+    The filament of each cell becomes the one whose terminal conductance, at the top of the gate window, is that mean.
+    """
+    table, cell, v_read = hardware.noise.table, hardware.cell, hardware.dac.v_read
+    if table is None or not table.shifted:
+        return written
+    nominal = terminal_conductances(written.g_filament, hardware)
+    low = terminal_conductances(np.zeros(1), hardware)  # the leakage, which no filament goes below
+    shown = cell.filament_for(np.maximum(table.means(nominal), low), cell.gain_high, v_read)
+    return Written(shown, written.gate_offset)
 
 
 def write_tile(

@@ -1,5 +1,6 @@
 """The commands `crossgate chips`, a list, and `crossgate chips NAME`, one chip with the origin of each value."""
 
+import dataclasses
 import json
 import math
 import sys
@@ -61,7 +62,12 @@ def show(
     hardware, entries = descriptions.origins(chip, settings or ())
     if as_json:
         rows = [
-            {"key": f"{each.section}.{each.key}", "value": _plain(each.value), "unit": each.unit, "origin": each.origin}
+            {
+                "key": f"{each.section}.{each.key}",
+                "value": _plain(each.value, _none(f"{each.section}.{each.key}")),
+                "unit": each.unit,
+                "origin": each.origin,
+            }
             for each in entries
         ]
         sys.stdout.write(json.dumps({"name": hardware.name, "about": hardware.about, "values": rows}, indent=2) + "\n")
@@ -78,23 +84,40 @@ def show(
         section = each.section
         style = "dim" if each.origin == descriptions.DEFAULT else None
         key = f"{each.section}.{each.key}"
-        table.add_row(key, escape(_word(each.value)), each.unit, escape(each.origin), style=style)
+        table.add_row(key, escape(_word(each.value, _none(key))), each.unit, escape(each.origin), style=style)
     console = Console()
     console.print(table)
     console.print("[dim]meaning and source of every key: docs/chips.md[/dim]")
 
 
-def _word(value: object) -> str:
-    """Format a value as a chip file does."""
+def _word(value: object, none: str = "ideal") -> str:
+    """Format a value as a chip file does; none: the word for no value."""
     if value is None:
-        return "ideal"
+        return none
     if isinstance(value, bool):
         return str(value).lower()
+    shape = getattr(value, "shape", ())
+    if shape:  # one value for each segment or line
+        each = value.reshape(-1).tolist()  # type: ignore[attr-defined]
+        return f"{min(each):g} to {max(each):g} ({' × '.join(map(str, shape))} values)"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _plain(value: object) -> object:
-    """Return a value that JSON can hold."""
+def _none(key: str) -> str:
+    """Return the word of a chip file for no value of a key."""
+    return "none" if key == "noise.table" else "ideal"
+
+
+def _plain(value: object, none: str = "ideal") -> object:
+    """Return a value that JSON can hold; none: the word for no value."""
     if value is None:
-        return "ideal"
+        return none
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if getattr(value, "shape", ()):
+        return _plain(value.tolist())  # type: ignore[attr-defined]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
+from crossbar.arrays.tile_wires import TileWires
 from crossbar.arrays.wires import Wires
 from crossbar.prices.adc_circuits import CIRCUIT, check_circuit
 from crossbar.prices.costs import Costs
@@ -141,6 +142,28 @@ def _default_wires() -> Wires:
     return Wires(r_row=1.06, r_column=1.06, r_driver=100.0, r_sense=10.0)
 
 
+def wires_of_tiles(wires: Wires, rows: int, columns: int) -> Wires:
+    """Return wires that tiles of all shapes take their part of; segments and ends given one by one are a full tile's.
+
+    Raises ParameterError if a list has another number of values than a tile of `rows` × `columns` cells needs.
+    """
+    shapes = {
+        "r_row": ((columns - 1,), (rows, columns - 1)), "r_column": ((rows - 1,), (rows - 1, columns)),
+        "r_driver": ((rows,),), "r_driver_far": ((rows,),), "r_sense": ((columns,),), "r_sense_far": ((columns,),),
+    }  # fmt: skip
+    for key, allowed in shapes.items():
+        value = getattr(wires, key)
+        if not isinstance(value, float) and value.shape not in allowed:
+            wanted = " or ".join(" × ".join(map(str, shape)) for shape in allowed)
+            raise ParameterError(
+                f"wires.{key} must be one value, or {wanted} values for a tile of {rows} × {columns} cells, "
+                f"got {' × '.join(map(str, value.shape))}"
+            )
+    given = [getattr(wires, each.name) for each in fields(wires)]
+    kind = Wires if all(isinstance(each, float) for each in given) else TileWires
+    return wires if type(wires) is kind else kind(*given)
+
+
 @dataclass(frozen=True)
 class Hardware:
     """A chip description: `load_hardware` reads one, docs/chips.md documents every key."""
@@ -162,10 +185,7 @@ class Hardware:
     costs: Costs = field(default_factory=Costs)
 
     def __post_init__(self) -> None:
-        for key in ("r_row", "r_column"):
-            if not isinstance(getattr(self.wires, key), float):
-                shape = getattr(self.wires, key).shape
-                raise ParameterError(f"wires.{key} must be one value, as tiles of all shapes share it, got {shape}")
+        object.__setattr__(self, "wires", wires_of_tiles(self.wires, self.tile.rows, self.tile.columns))
         if self.costs.adc_model == CIRCUIT:
             check_circuit(self.adc)
         check_bounds(self)

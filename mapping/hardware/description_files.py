@@ -13,7 +13,7 @@ from devices.cells.presets import PRESETS
 from devices.errors import ParameterError
 from mapping.files.regular_files import read_text
 from mapping.hardware.description import Hardware
-from mapping.hardware.settings import TOP_KEYS, updated
+from mapping.hardware.settings import NONE, TOP_KEYS, updated
 from mapping.hardware.technology_node import followed
 
 CHIPS = Path(__file__).parent / "chips"  #: folder of the bundled descriptions
@@ -33,10 +33,18 @@ def load_hardware(name_or_path: str | os.PathLike[str]) -> Hardware:
     hardware = Hardware()
     for path, content in chip_files(name_or_path):
         plain: dict[str, Any] = {key: _text(path, key, content[key]) for key in ("name", "about") if key in content}
-        sections = {key: value for key, value in content.items() if key not in TOP_KEYS}
+        sections = _with_paths({key: value for key, value in content.items() if key not in TOP_KEYS}, path.parent)
         hardware = replace(hardware, **{"name": path.stem, **plain})
         hardware = updated(hardware, followed(hardware, sections), str(path))
     return hardware
+
+
+def _with_paths(sections: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return sections in which the name of a table of noise is relative to the folder of its description."""
+    noise = sections.get("noise")
+    if not isinstance(noise, dict) or not isinstance(noise.get("table"), str) or noise["table"] == NONE:
+        return sections
+    return {**sections, "noise": {**noise, "table": str(folder / noise["table"])}}
 
 
 def load_cell(name_or_path: str) -> tuple[str, Hardware]:

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
+from crossbar.arrays.tile_wires import TileWires
+from crossbar.arrays.wires import Wires
 from devices import checks
 from devices.cells.presets import PRESETS
 from devices.errors import ParameterError
+from devices.noise.noise_table import NoiseTable, read_noise_table
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 Described = TypeVar("Described", bound="DataclassInstance")
 
 TOP_KEYS = {"base", "name", "about"}  #: keys before the sections of a file
+NONE = "none"  #: word for no table of noise
 IDEAL = "ideal"  #: word in TOML for a converter without quantisation
 
 
@@ -60,6 +64,8 @@ def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
         keys[key] = _typed(given, hints[key], f"{section}.{key}", where)
         if isinstance(given, Mapping) and isinstance(getattr(value, key), dict):
             keys[key] = {**getattr(value, key), **given}  # a table is added to that of its base
+    if isinstance(value, Wires):  # which also take one value for each segment here
+        value = TileWires(*(getattr(value, each.name) for each in dataclasses.fields(value)))
     try:
         return replace(value, **keys)
     except ParameterError as error:
@@ -69,6 +75,8 @@ def _section(value: Any, section: str, keys: dict[str, Any], where: str) -> Any:
 def _typed(given: object, hint: object, key: str, where: str) -> object:
     """Convert a TOML value to the type of its field; the dataclass itself checks the range."""
     options = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if NoiseTable in options:
+        return _table(given, key, where)
     if type(None) in options and given == IDEAL:
         return None
     if hint is str or (int in options and float not in options):
@@ -77,3 +85,10 @@ def _typed(given: object, hint: object, key: str, where: str) -> object:
             also = f" or {IDEAL!r}" if type(None) in options else ""
             raise ParameterError(f"{where}: {key} must be {wanted}{also}, got {given!r}")
     return given
+
+
+def _table(given: object, key: str, where: str) -> NoiseTable | None:
+    """Return the table of a file; the word "none" stands for no table."""
+    if not isinstance(given, str):
+        raise ParameterError(f"{where}: {key} must be the name of a .csv or .toml file, or 'none', got {given!r}")
+    return None if given == NONE else read_noise_table(given)

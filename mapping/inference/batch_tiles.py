@@ -13,7 +13,7 @@ from crossbar.tiles.batch_tiles import BatchTile, ColumnTile, StackedTile, rewri
 from crossbar.tiles.written_arrays import WrittenArray
 from devices.aliases import FloatArray
 from devices.writing.spread import Written
-from mapping.chips.cells import written_to
+from mapping.chips.cells import as_read, written_to
 from mapping.chips.chip import Bank, Chip
 from mapping.inference.batch import Batch
 from mapping.placement.counts import rewriting
@@ -62,7 +62,8 @@ def _rewritten(
     cells, moments = np.empty(wanted.shape), matrix.moments[placement.rows.start]
     for at, index in enumerate(batch.indices):
         write = partial(_written, bank, (*bank.stream, 2, batch.seed, int(index)))
-        cells[at] = written_to(wanted[at : at + 1], write, hardware, bank.cells.stuck, moments).g_filament[0]
+        written_once = written_to(wanted[at : at + 1], write, hardware, bank.cells.stuck, moments)
+        cells[at] = as_read(written_once, hardware).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
     strips = matrix.strips(placement.rows)
     written = WrittenArray(

@@ -23,16 +23,17 @@ def gate_leak(cell: Cell) -> float:
 def gate_lines(matrix: Matrix, hardware: Hardware) -> GateLines:
     """Return the gate lines of a matrix' arrays: a comb over the cells of a kernel, or a line for each pair of columns.
 
-    Segments and drivers have `gate_dac.r_relative` times the resistance of those of the rows.
+    Segments and drivers have `gate_dac.r_relative` times the resistance of those of the rows, or of their mean.
     Source: docs/equations/gates.md, section 6.
     """
     wires, ratio = hardware.wires_in_use, hardware.gate_dac.r_relative
     ends = np.atleast_1d(wires.r_driver)
     driver = ratio * float(ends[np.isfinite(ends)].max(initial=0.0))
     leak = gate_leak(hardware.cell)
+    along, across = wires.mean_segments(hardware.tile.rows, hardware.tile.columns)
     if matrix.column_gates:  # both cells of a pair hang at one node of the line
-        return GateLines("column", ratio * float(wires.r_column), driver, g_gate_leak=2.0 * leak)
-    segment = ratio * float(wires.r_row)
+        return GateLines("column", ratio * across, driver, g_gate_leak=2.0 * leak)
+    segment = ratio * along
     return GateLines("tile", segment, driver, r_spine=segment, g_gate_leak=leak)
 
 

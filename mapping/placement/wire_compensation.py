@@ -48,7 +48,7 @@ def compensate(
     wanted = [g[..., 0::2] - g[..., 1::2] for g in first]
     kept = min(float(_over(w, g).min()) for w, g in zip(_transfers(first, hardware, stacked), first, strict=True))
     if kept <= 0.0:
-        raise MappingError(f"the wires of chip {hardware.name!r} let no current through: {hardware.wires!r}")
+        raise MappingError(_no_current(hardware))
     for _ in range(COMPENSATION_STEPS):
         seen = [cell.terminal_conductance(piece, gain, v_read) for piece, gain in zip(pieces, at, strict=True)]
         through = _transfers(seen, hardware, stacked)
@@ -79,7 +79,7 @@ def compensate_columns(
     wanted = [cell.terminal_conductance(piece, at, v_read) for piece in pieces]
     kept = min(float(_over(w, g).min()) for w, g in zip(_transfers(wanted, hardware), wanted, strict=True))
     if kept <= 0.0:
-        raise MappingError(f"the wires of chip {hardware.name!r} let no current through: {hardware.wires!r}")
+        raise MappingError(_no_current(hardware))
     for _ in range(COMPENSATION_STEPS):
         seen = [cell.terminal_conductance(piece, at, v_read) for piece in pieces]
         for piece, w, g in zip(pieces, _transfers(seen, hardware), wanted, strict=True):
@@ -88,6 +88,17 @@ def compensate_columns(
     for (rows, columns), piece in zip(cuts, pieces, strict=True):
         out[:, rows, columns] = cell.terminal_conductance(piece, cell.gain_high, v_read)
     return out, kept
+
+
+def _no_current(hardware: Hardware) -> str:
+    """Return the sentence for wires that let no current through."""
+    wires = hardware.wires
+    if wires.broken:
+        return (
+            f"broken wires of chip {hardware.name!r} cut cells off, and IR drop cannot be compensated there: set "
+            "tile.compensate_wires = false"
+        )
+    return f"the wires of chip {hardware.name!r} let no current through: {wires!r}"
 
 
 def _over(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -127,5 +138,5 @@ def remaining_current(conductances: FloatArray, cuts: Sequence[tuple[slice, slic
         part = _over(w, piece)[0]
         out[rows, columns] = 0.5 * (part[:, 0::2] + part[:, 1::2])
     if float(out.min()) <= 0.0:
-        raise MappingError(f"the wires of chip {hardware.name!r} let no current through: {hardware.wires!r}")
+        raise MappingError(_no_current(hardware))
     return out

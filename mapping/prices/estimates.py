@@ -208,8 +208,9 @@ def _conductance(
     """
     wires = program.hardware.wires_in_use
     m, n = rows.stop - rows.start, columns.stop - columns.start
-    before = wires.driver(m)[:, None] + n * wires.r_row / 3.0
-    line, sense = m * wires.r_column / 3.0, wires.sense(n)
+    along, across = wires.mean_segments(m, n)
+    before = wires.driver(m)[:, None] + n * along / 3.0
+    line, sense = m * across / 3.0, wires.sense(n)
     parts, driven = np.array([part for part, _ in moments]), np.array([on[rows] for _, on in moments])
     seen = []
     for cells in _cells(program, matrix, rows, columns, found):

@@ -236,8 +236,9 @@ def t_column(matrix: Matrix, hardware: Hardware, costs: Costs) -> float:
     tile = max(matrix.tiles, key=lambda each: each.shape[0] * each.shape[1])
     m, n = tile.shape[0] * matrix.bands, tile.cell_columns
     wires, farads = hardware.wires_in_use, capacitances(hardware, costs)
-    row = (_finite(wires.driver(m)) + n * float(wires.r_row)) * n * farads.c_row
-    column = (_finite(wires.sense(n)) + m * float(wires.r_column)) * m * farads.c_column
+    along, across = wires.mean_segments(m, n)
+    row = (_finite(wires.driver(m)) + n * along) * n * farads.c_row
+    column = (_finite(wires.sense(n)) + m * across) * m * farads.c_column
     if SAFE * max(row, column) <= hardware.dac.t_slot:
         return SAFE * max(row, column)
     cells: FloatArray = matrix.conductances[: matrix.bands, tile.rows, tile.cells].reshape(-1, n)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crossbar.arrays.tile_wires import TileWires
 from crossbar.tiles.tile import Tile
 from crossbar.tiles.written_arrays import WrittenArray, build_tiles, terminal_conductances
 from crossbar.transfer.family_gradients import filament_slopes
@@ -96,7 +97,8 @@ class MatrixTiles:
             members = [t for t, each in enumerate(at.seen) if each.shape[2:] == shape]
             g = np.concatenate([at.seen[t].reshape(-1, *shape) for t in members])
             d = np.concatenate([opposite(d_signals[t]).reshape(-1, *shape) for t in members])
-            d_g, first = transfer_gradient(g, wires, d), 0
+            own = wires.of_array(*shape) if isinstance(wires, TileWires) else wires
+            d_g, first = transfer_gradient(g, own, d), 0
             for t in members:
                 count = at.seen[t].shape[0] * at.seen[t].shape[1]
                 mine = d_g[first : first + count].reshape(at.seen[t].shape) * at.slopes[t]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from crossbar.arrays.tile_wires import TileWires
 from crossbar.arrays.wires import Wires
 from crossbar.tiles.activity import Activity
 from crossbar.tiles.batch_tiles import BatchTile, ColumnTile, RemadeTile, StackedTile
@@ -20,6 +21,7 @@ from crossbar.transfer.family import Family
 from crossbar.transfer.gate_nodes import GainNodes, GateNodes
 from crossbar.transfer.stacked_bands import StackedFamily
 from devices.aliases import FloatArray
+from devices.noise.noise_table import NoiseTable
 from devices.noise.read_noise import ReadNoise
 from devices.writing.spread import DrawnCells, Spread, Written
 from mapping.chips.chip import Bank, Chip
@@ -42,7 +44,8 @@ from mapping.workflow.writing import write
 #: classes of the values in a written chip
 CHIP = (
     Tile, WrittenArray, Family, GateNodes, GainNodes, StackedFamily, BatchTile, RemadeTile, StackedTile, ColumnTile,
-    Bank, DrawnCells, Written, Spread, Wires, Adc, UnsignedAdc, ConverterErrors, Dac, ReadNoise, Hardware,
+    Bank, DrawnCells, Written, Spread, Wires, TileWires, Adc, UnsignedAdc, ConverterErrors, Dac, ReadNoise, NoiseTable,
+    Hardware,
 )  # fmt: skip
 RUN = {"BatchResult": BatchResult, "LayerPart": LayerPart, "Activity": Activity}
 
