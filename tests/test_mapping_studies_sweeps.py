@@ -1,6 +1,7 @@
 """Studies: their points, tables that survive a killed process, equal rows from any worker, effects by hand."""
 
 import csv
+import io
 import json
 import math
 import random
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from devices.errors import ParameterError
 from mapping.cli import command as cli
+from mapping.cli import sweeping
 from mapping.studies.description import Parameter, Study
 from mapping.studies.plots import plot_response, plot_tornado, study_figure
 from mapping.studies.results import HEAD, METRICS, TAIL, Results, effects, half_width, read_results
@@ -396,6 +399,22 @@ def call(monkeypatch, capfd, *words):
     return status, *capfd.readouterr()
 
 
+def test_terminal__names_the_worst_value_in_80_columns():
+    names = ("spread.write_error", "wires.r_row")
+    table = made(
+        [(0, 0, None, (0.01, 1.0), 0.9), (1, 0, names[0], (0.2, 1.0), 0.8), (2, 0, names[1], (0.01, 30.0), 0.6)], *names
+    )
+    for row, joules in zip(table.rows, (2e-9, 2e-9, 3e-9), strict=True):
+        row |= {"energy_J_per_image": joules, "latency_s_per_image": 1e-6}
+    shown = {"accuracy": "accuracy_chip", **sweeping.PRICES}
+    console = Console(width=80, file=io.StringIO(), record=True)
+    sweeping._show("s", table, {name: effects(table, metric) for name, metric in shown.items()}, console)
+    text = console.export_text()
+    for words in (*names, "from 90.00%", "-30.00 points", "at 30", "-10.00 points", "at 0.2", "+50.0%", "no harm"):
+        assert words in text, words
+    assert text.index(names[1]) < text.index(names[0])
+
+
 def test_command__runs_a_study_and_says_what_hurts(tmp_path, model, monkeypatch, capfd):
     monkeypatch.setenv("COLUMNS", "160")
     (tmp_path / "s.toml").write_text(
@@ -404,7 +423,7 @@ def test_command__runs_a_study_and_says_what_hurts(tmp_path, model, monkeypatch,
     )
     status, out, err = call(monkeypatch, capfd, "sweep", tmp_path / "s.toml", "--out", tmp_path / "o")
     assert (status, err) == (0, "")
-    for words in ("s: largest harm of each parameter", "converters [bit]", "o/results.csv", "from ", "at "):
+    for words in ("s: largest harm of each parameter", "converters [bit]", "o/results.csv", "from "):
         assert words in out
     status, out, _ = call(monkeypatch, capfd, "sweep", tmp_path / "s.toml", "--out", tmp_path / "o", "--json")
     assert json.loads(out)["accuracy"][0]["parameter"] == "converters [bit]"
