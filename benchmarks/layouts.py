@@ -3,13 +3,18 @@
     python -m benchmarks.layouts dvgg-digits --images 100 --out docs
     python -m benchmarks.layouts dvgg-cifar10 --data DIR --images 200 --rewritten 20
 
-Prints and writes a table (layouts-MODEL.csv) and draws a figure (layouts-MODEL.png).  With --choices it writes instead
-the figures of merit that the compiler computes for each dynamic layer in each layout (layouts-MODEL-layers.csv), and
-prints the layouts that it would choose for equal weights of the criteria and for each criterion alone.
+Prints and writes a table (layouts-MODEL.csv) and draws a figure (layouts-MODEL.png).  The table has how many images
+each layout can read before reads have moved the cells of a dynamic layer by 1 % of g_max, and the energy, the time and
+the wear of writing the chip again so often (`--set retention.refresh_images=N` for another period).
+
+With --choices it writes instead the figures of merit that the compiler computes for each dynamic layer in each layout
+(layouts-MODEL-layers.csv), and prints the layouts that it would choose for equal weights of the criteria and for each
+criterion alone.
 """
 
 import argparse
 import csv
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -25,9 +30,10 @@ from mapping.networks.models import load_model
 from mapping.placement.folding import prepare
 from mapping.presentation.colours import COLOURS
 from mapping.presentation.intervals import wilson
-from mapping.presentation.quantities import si
+from mapping.presentation.quantities import duration, si
 from mapping.report.pricing import price
 from mapping.report.report import Report
+from mapping.report.values import LayerReport
 from mapping.workflow import layout_choice as choose
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.images import CALIBRATION_IMAGES
@@ -72,22 +78,40 @@ def row(layout: str, report: Report, off: float) -> dict[str, Any]:
         "arrays": report.tiles, "tops_per_watt": report.tops_per_watt,
         "writes_per_day": max(layer.writes_per_day for layer in report.layers),
         "lifetime_s": report.lifetime_s,
+        **kept(report, dynamic),
+    }  # fmt: skip
+
+
+def kept(report: Report, dynamic: list[LayerReport]) -> dict[str, Any]:
+    """How long the cells of dynamic layers last under reads, and what writing the chip again so often costs."""
+    held = report.keeping
+    lasting = [layer.images_to_limit for layer in dynamic if layer.layout != "reprogram"]
+    images = min(lasting, default=math.inf)
+    if held is None or math.isinf(images):
+        return {"images_to_limit": images, "refresh_J": 0.0, "refresh_s": 0.0, "refresh_worn_out_s": math.inf}
+    pace = images / report.images_per_s + held.once_s
+    return {
+        "images_to_limit": images, "refresh_J": held.once_J / images, "refresh_s": held.once_s / images,
+        "refresh_worn_out_s": report.configuration["costs"]["endurance"] * pace,
     }  # fmt: skip
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
-    lines = [
-        "| layout | images | accuracy | error | energy | band | latency | image/s | area | arrays | TOPS/W | writes |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    headings = (
+        "layout", "images", "accuracy", "error", "energy", "band", "latency", "image/s", "area", "arrays", "TOPS/W",
+        "writes", "images until reads are felt", "refresh", "worn out by it",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for each in rows:
         lines.append(  # noqa: PERF401  (eight lines of one text)
             f"| {each['layout']} | {each['images']} | {each['accuracy']:.1%} ({each['accuracy_low']:.1%} … "
             f"{each['accuracy_high']:.1%}) | {each['logit_error']:.1%} | {si(each['energy_J'], 'J')} | "
             f"{si(each['energy_low_J'], 'J')} … {si(each['energy_high_J'], 'J')} | {si(each['latency_s'], 's')} | "
             f"{each['images_per_s']:,.3g} | {each['area_m2'] * 1e6:.3g} mm² | {each['arrays']} | "
-            f"{each['tops_per_watt']:.3g} | {each['writes_per_day']:.3g} |"
+            f"{each['tops_per_watt']:.3g} | {each['writes_per_day']:.3g} | "
+            f"{each['images_to_limit']:,.3g} | {si(each['refresh_J'], 'J')}, {si(each['refresh_s'], 's')} | "
+            f"{duration(each['refresh_worn_out_s'])} |"
         )
     return "\n".join(lines)
 
@@ -177,9 +201,10 @@ def main() -> None:
     parser.add_argument("--rewritten", type=int, default=50, help="images of the layouts that are solved for each one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--choices", action="store_true", help="look at single layers, as the compiler does")
     given = parser.parse_args()
-    hardware = load_hardware(given.chip)
+    hardware = load_hardware(given.chip).with_values(given.settings)
     if given.choices:
         rows = choices(given.model, hardware, given.data)
         write_csv(given.out / f"layouts-{given.model}-layers.csv", rows)

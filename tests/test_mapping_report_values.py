@@ -22,6 +22,7 @@ from mapping.inference.running import run
 from mapping.networks import Attention, Conv, DynamicConv, GlobalAveragePool, Linear, Network, Relu
 from mapping.presentation.colours import COLOURS
 from mapping.prices.area import ArrayReport
+from mapping.prices.refresh import Keeping
 from mapping.prices.timing import latency
 from mapping.prices.yardsticks import Compared
 from mapping.report.plots import plot_energy, plot_error, plot_latency
@@ -420,7 +421,7 @@ def test_plots__draw_on_given_axes(report):
 
 
 def test_report__is_a_value(report):
-    names = {each.__name__: each for each in (Report, LayerReport, ArrayReport, Compared)}
+    names = {each.__name__: each for each in (Report, LayerReport, ArrayReport, Compared, Keeping)}
     assert eval(repr(report), names | {"inf": math.inf}) == report  # noqa: S307
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.seed = 3

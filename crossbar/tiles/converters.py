@@ -24,6 +24,7 @@ from devices.numerics.random_streams import normals, padded
 MOST_CURVED_BITS = 12  # of a converter whose thresholds are kept one by one, ours
 CODINGS = ("pulse-width", "bit-serial", "amplitude")
 CONTINUOUS_BITS = 8  #: bits of a continuous converter where a number of bits is needed: for slots and prices, ours
+POLARITIES = ("positive", "negative", "alternating")  #: sign of the row voltage; alternating: from read to read
 
 
 def _bits(name: str, bits: int | None, least: int, most: int) -> None:
@@ -46,10 +47,14 @@ class Dac:
     v_read: float = quantity(0.1, "V", above=0.0)  #: row voltage of a full code [V], default of Sandia's CrossSim
     t_slot: float = quantity(0.5e-9, "s", above=0.0)  #: length of a slot [s], ours: a clock of 2 GHz
     gain_error: float = quantity(0.0, minimum=0.0, maximum=0.3)  #: standard deviation of a driver's relative voltage
+    #: sign of the row voltage, one of POLARITIES; the law of a cell is odd, so it changes what reads do to states alone
+    polarity: str = "positive"
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
         _bits("dac.bits", self.bits, 1, 16)
+        if self.polarity not in POLARITIES:
+            raise ParameterError(f"dac.polarity must be one of {', '.join(POLARITIES)}, got {self.polarity!r}")
         if self.coding not in CODINGS:
             raise ParameterError(f"dac.coding must be one of {', '.join(CODINGS)}, got {self.coding!r}")
         if self.coding == "bit-serial" and self.bits is None:
@@ -64,6 +69,11 @@ class Dac:
     def full_code(self) -> float:
         """Code of a full row voltage; 1 for a continuous driver."""
         return 1.0 if self.bits is None else float(2**self.bits - 1)
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """Signs of the row voltages, each of an equal part of the reads."""
+        return {"positive": (1.0,), "negative": (-1.0,), "alternating": (1.0, -1.0)}[self.polarity]
 
     @property
     def conversions(self) -> int:

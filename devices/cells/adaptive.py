@@ -25,7 +25,7 @@ from devices.constants import BOLTZMANN_EV, ELEMENTARY_CHARGE, PLANCK
 from devices.errors import ConvergenceError, ParameterError
 from devices.laws import gate
 from devices.laws.adaptive import AdaptiveLaw
-from devices.states.filament import MOST_STEPS, Growth, evolve
+from devices.states.filament import LARGEST_EXPONENT, MOST_STEPS, Growth, evolve
 
 HBAR_EV = PLANCK / (2.0 * math.pi * ELEMENTARY_CHARGE)  # [eV s]
 
@@ -63,6 +63,7 @@ class AdaptiveMemristor(BarrierCell):
     e_activation: float = quantity(0.6, "eV", minimum=0.0)  #: activation energy of k_set, k_reset [eV]
     lifetime: float = quantity(3e8, "s", above=0.0, allow_inf=True)  #: of a full filament at 0 V [s]; inf: stable
     w_critical: float = quantity(0.02, above=0.0)  #: state below which a filament decays exponentially at 0 V
+    e_dissolution: float = quantity(0.4, "eV", minimum=0.0)  #: activation energy of 1 / lifetime, given at 300 K [eV]
     temperature: float = quantity(300.0, "K", above=0.0)  #: temperature of the cell [K]
 
     def __post_init__(self) -> None:
@@ -101,6 +102,10 @@ class AdaptiveMemristor(BarrierCell):
         """Read gain at v_gate_max."""
         return float(gate.read_gain(self.law, self.v_gate_max))
 
+    def at(self, temperature: float | None) -> "AdaptiveMemristor":
+        """Return the cell at a temperature [K]; None: the cell itself."""
+        return self if temperature is None else dataclasses.replace(self, temperature=temperature)
+
     def filament(self, w: npt.ArrayLike) -> FloatArray:
         """Return the filament conductance [S] of states w in [0, 1]: g_min (g_max / g_min)^w.
 
@@ -138,7 +143,8 @@ class AdaptiveMemristor(BarrierCell):
 
     def growth(self) -> Growth:
         """Return the parameters of the state equation at this cell's temperature, for kernels."""
-        arrhenius = math.exp(-self.e_activation / BOLTZMANN_EV * (1.0 / self.temperature - 1.0 / 300.0))
+        inverse = (1.0 / self.temperature - 1.0 / 300.0) / BOLTZMANN_EV  # [1/eV]
+        arrhenius = math.exp(-self.e_activation * inverse)
         return Growth(
             g_min=self.g_min,
             ln_window=math.log(self.g_max / self.g_min),
@@ -148,7 +154,7 @@ class AdaptiveMemristor(BarrierCell):
             v_reset=self.v_reset,
             gate_per_ev=self.beta / (BOLTZMANN_EV * self.temperature),
             reset_per_ev=self.beta_reset / (BOLTZMANN_EV * self.temperature),
-            lifetime=self.lifetime,
+            lifetime=self.lifetime * math.exp(min(self.e_dissolution * inverse, LARGEST_EXPONENT)),
             w_critical=self.w_critical,
         )
 
@@ -165,14 +171,13 @@ class AdaptiveMemristor(BarrierCell):
         """Return the states after a time dt [s] at constant cell voltage v [V] and gate voltage v_gate [V].
 
         The time is divided into exponential-Euler sub-steps that move w by about largest_step.  temperature [K]
-        replaces that of the cell; it acts on SET, RESET and the gate, but not on the lifetime at 0 V (our choice).
+        replaces that of the cell; it acts on SET, RESET, the gate and the lifetime at 0 V.
         Raises ParameterError if a state lies outside [0, 1] or a time is negative, ConvergenceError if more than
         MOST_STEPS sub-steps are needed.
         Source: docs/equations/cells.md eq. 12-15.
         """
         if temperature is not None:
-            warm = dataclasses.replace(self, temperature=temperature)
-            return warm.evolve(w, v, v_gate, dt, largest_step=largest_step)
+            return self.at(temperature).evolve(w, v, v_gate, dt, largest_step=largest_step)
         largest = number("largest_step", largest_step, above=0.0, maximum=0.5)
         (states, volts, gates, times), shape = flat(
             w=checked_states(w), v=voltages("v", v), v_gate=voltages("v_gate", v_gate), dt=array("dt", dt, minimum=0.0)

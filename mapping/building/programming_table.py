@@ -80,7 +80,7 @@ def _block(
     if isinstance(held, Chip) and held.measured is not None:
         written = held.measured.tile(matrix.name, at)
     elif isinstance(held, Chip):
-        cells = write_cells(matrix, placement, program, held.stream(matrix, at))
+        cells = write_cells(matrix, placement, program, held.stream(matrix, at), held.stress.get(matrix.name))
         targets, written = cells.targets, cells.written
     kernel, row, column = (each.reshape(-1) for each in np.indices(targets.shape))
     wanted = terminal_conductances(targets, hardware)

@@ -10,7 +10,9 @@ from crossbar.tiles.converter_errors import ConverterErrors, draw_errors
 from crossbar.tiles.written_arrays import WrittenArray
 from crossbar.transfer.gate_nodes import GateNodes
 from devices.aliases import BoolArray, FloatArray
+from devices.writing.disturb import Stress
 from devices.writing.spread import DrawnCells, Written
+from mapping.chips.read_times import of_tile
 from mapping.chips.stuck_cells import compensated, pair_differences, trimmed
 from mapping.hardware.description import Hardware
 from mapping.placement.coded_weights import to_levels
@@ -31,7 +33,7 @@ def converter_offsets(placement: Placement, hardware: Hardware, stream: tuple[in
 def converter_errors(offsets: FloatArray, hardware: Hardware, stream: tuple[int, ...]) -> ConverterErrors | None:
     """Return the errors of a tile's converters, drawn from the tile's random stream; offsets: (c,) [codes]."""
     adc, rng = hardware.tile.code.converter(hardware.adc), np.random.default_rng([*stream, 40])
-    return draw_errors(adc, offsets, rng, hardware.temperature)
+    return draw_errors(adc, offsets, rng, hardware.run_temperature)
 
 
 def driver_gains(arrays: int, rows: int, hardware: Hardware, stream: tuple[int, ...]) -> FloatArray | None:
@@ -57,10 +59,13 @@ def wanted_conductances(matrix: Matrix, placement: Placement) -> FloatArray:
     return matrix.conductances[:, placement.rows, placement.cells]
 
 
-def write_cells(matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...]) -> TileCells:
-    """Draw the cells of one tile and write them.
+def write_cells(
+    matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...], stress: Stress | None = None
+) -> TileCells:
+    """Draw the cells of one tile and write them; they are returned as the run finds them.
 
-    stream: whole numbers that name the tile's random stream.
+    stream: whole numbers that name the tile's random stream.  stress: of one image on the cells of the matrix; None: no
+    image was read.
     """
     hardware = program.hardware
     wanted = wanted_conductances(matrix, placement)
@@ -73,7 +78,8 @@ def write_cells(matrix: Matrix, placement: Placement, program: Program, stream: 
         return cells.write(targets, np.random.default_rng([*stream, 2]))
 
     targets = write_targets(wanted, write, hardware, cells.stuck, matrix.moments[placement.rows.start])
-    written = hardware.retention.aged(hardware.cell, write(targets), cells.stuck, np.random.default_rng([*stream, 3]))
+    luck = np.random.default_rng([*stream, 3])
+    written = hardware.retention.aged(hardware.cell, write(targets), cells.stuck, luck, of_tile(stress, placement))
     return TileCells(cells, targets, as_read(written, hardware))
 
 
@@ -92,22 +98,29 @@ def as_read(written: Written, hardware: Hardware) -> Written:
 
 
 def write_tile(
-    matrix: Matrix, placement: Placement, program: Program, stream: tuple[int, ...], measured: Written | None = None
+    matrix: Matrix,
+    placement: Placement,
+    program: Program,
+    stream: tuple[int, ...],
+    measured: Written | None = None,
+    stress: Stress | None = None,
 ) -> WrittenArray:
-    """Write the cells of one tile and return their conductances [S] and Dirac-point shifts [V].
+    """Write the cells of one tile and return their conductances [S] and Dirac-point shifts [V], as the run finds them.
 
     The gates of a static kernel are held open, so its cells need no gate nodes.
     stream: whole numbers that name the tile's random stream.  measured: cells (k, m, 2 c) that were measured; nothing
-    is written then.
+    is written then, and they do not age.  stress: of one image on the cells of the matrix; None: no image was read.
     """
     hardware = program.hardware
-    written = write_cells(matrix, placement, program, stream).written if measured is None else measured
+    written = write_cells(matrix, placement, program, stream, stress).written if measured is None else measured
     sag = gate_reach(matrix, (placement.shape[0], placement.cell_columns), hardware)
     reach = REACH * math.hypot(hardware.spread.gate_offset_line, hardware.spread.gate_offset_cell)
     if sag is not None:  # at one driver voltage a sag is a shift of the Dirac point
         reach += float(1.0 - sag.min()) * max(abs(hardware.cell.v_gate_min), abs(hardware.cell.v_gate_max))
     nodes = (
-        GateNodes(hardware.cell, hardware.tile.gate_nodes, reach) if matrix.gated and not matrix.column_gates else None
+        GateNodes(hardware.cell_in_run, hardware.tile.gate_nodes, reach)
+        if matrix.gated and not matrix.column_gates
+        else None
     )
     offsets = converter_offsets(placement, hardware, stream)
     strips, shape = matrix.strips(placement.rows), written.g_filament.shape

@@ -12,9 +12,11 @@ from crossbar.tiles.written_arrays import WrittenArray, build_tiles
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
+from devices.writing.disturb import Stress
 from devices.writing.spread import DrawnCells
 from mapping.chips.cells import converter_errors, converter_offsets, driver_gains, write_tile
 from mapping.chips.measured_cells import MeasuredCells
+from mapping.chips.read_times import stress_of_reads
 from mapping.hardware.description import Hardware
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
@@ -45,6 +47,8 @@ class Chip:
     #: by name of the layer, or of a matrix of its attention; empty if outputs are not adjusted
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     measured: MeasuredCells | None = None  #: cells that were measured and not written by simulation
+    #: of the reads of one image on the cells, by name of the matrix; empty if no image was read before the run
+    stress: dict[str, Stress] = field(default_factory=dict)
 
     def written(self, matrix: Matrix, at: int) -> WrittenArray:
         """Return the cells of a matrix' tile number `at` after writing, drawn again from the tile's random stream.
@@ -55,7 +59,8 @@ class Chip:
         """
         stream = self.stream(matrix, at)
         held = None if self.measured is None else self.measured.tile(matrix.name, stream[2])
-        return write_tile(matrix, matrix.tiles[stream[2]], self.program, stream, held)
+        stress = self.stress or read_before(self.program)
+        return write_tile(matrix, matrix.tiles[stream[2]], self.program, stream, held, stress.get(matrix.name))
 
     def stream(self, matrix: Matrix, at: int) -> tuple[int, int, int]:
         """Return the whole numbers that name the random stream of a matrix' tile number `at`; the last one is `at`.
@@ -76,6 +81,11 @@ class Chip:
     def _repr_html_(self) -> str:
         """Return the floor plan, for notebooks."""
         return self.program.floor_plan.to_html(f"written, seed {self.seed}")
+
+
+def read_before(program: Program) -> dict[str, Stress]:
+    """Return the stress of one image on each matrix, by name, if images were read before the run, otherwise nothing."""
+    return stress_of_reads(program) if program.hardware.retention.since_writing[1] else {}
 
 
 def _single(tile: Tile | BatchTile) -> Tile | BatchTile:
@@ -100,8 +110,9 @@ def write_arrays(
     hardware = program.hardware
     tiles: dict[str, tuple[Tile | BatchTile, ...]] = {}
     banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = {}
+    cell, stress = hardware.cell_in_run, read_before(program)
     adc = hardware.tile.code.converter(hardware.adc)
-    parts = (hardware.wires_in_use, hardware.dac, adc, hardware.noise, hardware.temperature)
+    parts = (hardware.wires_in_run, hardware.dac, adc, hardware.noise, hardware.run_temperature)
     done = 0
     for index, matrix in enumerate(program.all_matrices):
         streams = [(seed, index, at) for at in range(len(matrix.tiles))]
@@ -112,20 +123,20 @@ def write_arrays(
             arrays = [
                 write_tile(
                     matrix, placement, program, stream,
-                    None if measured is None else measured.tile(matrix.name, stream[2]),
+                    None if measured is None else measured.tile(matrix.name, stream[2]), stress.get(matrix.name),
                 )
                 for placement, stream in numbered
             ]  # fmt: skip
             if matrix.column_gates:
-                banks[matrix.name] = tuple(ColumnTile(hardware.cell, each, *parts) for each in arrays)
+                banks[matrix.name] = tuple(ColumnTile(cell, each, *parts) for each in arrays)
             elif matrix.gated and matrix.layout == "stacked":
-                banks[matrix.name] = tuple(build_stacked_tiles(hardware.cell, arrays, *parts))
+                banks[matrix.name] = tuple(build_stacked_tiles(cell, arrays, *parts))
             else:
-                tiles[matrix.name] = tuple(build_tiles(hardware.cell, arrays, *parts))
+                tiles[matrix.name] = tuple(build_tiles(cell, arrays, *parts))
         done += len(matrix.tiles)
         if progress is not None:
             progress(done)
-    return Chip(program, seed, tiles, banks, measured=measured)
+    return Chip(program, seed, tiles, banks, measured=measured, stress=stress)
 
 
 def _blank(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> Bank:

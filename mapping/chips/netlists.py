@@ -52,7 +52,7 @@ def tile_circuit(
     tile = checks.whole("tile", tile, minimum=0, maximum=len(found.tiles) - 1)
     written = chip.written(found, tile)
     kernel = checks.whole("kernel", kernel, minimum=0, maximum=len(written.g_filament) - 1)
-    cell, rows = program.hardware.cell, written.g_filament.shape[1]
+    cell, rows = program.hardware.cell_in_run, written.g_filament.shape[1]
     array = Array(cell, written.g_filament[kernel], written.gate_offset[kernel])
     if cell.gated:
         v_gate = checks.number("v_gate", cell.v_gate_max if v_gate is None else v_gate, unit="V")
@@ -69,4 +69,4 @@ def write_netlist(program: Program, circuit: TileCircuit, path: str | os.PathLik
     Raises ParameterError if the law of the cells has no netlist.
     """
     v_gate = circuit.v_gate if circuit.v_cells is None else circuit.v_cells
-    to_spice(circuit.array, circuit.v_rows, program.hardware.wires_in_use, Path(path), v_gate=v_gate)
+    to_spice(circuit.array, circuit.v_rows, program.hardware.wires_in_run, Path(path), v_gate=v_gate)

@@ -11,6 +11,7 @@ from mapping.presentation.intervals import wilson
 from mapping.presentation.outside_text import outside
 from mapping.presentation.quantities import duration, ratio, rounded, si
 from mapping.presentation.wrapped_tables import Table
+from mapping.report.keeping_texts import keeping_rows
 
 if TYPE_CHECKING:
     from mapping.report.report import Report
@@ -87,6 +88,9 @@ def _totals(report: "Report") -> RenderableType:
             "endurance",
             f"{rounded(writes)} writes of a cell per day: its endurance is used up after {duration(report.lifetime_s)}",
         )
+    if report.keeping is not None:
+        for name, text in keeping_rows(report, report.keeping):
+            totals.add_row(name, text)
     low, high = report.tops_per_watt_band
     totals.add_row(
         "efficiency",

@@ -65,6 +65,13 @@ def run(
     ] = "cpu",
     measured: Measured = None,
     missing: Missing = "target",
+    until_lost: Annotated[
+        bool,
+        typer.Option(
+            "--until-lost",
+            help="Also find the number of images after which reads have cost one point of accuracy; some ten runs.",
+        ),
+    ] = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything anew and keep neither the chip nor a stopped run.")
     ] = False,
@@ -83,6 +90,10 @@ def run(
             raise ParameterError(f"--fidelity must be linear for --device {device}, got {fidelity!r}")
     if measured is not None and fidelity == "ideal":
         raise ParameterError("--measured must be left out for --fidelity ideal, as an ideal chip has no measured cells")
+    if until_lost and measured is not None:
+        raise ParameterError(
+            "--until-lost must be left out with --measured, whose cells are read as they were measured"
+        )
     network = mapping.load_model(model)
     hardware = mapping.load_hardware(chip).with_values(settings or ())
     if fidelity == "ideal":
@@ -96,9 +107,11 @@ def run(
         report, result = _simulate(*simulated)
         if fidelity == "nonlinear":
             report = _with_fidelity(report, result, test, precision, console)
+        if until_lost:
+            report = _with_lost_point(report, result, test, console)
         line = command_line(
-            "run", model, chip=chip, set=settings, data=data, images=count, seed=drawn, fidelity=fidelity,
-            device=None if device == "cpu" else device, measured=measured,
+            "run", model, *(("--until-lost",) if until_lost else ()), chip=chip, set=settings, data=data, images=count,
+            seed=drawn, fidelity=fidelity, device=None if device == "cpu" else device, measured=measured,
             missing=None if measured is None else missing,
         )  # fmt: skip
         report = replace(report, command=readable(line))
@@ -182,3 +195,14 @@ def _with_fidelity(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )  # fmt: skip
     return replace(report, fidelity=inference.by_layer(found))
+
+
+def _with_lost_point(report: "Report", result: "RunResult", test: "Dataset", console: Console) -> "Report":
+    """Find the number of images until one point of accuracy is lost, with the number of runs on the terminal."""
+    with progress_bars(console) as progress:
+        task = progress.add_task("find the lost point", total=None)
+        found = workflow.images_until_lost(
+            result.chip.program, test.images, test.labels, result.chip.seed, exact=result.exact,
+            progress=lambda done: progress.update(task, description=f"find the lost point, run {done}"),
+        )  # fmt: skip
+    return replace(report, keeping=None if report.keeping is None else replace(report.keeping, images_until_lost=found))

@@ -48,6 +48,8 @@ BY_KEY: Mapping[str, tuple[float, float]] = {
     "costs.pitch": (1e-9, 1e-3),
     "dac.v_read": (1e-4, 10.0),
     "gate_dac.r_relative": (1e-6, 1e9),
+    "retention.images": (1e-9, 1e18),
+    "retention.refresh_images": (1e-3, 1e18),
     "spread.cycle_high_cv": (1e-9, 10.0),
     "spread.cycle_low_ln_sigma": (1e-9, 5.0),
     "spread.window_high_cv": (1e-9, 10.0),

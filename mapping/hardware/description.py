@@ -196,9 +196,29 @@ class Hardware:
         return float(getattr(self.cell, "temperature", 300.0))
 
     @property
+    def run_temperature(self) -> float:
+        """Temperature of the run [K], which may differ from that for which the chip was compiled and written."""
+        return self.retention.run_temperature or self.temperature
+
+    @property
+    def cell_in_run(self) -> Cell:
+        """The cell at the temperature of the run, on which the read gain of a gate voltage depends."""
+        warm, cell = self.retention.run_temperature, self.cell
+        if not warm or warm == self.temperature:
+            return cell
+        if isinstance(cell, SelectedCell):
+            return replace(cell, cell=_at_temperature(cell.cell, warm))
+        return _at_temperature(cell, warm)
+
+    @property
     def wires_in_use(self) -> Wires:
         """The wires at the temperature of the cells; `wires` are those at 300 K."""
         return self.wires.at_temperature(self.temperature, self.spread.wire_temperature_coefficient)
+
+    @property
+    def wires_in_run(self) -> Wires:
+        """The wires at the temperature of the run."""
+        return self.wires.at_temperature(self.run_temperature, self.spread.wire_temperature_coefficient)
 
     @property
     def value_bits(self) -> int:
@@ -243,7 +263,7 @@ class Hardware:
             spread=replace(Spread(), wire_temperature_coefficient=coefficient),
             noise=ReadNoise(),
             retention=Retention(),
-            dac=replace(self.dac, t_slot=Dac().t_slot, gain_error=0.0),
+            dac=replace(self.dac, t_slot=Dac().t_slot, polarity=Dac().polarity, gain_error=0.0),
             adc=replace(Adc(), margin=self.adc.margin),
             gate_dac=GateDac(),
             sense=Sense(),
@@ -313,6 +333,11 @@ class Hardware:
             else:
                 held[name] = parsed_value(text.strip())
         return updated(self, followed(self, changes), where)
+
+
+def _at_temperature(cell: Cell, temperature: float) -> Cell:
+    """Return a cell at another temperature [K]; a cell without a temperature is returned as it is."""
+    return cell.at(temperature) if isinstance(cell, AdaptiveMemristor) else cell
 
 
 def _idealised(cell: Cell) -> Cell:

@@ -71,8 +71,9 @@ def _rewritten(
         gate_reach(matrix, (placement.shape[0], placement.cell_columns), hardware), bank.errors, bank.row_gains,
     )  # fmt: skip
     return rewritten_tile(
-        hardware.cell, written, hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
-    )
+        hardware.cell_in_run, written, hardware.wires_in_run, hardware.dac, hardware.adc, hardware.noise,
+        hardware.run_temperature,
+    )  # fmt: skip
 
 
 def _written(bank: Bank, stream: tuple[int, ...], targets: FloatArray) -> Written:

@@ -139,13 +139,13 @@ def by_layer(samples: list[Sample]) -> tuple[Fidelity, ...]:
 
 def _recomputed(layer: str, image: int, read: _Read, chip: Chip) -> Sample:
     hardware, matrix = chip.program.hardware, read.matrix
-    dac, wires = hardware.dac, hardware.wires_in_use
+    dac, wires = hardware.dac, hardware.wires_in_run
     tile = read.chip.tiles[matrix.name][read.tile]
     inputs = read.codes / dac.full_code
     linear, wireless, nonlinear = np.zeros((3, 1))
     for array, v_gate, bands in _arrays(chip, matrix, read):
         rows = np.tile(inputs, bands)
-        g = hardware.cell.terminal_conductance(array.g_filament, array.gain(v_gate)[0], dac.v_read)
+        g = hardware.cell_in_run.terminal_conductance(array.g_filament, array.gain(v_gate)[0], dac.v_read)
         v = dac.v_read * rows[None]
         linear = linear + reference_solve(g, v, wires).currents[0]
         wireless = wireless + v[0] @ g
@@ -174,7 +174,7 @@ def _by_tile(tile: Tile | BatchTile, inputs: FloatArray, read: _Read) -> FloatAr
 
 def _arrays(chip: Chip, matrix: Matrix, read: _Read) -> list[tuple[Array, FloatArray | float | None, int]]:
     """Return the circuits of a tile as written: cells, gate voltages that broadcast over them, and number of bands."""
-    cell, written = chip.program.hardware.cell, chip.written(matrix, read.tile)
+    cell, written = chip.program.hardware.cell_in_run, chip.written(matrix, read.tile)
     k, m, n = written.g_filament.shape
     if not cell.gated:
         return [(Array(cell, g), None, 1) for g in written.g_filament]

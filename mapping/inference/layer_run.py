@@ -23,7 +23,7 @@ from mapping.networks.layers.recurrent import Recurrent
 from mapping.networks.layers.transposed import ConvTranspose
 from mapping.placement import counts
 from mapping.placement.gated_layers import split_scales
-from mapping.placement.gating import column_gains, relative_gains
+from mapping.placement.gating import gains_of_images
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.row_codes import Rows, Vectors, Windows
 
@@ -133,8 +133,7 @@ def _group(
     """
     hardware, first = chip.program.hardware, matrices[0]
     if scales is not None:
-        weights = None if attention is None else first.gate_attention(attention)
-        gains = column_gains(relative_gains(weights, scales, first.floor), hardware.gate_dac, hardware.cell)
+        gains = gains_of_images(first, attention, scales, hardware)
         ready, _ = tiles_for_batch(chip, first, gains, attention, batch)
         return multiply(ready, first, rows, gains, attention, batch, scales=scales)
     if attention is None:
@@ -146,9 +145,9 @@ def _group(
             mixed = mixed + attention[:, k, None, None].astype(batch.kind) * out
             activity = activity + done
         return mixed, activity + counts.mixing_outputs(matrices, rows.shape[0], hardware.value_bits)
-    nominal = hardware.gate_dac.gains(first.gate_attention(attention), hardware.cell) if first.gated else None
-    ready, made = tiles_for_batch(chip, first, nominal, attention, batch)
-    out, done = multiply(ready, first, rows, nominal, attention, batch)
+    gains = gains_of_images(first, attention, None, hardware)
+    ready, made = tiles_for_batch(chip, first, gains, attention, batch)
+    out, done = multiply(ready, first, rows, gains, attention, batch)
     return out, made + done
 
 
@@ -182,7 +181,7 @@ def multiply(
 ) -> tuple[FloatArray, Activity]:
     """Multiply rows (b, p, r) by a matrix on its tiles and add partial sums digitally: (b, n, p) of the batch's type.
 
-    gains: (b, k) nominal read gains, (b, k, n) if columns have gates.  attention: (b, k) mixes the biases.
+    gains: (b, k) read gains of the gates, (b, k, n) if columns have gates.  attention: (b, k) mixes the biases.
     scales: (b, n) scales the biases.  step: number of the read if a matrix is read several times for an image; each
     read has its own noise.
     """
@@ -204,7 +203,7 @@ def multiply(
             keys = stream_keys(batch.seed, (matrix.name, str(at), f"{sign:+g}", *again), batch.indices)
             if start not in drives:
                 drives[start] = drive_rows(
-                    codes[placement.rows], dac, noise, hardware.temperature, group=group,
+                    codes[placement.rows], dac, noise, hardware.run_temperature, group=group,
                     strips=matrix.strips(placement.rows), keys=keys,
                 )  # fmt: skip
             activity = activity + _add_tile(

@@ -18,6 +18,7 @@ from devices.aliases import FloatArray
 from devices.errors import ConvergenceError
 from mapping.inference.traces import LayerTrace, RunResult
 from mapping.networks.layers.matrix_layers import MatrixLayer
+from mapping.placement.gating import gains_in_run
 from mapping.placement.matrix import Matrix
 
 
@@ -56,7 +57,9 @@ def close_up(result: RunResult) -> CloseUp | None:
                 continue  # its circuit changes with each batch
             for tile in range(len(matrix.tiles)):
                 for kernel, lost in enumerate(_lost(result, matrix, tile)):
-                    open_to = 1.0 if at_work is None else float(at_work[kernel]) / program.hardware.cell.gain_high
+                    open_to = (
+                        1.0 if at_work is None else float(at_work[kernel]) / program.hardware.cell_in_run.gain_high
+                    )
                     if found is None or lost * open_to > found[0]:
                         found = lost * open_to, lost, trace, group, tile, kernel
     if found is None or not len(result.sample):
@@ -81,14 +84,13 @@ def _gains(trace: LayerTrace, result: RunResult, matrix: Matrix) -> FloatArray |
         return None
     hardware = result.chip.program.hardware
     mean = matrix.gate_attention(trace.attention.mean(0, keepdims=True))[0]
-    gains: FloatArray = hardware.gate_dac.gains(mean, hardware.cell)
-    return gains
+    return gains_in_run(hardware.gate_dac.gains(mean, hardware.cell), hardware)
 
 
 def _solved(result: RunResult, trace: LayerTrace, group: int, at: int, kernel: int, lost: float) -> CloseUp:
     program = result.chip.program
     hardware, matrix = program.hardware, program.matrices[trace.name][group]
-    cell, v_read = hardware.cell, hardware.dac.v_read
+    cell, v_read = hardware.cell_in_run, hardware.dac.v_read
     written = result.chip.written(matrix, at)
     array = Array(cell, written.g_filament[kernel], written.gate_offset[kernel])
     gains = _gains(trace, result, matrix)
@@ -98,9 +100,9 @@ def _solved(result: RunResult, trace: LayerTrace, group: int, at: int, kernel: i
     g = cell.terminal_conductance(array.g_filament, array.gain(v_gate if v_cells is None else v_cells)[0], v_read)
     v_rows = v_read * _mean_inputs(result, trace.name, group, at)
     try:
-        solution = reference_solve(g, v_rows[None], hardware.wires_in_use)
+        solution = reference_solve(g, v_rows[None], hardware.wires_in_run)
     except ConvergenceError:  # wires that conduct 1e15 times better than the cells
-        solution = solve(g, v_rows[None], hardware.wires_in_use)
+        solution = solve(g, v_rows[None], hardware.wires_in_run)
     largest, whole = float(v_rows.max()), float(v_rows @ g.sum(1))
     drop = v_rows[:, None] - (solution.v_rows[0] - solution.v_columns[0])
     return CloseUp(

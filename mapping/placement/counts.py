@@ -127,8 +127,9 @@ def gate_activity(matrix: Matrix, gains: FloatArray, hardware: Hardware) -> Acti
     """Count gate updates, squared swings and held voltages [V²] for read gains (b, k), or (b, k, n) of columns' gates.
 
     The gate of a kernel that is held open does not swing; gates of its columns do.  All gates hold their voltages.
+    gains: at the temperature of the run.
     """
-    cell = hardware.cell
+    cell = hardware.cell_in_run
     held = hardware.gate_dac.voltages(gains, cell)
     gains = gains[:, :-1] if matrix.held and not matrix.column_gates else gains
     squares = (hardware.gate_dac.voltages(gains, cell) - cell.v_gate_min) ** 2

@@ -5,7 +5,9 @@ import numpy as np
 from crossbar.tiles.converters import GateDac
 from devices.aliases import FloatArray
 from devices.cells.interface import Cell
+from mapping.hardware.description import Hardware
 from mapping.placement.encoding import gate_floor
+from mapping.placement.matrix import Matrix
 
 LEAST_SCALE = 0.1  # smallest calibration factor that the floor of the kernels takes into account, ours
 
@@ -44,3 +46,31 @@ def relative_of_images(attention: FloatArray | None, scales: FloatArray, floor: 
     """Return `relative_gains` clipped to the range of the gates: from the gate's floor to 1."""
     out: FloatArray = np.clip(relative_gains(attention, scales, floor), gate_floor(cell), 1.0)
     return out
+
+
+def gains_in_run(nominal: FloatArray, hardware: Hardware) -> FloatArray:
+    """Return the read gains at the temperature of the run, at the gate voltages that were chosen for nominal gains.
+
+    The drivers choose voltages for the temperature for which the chip was compiled.
+    """
+    cell, warm = hardware.cell, hardware.cell_in_run
+    if warm is cell or not cell.gated:
+        return nominal
+    gains = np.asarray(warm.gate_gain(hardware.gate_dac.voltages(nominal, cell)))
+    return np.clip(gains, warm.gain_low, warm.gain_high)
+
+
+def gains_of_images(
+    matrix: Matrix, attention: FloatArray | None, scales: FloatArray | None, hardware: Hardware
+) -> FloatArray | None:
+    """Return the read gains of a matrix' gates, (b, k), or (b, k, n) if its columns have gates; None: held open.
+
+    attention: (b, k) of the layer.  scales: (b, n) factors of the columns.
+    """
+    if matrix.column_gates and scales is not None:
+        weights = None if attention is None else matrix.gate_attention(attention)
+        relative = relative_gains(weights, scales, matrix.floor)
+        return gains_in_run(column_gains(relative, hardware.gate_dac, hardware.cell), hardware)
+    if matrix.gated and attention is not None:
+        return gains_in_run(hardware.gate_dac.gains(matrix.gate_attention(attention), hardware.cell), hardware)
+    return None

@@ -11,6 +11,11 @@ from .estimates import histograms as histograms
 from .overhead import overheads as overheads
 from .own_parts import PartReport as PartReport
 from .own_parts import part_reports as part_reports
+from .refresh import Keeping as Keeping
+from .refresh import images_to_limit as images_to_limit
+from .refresh import keeping as keeping
+from .refresh import layers_to_limit as layers_to_limit
+from .refresh import rewriting as rewriting
 from .timing import PHASES as PHASES
 from .timing import Schedule as Schedule
 from .timing import interval as interval

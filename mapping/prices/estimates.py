@@ -22,7 +22,7 @@ from mapping.placement import counts
 from mapping.placement.encoding import filaments, terminal_conductances
 from mapping.placement.gate_lines import gains_at_cells, gate_reach
 from mapping.placement.gated_layers import split_scales
-from mapping.placement.gating import column_gains, relative_gains
+from mapping.placement.gating import gains_of_images
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
 from mapping.placement.row_codes import Rows, Vectors, rows_of
@@ -180,15 +180,8 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
 
 
 def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | None:
-    """Return nominal read gains of a matrix' gates for each image, (b, k), or (b, k, n) of columns; None: held open."""
-    hardware = program.hardware
-    if matrix.column_gates and found.scales is not None:
-        weights = None if found.attention is None else matrix.gate_attention(found.attention)
-        relative = relative_gains(weights, found.scales, matrix.floor)
-        return column_gains(relative, hardware.gate_dac, hardware.cell)
-    if matrix.gated and found.attention is not None:
-        return hardware.gate_dac.gains(matrix.gate_attention(found.attention), hardware.cell)
-    return None
+    """Return the read gains of a matrix' gates for each image, (b, k), or (b, k, n) of columns; None: held open."""
+    return gains_of_images(matrix, found.attention, found.scales, program.hardware)
 
 
 def _conductance(

@@ -22,6 +22,7 @@ from mapping.prices.estimates import estimate, histograms
 from mapping.prices.offset_calibration import offset_calibration
 from mapping.prices.overhead import overheads
 from mapping.prices.own_parts import added, part_reports
+from mapping.prices.refresh import Rewriting, keeping, layers_to_limit, rewriting
 from mapping.prices.timing import Schedule, phases, schedule
 from mapping.prices.yardsticks import compare, measurements
 from mapping.report.report import Report
@@ -78,17 +79,29 @@ def _report(
         held["read"] = max(held["read"], parts[name].time) + parts[name].behind
     digital = {name: each.time + each.behind for name, each in parts.items()}
     plan = schedule(program, costs, times, digital)
+    again = rewriting(program, costs, plan.interval)
+    pace = plan.interval + again.seconds_per_image
+    felt = layers_to_limit(program)
     waiting = schedule(program, costs, times, digital, pipelined=False)
     area_of = {
         trace.name: layer_area(program, trace.name, costs) | {"parts": parts[trace.name].area} for trace in placed
     }
     whole = {name: sum(parts.values()) for name, parts in area_of.items()}
-    beside = overheads(program, costs, {trace.name: trace.activity for trace in placed}, times, whole, plan.interval)
-    done = {trace.name: trace.activity + beside[trace.name] for trace in placed}
-    leaking = {name: each.leakage * plan.interval for name, each in parts.items()}
+    beside = overheads(program, costs, {trace.name: trace.activity for trace in placed}, times, whole, pace)
+    done = {trace.name: trace.activity + beside[trace.name] + again.activity(trace.name) for trace in placed}
+    leaking = {name: each.leakage * pace for name, each in parts.items()}
     layers = tuple(
         _layer(
-            trace, program, costs, done[trace.name], times[trace.name], plan, area_of[trace.name], leaking[trace.name]
+            trace,
+            program,
+            costs,
+            done[trace.name],
+            times[trace.name],
+            plan,
+            area_of[trace.name],
+            leaking[trace.name],
+            _writes_per_day(program, trace.name, again, pace),
+            felt[trace.name],
         )
         for trace in placed
     )
@@ -109,7 +122,7 @@ def _report(
     areas["parts"] += sum(parts[trace.name].area for trace in rest)
     shares = {name: (value + (between if name == "digital" else 0.0)) / energy if energy else 0.0
               for name, value in totals.items()}  # fmt: skip
-    rewritten = any(layer.writes_per_day for layer in layers)
+    writes = max((layer.writes_per_day for layer in layers), default=0.0)
     calibrated = offset_calibration(program, costs) or (None, None)
 
     def tera(operations: float, joules: float) -> float:
@@ -129,12 +142,12 @@ def _report(
         energy_shares=shares,
         latency_s_per_image=plan.latency,
         latency_whole_s_per_image=waiting.latency,
-        images_per_s=1.0 / plan.interval if plan.interval else 0.0,
+        images_per_s=1.0 / pace if pace else 0.0,
         bottleneck=plan.bottleneck,
         area_m2=sum(areas.values()),
         area_by_component_m2=areas,
         leakage_J_per_image=totals["leakage"],
-        lifetime_s=costs.endurance * plan.interval if rewritten else None,
+        lifetime_s=costs.endurance * DAY / writes if writes else None,
         operations_per_image=program.operations,
         operations_executed_per_image=executed,
         tops_per_watt=tera(program.operations, energy),
@@ -142,9 +155,7 @@ def _report(
         tops_per_watt_executed=tera(executed, energy),
         tops_per_watt_array=tera(program.operations, totals["array"]),
         tops_per_watt_array_executed=tera(executed, totals["array"]),
-        parts=part_reports(
-            program, costs, {trace.name: work[trace.name] + trace.activity for trace in traces}, plan.interval
-        ),
+        parts=part_reports(program, costs, {trace.name: work[trace.name] + trace.activity for trace in traces}, pace),
         comparison=(*measurements(program.network.name, energy), *compare(program.operations, energy)),
         tiles=sum(layer.tiles for layer in layers),
         layers=layers,
@@ -162,7 +173,17 @@ def _report(
             for layer in program.folded.layers
             if isinstance(layer, Scale)
         },
+        keeping=keeping(program, costs, again, plan.interval, felt),
     )
+
+
+def _writes_per_day(program: Program, layer: str, again: Rewriting, pace: float) -> float:
+    """Return the writes of each cell of a layer per day at full throughput; pace: time from image to image [s]."""
+    if not pace:
+        return 0.0
+    if any(matrix.rewritten for matrix in program.matrices.get(layer, ())):
+        return DAY / pace
+    return DAY / pace / again.period
 
 
 def _layer(
@@ -174,6 +195,8 @@ def _layer(
     plan: Schedule,
     areas: dict[str, float],
     leaking: float,
+    writes_per_day: float,
+    felt: float,
 ) -> LayerReport:
     energies = costs.energies(done, program.hardware.periphery)
     energies["parts"] += leaking
@@ -203,10 +226,11 @@ def _layer(
         plan.intervals[trace.name],
         sum(areas.values()),
         areas,
-        DAY / plan.interval if any(matrix.rewritten for matrix in matrices) and plan.interval else 0.0,
+        writes_per_day,
         2 * sum(matrix.multiplications for matrix in program.of(trace.name)),
         entropy,
         deviation,
         gain,
         varying,
+        felt,
     )

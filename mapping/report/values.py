@@ -1,5 +1,6 @@
 """The values of a report: one record for each layer, the totals, and the columns of their tables."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -7,6 +8,7 @@ from crossbar.prices.costs import COMPONENTS as PRICED
 from mapping.inference.fidelity import Fidelity
 from mapping.prices.area import AREAS, ArrayReport
 from mapping.prices.own_parts import PartReport
+from mapping.prices.refresh import Keeping
 from mapping.prices.timing import PHASES
 from mapping.prices.yardsticks import Compared
 
@@ -32,12 +34,14 @@ class LayerReport:
     interval_s: float  #: time for which an image occupies the layer's arrays
     area_m2: float  #: of its arrays and their periphery
     area_by_component_m2: dict[str, float]
-    writes_per_day: float  #: of each of its cells at full throughput; 0 if cells are written once
+    writes_per_day: float  #: of each of its cells at full throughput, refreshing included; 0 if cells are written once
     operations: int  #: useful operations, two per multiplication
     attention_entropy: float | None  #: mean entropy of the attention weights, relative to ln k; 1: uniform
     attention_deviation: float | None  #: standard deviation of a kernel's attention weight over the images, mean over k
     column_gain: float | None = None  #: mean factor, 0 to 1, that gates of columns set; None: no such gates
     column_deviation: float | None = None  #: standard deviation of a column's factor over the images, mean over columns
+    #: images whose reads move the cells of one of its matrices by a mean of 1 % of g_max; inf: never
+    images_to_limit: float = math.inf
 
 
 #: fields of LayerReport that become several columns of a table: (first word, middle words, unit) of their names
@@ -74,7 +78,7 @@ class ReportValues:
     area_m2: float
     area_by_component_m2: dict[str, float]
     leakage_J_per_image: float  # noqa: N815  #: of this area at full throughput; included in the energy; known at 22 nm
-    lifetime_s: float | None  #: time until rewritten cells have taken `costs.endurance` writes at full throughput
+    lifetime_s: float | None  #: time until cells have taken `costs.endurance` writes at full throughput
     operations_per_image: int  #: useful operations: two per multiplication of the exact network
     operations_executed_per_image: int  #: operations of the arrays: all kernels, both signs
     tops_per_watt: float  #: useful operations over energy
@@ -93,6 +97,7 @@ class ReportValues:
     digital_scales: dict[str, str] = field(default_factory=dict)
     calibration_J: float | None = None  # noqa: N815  #: of the converters' offsets, once; None: not calibrated
     calibration_s: float | None = None  #: time of this calibration
+    keeping: Keeping | None = None  #: how long the chip keeps its conductances, and the price of writing them again
     fidelity: tuple[Fidelity, ...] = ()  #: comparison of the levels of fidelity, for --fidelity nonlinear
     top5_chip: float | None = None  #: fraction of images whose label is among the five largest outputs
     top5_exact: float | None = None

@@ -156,6 +156,7 @@ class Study:
     split: str = "test"  #: of the data set
     data: str | None = None  #: folder of the images; None: bundled, cached or downloaded images
     calibration: int = CALIBRATION_IMAGES  #: number of training images that fix converter ranges and digital scales
+    until_lost: bool = False  #: also find the number of images after which reads have cost one point of accuracy
     name: str = "study"
     about: str = field(default="", compare=False)
 

@@ -24,6 +24,7 @@ from mapping.studies.results import Cell
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.digests import digest
 from mapping.workflow.images import images_of
+from mapping.workflow.lost_point import images_until_lost
 from mapping.workflow.writing import write
 
 
@@ -47,6 +48,7 @@ class Task:
     cells: dict[str, Cell]  #: cells of the row that describe the point
     threads: int
     inputs: str  #: digest of network and images; the worker's files must have the same
+    until_lost: bool = False  #: whether the number of images until one point of accuracy is lost is searched
 
 
 def load_inputs(model: str, source: tuple[str | None, str, int | None, int]) -> Inputs:
@@ -76,6 +78,9 @@ def simulate(task: Task) -> dict[str, Cell]:
             chip = write(program, task.point.seed)
             exact = _exact(program, loaded.test)
             report = price(run(chip, loaded.test.images, seed=task.point.seed, exact=exact), loaded.test.labels)
+            if task.until_lost and loaded.test.labels.dtype.kind != "f":  # numbers have no accuracy
+                found = images_until_lost(program, loaded.test.images, loaded.test.labels, task.point.seed, exact=exact)
+                row["images_until_lost"] = found
         row |= _measured(report)
     except SimulationError as error:
         row["failure"] = " ".join(str(error).split())
@@ -144,6 +149,7 @@ def _measured(report: Report) -> dict[str, Cell]:
         "top5_exact": report.top5_exact,
         "rms_error_chip": report.rms_error_chip,
         "rms_error_exact": report.rms_error_exact,
+        "images_to_limit": None if report.keeping is None else report.keeping.images_to_limit,
         "versions": "; ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
     for layer in report.layers:

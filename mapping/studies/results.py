@@ -19,11 +19,15 @@ HEAD = ("study", "point", "seed", "varied")
 METRICS = (
     "images", "accuracy_chip", "accuracy_exact", "energy_J_per_image", "energy_low_J_per_image",
     "energy_high_J_per_image", "latency_s_per_image", "tops_per_watt", "tiles",
-    "images_per_s", "area_m2", "top5_chip", "top5_exact", "rms_error_chip", "rms_error_exact",
+    "images_per_s", "area_m2", "top5_chip", "top5_exact", "rms_error_chip", "rms_error_exact", "images_to_limit",
+    "images_until_lost",
 )  # fmt: skip
 TAIL = ("failure", "wall_s", "versions")
 LATER = METRICS[METRICS.index("images_per_s") :]  #: metrics that older tables lack
-MORE_IS_BETTER = ("accuracy_chip", "accuracy_exact", "top5_chip", "top5_exact", "tops_per_watt", "images_per_s")
+MORE_IS_BETTER = (
+    "accuracy_chip", "accuracy_exact", "top5_chip", "top5_exact", "tops_per_watt", "images_per_s", "images_to_limit",
+    "images_until_lost",
+)  # fmt: skip
 CONFIDENCE = 0.95
 BINS = 4  #: number of equally large groups of the values of a random sweep, ours
 DISTINCT = 6  #: the values of a random sweep are grouped if more than so many differ, ours

@@ -63,6 +63,10 @@ def _typed(key: str, given: object) -> object:
         return tuple(f"{name}={toml_value(value)}" for name, value in _flat(given))
     if key in {"images", "points", "draw", "calibration"}:
         return given
+    if key == "until_lost":
+        if not isinstance(given, bool):
+            raise ParameterError(f"until_lost must be true or false, got {given!r}")
+        return given
     if not isinstance(given, str):
         raise ParameterError(f"{key} must be a text, got {given!r}")
     one_line(key, given)

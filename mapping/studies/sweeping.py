@@ -107,7 +107,7 @@ def _prepared(study: Study, threads: int) -> tuple[list[Task], list[str], str]:
         for parameter in study.parameters:
             cells[parameter.name] = _shown(parameter, given.get(parameter.name), model, study.chip, hardware)
         inputs = "-".join(digests[model])
-        tasks.append(Task(model, source, hardware, point, cells, threads, inputs))
+        tasks.append(Task(model, source, hardware, point, cells, threads, inputs, study.until_lost))
     return tasks, columns, identity
 
 

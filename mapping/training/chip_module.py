@@ -124,7 +124,9 @@ class ChipModule(nn.Module):  # type: ignore[misc]
                 encoded.calibrate(weight)
                 self.encoded[matrix.name] = encoded
                 self._at[matrix.name] = encoded.targets(weight)[0].detach().cpu().numpy()
-                self.tiles[matrix.name] = MatrixTiles(program, matrix, index[matrix.name], self.seed)
+                self.tiles[matrix.name] = MatrixTiles(
+                    program, matrix, index[matrix.name], self.seed, chip.stress.get(matrix.name)
+                )
 
     def _weight(self, layer: Layer, part: int | None, key: str = "weight") -> Tensor:
         owner = layer.name if part is None else f"{layer.name}.attention"

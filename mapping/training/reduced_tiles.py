@@ -19,6 +19,7 @@ from crossbar.tiles.written_arrays import WrittenArray, build_tiles, terminal_co
 from crossbar.transfer.family_gradients import filament_slopes
 from crossbar.transfer.gradients import transfer_gradient
 from devices.aliases import FloatArray
+from devices.writing.disturb import Stress
 from devices.writing.spread import DrawnCells
 from mapping.chips.cells import write_tile
 from mapping.placement.encoding import filaments
@@ -43,8 +44,8 @@ class Reduction:
 class MatrixTiles:
     """What writes and reduces one matrix, again and again on the same cells."""
 
-    def __init__(self, program: Program, matrix: Matrix, index: int, seed: int) -> None:
-        self.program, self.matrix = program, matrix
+    def __init__(self, program: Program, matrix: Matrix, index: int, seed: int, stress: Stress | None = None) -> None:
+        self.program, self.matrix, self.stress = program, matrix, stress
         self.streams = [(seed, index, at) for at in range(len(matrix.tiles))]
         self.cells = [
             self._drawn(placement, stream) for placement, stream in zip(matrix.tiles, self.streams, strict=True)
@@ -61,8 +62,10 @@ class MatrixTiles:
         """Write targets (k, r, 2 n) [S] and reduce every tile."""
         hardware, matrix = self.program.hardware, replace(self.matrix, conductances=targets)
         numbered = list(zip(matrix.tiles, self.streams, strict=True))
-        written = [write_tile(matrix, placement, self.program, stream) for placement, stream in numbered]
-        parts = (hardware.wires_in_use, hardware.dac, hardware.adc, hardware.noise, hardware.temperature)
+        written = [
+            write_tile(matrix, placement, self.program, stream, stress=self.stress) for placement, stream in numbered
+        ]
+        parts = (hardware.wires_in_run, hardware.dac, hardware.adc, hardware.noise, hardware.run_temperature)
         tiles = build_tiles(hardware.cell, written, *parts)
         seen = [terminal_conductances(hardware.cell, each, hardware.dac.v_read, each.nodes) for each in written]
         slopes = [
@@ -90,7 +93,7 @@ class MatrixTiles:
 
     def gradient(self, at: Reduction, d_signals: Sequence[FloatArray]) -> FloatArray:
         """Return the slopes by the targets (k, r, 2 n), from those by the tiles' signals (k, q, m, c) each."""
-        wires = self.program.hardware.wires_in_use
+        wires = self.program.hardware.wires_in_run
         out = np.zeros(at.targets.shape)
         shapes = sorted({each.shape[2:] for each in at.seen})
         for shape in shapes:

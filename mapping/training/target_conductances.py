@@ -36,6 +36,9 @@ def check_trainable(program: Program) -> None:
             "ChipModule does not cover converters that err: set adc.gain_error, adc.inl, adc.dnl, adc.c_sample, "
             "adc.comparator_noise and adc.calibration to 0"
         )
+    warm = program.hardware.retention.run_temperature
+    if warm not in (0.0, program.hardware.temperature):
+        raise ParameterError(f"retention.run_temperature must be 0 for ChipModule, got {warm:g} K")
     for layer in program.folded.layers:
         if layer.name in program.matrices and type(layer) not in TRAINED:
             raise ParameterError(f"{layer.name} is a {type(layer).__name__}, which ChipModule does not cover")

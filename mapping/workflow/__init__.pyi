@@ -10,6 +10,7 @@ from .kept_results import compiled as compiled
 from .kept_results import exact as exact
 from .kept_results import written as written
 from .layout_choice import best_layout as best_layout
+from .lost_point import images_until_lost as images_until_lost
 from .previews import Preview as Preview
 from .previews import PreviewedLayer as PreviewedLayer
 from .previews import preview as preview

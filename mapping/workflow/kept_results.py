@@ -21,8 +21,11 @@ from crossbar.transfer.family import Family
 from crossbar.transfer.gate_nodes import GainNodes, GateNodes
 from crossbar.transfer.stacked_bands import StackedFamily
 from devices.aliases import FloatArray
+from devices.cells.adaptive import AdaptiveMemristor
+from devices.cells.selected import SelectedCell
 from devices.noise.noise_table import NoiseTable
 from devices.noise.read_noise import ReadNoise
+from devices.writing.disturb import Stress
 from devices.writing.spread import DrawnCells, Spread, Written
 from mapping.chips.chip import Bank, Chip
 from mapping.chips.measured_cells import MeasuredCells
@@ -45,7 +48,7 @@ from mapping.workflow.writing import write
 CHIP = (
     Tile, WrittenArray, Family, GateNodes, GainNodes, StackedFamily, BatchTile, RemadeTile, StackedTile, ColumnTile,
     Bank, DrawnCells, Written, Spread, Wires, TileWires, Adc, UnsignedAdc, ConverterErrors, Dac, ReadNoise, NoiseTable,
-    Hardware,
+    Hardware, Stress, AdaptiveMemristor, SelectedCell,
 )  # fmt: skip
 RUN = {"BatchResult": BatchResult, "LayerPart": LayerPart, "Activity": Activity}
 
@@ -105,7 +108,7 @@ def written(
         return Chip(program, seed, tiles, banks, adjustments, measured)
     chip = write(program, seed, measured=measured, progress=progress)
     about = f"{program.network.name} on {program.hardware.name}, chip {seed}"
-    cache.put(name, [chip.tiles, chip.banks, chip.adjustments], classes, given, about)
+    cache.put(name, [chip.tiles, chip.banks, chip.adjustments, chip.stress], classes, given, about)
     return chip
 
 

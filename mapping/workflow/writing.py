@@ -15,6 +15,7 @@ from devices.numerics.blas import one_blas_thread
 from devices.numerics.worker_threads import over_threads
 from mapping.chips.chip import Adjustment, Chip, write_arrays
 from mapping.chips.measured_cells import MeasuredCells
+from mapping.hardware.retention import Retention
 from mapping.inference.batch import Batch
 from mapping.inference.layer_run import adjust, attention_part, matrix_of_recurrent, run_layer
 from mapping.networks import digital
@@ -40,13 +41,25 @@ def write(
 ) -> Chip:
     """Write every tile of a program with variability drawn from `seed`, reduce its circuit, and adjust the outputs.
 
+    The outputs of a chip that ages are adjusted on the new chip, or as `retention.adjusted` says on the aged one.
     measured: cells of a chip as `read_measured` returns them, taken in place of simulated writes; `seed` then draws the
     offsets of the converters only.
     progress: called after each matrix with the number of tiles done.
     Raises ParameterError if seed is no whole number ≥ 0.
     """
     chip = write_arrays(program, seed, measured=measured, progress=progress)
-    return adjusted(chip) if program.hardware.tile.adjust_outputs else chip
+    hardware = program.hardware
+    if not hardware.tile.adjust_outputs:
+        return chip
+    if hardware.retention.changes and hardware.retention.adjusted == "new":
+        fresh = write_arrays(new(program), seed, measured=measured)
+        return replace(chip, adjustments=adjusted(fresh).adjustments)
+    return adjusted(chip)
+
+
+def new(program: Program) -> Program:
+    """Return the same program on the chip as it is just after writing."""
+    return replace(program, hardware=replace(program.hardware, retention=Retention()))
 
 
 def adjusted(chip: Chip) -> Chip:
