@@ -34,10 +34,10 @@ from .noise.read_noise import ReadNoise as ReadNoise
 from .noise.traps import Traps as Traps
 from .writing.conductance_levels import levels as levels
 from .writing.conductance_levels import quantise as quantise
-from .writing.disturb import Stress as Stress
-from .writing.disturb import disturb as disturb
 from .writing.published_errors import neurram_error as neurram_error
 from .writing.published_errors import published_error as published_error
+from .writing.read_disturb import Stress as Stress
+from .writing.read_disturb import disturb as disturb
 from .writing.retention import relax as relax
 from .writing.retention import retain as retain
 from .writing.spread import DrawnCells as DrawnCells

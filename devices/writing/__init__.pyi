@@ -1,11 +1,11 @@
 from .conductance_levels import levels as levels
 from .conductance_levels import quantise as quantise
-from .disturb import Stress as Stress
-from .disturb import disturb as disturb
 from .expected_pulses import PulseSchedules as PulseSchedules
 from .expected_pulses import pulse_schedules as pulse_schedules
 from .published_errors import neurram_error as neurram_error
 from .published_errors import published_error as published_error
+from .read_disturb import Stress as Stress
+from .read_disturb import disturb as disturb
 from .retention import relax as relax
 from .retention import retain as retain
 from .spread import DrawnCells as DrawnCells

@@ -10,7 +10,7 @@ from crossbar.tiles.converter_errors import ConverterErrors, draw_errors
 from crossbar.tiles.written_arrays import WrittenArray
 from crossbar.transfer.gate_nodes import GateNodes
 from devices.aliases import BoolArray, FloatArray
-from devices.writing.disturb import Stress
+from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells, Written
 from mapping.chips.read_times import of_tile
 from mapping.chips.stuck_cells import compensated, pair_differences, trimmed

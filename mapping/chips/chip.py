@@ -12,7 +12,7 @@ from crossbar.tiles.written_arrays import WrittenArray, build_tiles
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
-from devices.writing.disturb import Stress
+from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells
 from mapping.chips.cells import converter_errors, converter_offsets, driver_gains, write_tile
 from mapping.chips.measured_cells import MeasuredCells

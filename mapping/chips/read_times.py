@@ -12,7 +12,7 @@ from devices.aliases import FloatArray
 from devices.cells.interface import Cell
 from devices.cells.selected import SelectedCell
 from devices.constants import BOLTZMANN_EV
-from devices.writing.disturb import Stress
+from devices.writing.read_disturb import Stress
 from mapping.hardware.description import Hardware
 from mapping.networks import digital
 from mapping.networks.layers.convolutions import DynamicConv

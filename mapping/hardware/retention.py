@@ -11,7 +11,7 @@ from devices.cells.interface import Cell
 from devices.cells.selected import SelectedCell
 from devices.checks import quantity
 from devices.errors import ParameterError
-from devices.writing.disturb import Stress, disturb
+from devices.writing.read_disturb import Stress, disturb
 from devices.writing.retention import relax, retain
 from devices.writing.spread import Written
 

@@ -13,7 +13,7 @@ from devices.aliases import FloatArray
 from devices.cells.interface import Cell
 from devices.cells.selected import SelectedCell
 from devices.measurements.summary import worst_retention
-from devices.writing.disturb import Stress, disturb
+from devices.writing.read_disturb import Stress, disturb
 from mapping.chips.read_times import stress_of_reads
 from mapping.placement.encoding import filaments
 from mapping.placement.matrix import Matrix

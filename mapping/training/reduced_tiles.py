@@ -19,7 +19,7 @@ from crossbar.tiles.written_arrays import WrittenArray, build_tiles, terminal_co
 from crossbar.transfer.family_gradients import filament_slopes
 from crossbar.transfer.gradients import transfer_gradient
 from devices.aliases import FloatArray
-from devices.writing.disturb import Stress
+from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells
 from mapping.chips.cells import write_tile
 from mapping.placement.encoding import filaments

@@ -25,7 +25,7 @@ from devices.cells.adaptive import AdaptiveMemristor
 from devices.cells.selected import SelectedCell
 from devices.noise.noise_table import NoiseTable
 from devices.noise.read_noise import ReadNoise
-from devices.writing.disturb import Stress
+from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells, Spread, Written
 from mapping.chips.chip import Bank, Chip
 from mapping.chips.measured_cells import MeasuredCells
