@@ -48,7 +48,7 @@ class Matrix:
     name: str  #: of the layer, with a suffix if the layer has several matrices
     #: "conv", "transposed conv", "dynamic conv", "kernel", "linear", "recurrent input", "recurrent state", "attention"
     kind: str
-    #: (k, r, 2 n) [S] terminal conductances at the top of the gate window; other `code`s: (k, r, columns)
+    #: (k, r, 2 n) [S] terminal conductances at the top of the gate window; with another `code` (k, r, columns)
     conductances: FloatArray
     scale: FloatArray  #: (n,) output of the layer per ampere, if full codes count as 1 [1/A]
     x_scale: float  #: input value of a full code
