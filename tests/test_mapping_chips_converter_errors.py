@@ -5,7 +5,10 @@ import pytest
 
 from devices.errors import ParameterError
 from mapping import Hardware, compile_network, price, price_estimate, run, write
+from mapping.files.cache import Cache
 from mapping.hardware.description import LAYOUTS
+from mapping.hardware.weight_code import WeightCode
+from mapping.workflow.kept_results import compiled, written
 from tests.small_networks import joined
 
 ERRING = ["adc.gain_error=0.01", "adc.inl=0.5", "adc.dnl=0.3", "adc.comparator_noise=2e-3", "adc.c_sample=1e-14"]
@@ -115,3 +118,21 @@ def test_chip_module__refuses_converters_that_err(network, images):
 
     with pytest.raises(ParameterError, match="ChipModule does not cover converters that err"):
         ChipModule(compile_network(network, Hardware().with_values([*SMALL, "adc.dnl=0.1"]), images))
+
+
+def test_cache__gives_back_the_same_chip(network, images, tmp_path):
+    """Erring converters, drivers, coded weights and the stress of reads come back from the file."""
+    settings = [*SMALL, *ERRING, "dac.gain_error=0.01", "tile.encoding=offset", "tile.levels=16", "adc.calibration=2"]
+    program = compile_network(network, Hardware().with_values(settings), images)
+    cache = Cache(tmp_path)
+    first, again = (written(program, 3, cache) for _ in range(2))
+    assert again is not first
+    for one, other in zip(first.tiles["conv"], again.tiles["conv"], strict=True):
+        np.testing.assert_array_equal(one.errors.thresholds, other.errors.thresholds)
+        np.testing.assert_array_equal(one.errors.correction, other.errors.correction)
+        assert one.adc == other.adc
+    assert first.stress.keys() == again.stress.keys()
+    np.testing.assert_array_equal(run(first, images, seed=5).logits, run(again, images, seed=5).logits)
+    held = compiled(network, Hardware().with_values(settings), images, cache)
+    from_file = compiled(network, Hardware().with_values(settings), images, cache)
+    assert held.matrices["conv"][0].code == from_file.matrices["conv"][0].code == WeightCode("offset", 1, 16)

@@ -104,8 +104,8 @@ def written(
     if isinstance(held, list):
         if progress is not None:
             progress(sum(len(matrix.tiles) for matrix in program.all_matrices))
-        tiles, banks, adjustments = held
-        return Chip(program, seed, tiles, banks, adjustments, measured)
+        tiles, banks, adjustments, stress = held
+        return Chip(program, seed, tiles, banks, adjustments, measured, stress)
     chip = write(program, seed, measured=measured, progress=progress)
     about = f"{program.network.name} on {program.hardware.name}, chip {seed}"
     cache.put(name, [chip.tiles, chip.banks, chip.adjustments, chip.stress], classes, given, about)
