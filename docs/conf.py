@@ -49,7 +49,7 @@ python_use_unqualified_type_names = True
 PARTS = {
     "Begin": ["start", "ten_minutes", "how_do_i", "first_questions", "which_solver"],
     "Devices": ["tutorial_measured_curve", "fitting", "which_number_goes_where", "gallery/index"],
-    "Chips": ["chips", "studies", "energy"],
+    "Chips": ["chips", "build_the_array", "studies", "energy"],
     "Networks": ["import", "training", "data", "layouts", "cifar10"],
     "Change it": ["architecture", "extending", "contributing", "design"],
     "Look up": ["api/index", "nomenclature", "verification"],

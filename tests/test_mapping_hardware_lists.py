@@ -133,6 +133,28 @@ def test_wires__gate_lines_take_the_mean_of_the_segments(images):
     assert price_estimate(program, images[:2]).latency_s_per_image > 0.0
 
 
+def test_wires__slopes_of_training_go_through_each_segment(network, images):
+    pytest.importorskip("torch")
+    from mapping.training.reduced_tiles import MatrixTiles
+
+    rng = np.random.default_rng(5)
+    even = [f"spread.{key}=0" for key in ("stuck_on", "stuck_off", "write_error", "window_low_ln_sigma")]
+    settings = (*QUIET, *even, "spread.window_high_cv=0", f"wires.r_row={[20 * ohms for ohms in ALONG]}")
+    program = compile_network(network, chip(*settings), images)
+    matrix = program.matrices["fc"][0]  # a tile that is not full
+    tiles = MatrixTiles(program, matrix, 1, 3)
+    targets = rng.uniform(1e-5, 3e-5, matrix.conductances.shape)
+    change = 1e-4 * targets * rng.uniform(-1.0, 1.0, targets.shape)
+    by_signal = [rng.normal(size=tile.signal.shape) for tile in tiles.reduce(targets).tiles]
+
+    def total(at):
+        return sum(float((d * tile.signal).sum()) for d, tile in zip(by_signal, at.tiles, strict=True))
+
+    slopes = tiles.gradient(tiles.reduce(targets), by_signal)
+    quotient = (total(tiles.reduce(targets + change)) - total(tiles.reduce(targets - change))) / 2.0
+    assert float((slopes * change).sum()) == pytest.approx(quotient, rel=1e-4)
+
+
 def test_wires__a_broken_list_needs_no_compensation(network, images):
     broken = [*ALONG[:3], "inf", *ALONG[4:]]
     setting = f"wires.r_row=[{', '.join(map(str, broken))}]"

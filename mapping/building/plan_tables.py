@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from crossbar.tiles.converter_errors import ConverterErrors
 from crossbar.tiles.converters import GateDac
 from devices.cells.interface import Cell
 from mapping.building.tables import Block, Column
-from mapping.chips.cells import converter_offsets
+from mapping.chips.cells import converter_errors, converter_offsets
 from mapping.chips.chip import Chip
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
@@ -53,6 +54,8 @@ CONVERTERS = (
     Column("full_scale_A", "number", "A", "current of the largest code"),
     Column("lsb_A", "number", "A", "current of one code; 0: a continuous converter"),
     Column("offset_codes", "number", "", "offset of the converter in codes; empty: not written"),
+    Column("gain", "number", "", "gain of the converter relative to the nominal one; empty: not written"),
+    Column("correction_codes", "number", "", "offset that calibration found and the digital part subtracts"),
     Column(
         "scale_per_A",
         "number",
@@ -134,9 +137,12 @@ def converter_rows(held: Program | Chip) -> Iterator[Block]:
             reference = currents >= held_outputs
             output, digit = np.divmod(np.where(reference, 0, currents), code.slices)
             output += tile.columns.start
-            offsets = np.full(currents.size, np.nan)
+            offsets = gains = corrections = np.full(currents.size, np.nan)
             if isinstance(held, Chip):
-                offsets = converter_offsets(tile, hardware, held.stream(matrix, at))
+                stream = held.stream(matrix, at)
+                offsets = converter_offsets(tile, hardware, stream)
+                errors = converter_errors(offsets, hardware, stream) or ConverterErrors.none(currents.size)
+                gains, corrections = errors.gains, errors.correction
             yield {
                 "matrix": matrix.name, "tile": at, "current": currents,
                 "positive_column": 2 * currents if code.paired else currents,
@@ -145,6 +151,7 @@ def converter_rows(held: Program | Chip) -> Iterator[Block]:
                 "worth": np.where(reference, np.nan, code.worth[digit]),
                 "converter": number + currents // hardware.adc.columns,
                 "full_scale_A": tile.full_scale, "lsb_A": adc.lsb(tile.full_scale), "offset_codes": offsets,
+                "gain": gains, "correction_codes": corrections,
                 "scale_per_A": np.where(reference, np.nan, matrix.scale[output]), "input_full_code": matrix.x_scale,
             }  # fmt: skip
             number += math.ceil(currents.size / hardware.adc.columns)
