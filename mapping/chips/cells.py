@@ -13,6 +13,7 @@ from devices.aliases import BoolArray, FloatArray
 from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells, Written
 from mapping.chips.read_times import of_tile
+from mapping.chips.simulated_writing import Programming, found_stuck, simulated_write
 from mapping.chips.stuck_cells import compensated, pair_differences, trimmed
 from mapping.hardware.description import Hardware
 from mapping.placement.coded_weights import to_levels
@@ -52,6 +53,7 @@ class TileCells:
     drawn: DrawnCells  #: their device-to-device variability and which are stuck
     targets: FloatArray  #: (k, m, 2 c) filament conductances [S] that the last write aimed at
     written: Written  #: after the write, at the age of the chip
+    programming: Programming | None = None  #: what a simulated write took; None: drawn
 
 
 def wanted_conductances(matrix: Matrix, placement: Placement) -> FloatArray:
@@ -77,10 +79,17 @@ def write_cells(
     def write(targets: FloatArray) -> Written:  # every call restarts the stream: equal random draws
         return cells.write(targets, np.random.default_rng([*stream, 2]))
 
-    targets = write_targets(wanted, write, hardware, cells.stuck, matrix.moments[placement.rows.start])
+    found = found_stuck(cells.stuck, hardware.tile.stuck_missed, np.random.default_rng([*stream, 4]))
+    targets = write_targets(wanted, write, hardware, found, matrix.moments[placement.rows.start])
+    if hardware.tile.write == "simulated":
+        stacked = matrix.gated and matrix.layout == "stacked" and not matrix.column_gates
+        rng = np.random.default_rng([*stream, 5])
+        new, programming = simulated_write(cells, targets, hardware, rng, stacked=stacked)
+    else:
+        new, programming = write(targets), None
     luck = np.random.default_rng([*stream, 3])
-    written = hardware.retention.aged(hardware.cell, write(targets), cells.stuck, luck, of_tile(stress, placement))
-    return TileCells(cells, targets, as_read(written, hardware))
+    written = hardware.retention.aged(hardware.cell, new, cells.stuck, luck, of_tile(stress, placement))
+    return TileCells(cells, targets, as_read(written, hardware), programming)
 
 
 def as_read(written: Written, hardware: Hardware) -> Written:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -12,11 +13,20 @@ from crossbar.tiles.written_arrays import WrittenArray, build_tiles
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
+from devices.numerics.worker_threads import over_threads
 from devices.writing.read_disturb import Stress
-from devices.writing.spread import DrawnCells
-from mapping.chips.cells import converter_errors, converter_offsets, driver_gains, write_tile
+from devices.writing.spread import DrawnCells, Written
+from mapping.chips.cells import (
+    TileCells,
+    converter_errors,
+    converter_offsets,
+    driver_gains,
+    write_cells,
+    write_tile,
+)
 from mapping.chips.measured_cells import MeasuredCells
 from mapping.chips.read_times import stress_of_reads
+from mapping.chips.simulated_writing import Programming, check_simulated
 from mapping.hardware.description import Hardware
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
@@ -49,6 +59,9 @@ class Chip:
     measured: MeasuredCells | None = None  #: cells that were measured and not written by simulation
     #: of the reads of one image on the cells, by name of the matrix; empty if no image was read before the run
     stress: dict[str, Stress] = field(default_factory=dict)
+    #: by name of the matrix, in the order of its placements: cells that were written by simulated pulses
+    simulated: dict[str, tuple[Written, ...]] = field(default_factory=dict)
+    programming: Programming | None = None  #: what the simulated write took; None: errors were drawn
 
     def written(self, matrix: Matrix, at: int) -> WrittenArray:
         """Return the cells of a matrix' tile number `at` after writing, drawn again from the tile's random stream.
@@ -59,6 +72,8 @@ class Chip:
         """
         stream = self.stream(matrix, at)
         held = None if self.measured is None else self.measured.tile(matrix.name, stream[2])
+        if held is None and matrix.name in self.simulated:
+            held = self.simulated[matrix.name][stream[2]]
         stress = self.stress or read_before(self.program)
         return write_tile(matrix, matrix.tiles[stream[2]], self.program, stream, held, stress.get(matrix.name))
 
@@ -102,9 +117,10 @@ def write_arrays(
     """Write every tile of a program with variability drawn from `seed`, and reduce its circuit.
 
     Each tile has its own random stream, so its draws do not depend on the other tiles.
+    With `tile.write` "simulated" the tiles of a matrix are written pulse by pulse, on all threads.
     measured: cells of a chip, taken in place of simulated writes; `seed` then draws the offsets of the converters.
     progress: called after each matrix with the number of tiles done.
-    Raises ParameterError if seed is no whole number ≥ 0.
+    Raises ParameterError if seed is no whole number ≥ 0, or what check_simulated and simulated_write raise.
     """
     seed = checks.seed(seed)
     hardware = program.hardware
@@ -113,17 +129,26 @@ def write_arrays(
     cell, stress = hardware.cell_in_run, read_before(program)
     adc = hardware.tile.code.converter(hardware.adc)
     parts = (hardware.wires_in_run, hardware.dac, adc, hardware.noise, hardware.run_temperature)
+    simulated: dict[str, tuple[Written, ...]] = {}
+    programming: Programming | None = None
+    if hardware.tile.write == "simulated" and measured is None:
+        check_simulated(hardware, program.all_matrices)
     done = 0
     for index, matrix in enumerate(program.all_matrices):
         streams = [(seed, index, at) for at in range(len(matrix.tiles))]
         numbered = list(zip(matrix.tiles, streams, strict=True))
+        if hardware.tile.write == "simulated" and measured is None:
+            each = list(over_threads(partial(_simulated, matrix, program, stress.get(matrix.name)), numbered))
+            simulated[matrix.name] = tuple(cells.written for cells in each)
+            taken = (cells.programming for cells in each if cells.programming is not None)
+            programming = sum(taken, programming or Programming())
         if matrix.rewritten:
             banks[matrix.name] = tuple(_blank(placement, hardware, stream) for placement, stream in numbered)
         else:
             arrays = [
                 write_tile(
                     matrix, placement, program, stream,
-                    None if measured is None else measured.tile(matrix.name, stream[2]), stress.get(matrix.name),
+                    _known(matrix, stream[2], measured, simulated), stress.get(matrix.name),
                 )
                 for placement, stream in numbered
             ]  # fmt: skip
@@ -136,7 +161,24 @@ def write_arrays(
         done += len(matrix.tiles)
         if progress is not None:
             progress(done)
-    return Chip(program, seed, tiles, banks, measured=measured, stress=stress)
+    return Chip(
+        program, seed, tiles, banks, measured=measured, stress=stress, simulated=simulated, programming=programming
+    )
+
+
+def _simulated(
+    matrix: Matrix, program: Program, stress: Stress | None, numbered: tuple[Placement, tuple[int, ...]]
+) -> TileCells:
+    return write_cells(matrix, numbered[0], program, numbered[1], stress)
+
+
+def _known(
+    matrix: Matrix, at: int, measured: MeasuredCells | None, simulated: dict[str, tuple[Written, ...]]
+) -> Written | None:
+    """Return the cells of a tile that are written already; None: they are drawn."""
+    if measured is not None:
+        return measured.tile(matrix.name, at)
+    return simulated[matrix.name][at] if matrix.name in simulated else None
 
 
 def _blank(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> Bank:

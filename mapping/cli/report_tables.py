@@ -107,7 +107,20 @@ def _totals(report: "Report") -> RenderableType:
         )
     totals.add_row("area", f"{rounded(report.area_m2 * 1e6)} mm² of arrays and their periphery")
     totals.add_row("tiles", f"{report.tiles}")
+    if report.programming is not None:
+        totals.add_row("programming", _programming(report.programming))
     return totals
+
+
+def _programming(taken: dict[str, float]) -> str:
+    """What the simulated write took and left."""
+    cells = taken["cells"] - taken["stuck"]
+    return (
+        f"simulated: {taken['pulses']:,} pulses for {cells:,} cells ({ratio(taken['pulses'], cells):.1f} each), "
+        f"{si(taken['energy_J'], 'J')}, {duration(taken['time_s'])} array after array and "
+        f"{duration(taken['longest_array_s'])} for all at once; {ratio(taken['accepted'], cells):.1%} within the "
+        f"tolerance; rms error {taken['error_rms']:.2%} of g_max, {taken['error_rms_drawn']:.2%} as drawn"
+    )
 
 
 def _interval(accuracy: float, count: int) -> str:

@@ -29,6 +29,8 @@ from mapping.hardware.settings import parsed_value, updated
 from mapping.hardware.technology_node import followed
 from mapping.hardware.weight_code import WeightCode
 
+WRITES = ("drawn", "simulated")  #: how cells get their write errors
+
 
 @dataclass(frozen=True)
 class TileShape:
@@ -41,6 +43,9 @@ class TileShape:
     compensate_stuck: bool = True  #: other cells of a column compensate stuck pairs, as far as their inputs correlate
     adjust_outputs: bool = True  #: a digital scale and shift of each output are fitted on the written chip
     compensate_wires: bool = True  #: targets compensate the IR drop of the nominal wires
+    write: str = "drawn"  #: how cells get their errors: "drawn" at random, or by "simulated" pulses through the wires
+    #: fraction of the stuck cells that the test of an array does not find; they are not compensated
+    stuck_missed: float = quantity(0.0, minimum=0.0, maximum=1.0)
     gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 are exact to 3e-6 of the full current
     encoding: str = "differential"  #: one of ENCODINGS
     slices: int = 1  #: number of cells, or pairs, over which the digits of a weight are spread
@@ -54,6 +59,8 @@ class TileShape:
         checks.whole("tile.slices", self.slices, minimum=1, maximum=16)
         if self.levels is not None:
             checks.whole("tile.levels", self.levels, minimum=2, maximum=2**16)
+        if self.write not in WRITES:
+            raise ParameterError(f"tile.write must be one of {', '.join(WRITES)}, got {self.write!r}")
         if self.columns % 2:
             raise ParameterError(f"tile.columns must be even, as two columns make a pair, got {self.columns}")
         if self.outputs < 1:
@@ -236,7 +243,7 @@ class Hardware:
         """Return the same tiles and window with ideal cells, wires and converters, without variability and noise."""
         return replace(
             self,
-            tile=replace(self.tile, adjust_outputs=False),
+            tile=replace(self.tile, adjust_outputs=False, write="drawn", stuck_missed=0.0),
             cell=_idealised(self.cell),
             spread=Spread.none(),
             noise=ReadNoise.none(),
@@ -262,6 +269,7 @@ class Hardware:
             about="",
             spread=replace(Spread(), wire_temperature_coefficient=coefficient),
             noise=ReadNoise(),
+            tile=replace(self.tile, write="drawn", stuck_missed=0.0),
             retention=Retention(),
             dac=replace(self.dac, t_slot=Dac().t_slot, polarity=Dac().polarity, gain_error=0.0),
             adc=replace(Adc(), margin=self.adc.margin),

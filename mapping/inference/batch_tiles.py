@@ -15,6 +15,7 @@ from devices.aliases import FloatArray
 from devices.writing.spread import Written
 from mapping.chips.cells import as_read, written_to
 from mapping.chips.chip import Bank, Chip
+from mapping.chips.simulated_writing import found_stuck
 from mapping.inference.batch import Batch
 from mapping.placement.counts import rewriting
 from mapping.placement.gate_lines import gate_reach
@@ -60,9 +61,10 @@ def _rewritten(
     hardware = chip.program.hardware
     wanted = mixed_targets(chip, matrix, placement, attention)
     cells, moments = np.empty(wanted.shape), matrix.moments[placement.rows.start]
+    found = found_stuck(bank.cells.stuck, hardware.tile.stuck_missed, np.random.default_rng([*bank.stream, 4]))
     for at, index in enumerate(batch.indices):
         write = partial(_written, bank, (*bank.stream, 2, batch.seed, int(index)))
-        written_once = written_to(wanted[at : at + 1], write, hardware, bank.cells.stuck, moments)
+        written_once = written_to(wanted[at : at + 1], write, hardware, found, moments)
         cells[at] = as_read(written_once, hardware).g_filament[0]
     offset = np.broadcast_to(bank.cells.gate_offset, cells.shape)
     strips = matrix.strips(placement.rows)

@@ -40,7 +40,9 @@ def price(result: RunResult, labels: IntArray | FloatArray | None = None, costs:
     held = result.chip.program if costs is None else result.chip.program.priced(costs)
     report = _report(held, result.layers, len(result.logits), result.chip.seed, result.seed)
     measured = None if result.chip.measured is None else str(result.chip.measured)
-    return replace(report, measured=measured, **vars(scores(result, labels)))
+    taken = result.chip.programming
+    programming = None if taken is None else taken.values()
+    return replace(report, measured=measured, programming=programming, **vars(scores(result, labels)))
 
 
 def price_estimate(program: Program, images: FloatArray, costs: Costs | None = None) -> Report:

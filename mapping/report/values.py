@@ -98,6 +98,8 @@ class ReportValues:
     calibration_J: float | None = None  # noqa: N815  #: of the converters' offsets, once; None: not calibrated
     calibration_s: float | None = None  #: time of this calibration
     keeping: Keeping | None = None  #: how long the chip keeps its conductances, and the price of writing them again
+    #: what the simulated write took, with the errors it left and drawn ones; None: errors were drawn
+    programming: dict[str, float] | None = None
     fidelity: tuple[Fidelity, ...] = ()  #: comparison of the levels of fidelity, for --fidelity nonlinear
     top5_chip: float | None = None  #: fraction of images whose label is among the five largest outputs
     top5_exact: float | None = None

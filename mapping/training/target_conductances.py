@@ -39,6 +39,9 @@ def check_trainable(program: Program) -> None:
     warm = program.hardware.retention.run_temperature
     if warm not in (0.0, program.hardware.temperature):
         raise ParameterError(f"retention.run_temperature must be 0 for ChipModule, got {warm:g} K")
+    how = program.hardware.tile.write
+    if how != "drawn":
+        raise ParameterError(f"tile.write must be 'drawn' for ChipModule, which writes in every step, got {how!r}")
     for layer in program.folded.layers:
         if layer.name in program.matrices and type(layer) not in TRAINED:
             raise ParameterError(f"{layer.name} is a {type(layer).__name__}, which ChipModule does not cover")

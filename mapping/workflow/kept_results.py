@@ -29,6 +29,7 @@ from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells, Spread, Written
 from mapping.chips.chip import Bank, Chip
 from mapping.chips.measured_cells import MeasuredCells
+from mapping.chips.simulated_writing import Programming
 from mapping.files.cache import ENDING, Cache
 from mapping.hardware.description import Hardware
 from mapping.hardware.weight_code import WeightCode
@@ -47,8 +48,8 @@ from mapping.workflow.writing import write
 #: classes of the values in a written chip
 CHIP = (
     Tile, WrittenArray, Family, GateNodes, GainNodes, StackedFamily, BatchTile, RemadeTile, StackedTile, ColumnTile,
-    Bank, DrawnCells, Written, Spread, Wires, TileWires, Adc, UnsignedAdc, ConverterErrors, Dac, ReadNoise, NoiseTable,
-    Hardware, Stress, AdaptiveMemristor, SelectedCell,
+    Bank, DrawnCells, Written, Programming, Spread, Wires, TileWires, Adc, UnsignedAdc, ConverterErrors, Dac, ReadNoise,
+    NoiseTable, Hardware, Stress, AdaptiveMemristor, SelectedCell,
 )  # fmt: skip
 RUN = {"BatchResult": BatchResult, "LayerPart": LayerPart, "Activity": Activity}
 
@@ -104,11 +105,12 @@ def written(
     if isinstance(held, list):
         if progress is not None:
             progress(sum(len(matrix.tiles) for matrix in program.all_matrices))
-        tiles, banks, adjustments, stress = held
-        return Chip(program, seed, tiles, banks, adjustments, measured, stress)
+        tiles, banks, adjustments, stress, simulated, programming = held
+        return Chip(program, seed, tiles, banks, adjustments, measured, stress, simulated, programming)
     chip = write(program, seed, measured=measured, progress=progress)
     about = f"{program.network.name} on {program.hardware.name}, chip {seed}"
-    cache.put(name, [chip.tiles, chip.banks, chip.adjustments, chip.stress], classes, given, about)
+    parts = [chip.tiles, chip.banks, chip.adjustments, chip.stress, chip.simulated, chip.programming]
+    cache.put(name, parts, classes, given, about)
     return chip
 
 
