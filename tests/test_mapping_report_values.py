@@ -132,7 +132,11 @@ def test_comparison__by_hand(report):
 
 
 def test_gates__cost_where_there_are_gates_only(report):
+    """Gates of static layers are held open: they take what leaks through them, and nothing where nothing leaks."""
     gates = {layer.name: layer.energy_by_component_J["gates"] for layer in report.layers}
+    assert 0.0 < gates["fc"] < gates["conv"] < 1e-3 * gates["mixed"]
+    tight = Hardware().with_values(["tile.rows=16", "tile.columns=8", "cell.g_gate_leak=0"])
+    gates = {each.name: each.energy_by_component_J["gates"] for each in price(simulated(tight)[0]).layers}
     assert gates["mixed"] > 0.0
     assert gates["conv"] == gates["fc"] == 0.0
 
