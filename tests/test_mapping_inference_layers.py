@@ -162,6 +162,7 @@ def test_recurrent__waits_for_its_gates_in_every_step(rng):
         assert [matrix.kind for matrix in program.matrices["recurrent"]] == ["recurrent input", "recurrent state"]
         steps[count] = phases(program, "recurrent", costs)["read"]
     reads = 2 * dac.conversions
-    wanted = reads * max(dac.t_read, convert) + min(dac.t_read, convert) + (1 + 6) * costs.t_digital
+    read = dac.t_read + hardware.sense.t_settle
+    wanted = reads * max(read, convert) + min(read, convert) + (1 + 6) * costs.t_digital
     assert steps[6] - steps[5] == pytest.approx(wanted, rel=0.02)  # the input's share of a step hardly changes
     assert 6 * wanted < steps[6] < 7 * wanted  # and one read of the input before
