@@ -16,7 +16,7 @@ from mapping.workflow.compiling import compile_network
 from mapping.workflow.writing import write
 
 CLASSES = ("a", "b", "c")
-EXPECTED = ("joules_array", "row_pulses", "cell_reads", "gate_swing")  #: that an estimate has from histograms
+EXPECTED = ("joules_array", "row_pulses", "cell_reads", "gate_swing", "gate_holding", "joules_gates")
 
 
 def example(name):

@@ -1,14 +1,17 @@
 """Sentences of a report on how long the chip keeps its weights, what reads do to them, and what refreshing costs."""
 
 import math
+from typing import TYPE_CHECKING
 
 from mapping.presentation.outside_text import outside
 from mapping.presentation.quantities import duration, percent, rounded, si
-from mapping.prices.refresh import Keeping
-from mapping.report.values import ReportValues
+
+if TYPE_CHECKING:
+    from mapping.prices.refresh import Keeping
+    from mapping.report.values import ReportValues
 
 
-def keeping_rows(report: ReportValues, kept: Keeping) -> tuple[tuple[str, str], ...]:
+def keeping_rows(report: "ReportValues", kept: "Keeping") -> tuple[tuple[str, str], ...]:
     """Return (heading, text) of each line about retention, read disturb and refresh."""
     return tuple(
         (name, text)
@@ -21,7 +24,7 @@ def keeping_rows(report: ReportValues, kept: Keeping) -> tuple[tuple[str, str], 
     )
 
 
-def _retention(report: ReportValues, kept: Keeping) -> str:
+def _retention(report: "ReportValues", kept: "Keeping") -> str:
     if math.isinf(kept.at_rest_s):
         return "cells at rest keep their weights for more than 300 years"
     text = (
@@ -32,7 +35,7 @@ def _retention(report: ReportValues, kept: Keeping) -> str:
     return f"{text}; this chip is {duration(age)} old" if age else text
 
 
-def _disturb(report: ReportValues, kept: Keeping) -> str:
+def _disturb(report: "ReportValues", kept: "Keeping") -> str:
     parts = []
     if kept.images_until_lost is not None:
         lost = kept.images_until_lost
@@ -57,11 +60,11 @@ def _disturb(report: ReportValues, kept: Keeping) -> str:
     return "; ".join(parts)
 
 
-def _at_pace(images: float, report: ReportValues) -> str:
+def _at_pace(images: float, report: "ReportValues") -> str:
     return f" ({duration(images / report.images_per_s)} at full pace)" if report.images_per_s else ""
 
 
-def _refresh(kept: Keeping) -> str:
+def _refresh(kept: "Keeping") -> str:
     if kept.refresh_images is not None:
         worn = f"; endurance used up after {duration(kept.worn_out_s)}" if kept.worn_out_s is not None else ""
         return (

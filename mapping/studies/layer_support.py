@@ -32,7 +32,8 @@ IMAGES = 4  # that each example runs with, ours
 DOUBLE, SINGLE = 1e-12, 1e-4  # of the largest output: what counts as exact on the ideal chip, and in float32; ours
 UNCERTAIN = 0.05  # of an expected count against that of a run: docs/equations/costs.md eq. 19
 SEEN = 1e-9  # of a layer's outputs: a deviation that shows, ours; rounding leaves 1e-15
-EXPECTED = ("joules_array", "row_pulses", "cell_reads", "gate_swing")  # counts that an estimate has from histograms
+#: counts that an estimate has from histograms
+EXPECTED = ("joules_array", "row_pulses", "cell_reads", "gate_swing", "gate_holding", "joules_gates")
 
 COLUMNS = ("layer", "exact", "ideal chip", "full chip", "estimate", "layouts", "read noise", "trains")
 ARRANGEMENTS = ("one matrix", *LAYOUTS, "gates of columns")
