@@ -259,6 +259,31 @@ class ODConv2d(nn.Module):
         return torch.cat(results)
 
 
+class FourAttentions(nn.Module):
+    """Omni-dimensional convolution of any name, all images of a batch at once by groups, as published code has it."""
+
+    def __init__(self, inputs, outputs, size=3, kernels=4, stride=1, groups=1):
+        super().__init__()
+        self.kernels = nn.Parameter(
+            torch.randn(kernels, outputs, inputs // groups, size, size) / (inputs * size) ** 0.5
+        )
+        self.stride, self.groups = stride, groups
+        self.heads = Heads(inputs, outputs, size, kernels)
+
+    def forward(self, x):
+        heads, (b, _, height, width) = self.heads, x.size()
+        _, outputs, inputs, size, _ = self.kernels.shape
+        hidden = functional.relu(heads.bn(heads.fc(functional.adaptive_avg_pool2d(x, 1))))
+        of_channels = torch.sigmoid(heads.channel_fc(hidden).view(b, -1, 1, 1) / heads.temperature)
+        of_filters = torch.sigmoid(heads.filter_fc(hidden).view(b, -1, 1, 1) / heads.temperature)
+        of_places = torch.sigmoid(heads.spatial_fc(hidden).view(b, 1, 1, 1, size, size) / heads.temperature)
+        of_kernels = functional.softmax(heads.kernel_fc(hidden).view(b, -1, 1, 1, 1, 1) / heads.temperature, dim=1)
+        mixed = (of_places * of_kernels * self.kernels.unsqueeze(0)).sum(1).view(-1, inputs, size, size)
+        side_by_side = (x * of_channels).reshape(1, -1, height, width)
+        y = functional.conv2d(side_by_side, mixed, None, self.stride, size // 2, 1, self.groups * b)
+        return y.view(b, outputs, y.size(-2), y.size(-1)) * of_filters
+
+
 def small(*layers, channels):
     """Layers on 3 channels, then pool and classes."""
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
@@ -286,6 +311,9 @@ NETWORKS = {
     "se_conv_resnet": lambda: ResNet(1, (4, 8), squeeze=SqueezeConv),
     "dynamic_traced": lambda: small(
         MixedHere(3, 6), nn.ReLU(), MixedHere(6, 8, stride=2, groups=2, bias=False), channels=8
+    ),
+    "four_attentions": lambda: small(
+        FourAttentions(3, 6), nn.ReLU(), FourAttentions(6, 8, groups=2, stride=2), channels=8
     ),
 }
 BY_NAME = {
@@ -356,6 +384,13 @@ def test_onnx__agrees_with_its_own_runtime(name, tmp_path):
     theirs = [session.run(None, {first.name: image[None].astype(np.float32)})[0][0] for image in images]
     assert difference(network, images, np.array(theirs)) < AGREEMENT
     assert difference(network, images, torch_outputs(module, images)) < AGREEMENT
+
+
+def test_onnx__four_attentions_of_a_fixed_batch_are_refused_by_name(tmp_path):
+    pytest.importorskip("onnxruntime")
+    path = exported(made("four_attentions"), (3, 9, 8), tmp_path / "network.onnx", batch=4)
+    with pytest.raises(ParameterError, match=r"/0/Conv: .*can be exported with a batch of one"):
+        import_onnx(path)
 
 
 @pytest.mark.parametrize("name", ["vgg11", "resnet20", "mobilenet_v2", "se_resnet", "dynamic_traced", "od_conv"])

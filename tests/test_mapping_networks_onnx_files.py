@@ -239,6 +239,44 @@ def test_quantised__weights_stand_for_their_values_and_activations_keep_their_ra
         import_onnx(ends, check=False)
 
 
+def test_quantised__the_ranges_of_the_file_can_be_those_of_the_row_codes(tmp_path):
+    from mapping import Hardware, compile_network
+
+    held = {
+        **HELD, "v": normal(4, 5, 3, 3, seed=2), "as": np.array(0.02, np.float32), "az": np.array(28, np.uint8),
+    }  # fmt: skip
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["c"], name="first"), node("QuantizeLinear", ["c", "as", "az"], ["u"]),
+        node("DequantizeLinear", ["u", "as", "az"], ["d"]), node("MaxPool", ["d"], ["p"], kernel_shape=[1, 1]),
+        node("Conv", ["p", "v"], ["y"], name="second"),
+    ]  # fmt: skip
+    network = import_onnx(stored(tmp_path / "a.onnx", nodes, held, [1, 3, 6, 6]))
+    assert network.card["quantised_activations"] == 1
+    images = 0.05 * np.abs(normal(2, 3, 6, 6)).astype(float)  # which leave most of the range unused
+    scales = {}
+    for way in ("calibration", "network"):
+        chip = Hardware().with_values([f"mapping.input_ranges={way}", "tile.compensate_wires=false"])
+        scales[way] = [matrix.x_scale for matrix in compile_network(network, chip, images).all_matrices]
+    plain, stated = scales["calibration"], scales["network"]
+    assert stated[0] == plain[0]  # nothing clips the image
+    assert stated[1] == pytest.approx((255 - 28) * 0.02, rel=1e-6)
+    assert plain[1] < stated[1]
+    with pytest.raises(ParameterError, match=r"input_ranges must be one of calibration, network, got 'file'"):
+        Hardware().with_values(["mapping.input_ranges=file"])
+
+
+def test_means__axes_that_come_as_an_input_count_from_the_batch(tmp_path):
+    """Axis 1 of a value with its batch is its first own axis, whether the axes are an attribute or an input."""
+    image = normal(1, 3, 2, 2)
+    for keep in (0, 1):
+        path = stored(
+            tmp_path / "m.onnx", [node("ReduceMean", ["x", "axes"], ["y"], keepdims=keep)],
+            {"axes": np.array([1])}, image.shape, opset=18,
+        )  # fmt: skip
+        network = agrees(path, image)
+        np.testing.assert_allclose(network.forward(image.astype(float)).ravel(), image.mean(1).ravel(), rtol=1e-6)
+
+
 def test_hard_functions__spelt_out_with_either_slope(tmp_path):
     nodes = [
         CONV, node("HardSigmoid", ["c"], ["h"]), node("Mul", ["c", "h"], ["m"]),

@@ -106,6 +106,13 @@ def _totals(network: "Network", found: "Preview", chip: str) -> RenderableType:
         totals.add_row("comparison", f"not compared: {check.get('reason', 'not asked for')}")
     else:
         totals.add_row("comparison", f"{check['largest_difference']:.1e} of the largest output from {check['against']}")
+    quantised = network.card.get("quantised_activations", 0)
+    if quantised:
+        totals.add_row(
+            "quantised",
+            f"{quantised} activations with ranges of the file's scales; --set mapping.input_ranges=network gives these "
+            "ranges to the row codes",
+        )
     totals.add_row("on tiles", f"{found.arrays:,} arrays of {escape(chip)}, {network.parameters:,} stored numbers")
     totals.add_row("memory", f"about {found.memory_bytes / 1e9:.2g} GB")
     totals.add_row("compile and write", f"about {si(found.write_s, 's')}, one process")

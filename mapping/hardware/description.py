@@ -92,6 +92,7 @@ class TileShape:
 
 LAYOUTS = ("parallel", "stacked", "digital", "reprogram")  #: where a dynamic layer mixes its kernels
 AUTO = "auto"  #: the compiler chooses a layout
+INPUT_RANGES = ("calibration", "network")  #: what sets the range of a layer's row codes
 CHANNEL_ATTENTION = ("digital", "gates")  #: what multiplies the outputs of a convolution by channel attention
 
 
@@ -104,6 +105,7 @@ class Choices:
     copies: dict[str, int] = field(default_factory=dict)  #: number of copies of a layer's arrays, by layer name
     double_gates: bool = True  #: each gate group has two gate lines: one settles while the other is read
     channel_attention: str = "digital"  #: what multiplies a convolution's outputs, one of CHANNEL_ATTENTION
+    input_ranges: str = "calibration"  #: what sets the range of a layer's row codes, one of INPUT_RANGES
     pipelined: bool = True  #: a static layer begins before its whole input is ready
     weight_energy: float = quantity(1.0, minimum=0.0)  #: weight of the logarithm of a layer's energy in AUTO
     weight_latency: float = quantity(1.0, minimum=0.0)  #: the same for its latency
@@ -119,6 +121,10 @@ class Choices:
             raise ParameterError(
                 f"mapping.channel_attention must be one of {', '.join(CHANNEL_ATTENTION)}, "
                 f"got {self.channel_attention!r}"
+            )
+        if self.input_ranges not in INPUT_RANGES:
+            raise ParameterError(
+                f"mapping.input_ranges must be one of {', '.join(INPUT_RANGES)}, got {self.input_ranges!r}"
             )
         for name, count in _table("copies", self.copies):
             checks.whole(f"mapping.copies.{name}", count, minimum=1, maximum=4096)

@@ -30,12 +30,12 @@ RECURRENT = (("input", "recurrent input"), ("state", "recurrent state"), ("new",
 
 
 def place_layer(
-    layer: MatrixLayer, values: Mapping[str, FloatArray], hardware: Hardware, layout: str
+    layer: MatrixLayer, values: Mapping[str, FloatArray], hardware: Hardware, layout: str, stated: float | None = None
 ) -> dict[str, tuple[Matrix, ...]]:
     """Return the placed matrices of one layer, by its name, and those of its attention, by "<name>.attention".
 
     values: outputs of every layer, and every attention, on the calibration images.  layout: of a dynamic layer, one of
-    LAYOUTS.
+    LAYOUTS.  stated: largest size of its inputs where the network states it, else that of the calibration images.
     Raises MappingError if the layer cannot be placed.
     """
     dynamic = isinstance(layer, DynamicConv)
@@ -47,7 +47,7 @@ def place_layer(
     weights = values.get(f"{layer.name}.attention")
     copies = 1 if isinstance(layer, Recurrent) else hardware.mapping.copies_of(layer.name)  # steps follow one another
     sources = _sources(layer, x, scales, layout)
-    placed = {layer.name: tuple(place(source, weights, hardware, copies) for source in sources)}
+    placed = {layer.name: tuple(place(source, weights, hardware, copies, stated) for source in sources)}
     if isinstance(layer, DynamicConv):
         parts = _attention_sources(layer, layer.pooled(x))
         placed[f"{layer.name}.attention"] = tuple(place(part, None, hardware) for part in parts)
@@ -133,10 +133,13 @@ def cut(length: int, most: int) -> list[slice]:
     return [slice(length * k // parts, length * (k + 1) // parts) for k in range(parts)]
 
 
-def place(source: Source, attention: FloatArray | None, hardware: Hardware, copies: int = 1) -> Matrix:
+def place(
+    source: Source, attention: FloatArray | None, hardware: Hardware, copies: int = 1, stated: float | None = None
+) -> Matrix:
     """Encode a matrix, cut it into tiles and set the range of each tile's converters for the calibration inputs.
 
-    attention: (b, k) weights of each calibration image; used if the matrix has several kernels.
+    attention: (b, k) weights of each calibration image; used if the matrix has several kernels.  stated: as in
+    place_layer.
     Raises MappingError if a tile has fewer rows than bands, or IR drop leaves no current.
     """
     cell, dac = hardware.cell, hardware.dac
@@ -164,7 +167,7 @@ def place(source: Source, attention: FloatArray | None, hardware: Hardware, copi
     else:
         encoding = code_weights(stored, blocks, code, cell, dac.v_read, by_output=hardware.tile.column_scales)
     largest = float(np.abs(source.x).max(initial=0.0))
-    x_scale = largest if largest > 0.0 else 1.0
+    x_scale = stated or (largest if largest > 0.0 else 1.0)
     signed = bool(source.x.min(initial=0.0) < 0.0)
     mixture = np.ones((1, 1))
     if mixes and attention is not None:

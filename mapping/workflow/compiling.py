@@ -11,6 +11,7 @@ from mapping.networks.graph import Network
 from mapping.networks.layers.convolutions import DynamicConv
 from mapping.networks.layers.matrix_layers import MatrixLayer
 from mapping.placement.folding import prepare
+from mapping.placement.input_ranges import input_range
 from mapping.placement.matrix import Matrix
 from mapping.placement.placing import place_layer
 from mapping.placement.program import Program
@@ -39,5 +40,5 @@ def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str
         layout = hardware.mapping.of(layer.name) if isinstance(layer, DynamicConv) else "parallel"
         if layout == AUTO:
             layout = best_layout(network, folded, layer.name, values, hardware)
-        matrices |= place_layer(layer, values, hardware, layout)
+        matrices |= place_layer(layer, values, hardware, layout, input_range(folded, layer, hardware))
     return Program(network, folded, hardware, matrices, calibration, digital_scales)

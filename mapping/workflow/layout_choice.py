@@ -14,6 +14,7 @@ from mapping.inference.layer_run import run_layer
 from mapping.networks.graph import Network
 from mapping.networks.layers.base import INPUT
 from mapping.networks.layers.convolutions import DynamicConv
+from mapping.placement.input_ranges import input_range
 from mapping.placement.placing import place_layer
 from mapping.placement.program import Program
 from mapping.prices.area import layer_area
@@ -56,7 +57,7 @@ def measured(
     layer = next(each for each in folded.layers if each.name == name)
     if not isinstance(layer, DynamicConv):
         raise TypeError(f"{layer!r} has no kernels to lay out")
-    matrices = place_layer(layer, values, hardware, layout)
+    matrices = place_layer(layer, values, hardware, layout, input_range(folded, layer, hardware))
     program = Program(network, folded, hardware, matrices, values[INPUT])
     inputs = [values[source][:IMAGES] for source in layer.inputs]
     out, activity, _ = run_layer(

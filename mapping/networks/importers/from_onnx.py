@@ -5,6 +5,7 @@ Importing this file needs onnx; running the original, onnxruntime or onnx's own 
 
 import hashlib
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from onnx import numpy_helper
 
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
+from mapping.files.regular_files import open_regular
 from mapping.networks.importers.one_image import one_image
 from mapping.networks.importers.onnx_operations import ADVICE, OPERATIONS, Operand
 from mapping.networks.importers.tensor_graph import Node, TensorGraph
@@ -43,12 +45,14 @@ class OnnxFile:
     def __init__(self, path: Path, input_shape: tuple[int, int, int] | None, output: str | None = None) -> None:
         self.path = path
         self.sources: dict[str, Operand] = {}
-        self.quantised: dict[str, Any] = {}
+        self.quantised: list[str] = []
         try:
             self.model = _read(path)
             self.opset = _opset(self.model)
-            self.card = {"imported_from": f"ONNX opset {self.opset}"}
+            self.card: dict[str, Any] = {"imported_from": f"ONNX opset {self.opset}"}
             self._walk(input_shape, output)
+            if self.quantised:
+                self.card["quantised_activations"] = len(self.quantised)
         except FileNotFoundError:
             raise ParameterError(f"there is no ONNX file {path}") from None
         except Exception as error:  # noqa: BLE001  (protobuf, numpy, onnx and our own checks each have their own kinds)
@@ -190,6 +194,8 @@ class OnnxFile:
                 )
             if any(not _same_scale(node, each, found) for each in users):
                 raise ParameterError("its DequantizeLinear has another scale or zero point")
+        if kind == "QuantizeLinear" and isinstance(inputs[0], Node):
+            self.quantised.append(name)
         if kind == "QuantizeLinear":
             options["zero_type"] = inputs[2].dtype.name if len(inputs) > 2 and inputs[2] is not None else None
         if not any(isinstance(each, Node) for each in inputs):
@@ -344,11 +350,12 @@ def _as_image(shape: Sequence[int]) -> tuple[int, int, int]:
 
 def _read(path: Path) -> Foreign:
     """Read a file's graph; weights beside it are read with it."""
-    size = path.stat().st_size
-    if size > LARGEST_FILE:
-        raise ParameterError(f"it is {size} bytes long, more than {LARGEST_FILE}")
-    model = onnx.ModelProto()
-    model.ParseFromString(path.read_bytes())
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE:
+            raise ParameterError(f"it is {size} bytes long, more than {LARGEST_FILE}")
+        model = onnx.ModelProto()
+        model.ParseFromString(file.read())
     return model
 
 

@@ -275,7 +275,10 @@ def dynamic(
     elif mixture.positions is None:
         out = _all_kernels(graph, node, x, mixture, mixed_bias, geometry)
     else:
-        raise ParameterError("the shares of its kernels come from no attention that is known")
+        raise ParameterError(
+            "the shares of its kernels come from no attention that is known; a file with a fixed batch can be exported "
+            "with a batch of one"
+        )
     result = graph.binary(node.name, "add", out, fixed_bias.reshape(-1, 1, 1)) if fixed_bias is not None else out
     node.kind, node.inputs, node.attributes = "reshape", (result,), {}
 
