@@ -126,9 +126,12 @@ def load_components(path: str | os.PathLike[str]) -> dict[str, Component]:
     Raises ParameterError for a file that cannot be read, an unknown or missing key or a value out of bounds.
     """
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        regular = Path(path).is_file() or not Path(path).exists()  # a pipe would block the reader
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8")) if regular else {}
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML, a number of too many digits
         raise ParameterError(f"the components of {path} cannot be read: {error}") from None
+    if not regular:
+        raise ParameterError(f"the components of {path} cannot be read: it is not a regular file")
     return {name: read_component(name, table, str(path)) for name, table in content.items()}
 
 

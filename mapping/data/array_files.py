@@ -15,6 +15,7 @@ import numpy.typing as npt
 from devices.errors import ParameterError
 from mapping.files.regular_files import open_regular
 
+PIECE = 2**20  # bytes read at once
 LARGEST_IDX = 2**31  # largest size of an unpacked IDX file in bytes, ours; MNIST's largest has 47 MB
 #: exceptions of numpy's header reader for damaged headers
 DAMAGE = (ValueError, TypeError, OverflowError, SyntaxError, EOFError, MemoryError, RecursionError, tokenize.TokenError)
@@ -70,19 +71,32 @@ def read_idx(path: Path) -> Array:
     """
     with _opened(path) as file:
         try:
-            data = (gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file).read(LARGEST_IDX)
+            stream: Any = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+            start: bytes = stream.read(4)
+            axes = start[3] if len(start) == 4 else 0
+            lengths: bytes = stream.read(4 * axes)
+            if len(lengths) < 4 * axes or start[:2] != b"\0\0" or len(start) < 4 or start[2] not in IDX_TYPES:
+                raise _unsound(path, "its header is damaged", "IDX file")
+            shape: tuple[int, ...] = struct.unpack(f">{axes}I", lengths)
+            kind = IDX_TYPES[start[2]]
+            size = math.prod(shape) * kind.itemsize
+            data = _read(stream, min(size, LARGEST_IDX) + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise _unsound(path, str(error), "IDX file") from None
-    axes = data[3] if len(data) >= 4 else 0
-    start = 4 + 4 * axes
-    if len(data) < start or data[:2] != b"\0\0" or data[2] not in IDX_TYPES:
-        raise _unsound(path, "its header is damaged", "IDX file")
-    shape: tuple[int, ...] = struct.unpack(f">{axes}I", data[4:start])
-    kind = IDX_TYPES[data[2]]
-    if len(data) - start != math.prod(shape) * kind.itemsize:
-        raise _unsound(path, f"its header announces shape {shape}, its size is {len(data)} bytes", "IDX file")
-    held: Array = np.frombuffer(data, kind, offset=start).reshape(shape)
+    if len(data) != size:
+        there = "larger" if len(data) > size else f"{4 + len(lengths) + len(data)} bytes"
+        raise _unsound(path, f"its header announces shape {shape}, its size is {there}", "IDX file")
+    held: Array = np.frombuffer(data, kind).reshape(shape)
     return held
+
+
+def _read(stream: Any, most: int) -> bytes:  # noqa: ANN401 - a file, or what unpacks one
+    """Read up to `most` bytes; memory grows with what is there, not with what a header announces."""
+    pieces = []
+    while most > 0 and (piece := stream.read(min(most, PIECE))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -112,7 +126,7 @@ def _array(path: Path, file: Any, size: int) -> Array:  # noqa: ANN401
     """Read one array of an archive."""
     shape, order, kind = _header(path, file, size)
     length = math.prod(shape) * kind.itemsize
-    data = file.read(length)
+    data = _read(file, length)
     if len(data) != length:
         raise _unsound(path, f"{length} bytes are expected, {len(data)} are there")
     held: Array = np.frombuffer(data, kind).reshape(shape, order=order)

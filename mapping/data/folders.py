@@ -3,6 +3,8 @@
 n = images, c = channels, h = height, w = width
 """
 
+import struct
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from mapping.data.array_files import read_idx, read_npy, read_npz
+from mapping.files.regular_files import open_regular
 
 MOST_CLASSES = 100_000  # ours; ImageNet-21k has 21,841
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -108,14 +111,17 @@ def _pictures(place: Path, folders: list[Path], limit: int | None) -> Found:
     empty = [folder.name for folder, paths in zip(folders, files, strict=True) if not paths]
     if empty:
         raise ParameterError(f"{place} has no pictures in {', '.join(empty[:5])}; expected {EXPECTED}")
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    unsound = (OSError, UnidentifiedImageError, ValueError, SyntaxError, EOFError, MemoryError, struct.error, *bombs)
     turns = sorted((at, label, path) for label, paths in enumerate(files) for at, path in enumerate(paths))
     pixels: list[npt.NDArray[np.uint8]] = []
     for _, _, path in turns[:limit]:
         try:
-            with Image.open(path) as picture:
+            with warnings.catch_warnings(), open_regular(path) as file, Image.open(file) as picture:
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
                 grey = picture.mode in ("1", "L", "I", "I;16", "F", "LA")
                 held = np.atleast_3d(np.asarray(picture.convert("L" if grey else "RGB"))).transpose(2, 0, 1)
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except unsound as error:
             raise ParameterError(f"{path} is not a sound picture: {' '.join(str(error).split())}") from None
         if pixels and held.shape != pixels[0].shape:
             raise ParameterError(

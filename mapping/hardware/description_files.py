@@ -2,7 +2,6 @@
 
 import json
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from devices import checks
 from devices.cells.presets import PRESETS
 from devices.errors import ParameterError
-from mapping.files.regular_files import read_text
+from mapping.files.toml_files import read_toml
 from mapping.hardware.description import Hardware
 from mapping.hardware.settings import NONE, TOP_KEYS, updated
 from mapping.hardware.technology_node import followed
@@ -95,18 +94,7 @@ def chip_files(name_or_path: str | os.PathLike[str]) -> tuple[tuple[Path, dict[s
 
 def _content(path: Path) -> dict[str, Any]:
     """Read one file."""
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ParameterError(f"the chip description {path} is longer than {LARGEST_FILE:,} bytes")
-        return tomllib.loads(read_text(path))
-    except FileNotFoundError:
-        raise ParameterError(f"there is no chip description {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"the chip description {path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ParameterError(f"the chip description {path} is not valid TOML: {error}") from None
-    except RecursionError:
-        raise ParameterError(f"the chip description {path} is not sound TOML: it nests too deeply") from None
+    return read_toml(path, "chip description", LARGEST_FILE)
 
 
 def _text(path: Path, key: str, value: object) -> str:

@@ -1,7 +1,6 @@
 """Settings: keys of a description are changed by name; values are parsed and checked, unknown names get a hint."""
 
 import dataclasses
-import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +12,7 @@ from devices import checks
 from devices.cells.presets import PRESETS
 from devices.errors import ParameterError
 from devices.noise.noise_table import NoiseTable, read_noise_table
+from mapping.files.toml_files import parse_toml
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -27,8 +27,8 @@ IDEAL = "ideal"  #: word in TOML for a converter without quantisation
 def parsed_value(text: str) -> object:
     """Read a value as TOML does; a word without quotes is a text."""
     try:
-        value: object = tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
+        value: object = parse_toml(f"x = {text}")["x"]
+    except ValueError:
         return text
     return value
 

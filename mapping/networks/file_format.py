@@ -17,6 +17,7 @@ import numpy as np
 
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
+from mapping.files.regular_files import open_regular
 from mapping.networks.graph import Network, plain_card
 from mapping.networks.layers.base import Layer, Shape
 from mapping.networks.layers.convolutions import Attention, DynamicConv
@@ -96,7 +97,7 @@ Result = TypeVar("Result")
 def _opened(path: str | os.PathLike[str], read: Callable[[zipfile.ZipFile], Result]) -> Result:
     """Read from the archive at `path`; any error about a damaged file becomes a ParameterError of one sentence."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return read(archive)
     except FileNotFoundError:
         raise ParameterError(f"there is no network file {os.fspath(path)}") from None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from devices.aliases import BoolArray, FloatArray
+from devices.checks import number
 from devices.errors import ParameterError
 from mapping.files.regular_files import read_text
 from mapping.inference.scores import NUMBERS, RANKS, TOP
@@ -132,7 +134,7 @@ def compare_runs(first: str | os.PathLike[str], second: str | os.PathLike[str]) 
         among = [np.array([row[RANKS[0]] in PLACES for row in rows]) for rows in answers]
         top5 = paired(among[0], among[1], np.random.default_rng(SEED))
     names = (_name(reports[0]), _name(reports[1]))
-    prices = tuple((what, unit, float(reports[0][key]), float(reports[1][key])) for key, what, unit in PRICES)
+    prices = tuple((what, unit, reports[0][key], reports[1][key]) for key, what, unit in PRICES)
     flat = [_flat(report["configuration"]) for report in reports]
     keys = [key for key in dict.fromkeys([*flat[0], *flat[1]]) if flat[0].get(key) != flat[1].get(key)]
     settings = tuple((key, flat[0].get(key), flat[1].get(key)) for key in keys if key not in ("name", "about"))
@@ -142,13 +144,22 @@ def compare_runs(first: str | os.PathLike[str], second: str | os.PathLike[str]) 
 def _report(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
     try:
-        held = json.loads(read_text(path))
+        held = json.loads(read_text(path), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
         said = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ParameterError(f"{path} cannot be read: {said}; give a folder of crossgate run") from None
     if not isinstance(held, dict) or not all(key in held for key in ("configuration", *(key for key, _, _ in PRICES))):
         raise ParameterError(f"{path} is no report of a run; give a folder of crossgate run")
+    if not isinstance(held["configuration"], dict):
+        raise ParameterError(f"{path}: configuration must be the keys of a chip, got {held['configuration']!r}")
+    for key, _, unit in PRICES:
+        value = math.inf if held[key] == "inf" else held[key]  # JSON has no word for it
+        held[key] = number(f"{path}: {key}", value, unit=unit, minimum=0.0, allow_inf=True)
     return held
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"it holds {word}, which is no number of JSON")
 
 
 def _answers(folder: Path) -> list[dict[str, str]]:

@@ -1,7 +1,6 @@
 """Study files: descriptions of studies in TOML, checked key by key."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from devices import checks
 from devices.errors import ParameterError
-from mapping.files.regular_files import read_text
+from mapping.files.toml_files import read_toml
 from mapping.studies.description import WHOLE_INPUTS, Parameter, Study, one_line, toml_value
 
 
@@ -19,14 +18,7 @@ def load_study(path: str | os.PathLike[str]) -> Study:
     Raises ParameterError if the file cannot be read, a key is unknown, or a value is invalid.
     """
     file = Path(path)
-    try:
-        content = tomllib.loads(read_text(file))
-    except FileNotFoundError:
-        raise ParameterError(f"there is no study {file}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"the study {file} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ParameterError(f"the study {file} is not valid TOML: {error}") from None
+    content = read_toml(file, "study")
     try:
         return _study(content, file)
     except ParameterError as error:

@@ -76,6 +76,8 @@ def choose_columns(block: Block, asked: Mapping[str, str], where: str, *, comma:
         found["v"] = []
     if "v" not in found or like is None:
         missing = "voltage" if "v" not in found else "current"
+        if not titles:
+            raise ParameterError(f"{where}: there is no column {missing!r}; its header is empty")
         raise ParameterError(
             f"{where}: there is no column {missing!r}; the header has {', '.join(map(repr, titles))}; "
             f"say which it is, as in --columns voltage={titles[0]},current={titles[-1]}"

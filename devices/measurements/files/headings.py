@@ -197,6 +197,7 @@ SET = frozenset(
 DERIVED = frozenset(
     {"abs", "absolute", "log", "log10", "ln", "norm", "normalised", "normalized", "density", "gm", "std"}
 )
+LONGEST = 300  # characters of a title that is looked at, ours: the patterns take time by its square
 SLOPE = re.compile(r"\|.*\||\bd[IV]\s*/\s*d[IV]\b")  # a magnitude or a derivative
 
 
@@ -236,6 +237,8 @@ def unit_in(text: str) -> tuple[str, float] | None:
 
 def read_heading(title: str, unit_below: str = "") -> Heading:
     """Return what a heading says; unit_below: the cell of a line of units under it."""
+    if len(title) > LONGEST:
+        return Heading(title)
     name, written, trace, gate = _without_brackets(title.strip())
     if name is None:
         return Heading(title)
@@ -276,7 +279,7 @@ def _without_brackets(title: str) -> tuple[str | None, str, tuple[str, ...], flo
         if re.fullmatch(r"\d+", inside):
             trace.insert(0, inside)
         elif found := re.fullmatch(r"V_?(?:gs?|gate)\s*=\s*([+-]?\d*\.?\d+)\s*V?", inside, re.IGNORECASE):
-            gate, trace = float(found[1]), [inside, *trace]
+            gate, trace = float(found[1]), [inside, *trace]  # finite: a title is short
         elif unit_in(inside):
             written = inside
         elif re.search(r"[/²^]|cm", inside):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from devices.measurements.files.blocks import Block, Facts
-from devices.measurements.files.numbers import is_number, number_in
+from devices.measurements.files.numbers import is_finite, number_in
 from devices.measurements.files.rows import Row, Sheet
 
 EASYEXPERT_TAGS = frozenset({
@@ -73,7 +73,7 @@ def _by_column(sheet: Sheet, tags: Row) -> list[Block]:
         Row(columns[0].line if columns else 0, tuple(row.cells[k] if k < len(row.cells) else "" for row in columns))
         for k in values
     )
-    below = () if units is None else tuple(row.cells[units] for row in columns)
+    below = () if units is None else tuple(row.cells[units] if units < len(row.cells) else "" for row in columns)
     return [
         Block(Row(tags.line, tuple(row.cells[names] for row in columns)), below, rows, Facts("Keysight EasyEXPERT"))
     ]
@@ -87,12 +87,12 @@ def _easyexpert_facts(parameters: dict[str, list[str]]) -> Facts:
     constants = {
         name: number_in(bias, comma=False)
         for name, role, bias in zip(voltages, roles, biases, strict=False)
-        if name and role == "CONST" and is_number(bias)
+        if name and role == "CONST" and is_finite(bias)
     }
     known = {
         name: number_in(limit, comma=False)
         for name, limit in zip(currents, limits, strict=False)
-        if name and is_number(limit)
+        if name and is_finite(limit)
     }
     return Facts("Keysight EasyEXPERT", constants, known)
 
@@ -115,12 +115,12 @@ def keithley_facts(sheets: Sequence[Sheet]) -> Facts:
     constants = {
         f"{terminal}V": number_in(level, comma=False)
         for terminal, function, level in zip(terminals, functions, levels, strict=False)
-        if terminal and "bias" in function.lower() and "voltage" in function.lower() and is_number(level)
+        if terminal and "bias" in function.lower() and "voltage" in function.lower() and is_finite(level)
     }
     known = {
         f"{terminal}I": number_in(limit, comma=False)
         for terminal, limit in zip(terminals, limits, strict=False)
-        if terminal and is_number(limit)
+        if terminal and is_finite(limit)
     }
     swept = [
         way.lower()

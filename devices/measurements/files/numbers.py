@@ -3,7 +3,8 @@
 import math
 import re
 
-NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?")
+# Each text matches in one way only, so that a cell of any length is looked at in linear time.
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eEdD][+-]?\d+)?")
 COMMA = re.compile(r"[+-]?(?:\d+,\d*|,\d+)(?:[eEdD][+-]?\d+)?")
 # Source: SCPI-99 volume 1, section 7.2.1.4 (9.9e37 infinity, 9.91e37 not a number); B1500A programming guide (the last)
 NO_READING = (9.9e37, 9.91e37, 1.99999e101)
@@ -17,6 +18,14 @@ def is_number(text: str) -> bool:
     """Tell if a cell holds a number, also one that is not finite or stands for no reading."""
     plain = _plain(text)
     return bool(NUMBER.fullmatch(plain) or COMMA.fullmatch(plain)) or plain.lower().lstrip("+-") in {"nan", "inf"}
+
+
+def is_finite(text: str) -> bool:
+    """Tell if a cell holds a finite number that is a reading."""
+    try:
+        return is_number(text) and math.isfinite(number_in(text, comma=False))
+    except ValueError:
+        return False
 
 
 def number_in(text: str, *, comma: bool) -> float:
