@@ -21,6 +21,10 @@ from devices.aliases import BoolArray, FloatArray
 from devices.errors import ParameterError
 
 MOST_VOLTS = 1e60  # [V] ours: products of a few such values are still numbers of float64
+MOST_AMPERES = 1e60  # [A] ours, for the same reason
+LEAST_VOLTS = 1e-150  # [V] ours: I/v at a smaller voltage is its limit at 0 V to rounding, while the quotient is not
+LEAST_SECONDS = 1e-30  # [s] of a read or a step, ours: its inverse is a bandwidth that can be squared
+LEAST_KELVIN = 1e-6  # [K] ours: kT is a number of float64 whose inverse can be squared
 MOST_ELEMENTS = 10**10  # of an array that is to be made, ours: 80 GB
 PACKAGES = ("devices", "crossbar")  # whose classes `typed` looks at
 MOST_BITS = 63  # of a whole number: what indices and counts of arrays hold
@@ -67,6 +71,14 @@ def number(
         wanted = [f"{sign} {bound:g}{of_unit}" for bound, _, sign in bounds]
         raise ParameterError(f"{name} must be {' and '.join(wanted)}, got {result:g}{of_unit}")
     return result
+
+
+def positive(name: str, value: object, unit: str, least: float) -> float:
+    """Return `value` as a float above 0 and not below `least`, the smallest one that can be computed with.
+
+    Raises what `number` raises.
+    """
+    return number(name, number(name, value, unit=unit, above=0.0), unit=unit, minimum=least)
 
 
 def whole(name: str, value: object, *, minimum: int, maximum: int | None = None, bits: int = MOST_BITS) -> int:
@@ -166,6 +178,29 @@ def spread(name: str, value: object, shape: tuple[int, int], axes: str) -> Float
     if given.ndim not in (0, 2) or any(mine not in (1, whole) for mine, whole in zip(given.shape, shape, strict=False)):
         raise ParameterError(f"{name} must be one value or broadcast to {axes} = {shape}, got shape {given.shape}")
     return np.broadcast_to(given, shape).copy()
+
+
+def broadcast_shape(**arrays: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Return the shape to which arrays broadcast; they are named by the keywords.
+
+    Raises ParameterError if they do not broadcast.
+    """
+    try:
+        return np.broadcast_shapes(*(np.shape(a) for a in arrays.values()))
+    except ValueError:
+        shown = ", ".join(f"{name} {np.shape(a)}" for name, a in arrays.items())
+        raise ParameterError(f"{' and '.join(arrays)} must have shapes that broadcast, got {shown}") from None
+
+
+def finite(names: str, result: FloatArray) -> FloatArray:
+    """Return the result of a computation; names: the arguments that it depends on.
+
+    Raises ParameterError if it is not finite, that is if the arguments are beyond what float64 holds.
+    """
+    bad = ~np.isfinite(result)
+    if bad.any():
+        raise ParameterError(f"{names} must leave the result a finite number, but it is {np.ravel(result[bad])[0]:g}")
+    return result
 
 
 def sizes(name: str, value: object, *, least: int = 0, most: int | None = None) -> tuple[int, ...]:
@@ -290,8 +325,8 @@ Result = TypeVar("Result")
 def typed(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Let a public function refuse arguments of another class than its annotations name, in one sentence.
 
-    Annotations that name a class of ours or numpy's Generator, also beside None, are looked at; numbers, arrays, text
-    and protocols are not, as the other validators take them.
+    Annotations that name a class or a protocol of ours or numpy's Generator, also beside None, are looked at; numbers,
+    arrays and text are not, as the other validators take them.
     """
     signature = inspect.signature(function)
     wanted: dict[str, tuple[type, bool]] = {}
@@ -316,13 +351,22 @@ def typed(function: Callable[Parameters, Result]) -> Callable[Parameters, Result
 
 
 def instance(name: str, value: object, kind: type) -> None:
-    """Refuse a value that is no `kind`.
+    """Refuse a value that is no `kind`; of a protocol, a value that lacks one of its members.
 
     Raises ParameterError.
     """
-    if not isinstance(value, kind):
+    if getattr(kind, "_is_protocol", False):
+        fits = all(_has(value, member) for member in vars(kind) if not member.startswith("_"))
+    else:
+        fits = isinstance(value, kind)
+    if not fits:
         article = "an" if kind.__name__[0] in "AEIO" else "a"
         raise ParameterError(f"{name} must be {article} {kind.__name__}, got {_shown(value)}")
+
+
+def _has(value: object, member: str) -> bool:
+    """Tell if a value has an attribute, without computing it where it is a property."""
+    return hasattr(type(value), member) or hasattr(value, member)
 
 
 def classes_of(function: Callable[..., Any]) -> dict[str, tuple[type, bool]]:
@@ -333,7 +377,6 @@ def classes_of(function: Callable[..., Any]) -> dict[str, tuple[type, bool]]:
         classes = [each for each in options if each is not type(None)]
         if name != "return" and len(classes) == 1 and isinstance(classes[0], type):
             kind = classes[0]
-            ours = kind.__module__.partition(".")[0] in PACKAGES and not getattr(kind, "_is_protocol", False)
-            if ours or kind is np.random.Generator:
+            if kind.__module__.partition(".")[0] in PACKAGES or kind is np.random.Generator:
                 found[name] = (kind, len(classes) < len(options))
     return found

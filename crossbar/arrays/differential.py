@@ -46,7 +46,7 @@ def opposed(v: FloatArray) -> FloatArray:
     Raises ParameterError for a wrong shape or value.  Source: docs/equations/topologies.md eq. 1.
     """
     v = checks.voltages("v", v, ndim=2)
-    return np.stack([v, -v], axis=2).reshape(len(v), -1)
+    return np.stack([v, -v], axis=2).reshape(len(v), 2 * v.shape[1])
 
 
 def pair_transfer(transfer: FloatArray) -> FloatArray:

@@ -48,8 +48,8 @@ def inject(g: FloatArray, wires: Wires, into_rows: FloatArray, into_columns: Flo
     Source: docs/equations/settling.md eq. 4 and 5.
     """
     g, rows, columns = _lines(g, wires)
-    into_rows = checks.array("into_rows", into_rows, shape=(None, *g.shape))
-    into_columns = checks.array("into_columns", into_columns, shape=into_rows.shape)
+    into_rows = checks.array("into_rows", into_rows, shape=(None, *g.shape), largest=checks.MOST_AMPERES)
+    into_columns = checks.array("into_columns", into_columns, shape=into_rows.shape, largest=checks.MOST_AMPERES)
     v_rows, v_columns = np.empty_like(into_rows), np.empty_like(into_rows)
     steps = _solve(g, rows, columns, np.zeros(into_rows.shape[:2]), into_rows, into_columns, v_rows, v_columns)
     if np.any(steps >= linear.MOST_STEPS):

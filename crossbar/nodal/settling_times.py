@@ -22,6 +22,7 @@ from devices.errors import ParameterError
 ORDERS = 3  # number of moments: a model with two poles and a zero needs three
 MODELS = ("two poles", "delayed pole")
 APART = 0.1  # least distance of the two time constants over their sum; equal or complex pairs are moved apart, ours
+LEAST_ACCURACY = 1e-200  # ours: amplitudes over it are numbers of float64
 HALVINGS = 60  # bisections of the interval that contains a settling time, down to rounding
 
 
@@ -59,7 +60,9 @@ class Settling:
         Source: docs/equations/settling.md eq. 7-10.
         """
         constants, shares = self._poles(model)
-        return _decay(checks.array("t", t), constants, shares)
+        times = checks.array("t", t, minimum=0.0)
+        checks.broadcast_shape(t=times, responses=constants[0])
+        return _decay(times, constants, shares)
 
     def time(self, accuracy: float, model: str = "two poles") -> FloatArray:
         """Estimate the time [s] after which each response stays within `accuracy` of its final value.
@@ -67,7 +70,7 @@ class Settling:
         Raises ParameterError for an accuracy that is not between 0 and 1, or another model.
         Source: docs/equations/settling.md eq. 7-10.
         """
-        accuracy = checks.number("accuracy", accuracy, above=0.0, below=1.0)
+        accuracy = _accuracy(accuracy)
         return _last_crossing(*self._poles(model), accuracy)
 
     def bound(self, accuracy: float) -> FloatArray:
@@ -76,7 +79,7 @@ class Settling:
         Raises ParameterError for an accuracy that is not between 0 and 1, or if cells have a capacitance.
         Source: docs/equations/settling.md eq. 13.
         """
-        accuracy = checks.number("accuracy", accuracy, above=0.0, below=1.0)
+        accuracy = _accuracy(accuracy)
         if self.slowest is None:
             raise ParameterError("bound needs cells without capacitance (c_cell = 0), else a response may overshoot")
         times = np.full(self.final.shape, np.inf)
@@ -108,6 +111,11 @@ class Settling:
         return _two_poles(a_1, a_2, a_3)
 
 
+def _accuracy(value: float) -> float:
+    """Return an accuracy between 0 and 1."""
+    return checks.positive("accuracy", checks.number("accuracy", value, above=0.0, below=1.0), "", LEAST_ACCURACY)
+
+
 def _two_poles(a_1: FloatArray, a_2: FloatArray, a_3: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Padé approximation with two poles and a zero; where its poles do not decay, one pole from the last two moments.
 
@@ -134,7 +142,8 @@ def _decay(t: FloatArray, constants: FloatArray, shares: FloatArray) -> FloatArr
     """Return Σ amplitude exp(-t / constant) at times that broadcast to the responses; a constant of 0 adds nothing."""
     total = np.zeros(np.broadcast_shapes(t.shape, constants.shape[1:]))
     for constant, share in zip(constants, shares, strict=True):
-        total += np.where(constant > 0.0, share * np.exp(-t / np.where(constant > 0.0, constant, 1.0)), 0.0)
+        with np.errstate(over="ignore"):  # of a quotient whose decay is 0
+            total += np.where(constant > 0.0, share * np.exp(-t / np.where(constant > 0.0, constant, 1.0)), 0.0)
     return total
 
 

@@ -160,7 +160,8 @@ class Circuit:
         stored = shapes.T @ self.conductors.matrix(self.free) @ final[self.free]
         jump = -(shapes.T @ self.capacitors.leaving(held.astype(Wide))[self.free].astype(np.float64))
         missing = stored - jump / constants[:, None]  # (k, b)
-        decay = np.exp(-times[:, None] / constants)  # (t, k)
+        with np.errstate(over="ignore"):  # of a quotient whose decay is 0
+            decay = np.exp(-times[:, None] / constants)  # (t, k)
         left = decay[:, :, None] * missing  # (t, k, b)
         voltages = np.broadcast_to(final, (len(times), *final.shape)).copy()
         voltages[:, self.free] -= shapes @ left

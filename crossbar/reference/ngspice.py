@@ -101,7 +101,8 @@ def source_lines_to_spice(
     parts = [*drive(m, n, wires, names), *_column_wires(m, n, wires, names)]
     for (i, j), siemens in np.ndenumerate(g):
         if siemens > 0.0:
-            ohms = 1.0 / siemens + (r_on if closed[i] else r_off)
+            with np.errstate(over="ignore"):  # a cell of next to no conductance is open
+                ohms = 1.0 / siemens + (r_on if closed[i] else r_off)
             parts.append(_Part(f"Rcell_{i}_{j}", names.row(i, j), names.column(i, j), _ohms(ohms)))
     _write(path, m, n, sources[0], senses[0], parts)
 
@@ -250,7 +251,8 @@ def _ohms(value: float) -> str:
 
 def _inverse(siemens: float) -> str:
     """The resistance of a conductance as text; "inf" for 0 S."""
-    return _ohms(1.0 / siemens) if siemens > 0.0 else "inf"
+    with np.errstate(over="ignore"):
+        return _ohms(1.0 / siemens) if siemens > 0.0 else "inf"
 
 
 def _linear_cells(g: FloatArray) -> Callable[[_Names], Iterator[_Part]]:

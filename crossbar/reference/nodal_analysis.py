@@ -105,12 +105,16 @@ def reference_source_lines(
     senses = spread("v_sense", v_sense, (len(switched), n), "(b, n)")
     nodes = _Nodes(m, n, lines)
     resistors = [*(nodes.beside(wires) if beside_columns else nodes.rows(wires)), *nodes.columns(wires)]
+    if not len(switched):
+        nothing = np.zeros((0, m, n))
+        return Solution(nothing[:, 0], nothing, nothing, np.zeros(0), residual=0.0)
     parts = []
     for row_is_on, source, sense in zip(switched, sources, senses, strict=True):
         siemens = np.zeros((m, n))
         for i in range(m):
             for j in range(n):
-                ohms = (1.0 / g[i, j] if g[i, j] > 0.0 else np.inf) + (r_on if row_is_on[i] else r_off)
+                with np.errstate(over="ignore"):  # a cell of next to no conductance is open
+                    ohms = (1.0 / g[i, j] if g[i, j] > 0.0 else np.inf) + (r_on if row_is_on[i] else r_off)
                 siemens[i, j] = 1.0 / ohms
         parts.append(_circuit(nodes, resistors, siemens, source[None], sense[None]))
     return Solution(
@@ -207,7 +211,7 @@ def _circuit(nodes: _Nodes, resistors: list[_Resistor], g: FloatArray, v: FloatA
     leaving = branches.leaving(voltages)
     largest = np.abs(through).max(axis=0, initial=0.0)
     violation = np.abs(leaving[~known]).max(axis=0, initial=0.0)
-    residual = np.divide(violation, largest, out=np.zeros_like(largest), where=largest > 0.0).max()  # eq. 12
+    residual = np.divide(violation, largest, out=np.zeros_like(largest), where=largest > 0.0).max(initial=0.0)  # eq. 12
 
     nodal = voltages[node].T.astype(np.float64)  # (b, nodes)
     return Solution(
@@ -246,7 +250,7 @@ def solve_branches(branches: Branches, voltages: WideArray, free: BoolArray) -> 
         solved[free] -= step
         scale = np.abs(solved[free]).max(axis=0)
         relative = np.abs(step).max(axis=0) / np.where(scale > 0.0, scale, 1.0)
-        before, correction = correction, float(relative.max())
+        before, correction = correction, float(relative.max(initial=0.0))
         if not correction > np.finfo(Wide).eps or correction > 0.5 * before:
             break
     if not correction <= SETTLED:

@@ -93,7 +93,7 @@ class Dac:
     def codes(self, x: FloatArray) -> FloatArray:
         """Quantise x to codes 0 … full_code, clipped; a continuous driver only clips x at 0 from below."""
         given: object = x
-        if not isinstance(given, np.ndarray) or given.dtype.kind != "f":
+        if not isinstance(given, np.ndarray) or given.dtype.kind != "f" or (given.size and np.isnan(given.min())):
             x = checks.array("x", given)
         if self.bits is None:
             kept: FloatArray = np.maximum(x, 0.0)
@@ -301,6 +301,7 @@ class GateDac:
         return self.bits or CONTINUOUS_BITS
 
     @checks.typed
+    @checks.typed
     def gains(self, attention: FloatArray, cell: Cell) -> FloatArray:
         """Return the nominal read gains (…) for attentions (…) in [0, 1], after quantisation of the gate voltages.
 
@@ -317,6 +318,7 @@ class GateDac:
         settled: FloatArray = np.clip(cell.gate_gain(v_gate), cell.gain_low, cell.gain_high)
         return settled
 
+    @checks.typed
     def voltages(self, gains: FloatArray, cell: Cell) -> FloatArray:
         """Return the gate voltages [V] of gains returned by `gains`."""
         return np.clip(cell.gate_voltage(gains), cell.v_gate_min, cell.v_gate_max)

@@ -90,8 +90,9 @@ def wire_gradient(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> WireGr
 
 def _checked(g: FloatArray, d_transfer: FloatArray) -> tuple[FloatArray, FloatArray, bool]:
     """Return conductances and upstream gradients as (t, m, n), and whether a single array was given."""
-    single = np.ndim(g) == 2
-    g = checks.array("g", g, ndim=2 if single else 3, minimum=0.0)
+    g = checks.array("g", g, minimum=0.0)
+    single = g.ndim == 2
+    g = checks.array("g", g, ndim=2 if single else 3)
     if not g.shape[-2] * g.shape[-1]:
         raise ParameterError(f"g must have at least one row and one column, got shape {g.shape}")
     d_transfer = checks.array("d_transfer", d_transfer, shape=g.shape)

@@ -62,6 +62,7 @@ class StackedFamily:
         Raises what `at` raises.
         """
         v = checks.voltages("v", v, shape=(None, None, sum(self.rows)))
+        gains = checks.array("gains", gains, ndim=2)
         if len(v) != len(gains):
             raise ParameterError(f"v and gains must have the same number of gate sets, got {len(v)} and {len(gains)}")
         if v.shape[1] < v.shape[2]:

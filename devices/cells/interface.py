@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from devices.aliases import FloatArray
-from devices.checks import array, voltages
+from devices.checks import LEAST_VOLTS, array, broadcast_shape, finite, voltages
 from devices.errors import ParameterError
 from devices.laws import dispatch
 from devices.laws.adaptive import adaptive_filaments, adaptive_secants
@@ -113,7 +113,8 @@ class LawCell:
             v=voltages("v", v),
         )
         current, slope = dispatch.currents(self.law, g, gains, volts)
-        return np.divide(current, volts, out=slope, where=volts != 0.0).reshape(shape)[()]
+        secants = np.divide(current, volts, out=slope, where=np.abs(volts) > LEAST_VOLTS)
+        return finite("g_filament, gain and v", secants).reshape(shape)[()]
 
     def gain_with_offset(self: Cell, v_gate: npt.ArrayLike, offset: npt.ArrayLike) -> FloatArray:
         """Return the read gain at v_gate [V] of cells whose Dirac points are shifted by offset [V]."""
@@ -136,7 +137,7 @@ class BarrierCell(LawCell):
             gain=array("gain", gain, minimum=0.0),
             v=voltages("v", v),
         )
-        return adaptive_secants(self.law, g, gains, volts).reshape(shape)[()]
+        return finite("g_filament, gain and v", adaptive_secants(self.law, g, gains, volts)).reshape(shape)[()]
 
     def filament_for(self: Cell, g_terminal: npt.ArrayLike, gain: npt.ArrayLike, v: npt.ArrayLike) -> FloatArray:
         """Return the filament conductance [S] whose secant at read voltage v [V] and read gain is g_terminal [S].
@@ -157,7 +158,7 @@ class BarrierCell(LawCell):
                 f"g_terminal must be ≥ g_leak = {law.g_leak:g} S and < {top:g} S, got {g[bad][0]:g} S "
                 f"({np.count_nonzero(bad)} of {g.size})"
             )
-        return adaptive_filaments(law, g, gains, volts).reshape(shape)[()]
+        return finite("g_terminal, gain and v", adaptive_filaments(law, g, gains, volts)).reshape(shape)[()]
 
 
 class GatelessCell(LawCell):
@@ -252,11 +253,7 @@ def rising(cell: object, low: str, high: str, unit: str) -> None:
 
 def broadcast(**arrays: FloatArray) -> tuple[list[FloatArray], tuple[int, ...]]:
     """Return the arrays broadcast to one shape, and that shape; raise ParameterError if they do not broadcast."""
-    try:
-        shape = np.broadcast_shapes(*(a.shape for a in arrays.values()))
-    except ValueError:
-        shown = ", ".join(f"{name} {a.shape}" for name, a in arrays.items())
-        raise ParameterError(f"{' and '.join(arrays)} must have shapes that broadcast, got {shown}") from None
+    shape = broadcast_shape(**arrays)
     return [np.broadcast_to(a, shape) for a in arrays.values()], shape
 
 

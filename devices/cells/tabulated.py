@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from devices.aliases import FloatArray
 from devices.cells.interface import LawCell, broadcast, checked_states, flat
-from devices.checks import array, number, voltages
+from devices.checks import array, finite, number, voltages
 from devices.errors import ParameterError
 from devices.laws import dispatch
 from devices.laws.tabulated import TabulatedLaw, monotone_slopes, tabulated_current, tabulated_gain, tabulated_gains
@@ -43,7 +43,7 @@ class Tabulated(LawCell):
             )
         if not gates.size or not np.all(np.diff(gates) > 0.0):
             raise ParameterError(f"v_gates must hold at least one voltage and rise, got {gates.tolist()} V")
-        if amps.ndim in (1, 2):
+        if amps.ndim in (1, 2) and amps.size:
             amps = amps.reshape(1, -1, amps.shape[-1])
         if amps.ndim != 3 or amps.shape[0] < 1 or amps.shape[1:] != (gates.size, volts.size):
             raise ParameterError(
@@ -183,11 +183,13 @@ class Tabulated(LawCell):
             raise ParameterError(f"gain must be > 0 everywhere, got {gains.min():g}")
         levels = self.law.levels
         shown = [np.asarray(self.terminal_conductance(level, gains, volts)) for level in levels]
-        out = np.asarray(g * levels[0] / shown[0])
-        for i in range(1, levels.size):
-            inside = levels[i - 1] + (levels[i] - levels[i - 1]) * (g - shown[i - 1]) / (shown[i] - shown[i - 1])
-            out = np.where(g > shown[i - 1], inside, out)
-        return np.where(g > shown[-1], levels[-1] * g / shown[-1], out)[()]
+        with np.errstate(all="ignore"):
+            out = np.asarray(g * levels[0] / shown[0])
+            for i in range(1, levels.size):
+                inside = levels[i - 1] + (levels[i] - levels[i - 1]) * (g - shown[i - 1]) / (shown[i] - shown[i - 1])
+                out = np.where(g > shown[i - 1], inside, out)
+            out = np.where(g > shown[-1], levels[-1] * g / shown[-1], out)
+        return finite("g_terminal, gain and v", out)[()]
 
 
 def _refuse(wanted: str, amps: FloatArray, bad: npt.NDArray[np.bool_]) -> None:

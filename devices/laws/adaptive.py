@@ -152,5 +152,8 @@ def adaptive_filaments(law: AdaptiveLaw, g_terminal: FloatArray, gain: FloatArra
         g = g_terminal[i] - law.g_leak
         left = 1.0 - law.r_series * g  # fraction of the voltage that drops over the barrier
         u = abs(v[i]) * left / law.v_0
-        out[i] = g / (left * gain[i]) if u == 0.0 or left <= 0.0 else g * abs(v[i]) / (law.v_0 * math.sinh(u) * gain[i])
+        if u < 1e-150 or left <= 0.0:  # the limit at v = 0, to rounding
+            out[i] = g / (left * gain[i])
+        else:
+            out[i] = g * abs(v[i]) / (law.v_0 * math.sinh(u) * gain[i])
     return out

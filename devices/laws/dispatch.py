@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import overload
 
 from devices.aliases import FloatArray
-from devices.checks import number
+from devices.checks import MOST_VOLTS, finite, number
 from devices.errors import ParameterError
 from devices.numerics.jit import kernel
 
@@ -75,8 +75,13 @@ def cell_current(law: Any, g_filament: float, v: float, v_gate: float) -> tuple[
     Raises ParameterError, in Python, for anything that is no number or a law that is not registered.
     """
     g_filament = number("g_filament", g_filament, unit="S", minimum=0.0)
-    v, v_gate = number("v", v, unit="V"), number("v_gate", v_gate, unit="V")
-    return gated_current(law, g_filament, law_gain(law, v_gate), v)
+    v, v_gate = (
+        number(name, value, unit="V", minimum=-MOST_VOLTS, maximum=MOST_VOLTS)
+        for name, value in (("v", v), ("v_gate", v_gate))
+    )
+    current, slope = gated_current(law, g_filament, law_gain(law, v_gate), v)
+    finite("g_filament, v and v_gate", np.array([current, slope]))
+    return current, slope
 
 
 def _registered(kernels: dict[type, Function], law: object) -> Function:

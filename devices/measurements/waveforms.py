@@ -190,7 +190,8 @@ def sweep(
     if not parts:
         raise ParameterError(f"corners must hold a voltage other than 0 V, got {corners}")
     v = np.concatenate([np.linspace(a, b, points)[1 if k else 0 :] for k, (a, b) in enumerate(parts)])
-    time = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(v)))]) / rate
+    with np.errstate(over="ignore"):  # an infinite time is refused
+        time = checks.finite("rate and corners", np.concatenate([[0.0], np.cumsum(np.abs(np.diff(v)))]) / rate)
     return Waveform(time, v, checks.voltages("v_gate", v_gate)[None]).repeated(cycles)
 
 

@@ -13,11 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from devices.aliases import FloatArray
-from devices.checks import array, check_fields, number, quantity, sizes, voltages, whole
+from devices.checks import (
+    LEAST_KELVIN,
+    LEAST_SECONDS,
+    array,
+    broadcast_shape,
+    check_fields,
+    number,
+    positive,
+    quantity,
+    sizes,
+    voltages,
+    whole,
+)
 from devices.constants import BOLTZMANN, ELEMENTARY_CHARGE
 from devices.errors import ParameterError
 from devices.noise.noise_table import NoiseTable
-from devices.noise.traps import Traps, mean_share, telegraph_states
+from devices.noise.traps import MOST_LN_SIGMA, Traps, mean_share, telegraph_states
 
 FLICKER_AT_CORNER = 5e-4  # sigma_I / I at the corner resistance, ours; measured filaments lie at 1e-4 .. 1e-2
 FLICKER_CORNER = 500.0  # [ohm] corner resistance between diffusive and ballistic filaments, ours
@@ -70,9 +82,13 @@ class ReadNoise:
     telegraph: bool = False  #: random telegraph noise of traps near the filament
     traps: float = quantity(0.1, minimum=0.0)  #: mean number of traps per cell, Poisson distributed, ours
     trap_ratio: float = quantity(2.0, minimum=0.0)  #: median relative step of a trap over flicker_ratio, ours
-    trap_ln_sigma: float = quantity(0.8, minimum=0.0)  #: standard deviation of the logarithm of a trap's step, ours
+    trap_ln_sigma: float = quantity(
+        0.8, minimum=0.0, maximum=MOST_LN_SIGMA
+    )  #: standard deviation of the logarithm of a trap's step, ours
     dwell_median: float = quantity(1e-3, "s", above=0.0)  #: median of both dwell times of a trap [s], ours
-    dwell_ln_sigma: float = quantity(3.5, minimum=0.0)  #: of their logarithms, ours: 95 % from 1 us to 1 s
+    dwell_ln_sigma: float = quantity(
+        3.5, minimum=0.0, maximum=MOST_LN_SIGMA
+    )  #: of their logarithms, ours: 95 % from 1 us to 1 s
     table: NoiseTable | None = None  #: measured noise of a read, in place of all other kinds
 
     def __post_init__(self) -> None:
@@ -108,6 +124,7 @@ class ReadNoise:
         Source: docs/equations/noise.md eq. 10.
         """
         conductance, volts = array("g", g, minimum=0.0), voltages("v", v)
+        broadcast_shape(g=conductance, v=volts)
         result: FloatArray = (
             conductance * self.white_per_siemens(volts, t_read, temperature)
             + self.proportional_squared(conductance, t_read) * volts**2
@@ -120,7 +137,7 @@ class ReadNoise:
         It is 0 with a table, whose noise is all in proportional_squared.
         """
         volts = voltages("v", v)
-        bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
+        bandwidth = 0.5 / positive("t_read", t_read, "s", LEAST_SECONDS)
         scale = bandwidth if self.thermal_shot and self.table is None else 0.0
         return (scale * _density_per_siemens(volts, temperature))[()]
 
@@ -129,7 +146,7 @@ class ReadNoise:
 
         It is 0 if observation_time is shorter than two reads.
         """
-        bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
+        bandwidth = 0.5 / positive("t_read", t_read, "s", LEAST_SECONDS)
         return self._flicker_in(array("g", g, minimum=0.0), 1.0 / self.observation_time, bandwidth)
 
     def telegraph_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
@@ -137,7 +154,7 @@ class ReadNoise:
 
         It is 0 if observation_time is shorter than two reads.
         """
-        bandwidth = 0.5 / number("t_read", t_read, unit="s", above=0.0)
+        bandwidth = 0.5 / positive("t_read", t_read, "s", LEAST_SECONDS)
         return self._telegraph_in(array("g", g, minimum=0.0), 1.0 / self.observation_time, bandwidth)
 
     def proportional_squared(self, g: npt.ArrayLike, t_read: float) -> FloatArray:
@@ -169,7 +186,7 @@ class ReadNoise:
         """
         self._refuse_table()
         frequency, conductance, volts = array("f", f, minimum=0.0), array("g", g, minimum=0.0), voltages("v", v)
-        density = np.zeros(np.broadcast_shapes(frequency.shape, conductance.shape, volts.shape))
+        density = np.zeros(broadcast_shape(f=frequency, g=conductance, v=volts))
         if self.thermal_shot:
             density = density + conductance * _density_per_siemens(volts, temperature)
         if self.flicker:
@@ -201,7 +218,7 @@ class ReadNoise:
         self._refuse_table()
         f_low, f_high = self._band(low, high)
         conductance, volts = array("g", g, minimum=0.0), voltages("v", v)
-        total = np.zeros(np.broadcast_shapes(conductance.shape, volts.shape))
+        total = np.zeros(broadcast_shape(g=conductance, v=volts))
         if self.thermal_shot:
             total = total + conductance * _density_per_siemens(volts, temperature) * (f_high - f_low)
         if self.flicker:
@@ -244,11 +261,11 @@ class ReadNoise:
         Source: docs/equations/noise.md section 4.
         """
         self._refuse_table()
-        step, count = number("dt", dt, unit="s", above=0.0), whole("steps", steps, minimum=1)
+        step, count = positive("dt", dt, "s", LEAST_SECONDS), whole("steps", steps, minimum=1)
         if not isinstance(rng, np.random.Generator):
             raise ParameterError(f"rng must be a numpy.random.Generator, got {rng!r}")
         conductance, volts = array("g", g, minimum=0.0), voltages("v", v)
-        shape = np.broadcast_shapes(conductance.shape, volts.shape)
+        shape = broadcast_shape(g=conductance, v=volts)
         streams = rng.spawn(4)
         current = np.zeros((*shape, count))
         if self.thermal_shot:
@@ -351,7 +368,7 @@ def _pink(shape: tuple[int, ...], steps: int, dt: float, lowest: float, rng: np.
 
 def _density_per_siemens(v: FloatArray, temperature: float) -> FloatArray:
     """Return 4kT x coth(x) [A2/Hz/S] with x = q v / 2kT."""
-    energy = BOLTZMANN * number("temperature", temperature, unit="K", above=0.0)
+    energy = BOLTZMANN * positive("temperature", temperature, "K", LEAST_KELVIN)
     x = np.abs(v) * (0.5 * ELEMENTARY_CHARGE / energy)
     safe = np.maximum(x, 1e-8)  # below 1e-8, x coth(x) = 1 to rounding
     result: FloatArray = 4.0 * energy * safe / np.tanh(safe)

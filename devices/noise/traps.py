@@ -9,9 +9,11 @@ from functools import lru_cache
 import numpy as np
 
 from devices.aliases import BoolArray, FloatArray, IntArray
-from devices.checks import array, instance, number, sizes
+from devices.checks import MOST_AMPERES, array, broadcast_shape, instance, number, sizes
+from devices.errors import ParameterError
 from devices.numerics.jit import kernel
 
+MOST_LN_SIGMA = 15.0  # of a lognormal spread, ours: over a factor of three million, and its square has a mean
 MOST_TRAPS = 1e6  # mean number of one cell, ours
 
 
@@ -40,8 +42,8 @@ class Traps:
         instance("rng", rng, np.random.Generator)
         counts = rng.poisson(number("mean", mean, minimum=0.0, maximum=MOST_TRAPS), math.prod(shape))
         ln_sigma, dwell_ln_sigma = (
-            number("ln_sigma", ln_sigma, minimum=0.0),
-            number("dwell_ln_sigma", dwell_ln_sigma, minimum=0.0),
+            number("ln_sigma", ln_sigma, minimum=0.0, maximum=MOST_LN_SIGMA),
+            number("dwell_ln_sigma", dwell_ln_sigma, minimum=0.0, maximum=MOST_LN_SIGMA),
         )
         dwell_median = number("dwell_median", dwell_median, unit="s", above=0.0)
         cell = np.repeat(np.arange(counts.size), counts)
@@ -87,7 +89,11 @@ class Traps:
         Source: docs/equations/noise.md eq. 6.
         """
         low, high = number("low", low, unit="Hz", minimum=0.0), number("high", high, unit="Hz", minimum=0.0)
-        typical, current = array("typical", typical, minimum=0.0), array("current", current)
+        typical = array("typical", typical, minimum=0.0, largest=MOST_AMPERES)
+        current = array("current", current, largest=MOST_AMPERES)
+        for name, each in (("typical", typical), ("current", current)):
+            if broadcast_shape(cells=np.empty(self.shape), **{name: each}) != self.shape:
+                raise ParameterError(f"{name} must fit the cells of shape {self.shape}, got shape {each.shape}")
         share = (np.arctan(high / self.corner) - np.arctan(low / self.corner)) * (2.0 / math.pi)
         each = self.steps(typical) ** 2 * self.filled * (1.0 - self.filled) * share
         total = np.bincount(self.cell, each, math.prod(self.shape)).reshape(self.shape)

@@ -27,6 +27,8 @@ PUBLISHED_ERRORS: dict[str, tuple[tuple[float, ...], float, float]] = {
     "cmo_hfox_0.2_percent": ((0.00081, 0.00107), 0.0, 100e-6),
 }
 
+LEAST_SIEMENS = 1e-30  # of a window's upper end, ours
+
 
 def neurram_error(g: npt.ArrayLike, age: float, g_max: float = NEURRAM_G_MAX) -> FloatArray:
     """Return the standard deviation [S] of conductances g [S] that were written `age` [s] ago: 1 s, 1 day or 2 days.
@@ -37,7 +39,7 @@ def neurram_error(g: npt.ArrayLike, age: float, g_max: float = NEURRAM_G_MAX) ->
     """
     if age not in list(NEURRAM):
         raise ParameterError(f"age must be one of {', '.join(f'{a:g}' for a in NEURRAM)} s, got {age!r}")
-    top = checks.number("g_max", g_max, unit="S", above=0.0)
+    top = checks.positive("g_max", g_max, "S", LEAST_SIEMENS)
     x = checks.array("g", g, minimum=0.0) / top
     if x.size and x.max() > 1.0 + 1e-12:
         raise ParameterError(f"g must be ≤ g_max = {top:g} S, got {x.max() * top:g} S")

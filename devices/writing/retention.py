@@ -6,7 +6,7 @@ import numpy.typing as npt
 from devices import checks
 from devices.aliases import FloatArray
 from devices.cells.adaptive import AdaptiveMemristor
-from devices.writing.published_errors import DAY, neurram_error
+from devices.writing.published_errors import DAY, LEAST_SIEMENS, neurram_error
 
 
 @checks.typed
@@ -57,7 +57,8 @@ def relax(
     inside = np.minimum(g, cell.g_max)
     grown = neurram_error(inside, DAY, cell.g_max) ** 2 - neurram_error(inside, 1.0, cell.g_max) ** 2
     share = np.minimum(np.log1p(column) / np.log1p(DAY), 1.0)
+    # below LEAST_SIEMENS a cell is open and has no relative departure
     departure = np.sqrt(share * np.maximum(grown, 0.0)) * rng.standard_normal(g.shape)
-    moved = left * (1.0 + np.divide(departure, g, out=np.zeros_like(departure), where=g > 0.0))
+    moved = left * (1.0 + np.divide(departure, g, out=np.zeros_like(departure), where=g > LEAST_SIEMENS))
     held: FloatArray = np.maximum(moved, cell.g_min * np.minimum(rest, 1.0))
     return held
