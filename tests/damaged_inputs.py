@@ -25,7 +25,7 @@ from mapping import load_dataset, load_hardware, load_network, save_network
 from mapping.files.cache import Cache
 from mapping.files.packed import about, pack, unpack
 from mapping.hardware.description_files import CHIPS
-from mapping.inference import scores
+from mapping.inference.scores import NUMBERS as COLUMNS
 from mapping.inference.traces import PREDICTIONS
 from mapping.report.comparing import PRICES, compare_runs
 from mapping.studies.study_files import load_study
@@ -448,7 +448,7 @@ def _reports(*, numbers: bool = False) -> Reader:
         table = io.StringIO()
         rows = csv.writer(table)
         if numbers:
-            rows.writerow(scores.NUMBERS)
+            rows.writerow(COLUMNS)
             rows.writerows([k // 2, k % 2, 0.5 * k, 0.5 * k + 0.1, 0.5 * k] for k in range(8))
         else:
             rows.writerow(PREDICTIONS)
