@@ -21,6 +21,7 @@ import numpy as np
 from crossbar.prices.catalogue import PUBLISHED
 from crossbar.prices.component_model import load_components
 from devices.measurements.curves import read_measurement
+from devices.noise.noise_table import read_noise_table
 from mapping import load_dataset, load_hardware, load_network, save_network
 from mapping.files.cache import Cache
 from mapping.files.packed import about, pack, unpack
@@ -608,6 +609,14 @@ READERS: dict[str, Callable[[], Reader]] = {
         {"study.toml": _study()}, lambda at: load_study(at / "study.toml"), (by_text, by_text, by_text, by_bytes)
     ),
     "components": _components,
+    "noise table": lambda: Reader(
+        {"noise.csv": b"conductance_uS,mean_uS,sigma_nS\n1,1.1,20\n5,5.2,30\n20,21,40\n"},
+        lambda at: read_noise_table(at / "noise.csv"), (by_text, by_text, by_bytes),
+    ),
+    "noise table in TOML": lambda: Reader(
+        {"noise.toml": b"conductance_uS = [1.0, 5.0, 20.0]\nmean_uS = [1.1, 5.2, 21.0]\nsigma_nS = [20, 30, 40]\n"},
+        lambda at: read_noise_table(at / "noise.toml"), (by_text, by_text, by_bytes),
+    ),
     "cache": lambda: Reader(_packed(), _unpacked, (by_pack, by_pack, by_bytes)),
     "reports": _reports,
     "reports of numbers": partial(_reports, numbers=True),

@@ -39,6 +39,7 @@ def public_calls(folder: str) -> dict[str, Call]:
     sensed = c.sensitivity(g, v, wires)
     port = c.reduce_array(g, wires)
     traps = d.ReadNoise(telegraph=True, traps=2.0).draw_traps((3,), rng())
+    stress = d.Stress(np.array([0.1, -0.1]), np.array([0.5, 0.0]), np.array([1e-3, 1e-4]))
     waveform = d.sweep(0.5, points=9)
     table = d.Tabulated((-0.2, 0.0, 0.2), (-2e-6, 0.0, 2e-6))
     w, volts = np.array([0.2, 0.8]), np.array([0.05, -0.1])
@@ -110,6 +111,14 @@ def public_calls(folder: str) -> dict[str, Call]:
         "neurram_error": Call(d.neurram_error, {"g": 1e-5, "age": 1.0, "g_max": 4e-5}),
         "published_error": Call(d.published_error, {"g": 1e-5, "law": "neurram"}),
         "retain": Call(d.retain, {"cell": cell, "g_filament": g, "ages": np.array([1.0, 1e6]), "rng": rng()}),
+        "relax": Call(
+            d.relax, {"cell": cell, "g_filament": g, "kept": 0.9 * g[None], "ages": np.array([1e6]), "rng": rng()}
+        ),
+        "Stress": Call(
+            d.Stress, {"v": np.array([0.1, -0.1]), "v_gate": np.array([0.5, 0.0]), "seconds": np.array([1e-3, 1e-4])}
+        ),
+        "Stress.repeated": Call(stress.repeated, {"times": 10.0, "rest": 1.0}),
+        "disturb": Call(d.disturb, {"cell": cell, "g_filament": g, "stress": stress, "gate_offset": 0.0}),
         "Spread": Call(d.Spread, {"write_error": 0.01}),
         "Spread.draw": Call(d.Spread().draw, {"cell": cell, "shape": (2, 3), "rng": rng(), "lines": 1}),
         "Spread.write": Call(d.Spread().write, {"cell": cell, "g_filament_targets": g, "rng": rng()}),
@@ -131,6 +140,8 @@ def public_calls(folder: str) -> dict[str, Call]:
         "GateLines.groups": Call(lines.groups, {"shape": (2, 3)}),
         "GateLines.leaks": Call(lines.leaks, {"shape": (2, 3)}),
         "GateNetwork": Call(c.GateNetwork, {"lines": lines, "shape": (2, 3)}),
+        "TileWires": Call(c.TileWires, {"r_row": np.ones(2), "r_column": 1.0, "r_driver": 1.0, "r_sense": 1.0}),
+        "TileWires.of_array": Call(c.TileWires(np.ones(4), np.ones(3), 1.0, 1.0).of_array, {"m": 2, "n": 3}),
         "Wires": Call(c.Wires, {"r_row": 1.0, "r_column": 1.0, "r_driver": 1.0, "r_sense": 1.0}),
         "Wires.at_temperature": Call(wires.at_temperature, {"temperature": 350.0, "coefficient": 0.004}),
         "gate_voltages": Call(c.gate_voltages, {"lines": lines, "v_gate": np.ones((2, 1)), "shape": (2, 3)}),
@@ -181,6 +192,7 @@ def public_calls(folder: str) -> dict[str, Call]:
         "Activity": Call(c.Activity, {}),
         "Adc": Call(c.Adc, {"bits": 8, "columns": 8, "margin": 1.1}),
         "Adc.lsb": Call(c.Adc().lsb, {"full_scale": 1e-6}),
+        "Sense": Call(c.Sense, {"v_supply": 0.8, "stage": "push-pull", "division": 32.0}),
         "Dac": Call(c.Dac, {"bits": 8, "coding": "pulse-width", "v_read": 0.1}),
         "Dac.codes": Call(c.Dac().codes, {"x": np.array([0.2, 0.5])}),
         "GateDac": Call(c.GateDac, {"bits": 8}),

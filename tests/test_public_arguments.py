@@ -41,6 +41,7 @@ FILLED = (1e300, -1e300, 1e60, 5e-324, -1.0, np.nan, np.inf)  # in every element
 EXTREMES = (*FILLED, 0.0, -0.0, 1e-320, -1e-300, 1e12, 1e155, -np.inf)
 #: names that take no arguments of a user's: results, protocols, errors, tables, what other names give
 NOT_CALLED = {
+
     "Cell", "PRESETS", "ConvergenceError", "MappingError", "ParameterError", "SimulationError", "Law", "AdaptiveLaw",
     "OhmicLaw", "SelectorLaw", "TabulatedLaw", "Trace", "Written", "Programmed", "GateVoltages", "Solution",
     "WireSlopes", "Tile", "ArrayProgrammed", "FamilyGradient", "WireGradient", "run_ngspice", "family_gradient",

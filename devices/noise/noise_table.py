@@ -84,13 +84,18 @@ def read_noise_table(path: str | os.PathLike[str]) -> NoiseTable:
     """
     file = Path(path)
     try:
-        if file.stat().st_size > LARGEST_FILE or not file.is_file():
-            raise ParameterError(f"the noise table {file} must be a file of at most {LARGEST_FILE:,} bytes")
-        text = file.read_text(encoding="utf-8-sig")
+        text = _text(file)
         found: dict[str, Any] = tomllib.loads(text) if file.suffix == ".toml" else _columns(text, file)
     except FileNotFoundError:
         raise ParameterError(f"there is no noise table {file}") from None
-    except (OSError, UnicodeDecodeError, csv.Error, tomllib.TOMLDecodeError, RecursionError) as error:
+    except ParameterError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        csv.Error,
+        RecursionError,
+    ) as error:  # ValueError: no UTF-8, no TOML
         raise ParameterError(f"the noise table {file} cannot be read: {error}") from None
     columns: dict[str, FloatArray] = {}
     for heading, values in found.items():
@@ -110,6 +115,12 @@ def read_noise_table(path: str | os.PathLike[str]) -> NoiseTable:
         return NoiseTable(level, sigma, mean, str(file))
     except ParameterError as error:
         raise ParameterError(f"{file}: {error}") from None
+
+
+def _text(file: Path) -> str:
+    if file.stat().st_size > LARGEST_FILE or not file.is_file():
+        raise ParameterError(f"the noise table {file} must be a file of at most {LARGEST_FILE:,} bytes")
+    return file.read_text(encoding="utf-8-sig")
 
 
 def _columns(text: str, file: Path) -> dict[str, list[float]]:

@@ -17,6 +17,7 @@ from devices.states.filament import MOST_STEPS
 from devices.states.read_stress import stressed_states
 
 LARGEST_STEP = 0.005  # of a state in one sub-step, as in AdaptiveMemristor.evolve
+MOST_SECONDS = 1e60  # ours: sums and products of a few times are numbers of float64
 SLICES = 16  # repetitions of the stresses for cells with another state equation, ours
 BLOCK = 4096  # cells that a thread integrates at a time, ours
 
@@ -30,18 +31,20 @@ class Stress:
     seconds: FloatArray  #: (…, q) time [s]; all axes but the last broadcast to the cells
 
     def __post_init__(self) -> None:
-        v = checks.array("v", self.v, ndim=1)
-        checks.array("v_gate", self.v_gate, shape=(len(v),))
-        seconds = checks.array("seconds", self.seconds, minimum=0.0)
+        v = checks.voltages("v", self.v, ndim=1)
+        v_gate = checks.voltages("v_gate", self.v_gate, shape=(len(v),))
+        seconds = checks.array("seconds", self.seconds, minimum=0.0, largest=MOST_SECONDS)
         if seconds.ndim == 0 or seconds.shape[-1] != len(v):
             raise ParameterError(
                 f"seconds must have one last entry for each of {len(v)} voltages, got a shape of {seconds.shape}"
             )
+        for name, value in (("v", v), ("v_gate", v_gate), ("seconds", seconds)):
+            object.__setattr__(self, name, value)
 
     def repeated(self, times: float, rest: float = 0.0) -> "Stress":
         """Return the stress repeated so many times, and in addition a time `rest` [s] without voltage."""
-        times = checks.number("times", times, minimum=0.0)
-        rest = checks.number("rest", rest, minimum=0.0)
+        times = checks.number("times", times, minimum=0.0, maximum=MOST_SECONDS)
+        rest = checks.number("rest", rest, unit="s", minimum=0.0, maximum=MOST_SECONDS)
         seconds = self.seconds * times
         still = np.maximum(rest - seconds.sum(-1, keepdims=True), 0.0)  # reads take part of the time
         v, v_gate = np.append(self.v, 0.0), np.append(self.v_gate, 0.0)
@@ -69,7 +72,7 @@ def disturb(
     if not hasattr(inner, "evolve"):
         return g
     try:
-        offset = np.broadcast_to(checks.array("gate_offset", gate_offset), g.shape)
+        offset = np.broadcast_to(checks.voltages("gate_offset", gate_offset), g.shape)
         seconds = np.broadcast_to(stress.seconds, (*g.shape, len(stress.v)))
     except ValueError:
         raise ParameterError(
@@ -93,7 +96,7 @@ def _stressed(cell: AdaptiveMemristor, state: FloatArray, offset: FloatArray, st
     """Return states (…) after a stress; the times of cells that share them are stored once."""
     kinds = stress.seconds.shape[:-1]
     place = np.broadcast_to(np.arange(int(np.prod(kinds)), dtype=np.int64).reshape(kinds), state.shape).ravel()
-    w, shifts = np.ascontiguousarray(state).ravel(), np.ascontiguousarray(offset).ravel()
+    w, shifts = (np.array(each, dtype=np.float64).ravel() for each in (state, offset))  # own: one compiled version
     v, v_gate = (np.ascontiguousarray(each, dtype=np.float64) for each in (stress.v, stress.v_gate))
     seconds = np.ascontiguousarray(stress.seconds, dtype=np.float64).reshape(-1, len(v))
     law, growth = cell.law, cell.growth()
