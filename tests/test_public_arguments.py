@@ -112,6 +112,7 @@ def drawn_call(calls, rng):
     return f"{name}({', '.join(changed)})", call, arguments
 
 
+@pytest.mark.slow
 def test_public_calls__know_every_public_name(calls):
     known = {name.split(".")[0].split(" ")[0] for name in calls} | NOT_CALLED
     public = {name for package in (devices, crossbar) for name in package.__all__}
