@@ -416,7 +416,8 @@ def stop_after(count):
 
 
 def of_run(result):
-    return bits([result.logits, result.exact, result.layers]), price(result, np.zeros(len(result.logits))).to_json()
+    labels = np.zeros(len(result.logits), dtype=np.int64)
+    return bits([result.logits, result.exact, result.layers]), price(result, labels).to_json()
 
 
 @pytest.mark.parametrize("layout", ["parallel", "reprogram", "columns"])
