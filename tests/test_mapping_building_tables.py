@@ -251,6 +251,19 @@ def test_round_trip__of_every_layout(layout, images, tmp_path):
         assert len(bands) == 3
 
 
+def test_round_trip__measured_cells_do_not_age_again(images, tmp_path):
+    hardware = load_hardware("adaptive2d").with_values((*SMALL, "retention.age=3e6", "retention.adjusted=aged"))
+    program = compile_network(joined(np.random.default_rng(7)), hardware, images)
+    chip = write(program, seed=1)
+    export_chip(chip, tmp_path / "c")
+    again = write(program, seed=1, measured=read_measured(program, tmp_path / "c"))
+    np.testing.assert_array_equal(run(again, images[:3]).logits, run(chip, images[:3]).logits)
+    fresh = compile_network(program.network, load_hardware("adaptive2d").with_values(SMALL), images)
+    young = write(fresh, seed=1, measured=read_measured(fresh, tmp_path / "c"))  # the age is no part of the program
+    np.testing.assert_array_equal(young.written(fresh.matrices["fc"][0], 0).g_filament,
+                                  chip.written(program.matrices["fc"][0], 0).g_filament)  # fmt: skip
+
+
 @pytest.mark.parametrize("encoding", ["differential", "offset"])
 def test_round_trip__of_slices_and_references(encoding, images, tmp_path):
     coded = (f"tile.encoding={encoding}", "tile.levels=4", "tile.slices=2", "mapping.layout=digital", "tile.columns=16")
