@@ -15,6 +15,7 @@ from devices.errors import ParameterError
 from devices.writing import WriteVerify, pulse_schedules
 from mapping import Network, compile_network, export_chip, load_hardware, read_measured, run, write
 from mapping.building.tables import Column, csv_writer, read_table
+from mapping.networks import Conv, GlobalAveragePool
 from tests.small_networks import joined
 
 SMALL = ("tile.rows=16", "tile.columns=8", "tile.gate_nodes=4")
@@ -262,6 +263,25 @@ def test_round_trip__measured_cells_do_not_age_again(images, tmp_path):
     young = write(fresh, seed=1, measured=read_measured(fresh, tmp_path / "c"))  # the age is no part of the program
     np.testing.assert_array_equal(young.written(fresh.matrices["fc"][0], 0).g_filament,
                                   chip.written(program.matrices["fc"][0], 0).g_filament)  # fmt: skip
+
+
+def test_round_trip__of_cells_that_simulated_pulses_wrote(tmp_path):
+    layers = (Conv("conv", ("input",), np.random.default_rng(1).normal(size=(2, 1, 2, 2))),)
+    layers += (GlobalAveragePool("pool", ("conv",)),)
+    pictures = np.random.default_rng(2).random((40, 1, 4, 4))
+    hardware = load_hardware("two_terminal").with_values((*SMALL, "tile.write=simulated"))
+    program = compile_network(Network("tiny", (1, 4, 4), ("a", "b"), layers), hardware, pictures)
+    chip = write(program, seed=1)
+    export_chip(chip, tmp_path / "c")
+    rows = rows_of(tmp_path / "c" / "programming.csv")
+    np.testing.assert_array_equal([float(row["written_filament_S"]) for row in rows],
+                                  chip.simulated["conv"][0].g_filament.reshape(-1))  # fmt: skip
+    assert json.loads((tmp_path / "c" / "chip.json").read_text())["scheme"] == "array"
+    assert float(rows_of(tmp_path / "c" / "ladder.csv")[0]["amplitude_V"]) == 0.4
+    again = write(program, seed=1, measured=read_measured(program, tmp_path / "c"))
+    np.testing.assert_array_equal(run(again, pictures[:3]).logits, run(chip, pictures[:3]).logits)
+    drawn = compile_network(program.network, load_hardware("two_terminal").with_values(SMALL), pictures)
+    assert read_measured(drawn, tmp_path / "c").missing == 0  # the way of writing is no part of the program
 
 
 @pytest.mark.parametrize("encoding", ["differential", "offset"])

@@ -15,7 +15,7 @@ from devices.writing.write_pulses import WriteVerify
 from mapping.building import plan_tables, pulse_tables
 from mapping.building.identity import VERSION, program_digest
 from mapping.building.programming_table import COLUMNS, Schedules, blocks, written_once
-from mapping.building.pulse_tables import SCHEMES
+from mapping.building.pulse_tables import scheme_named
 from mapping.building.tables import Block, Column, csv_writer, parquet_writer
 from mapping.chips.cells import wanted_conductances
 from mapping.chips.chip import Chip
@@ -36,25 +36,24 @@ def export_chip(
     folder: str | os.PathLike[str],
     *,
     table: str = "csv",
-    scheme: str = "amplitude",
+    scheme: str | None = None,
     netlists: Iterable[tuple[str, int, int]] = (),
 ) -> list[Path]:
     """Write the folder from which a chip can be built, as a whole or not at all, and return its files.
 
     held: a Program for the targets alone, a Chip for its written cells too.  folder: a new or an empty one.  table:
-    format of the programming table, "csv" or "parquet".  scheme: write scheme of the pulses, a name of SCHEMES.
+    format of the programming table, "csv" or "parquet".  scheme: write scheme of the pulses, a name of SCHEMES or
+    "array"; default: as scheme_named says.
     netlists: (matrix, tile, kernel) of tiles to write as SPICE netlists.
     Raises ParameterError for another format, scheme or tile, a folder that is not empty or cannot be written, or
     Parquet without pyarrow.
     """
     if table not in FORMATS:
         raise ParameterError(f"table must be one of {', '.join(FORMATS)}, got {table!r}")
-    if scheme not in SCHEMES:
-        raise ParameterError(f"scheme must be one of {', '.join(SCHEMES)}, got {scheme!r}")
     if not isinstance(held, (Program, Chip)):
         raise ParameterError(f"held must be a Program or a Chip, got {held!r}")
     program = held.program if isinstance(held, Chip) else held
-    pulses = SCHEMES[scheme]()
+    scheme, pulses = scheme_named(scheme, program.hardware)
     files = _plan_files(held)
     schedules = None
     if isinstance(program.hardware.cell, AdaptiveMemristor):

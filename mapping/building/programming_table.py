@@ -4,7 +4,7 @@ k = kernels, m = rows, c = pairs of one tile
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -80,8 +80,10 @@ def _block(
     if isinstance(held, Chip) and held.measured is not None:
         written = held.measured.tile(matrix.name, at)
     elif isinstance(held, Chip):
-        cells = write_cells(matrix, placement, program, held.stream(matrix, at), held.stress.get(matrix.name))
-        targets, written = cells.targets, cells.written
+        simulated = held.simulated.get(matrix.name)
+        drawn = program if simulated is None else _drawn(program)  # targets do not depend on the way of writing
+        cells = write_cells(matrix, placement, drawn, held.stream(matrix, at), held.stress.get(matrix.name))
+        targets, written = cells.targets, cells.written if simulated is None else simulated[at]
     kernel, row, column = (each.reshape(-1) for each in np.indices(targets.shape))
     wanted = terminal_conductances(targets, hardware)
     nothing = np.full(targets.size, np.nan)
@@ -99,6 +101,12 @@ def _block(
         PULSES.name: -1 if chosen is None or schedules is None else schedules.pulses[chosen],
     }  # fmt: skip
     return block
+
+
+def _drawn(program: Program) -> Program:
+    """Return the program on a chip whose write errors are drawn, without simulated pulses."""
+    hardware = program.hardware
+    return replace(program, hardware=replace(hardware, tile=replace(hardware.tile, write="drawn")))
 
 
 def _flat(values: FloatArray, like: FloatArray) -> FloatArray:

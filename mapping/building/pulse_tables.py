@@ -7,9 +7,12 @@ import numpy as np
 
 from devices.aliases import FloatArray
 from devices.cells.adaptive import AdaptiveMemristor
+from devices.errors import ParameterError
 from devices.writing.expected_pulses import PulseSchedules, pulse_schedules
 from devices.writing.write_pulses import WriteVerify
 from mapping.building.tables import Block, Column
+from mapping.chips.simulated_writing import scheme_of
+from mapping.hardware.description import Hardware
 
 #: write schemes by name
 SCHEMES = {
@@ -17,6 +20,7 @@ SCHEMES = {
     "pulse-width": WriteVerify.pulse_width,
     "gate-assisted": WriteVerify.gate_assisted,
 }
+ARRAY = "array"  #: name of the scheme with which tile.write = "simulated" writes whole arrays
 BY_TOLERANCE = 2  # targets with a schedule per tolerance of the write scheme, ours
 MOST = 2000  # largest number of schedules, ours
 LADDER = 200  # largest number of rungs that are listed, ours
@@ -43,6 +47,18 @@ SCHEDULES = (
     Column("pulses", "whole", "", "number of pulses from the lowest conductance"),
     Column("reached_filament_S", "number", "S", "filament conductance of the nominal cell after the last pulse"),
 )
+
+
+def scheme_named(name: str | None, hardware: Hardware) -> tuple[str, WriteVerify]:
+    """Return a write scheme with its name; None: that of the chip's simulated writes, or `amplitude` if it has none.
+
+    Raises ParameterError for another name.
+    """
+    if name is None:
+        name = ARRAY if hardware.tile.write == "simulated" else "amplitude"
+    if name not in (*SCHEMES, ARRAY):
+        raise ParameterError(f"scheme must be one of {', '.join((*SCHEMES, ARRAY))}, got {name!r}")
+    return name, scheme_of(hardware)[0] if name == ARRAY else SCHEMES[name]()
 
 
 def schedules_of(cell: AdaptiveMemristor, scheme: WriteVerify) -> PulseSchedules:

@@ -40,8 +40,12 @@ def export_chip(
         bool, typer.Option("--compiled", help="Write targets only, of a chip that is not written yet.")
     ] = False,
     scheme: Annotated[
-        str, typer.Option(metavar="amplitude|pulse-width|gate-assisted", help="Write scheme of the pulses.")
-    ] = "amplitude",
+        str | None,
+        typer.Option(
+            metavar="amplitude|pulse-width|gate-assisted|array",
+            help="Write scheme of the pulses. Default: array if the chip writes by simulated pulses, else amplitude.",
+        ),
+    ] = None,
     table: Annotated[str, typer.Option(metavar="csv|parquet", help="Format of the programming table.")] = "csv",
     netlist: Annotated[
         list[str] | None,
