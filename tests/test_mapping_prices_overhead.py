@@ -32,7 +32,7 @@ def test_tree__is_one_drawn_by_hand(levels):
 
 def compiled(*settings):
     rng = np.random.default_rng(4)
-    hardware = Hardware().with_values(["tile.rows=64", "tile.columns=16", *settings])
+    hardware = Hardware().with_values(["tile.rows=64", "tile.columns=16", "cell.g_gate_leak=0", *settings])
     return compile_network(joined(rng), hardware, rng.random((4, 2, 6, 5)))
 
 
