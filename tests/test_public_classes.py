@@ -9,6 +9,7 @@ import pytest
 import crossbar
 import devices
 from crossbar import Capacitances, GateLines, Wires
+from crossbar.transfer.gate_nodes import Nodes
 from devices import AdaptiveMemristor, ParameterError, ReadNoise, Spread, WriteVerify, checks
 from devices.measurements.waveforms import sweep
 from devices.writing.spread import DrawnCells
@@ -28,6 +29,9 @@ def valid(kind):
         Capacitances: Capacitances,
         GateLines: lambda: GateLines("tile", 1.0, 1.0),
         AdaptiveMemristor: AdaptiveMemristor,
+        devices.Cell: AdaptiveMemristor,
+        Nodes: lambda: crossbar.GainNodes(0.1, 0.9, 2),
+        devices.Stress: lambda: devices.Stress(np.zeros(1), np.zeros(1), np.ones(1)),
         devices.Waveform: lambda: sweep(0.1, points=3),
         crossbar.Array: lambda: crossbar.Array(devices.Resistor(), np.ones((2, 3))),
         crossbar.Family: lambda: crossbar.Family(crossbar.GainNodes(0.1, 0.9, 2), np.ones((2, 2, 3))),
