@@ -45,6 +45,20 @@ def test_sample__of_a_run_of_double_precision_is_the_twins(layout, rng):
         np.testing.assert_allclose(one.run, one.linear, rtol=0, atol=2e-7 * one.full_scale)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["dac.gain_error=0.1"], ["dac.gain_error=0.1", "mapping.layout=stacked"],
+        ["dac.gain_error=0.1", "tile.encoding=offset"], ["tile.slices=2", "tile.levels=4"],
+    ],
+)  # fmt: skip
+def test_sample__of_row_drivers_that_err_and_of_other_encodings_is_the_twins(settings, rng):
+    """The circuit of the written cells, with the voltages of its own drivers, against the tile of the run."""
+    result, images = ran(rng, *settings)
+    for one in sample(result, images, each=3, precision="double"):
+        np.testing.assert_allclose(one.run, one.linear, rtol=0, atol=4e-7 * one.full_scale)
+
+
 def test_sample__of_a_run_of_single_precision_is_within_1e_minus_4_of_full_scale(rng):
     result, images = ran(rng, "wires.r_row=2.8", "wires.r_column=2.8", precision="single")
     found = sample(result, images, each=4)

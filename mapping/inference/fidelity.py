@@ -143,14 +143,16 @@ def _recomputed(layer: str, image: int, read: _Read, chip: Chip) -> Sample:
     tile = read.chip.tiles[matrix.name][read.tile]
     inputs = read.codes / dac.full_code
     linear, wireless, nonlinear = np.zeros((3, 1))
-    for array, v_gate, bands in _arrays(chip, matrix, read):
-        rows = np.tile(inputs, bands)
+    for array, v_gate, drivers in _arrays(chip, matrix, read):
+        bands = len(drivers) // len(inputs)
+        rows = np.tile(inputs, bands) * drivers
         g = hardware.cell_in_run.terminal_conductance(array.g_filament, array.gain(v_gate)[0], dac.v_read)
         v = dac.v_read * rows[None]
         linear = linear + reference_solve(g, v, wires).currents[0]
         wireless = wireless + v[0] @ g
         weights, patterns = dac.instants(np.tile(read.codes, bands))
-        nonlinear = nonlinear + weights @ solve_array(array, dac.v_read * patterns, wires, v_gate=v_gate).currents
+        volts = dac.v_read * patterns * drivers
+        nonlinear = nonlinear + weights @ solve_array(array, volts, wires, v_gate=v_gate).currents
     run = _by_tile(tile, inputs, read)
     seen = (linear, wireless, nonlinear)
     pairs = [each[0::2] - each[1::2] for each in seen] if matrix.code.paired else list(seen)
@@ -172,12 +174,16 @@ def _by_tile(tile: Tile | BatchTile, inputs: FloatArray, read: _Read) -> FloatAr
     return currents
 
 
-def _arrays(chip: Chip, matrix: Matrix, read: _Read) -> list[tuple[Array, FloatArray | float | None, int]]:
-    """Return the circuits of a tile as written: cells, gate voltages that broadcast over them, and number of bands."""
+def _arrays(chip: Chip, matrix: Matrix, read: _Read) -> list[tuple[Array, FloatArray | float | None, FloatArray]]:
+    """Return the circuits of a tile as written: cells, gate voltages that broadcast over them, relative row voltages.
+
+    Bands below one another are one array.
+    """
     cell, written = chip.program.hardware.cell_in_run, chip.written(matrix, read.tile)
     k, m, n = written.g_filament.shape
+    drivers = np.ones((k, m)) if written.row_gains is None else written.row_gains
     if not cell.gated:
-        return [(Array(cell, g), None, 1) for g in written.g_filament]
+        return [(Array(cell, g), None, rows) for g, rows in zip(written.g_filament, drivers, strict=True)]
     gains = np.full(k, cell.gain_high) if read.gains is None else read.gains
     if matrix.column_gates:
         volts = np.repeat(cell.gate_voltage(gains[:, matrix.tiles[read.tile].columns]), 2, axis=1)[:, None, :]
@@ -186,8 +192,8 @@ def _arrays(chip: Chip, matrix: Matrix, read: _Read) -> list[tuple[Array, FloatA
     volts = np.broadcast_to(written.at_cells(volts), (k, m, n))
     if matrix.gated and matrix.layout == "stacked" and not matrix.column_gates:
         joined = (each.reshape(k * m, n) for each in (written.g_filament, written.gate_offset))
-        return [(Array(cell, *joined), volts.reshape(k * m, n), k)]
+        return [(Array(cell, *joined), volts.reshape(k * m, n), drivers.reshape(-1))]
     return [
-        (Array(cell, g, offset), volt, 1)
-        for g, offset, volt in zip(written.g_filament, written.gate_offset, volts, strict=True)
+        (Array(cell, g, offset), volt, rows)
+        for g, offset, volt, rows in zip(written.g_filament, written.gate_offset, volts, drivers, strict=True)
     ]
