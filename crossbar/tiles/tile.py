@@ -18,6 +18,7 @@ from crossbar.tiles.activity import Activity
 from crossbar.tiles.converter_errors import ConverterErrors, convert_erring
 from crossbar.tiles.converters import Adc, Dac, convert, overlaps
 from crossbar.tiles.row_drive import Drive, Plane, drive_rows
+from crossbar.tiles.shared_sense import SharedSense
 from crossbar.transfer.gate_nodes import Nodes
 from devices import checks
 from devices.aliases import FloatArray
@@ -52,6 +53,7 @@ class Tile:
     bit_ranges: tuple[float, ...] = ()
     errors: ConverterErrors | None = None  #: of the converters; None: their gains and thresholds are nominal
     columns: int = 2  #: of cells of each converted current: 2 for pairs, 1 for columns that are converted one by one
+    sense: SharedSense | None = None  #: common sense inputs of its arrays; None: their currents add
 
     def __post_init__(self) -> None:
         if self.bit_ranges and len(self.bit_ranges) != self.dac.conversions:
@@ -98,9 +100,16 @@ class Tile:
         parts: list[Any] = [each.astype(np.float32, copy=False) for each in (self.signal, self.variances)]
         return replace(self, signal=parts[0], variances=parts[1])
 
+    def _signal(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
+        """Return the matrices (b or 1, m, c) of a batch: `signal` with coefficients `shares`, (b, k q) as `mix`."""
+        signal = _mixed(self.signal, shares, "signal")
+        if self.sense is None:
+            return signal
+        return self.sense.joined(signal, _mixed(self.sense.sums, shares, "sums"), mix)
+
     def currents(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
         """Return noiseless pair currents (b, p, c) [A]; shares: v / v_read (b, p, m), mix: as from `mix`."""
-        out: FloatArray = np.matmul(shares * self.dac.v_read, _mixed(self.signal, mix, "signal"))
+        out: FloatArray = np.matmul(shares * self.dac.v_read, self._signal(mix, mix))
         return out
 
     def read(
@@ -157,7 +166,7 @@ class Tile:
         for bit, plane in enumerate(drive.planes):
             part = self.bit_ranges[bit] if self.bit_ranges else 1.0
             shares = mix * (plane.unit * self.dac.v_read / (lsb * part))
-            signal = _mixed(self.signal, shares, "signal").astype(kind, copy=False)
+            signal = self._signal(shares, mix).astype(kind, copy=False)
             currents = _products(signal, plane.driven, "currents")
             variance = np.empty((0, 0, 0), dtype=kind)
             if plane.noise_powers is not None:

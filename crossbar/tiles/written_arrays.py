@@ -9,11 +9,13 @@ from crossbar.arrays.wires import Wires
 from crossbar.tiles.column_lines import column_reach
 from crossbar.tiles.converter_errors import ConverterErrors
 from crossbar.tiles.converters import Adc, Dac
+from crossbar.tiles.shared_sense import SharedSense, piece_of
 from crossbar.tiles.tile import Tile
 from crossbar.transfer.gate_nodes import GainNodes, Nodes
 from crossbar.transfer.reduction import reduce_arrays
-from devices.aliases import FloatArray
+from devices.aliases import FloatArray, IntArray
 from devices.cells.interface import Cell
+from devices.errors import ParameterError
 from devices.noise.read_noise import ReadNoise
 
 #: Gate nodes for noise, ours.  Variances are nearly quadratic (white noise) and linear (1/f noise) in √gain.  With
@@ -63,9 +65,15 @@ def terminal_conductances(cell: Cell, written: WrittenArray, v_read: float, node
 
 
 def build_tiles(
-    cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float
-) -> list[Tile]:
-    """Reduce written arrays to tiles; arrays of equal shape are reduced together, then columns are paired."""
+    cell: Cell, written: Sequence[WrittenArray], wires: Wires, dac: Dac, adc: Adc, noise: ReadNoise, temperature: float,
+    r_join: float | None = None,
+) -> list[Tile]:  # fmt: skip
+    """Reduce written arrays to tiles; arrays of equal shape are reduced together, then columns are paired.
+
+    r_join: piece of wire [Ω] that joins the columns of neighbouring gated arrays; their sense inputs are then common,
+    at the first array.  None: each column has a sense input of its own, whose currents are added.
+    Raises ParameterError with r_join for columns that are not paired, and what piece_of raises.
+    """
     seen = [terminal_conductances(cell, each, dac.v_read, each.nodes) for each in written]
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, g in enumerate(seen):
@@ -74,7 +82,12 @@ def build_tiles(
     to_rows: list[FloatArray] = [np.empty(0)] * len(seen)
     for shape, members in by_shape.items():
         stacked = np.concatenate([seen[index].reshape(-1, *shape) for index in members])
-        reduced, exchanged = reduce_arrays(stacked, wires)
+        pieces = np.concatenate([_pieces(written[index], seen[index], r_join) for index in members])
+        reduced, exchanged = np.empty_like(stacked), np.empty(stacked.shape[:2])
+        for piece in np.unique(pieces):
+            own = wires if piece < 0 or r_join is None else piece_of(wires, int(piece), r_join)
+            some = pieces == piece
+            reduced[some], exchanged[some] = reduce_arrays(stacked[some], own)
         first = 0
         for index in members:
             count = seen[index].shape[0] * seen[index].shape[1]
@@ -87,13 +100,31 @@ def build_tiles(
         white, proportional = _noise(cell, each, nodes, w, wires, dac, noise, temperature)
         signal = w[..., 0::2] - w[..., 1::2] if each.paired else w
         variances = joined(white, proportional, each.strips, paired=each.paired)
+        sense = None
+        if r_join is not None and _shared(each):
+            if not each.paired:
+                raise ParameterError("tile.r_join needs columns in pairs, got columns that are converted one by one")
+            sums = each.driven(w[..., 0::2] + w[..., 1::2])
+            sense = SharedSense(float(np.max(wires.r_sense)), sums, w.sum(-2))
         tiles.append(
             Tile(
                 each.nodes, each.driven(signal), w.sum(-1), exchange, nodes, variances, dac, adc, each.full_scale,
                 each.offsets, noise, temperature, each.strips, each.bit_ranges, each.errors, 2 if each.paired else 1,
+                sense,
             )
         )  # fmt: skip
     return tiles
+
+
+def _shared(written: WrittenArray) -> bool:
+    """Whether a tile has several gated arrays."""
+    return written.nodes is not None and len(written.g_filament) > 1
+
+
+def _pieces(written: WrittenArray, seen: FloatArray, r_join: float | None) -> IntArray:
+    """Return the number of pieces of wire (k q,) between each array and its sense nodes; -1: inputs of its own."""
+    k, q = seen.shape[:2]
+    return np.repeat(np.arange(k), q) if r_join is not None and _shared(written) else np.full(k * q, -1)
 
 
 def _noise(

@@ -157,7 +157,7 @@ def write_arrays(
             elif matrix.gated and matrix.layout == "stacked":
                 banks[matrix.name] = tuple(build_stacked_tiles(cell, arrays, *parts))
             else:
-                tiles[matrix.name] = tuple(build_tiles(cell, arrays, *parts))
+                tiles[matrix.name] = tuple(build_tiles(cell, arrays, *parts, hardware.tile.r_join))
         done += len(matrix.tiles)
         if progress is not None:
             progress(done)

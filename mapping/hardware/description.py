@@ -50,6 +50,8 @@ class TileShape:
     encoding: str = "differential"  #: one of ENCODINGS
     slices: int = 1  #: number of cells, or pairs, over which the digits of a weight are spread
     levels: int | None = None  #: conductance levels of a cell; None: any conductance
+    #: wire that joins the columns of neighbouring gated arrays at common sense inputs [Ω]; None: inputs of their own
+    r_join: float | None = None
 
     def __post_init__(self) -> None:
         checks.check_fields(self)
@@ -59,6 +61,8 @@ class TileShape:
         checks.whole("tile.slices", self.slices, minimum=1, maximum=16)
         if self.levels is not None:
             checks.whole("tile.levels", self.levels, minimum=2, maximum=2**16)
+        if self.r_join is not None:
+            object.__setattr__(self, "r_join", checks.number("tile.r_join", self.r_join, unit="Ω", minimum=0.0))
         if self.write not in WRITES:
             raise ParameterError(f"tile.write must be one of {', '.join(WRITES)}, got {self.write!r}")
         if self.columns % 2:
@@ -249,7 +253,7 @@ class Hardware:
         """Return the same tiles and window with ideal cells, wires and converters, without variability and noise."""
         return replace(
             self,
-            tile=replace(self.tile, adjust_outputs=False, write="drawn", stuck_missed=0.0),
+            tile=replace(self.tile, adjust_outputs=False, write="drawn", stuck_missed=0.0, r_join=None),
             cell=_idealised(self.cell),
             spread=Spread.none(),
             noise=ReadNoise.none(),
@@ -275,7 +279,7 @@ class Hardware:
             about="",
             spread=replace(Spread(), wire_temperature_coefficient=coefficient),
             noise=ReadNoise(),
-            tile=replace(self.tile, write="drawn", stuck_missed=0.0),
+            tile=replace(self.tile, write="drawn", stuck_missed=0.0, r_join=None),
             retention=Retention(),
             dac=replace(self.dac, t_slot=Dac().t_slot, polarity=Dac().polarity, gain_error=0.0),
             adc=replace(Adc(), margin=self.adc.margin),

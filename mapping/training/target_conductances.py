@@ -39,6 +39,8 @@ def check_trainable(program: Program) -> None:
     warm = program.hardware.retention.run_temperature
     if warm not in (0.0, program.hardware.temperature):
         raise ParameterError(f"retention.run_temperature must be 0 for ChipModule, got {warm:g} K")
+    if program.hardware.tile.r_join is not None:
+        raise ParameterError("tile.r_join must be 'ideal' for ChipModule, whose arrays have sense inputs of their own")
     how = program.hardware.tile.write
     if how != "drawn":
         raise ParameterError(f"tile.write must be 'drawn' for ChipModule, which writes in every step, got {how!r}")

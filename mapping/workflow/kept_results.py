@@ -15,6 +15,7 @@ from crossbar.tiles.activity import Activity
 from crossbar.tiles.batch_tiles import BatchTile, ColumnTile, RemadeTile, StackedTile
 from crossbar.tiles.converter_errors import ConverterErrors
 from crossbar.tiles.converters import Adc, Dac, UnsignedAdc
+from crossbar.tiles.shared_sense import SharedSense
 from crossbar.tiles.tile import Tile
 from crossbar.tiles.written_arrays import WrittenArray
 from crossbar.transfer.family import Family
@@ -49,7 +50,7 @@ from mapping.workflow.writing import write
 CHIP = (
     Tile, WrittenArray, Family, GateNodes, GainNodes, StackedFamily, BatchTile, RemadeTile, StackedTile, ColumnTile,
     Bank, DrawnCells, Written, Programming, Spread, Wires, TileWires, Adc, UnsignedAdc, ConverterErrors, Dac, ReadNoise,
-    NoiseTable, Hardware, Stress, AdaptiveMemristor, SelectedCell,
+    NoiseTable, Hardware, Stress, AdaptiveMemristor, SelectedCell, SharedSense,
 )  # fmt: skip
 RUN = {"BatchResult": BatchResult, "LayerPart": LayerPart, "Activity": Activity}
 
