@@ -26,7 +26,7 @@ from mapping import load_dataset, load_hardware, load_network, save_network
 from mapping.files.cache import Cache
 from mapping.files.packed import about, pack, unpack
 from mapping.hardware.description_files import CHIPS
-from mapping.inference.scores import NUMBERS as COLUMNS
+from mapping.inference.scoring import NUMBERS as COLUMNS
 from mapping.inference.traces import PREDICTIONS
 from mapping.report.comparing import PRICES, compare_runs
 from mapping.studies.study_files import load_study

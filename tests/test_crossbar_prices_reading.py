@@ -194,8 +194,8 @@ def test_converters__without_a_model_are_parts():
         (lambda: Sense(division=0.5), "division must be ≥ 1, got 0.5"),
         (lambda: Sense(efficiency=1.5), "efficiency must be > 0 and ≤ 1, got 1.5"),
         (lambda: Costs(row_timer="clock"), "costs.row_timer must be one of counter, delay-line, got 'clock'"),
-        (lambda: Costs(external="disk"), "costs.external must be one of none, images, maps, got 'disk'"),
-        (lambda: Costs(weight_bits=0), "costs.weight_bits must be from 1 to 64, got 0"),
+        (lambda: Costs(external="disk"), "costs.external must be one of none, inputs, maps, got 'disk'"),
+        (lambda: Costs(stored_bits=0), "costs.stored_bits must be from 1 to 64, got 0"),
         (lambda: Costs(control_bits=-1), "costs.control_bits must be from 0 to 65536, got -1"),
     ],
 )

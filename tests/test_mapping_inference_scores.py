@@ -10,7 +10,7 @@ from scipy.stats import t
 
 from devices.errors import ParameterError
 from mapping.data.datasets import Dataset, load_dataset
-from mapping.inference.scores import NUMBERS, Scores, predictions, ranks, scores
+from mapping.inference.scoring import NUMBERS, Scores, predictions, ranks, scores
 from mapping.inference.traces import RunResult
 from mapping.networks import GlobalAveragePool, Linear, Network, save_network
 from mapping.presentation.intervals import root_mean_square, wilson

@@ -144,11 +144,11 @@ def test_widths__move_every_bit_on_wires(program):
     assert results == pytest.approx(4 * 30 * 4 * way(area, 3 * array) + 4 * (2 + 3) * way(area, array), rel=1e-12)
 
 
-def test_external__memory_holds_images_or_all_maps(program):
+def test_external__memory_holds_inputs_or_all_maps(program):
     """8 bits for each value: the image of 2 x 6 x 5 and 3 results, or every map that a layer reads and writes."""
-    maps = {name: beyond_the_chip(compiled(f"costs.external={name}"), AREAS) for name in ("none", "images", "maps")}
+    maps = {name: beyond_the_chip(compiled(f"costs.external={name}"), AREAS) for name in ("none", "inputs", "maps")}
     assert set(maps["none"].values()) == {0.0}
-    assert maps["images"] == {"conv": 8 * 60.0, "mixed": 0.0, "side": 0.0, "fc": 8 * 3.0}
+    assert maps["inputs"] == {"conv": 8 * 60.0, "mixed": 0.0, "side": 0.0, "fc": 8 * 3.0}
     assert maps["maps"] == {
         "conv": 8 * (60.0 + 120.0), "mixed": 8 * 240.0, "side": 8 * 240.0, "fc": 8 * (4.0 + 3.0)
     }  # fmt: skip

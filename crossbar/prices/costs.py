@@ -24,7 +24,7 @@ LEAST_LEAKAGE = 10.95 / LEAKAGE
 COMPONENTS = ("array", "supply", "sensing", "adc", "drivers", "gates", "writes", "digital", "buffers", "memory",
               "wires", "clock", "control", "leakage", "parts")  # fmt: skip
 NO_MODEL = "none"  #: of converters that are parts of the user's own
-EXTERNAL = ("none", "images", "maps")  #: what goes to memory beyond the chip
+EXTERNAL = ("none", "inputs", "maps")  #: what goes to memory beyond the chip
 EXTERNAL_BAND = (3.97, 20.3, 40.6)  # [pJ] for a bit: O'Connor et al., MICRO 2017; Horowitz, ISSCC 2014, both ends
 REFERENCE_BAND = (0.0, 1.0)  # energy of the references over that of conversions: none, and as much again; ours
 ADDED = 16  # bits of the published shift-and-add
@@ -53,7 +53,7 @@ class Costs:
     e_buffer_bit: float = quantity(8.0e-14, "J", minimum=0.0)  #: buffer access per bit at 32 nm [J], ISAAC eDRAM
     external: str = "none"  #: one of EXTERNAL: what goes to memory beyond the chip
     e_external: float = quantity(20.3e-12, "J", minimum=0.0)  #: a bit of that memory [J], Horowitz, ISSCC 2014
-    weight_bits: int = 8  #: bits of a weight in digital memory, ours
+    stored_bits: int = 8  #: bits of a number in digital memory from which cells are rewritten, ours
     e_write: float = quantity(2.5e-12, "J", minimum=0.0)  #: write-verify of one cell to a new target [J]
     t_write: float = quantity(120e-6, "s", minimum=0.0)  #: write-verify of one row to new targets [s]
     endurance: float = quantity(2e4, above=0.0)  #: writes that a cell endures, CuCrP2S6; gated silver cells: unknown
@@ -73,7 +73,7 @@ class Costs:
         ):  # fmt: skip
             if getattr(self, name) not in known:
                 raise ParameterError(f"costs.{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        checks.whole("costs.weight_bits", self.weight_bits, minimum=1, maximum=64)
+        checks.whole("costs.stored_bits", self.stored_bits, minimum=1, maximum=64)
         checks.whole("costs.control_bits", self.control_bits, minimum=0, maximum=65536)
         given: object = self.parts
         if not isinstance(given, dict):

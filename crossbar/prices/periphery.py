@@ -20,5 +20,5 @@ class Periphery:
 
     @property
     def sum_bits(self) -> int:
-        """Bits of a sum of results: of a result, and of the factor that scales it to a code of the next layer."""
+        """Bits of a sum of results: of a result, and of the factor that scales it to a code of the next array."""
         return self.adc.width + self.dac.width

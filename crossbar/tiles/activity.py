@@ -14,7 +14,7 @@ class Activity:
     cell_reads: float = 0.0  #: cells on driven rows, summed over reads
     gate_updates: float = 0.0  #: gate lines set to a new voltage
     gate_swing: float = 0.0  #: sum over gated cells of the squared changes of gate voltage [V²]
-    gate_holding: float = 0.0  #: sum over gated cells of the squared gate voltage that is held for an image [V²]
+    gate_holding: float = 0.0  #: sum over gated cells of the squared gate voltage that is held [V²]
     additions: float = 0.0  #: digital additions of converted numbers
     multiplications: float = 0.0  #: digital multiplications of converted numbers
     buffer_bits: float = 0.0  #: bits written to or read from buffers

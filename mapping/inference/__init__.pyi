@@ -3,8 +3,8 @@ from .fidelity import by_layer as by_layer
 from .fidelity import sample as sample
 from .running import exact_outputs as exact_outputs
 from .running import run as run
-from .scores import Scores as Scores
-from .scores import scores as scores
+from .scoring import Scores as Scores
+from .scoring import scores as scores
 from .traces import LayerTrace as LayerTrace
 from .traces import RunResult as RunResult
 from .worst_array import CloseUp as CloseUp

@@ -43,7 +43,7 @@ def tiles_for_batch(
         else:
             tiles.append(_rewritten(chip, matrix, placement, bank, _given("attention", attention), batch))
     if any(isinstance(bank, Bank) for bank in banks):
-        done = rewriting(matrix, len(batch.indices), chip.program.hardware.costs.weight_bits)
+        done = rewriting(matrix, len(batch.indices), chip.program.hardware.costs.stored_bits)
     ready = tuple(tile.single() if batch.kind == np.float32 else tile for tile in tiles)
     return replace(chip, tiles={**chip.tiles, matrix.name: ready}), done
 

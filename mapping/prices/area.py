@@ -116,7 +116,7 @@ def layer_area(program: Program, layer: str, costs: Costs) -> dict[str, float]:
     bits = 2.0 * program.hardware.value_bits * sum(math.prod(shapes[source]) for source in held.inputs)
     for matrix in program.matrices.get(layer, ()):
         if matrix.rewritten:
-            bits += costs.weight_bits * matrix.conductances.size / 2
+            bits += costs.stored_bits * matrix.conductances.size / 2
     buffer = component("edram", costs.node)
     out["buffers"] = bits / EDRAM_BITS * buffer.area
     return out

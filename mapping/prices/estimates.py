@@ -176,7 +176,7 @@ def expected(program: Program, matrix: Matrix, found: Histogram) -> Activity:
     gains = _gains(program, matrix, found)
     if gains is not None:
         done = done + counts.gate_activity(matrix, gains, hardware).scaled(1.0 / max(len(gains), 1))
-    return done + counts.rewriting(matrix, 1, hardware.costs.weight_bits) if matrix.rewritten else done
+    return done + counts.rewriting(matrix, 1, hardware.costs.stored_bits) if matrix.rewritten else done
 
 
 def _gains(program: Program, matrix: Matrix, found: Histogram) -> FloatArray | None:

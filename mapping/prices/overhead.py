@@ -82,7 +82,7 @@ def control_steps(program: Program, layer: str) -> float:
 def beyond_the_chip(program: Program, names: Collection[str]) -> dict[str, float]:
     """Return the bits that each layer on arrays exchanges with memory beyond the chip for one image, by name.
 
-    costs.external "images": the image in and the last outputs out; "maps": also all maps between layers on arrays.
+    costs.external "inputs": the image in and the last outputs out; "maps": also all maps between layers on arrays.
     """
     out, kind = dict.fromkeys(names, 0.0), program.hardware.costs.external
     layers, bits = program.folded.layers, float(program.hardware.value_bits)
@@ -96,7 +96,7 @@ def beyond_the_chip(program: Program, names: Collection[str]) -> dict[str, float
                 out[name] += bits * math.prod(shapes[given])
         if kind == "maps":
             out[name] += bits * math.prod(shapes[name])
-    if kind == "images":
+    if kind == "inputs":
         for source in _origins(layers[-1].name, inputs, names) - {INPUT}:
             out[source] += bits * math.prod(shapes[layers[-1].name])
     return out
@@ -177,7 +177,7 @@ def within(program: Program, layer: str, area: float) -> float:
                 lines = matrix.kernels * pairs if matrix.column_gates else matrix.kernels - matrix.held
                 moved += hardware.gate_dac.width * lines * matrix.copies * here
             if matrix.rewritten:
-                moved += hardware.costs.weight_bits * rows * pairs * matrix.copies * here
+                moved += hardware.costs.stored_bits * rows * pairs * matrix.copies * here
     for bits, arrays in sharing.values():
         moved += bits * (way(area, array * arrays) + tree(array * arrays, arrays))
     return moved

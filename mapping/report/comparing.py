@@ -15,7 +15,7 @@ from devices.aliases import BoolArray, FloatArray
 from devices.checks import number
 from devices.errors import ParameterError
 from mapping.files.regular_files import read_text
-from mapping.inference.scores import NUMBERS, RANKS, TOP
+from mapping.inference.scoring import NUMBERS, RANKS, TOP
 from mapping.inference.traces import PREDICTIONS
 
 DRAWS = 20_000  # of the bootstrap, ours: its interval's ends move by a hundredth of its width

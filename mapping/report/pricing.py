@@ -11,7 +11,7 @@ import numpy as np
 from crossbar.prices.costs import Costs
 from crossbar.tiles.activity import Activity
 from devices.aliases import FloatArray, IntArray
-from mapping.inference.scores import scores
+from mapping.inference.scoring import scores
 from mapping.inference.traces import LayerTrace, RunResult
 from mapping.networks.layers.arithmetic import Scale
 from mapping.placement.gated_layers import kind_of

@@ -18,7 +18,7 @@ import numpy as np
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from mapping.files.whole_files import write_whole
-from mapping.inference.scores import predictions
+from mapping.inference.scoring import predictions
 from mapping.inference.traces import RunResult
 from mapping.report.html_page import page, show_report
 from mapping.report.plots import report_figure
