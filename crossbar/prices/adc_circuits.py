@@ -26,7 +26,7 @@ def circuit_energy(adc: Adc, node: float) -> float:
     Source: docs/equations/periphery.md eq. 16.
     """
     check_circuit(adc)
-    n, v, c = adc.bits or 8, adc.v_swing, adc.c_sample
+    n, v, c = adc.width, adc.v_swing, adc.c_sample
     codes = float(1 << n)
     decision = BOLTZMANN * ROOM * v**2 / adc.comparator_noise**2
     bit = COUNTER * node / 40e-9
@@ -50,7 +50,7 @@ def circuit_area(adc: Adc, node: float) -> float:
     Source: docs/equations/periphery.md eq. 17.
     """
     check_circuit(adc)
-    n = adc.bits or 8
+    n = adc.width
     capacitors = {"sar": 1.0, "ramp": 2.0, "flash": 1.0, "pipelined": 2.0 - 2.0 / (1 << n)}[adc.circuit]
     comparators = {"sar": 1 + n, "ramp": 1 + n, "flash": (1 << n) - 1, "pipelined": 3 * n}[adc.circuit]
     return capacitors * adc.c_sample / CAPACITOR + comparators * COMPARATOR * (node / 22e-9) ** 2

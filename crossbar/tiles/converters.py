@@ -252,7 +252,7 @@ class Adc:
         """
         if self.circuit == "generic":
             return count / self.sample_rate
-        return clocks(self.circuit, self.bits or 8, count) / self.clock
+        return clocks(self.circuit, self.width, count) / self.clock
 
     @property
     def rate(self) -> float:
