@@ -180,7 +180,7 @@ def _on_card(
     logits = training.run_on_device(chip, test.images, device, seed=seed, progress=progress)
     result = inference.RunResult(chip, logits, exact, (), seed, test.images[:SAMPLED].copy())
     report = mapping.price_estimate(chip.program, test.images)
-    scored = vars(inference.scoring(result, test.labels))
+    scored = vars(inference.scores(result, test.labels))
     return replace(report, seed=chip.seed, seed_noise=seed, **scored), result
 
 
