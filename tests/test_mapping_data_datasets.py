@@ -69,6 +69,17 @@ def test_digits__the_same_call_gives_the_same_images_and_limit_the_first_of_them
     np.testing.assert_array_equal(one.labels[:7], other.labels)
 
 
+@pytest.mark.parametrize("split", datasets.SPLITS)
+def test_negatives__are_the_digits_with_every_second_image_turned(split):
+    digits, negatives = load_dataset("digits", split), load_dataset("negatives", split)
+    np.testing.assert_array_equal(negatives.images[::2], digits.images[::2])
+    np.testing.assert_array_equal(negatives.images[1::2], 1.0 - digits.images[1::2])
+    np.testing.assert_array_equal(negatives.labels, digits.labels)
+    turned = np.bincount(negatives.labels[1::2], minlength=10) / np.bincount(negatives.labels, minlength=10)
+    assert np.all(np.abs(turned - 0.5) < 0.25)  # of every class about half
+    np.testing.assert_array_equal(load_dataset("negatives", split, limit=5).images, negatives.images[:5])
+
+
 # folders
 
 
@@ -593,7 +604,7 @@ def test_cifar10__what_is_no_archive_is_one_sentence(archive, server, monkeypatc
     [
         (
             lambda: load_dataset("mnist", "test"),
-            "there is no data set 'mnist' without a data folder; known: digits, cifar10",
+            "there is no data set 'mnist' without a data folder; known: digits, negatives, cifar10",
         ),
         (lambda: load_dataset("digits", "all"), "split must be one of train, validation, test, got 'all'"),
         (lambda: load_dataset("digits", "test", limit=0), "limit must be ≥ 1"),

@@ -5,7 +5,7 @@ b = images, k = kernels, o, i = output and input channels
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 import numpy as np
@@ -50,6 +50,14 @@ def disturbed(weight: Tensor, hardware: Hardware) -> Tensor:
 def plain(values: Tensor) -> np.ndarray:
     """A parameter as a plain array."""
     return values.detach().cpu().numpy()
+
+
+def plain_values(record: object) -> dict[str, object]:
+    """Return the fields of a dataclass as JSON holds them: a number that is not finite becomes a text."""
+    return {
+        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in asdict(record).items()  # type: ignore[call-overload]
+    }
 
 
 class Quantiser(nn.Module):

@@ -19,8 +19,8 @@ from mapping.data.folders import read_folder
 from mapping.files.downloads import Progress
 
 SPLITS = ("train", "validation", "test")
-BUNDLED = ("digits",)  #: data sets that need no folder
-NAMES = ("digits", "cifar10")  #: data sets known by name
+BUNDLED = ("digits", "negatives")  #: data sets that need no folder
+NAMES = (*BUNDLED, "cifar10")  #: data sets known by name
 
 DIGITS = Path(__file__).with_name("digits.npz")  #: the bundled data set
 
@@ -101,9 +101,9 @@ def load_dataset(
     data_dir: a folder with images.npy (n, c, h, w), uint8 or float in [0, 1], and labels.npy, whole numbers (n,) or
     floats (n, outputs), or in another form that docs/data.md lists; or, for "cifar10", the official files, binary or
     Python version, in the folder itself or in cifar-10-batches-bin or cifar-10-batches-py below it. Without data_dir:
-    the bundled "digits", or "cifar10" from the cache, downloaded if it is missing.  progress: called with the bytes
-    downloaded so far and the bytes in all.  classes: names of the classes if the folder gives none; default: those of
-    the data set, or "0", "1", ….
+    the bundled "digits"; "negatives", which are the digits with every second image as a negative; or "cifar10" from the
+    cache, downloaded if it is missing.  progress: called with the bytes downloaded so far and the bytes in all.
+    classes: names of the classes if the folder gives none; default: those of the data set, or "0", "1", ….
     The validation images of CIFAR-10 are the tenth of each class's training images whose pixels have the smallest
     CRC-32, so they do not depend on the order of the images in a copy.
     Raises ParameterError if there is no such data, the files are unsound, or limit exceeds the split.
@@ -114,8 +114,9 @@ def load_dataset(
         limit = whole("limit", limit, minimum=1)
     if data_dir is not None:
         data = _from_folder(name, split, Path(data_dir), limit, classes)
-    elif name == "digits":
+    elif name in BUNDLED:
         data = _digits(split, limit)
+        data = _negatives(data) if name == "negatives" else data
     elif name == "cifar10":
         data = _from_folder(name, split, cifar10.obtain(progress), limit, None)
     else:
@@ -143,6 +144,13 @@ def _digits(split: str, limit: int | None) -> Dataset:
     )
 
 
+def _negatives(data: Dataset) -> Dataset:
+    """Return the digits with every second image as a negative: 1 - pixel."""
+    images = data.images.copy()
+    images[1::2] = 1.0 - images[1::2]
+    return replace(data, images=images, name="negatives", source=f"{data.source}, every second one as a negative")
+
+
 def _from_folder(name: str, split: str, folder: Path, limit: int | None, classes: Sequence[str] | None) -> Dataset:
     """Load a folder: the official files if CIFAR-10 is asked for and they exist, else images of the user's own."""
     if name == "cifar10" and folder.is_dir():
@@ -154,7 +162,7 @@ def _from_folder(name: str, split: str, folder: Path, limit: int | None, classes
     except ParameterError as error:
         official = "; or the files data_batch_1 to test_batch of CIFAR-10's binary or Python version"
         raise ParameterError(f"{error}{official if name == 'cifar10' and 'expected' in str(error) else ''}") from None
-    known: dict[str, Sequence[str]] = {"digits": tuple("0123456789"), "cifar10": CIFAR10_CLASSES}
+    known: dict[str, Sequence[str]] = {**dict.fromkeys(BUNDLED, "0123456789"), "cifar10": CIFAR10_CLASSES}
     named = found.classes or classes or known.get(name)
     if found.labels.dtype.kind == "f":
         shape = found.labels.shape
