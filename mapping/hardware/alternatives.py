@@ -1,0 +1,92 @@
+"""Named alternatives of a chip description: one deviation switched off, or one compensation left out.
+
+A diagnosis runs them beside the chip itself: what an alternative gains or loses is what its deviation costs, or what
+its compensation makes up for.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mapping.hardware.description import Hardware
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A chip description that differs from another in one respect."""
+
+    name: str  #: of what is switched off
+    settings: tuple[str, ...]  #: KEY=VALUE settings that switch it off
+    hardware: Hardware
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys to change."""
+        return tuple(each.partition("=")[0] for each in self.settings)
+
+
+#: deviations of a chip from the exact network, and the settings that switch each off alone
+DEVIATIONS: dict[str, tuple[str, ...]] = {
+    "wires (IR drop)": ("wires.r_row=0", "wires.r_column=0", "wires.r_driver=0", "wires.r_sense=0"),
+    "write errors": ("spread.write_error=0", "spread.cycle_low_ln_sigma=0", "spread.cycle_high_cv=0"),
+    "variability of the window": ("spread.window_low_ln_sigma=0", "spread.window_high_cv=0"),
+    "stuck cells": ("spread.stuck_on=0", "spread.stuck_off=0"),
+    "offsets of gates": ("spread.gate_offset_line=0", "spread.gate_offset_cell=0"),
+    "bits of gate drivers": ("gate_dac.bits=ideal",),
+    "bits of row drivers": ("dac.bits=ideal",),
+    "bits and offsets of converters": ("adc.bits=ideal", "adc.offset=0"),
+    "read noise": ("noise.thermal_shot=false", "noise.flicker=false", "noise.telegraph=false"),
+    "age": ("retention.age=0",),
+}
+
+#: what the compiler makes up for, and the settings that leave each out
+COMPENSATIONS: dict[str, tuple[str, ...]] = {
+    "wires": ("tile.compensate_wires=false",),
+    "stuck cells": ("tile.trim_pairs=false", "tile.compensate_stuck=false"),
+    "scale and shift of outputs": ("tile.adjust_outputs=false",),
+}
+
+
+GATES = frozenset({"offsets of gates", "bits of gate drivers"})  #: deviations without effect where no gate is set
+
+
+def deviations(hardware: Hardware, *, gated: bool = True) -> tuple[Alternative, ...]:
+    """Return an alternative for each deviation that a chip has, with this deviation off.
+
+    gated: whether gates set read gains in the run; without them the deviations of gates have no effect.
+    """
+    names = [name for name in DEVIATIONS if gated or name not in GATES]
+    return _alternatives(hardware, {name: DEVIATIONS[name] for name in names})
+
+
+def without_deviations(hardware: Hardware, off: Iterable[Alternative]) -> Hardware:
+    """Return a chip without any of these deviations."""
+    return hardware.with_values(dict.fromkeys(setting for each in off for setting in each.settings))
+
+
+def compensations(hardware: Hardware) -> tuple[Alternative, ...]:
+    """Return an alternative for each compensation that is on and has something to make up for, without it."""
+    wires, spread = hardware.wires, hardware.spread
+    needed = {
+        "wires": any((wires.r_row, wires.r_column, wires.r_driver, wires.r_sense)),
+        "stuck cells": spread.stuck_on + spread.stuck_off > 0.0,
+    }
+    return _alternatives(hardware, {name: each for name, each in COMPENSATIONS.items() if needed.get(name, True)})
+
+
+def _alternatives(hardware: Hardware, table: Mapping[str, tuple[str, ...]]) -> tuple[Alternative, ...]:
+    """Return those alternatives that differ from the description, with the settings that make the difference."""
+    found = []
+    for name, settings in table.items():
+        if "dac.bits=ideal" in settings and hardware.dac.coding == "bit-serial":  # there is no bit to send
+            settings = ("dac.coding=pulse-width", *settings)  # noqa: PLW2901
+        other = hardware.with_values(settings)
+        needed = tuple(each for each in settings if _value(hardware, each) != _value(other, each))
+        if needed:
+            found.append(Alternative(name, needed, hardware.with_values(needed)))
+    return tuple(found)
+
+
+def _value(hardware: Hardware, setting: str) -> object:
+    """Return the value that a description has for the key of a setting."""
+    section, _, key = setting.partition("=")[0].partition(".")
+    return getattr(getattr(hardware, section), key)
