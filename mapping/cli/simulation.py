@@ -1,6 +1,7 @@
 """The command `crossgate run`: runs a network on a simulated chip, with progress bars and a report."""
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,8 @@ from rich.console import Console
 
 import mapping
 from devices.errors import ParameterError
-from mapping import files, inference, training, workflow
+from mapping import files, inference, studies, training, workflow
+from mapping.cli.findings import loses, show_findings, show_offer, with_diagnosis, with_idle_keys
 from mapping.cli.measured.chip_tables import Measured, Missing, read
 from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, command_line, whole
 from mapping.cli.report_tables import show
@@ -72,6 +74,14 @@ def run(
             help="Also find the number of images after which reads have cost one point of accuracy; some ten runs.",
         ),
     ] = False,
+    diagnose: Annotated[
+        bool,
+        typer.Option(
+            "--diagnose",
+            help="Say which deviation costs what, each switched off alone, and what the compiler makes up for. A small "
+            "network that loses more than two points is diagnosed without being asked.",
+        ),
+    ] = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything anew and keep neither the chip nor a stopped run.")
     ] = False,
@@ -94,6 +104,8 @@ def run(
         raise ParameterError(
             "--until-lost must be left out with --measured, whose cells are read as they were measured"
         )
+    if diagnose and measured is not None:
+        raise ParameterError("--diagnose must be left out for --measured, as errors of measured cells stay with them")
     network = mapping.load_model(model)
     hardware = mapping.load_hardware(chip).with_values(settings or ())
     if fidelity == "ideal":
@@ -102,15 +114,24 @@ def run(
     console = Console(stderr=True, quiet=as_json)
     calibration, test = load_images(network, data, count, console)
     precision = "double" if fidelity == "ideal" else "single"  # on an ideal chip single-precision rounding would show
+    began = time.perf_counter()
     with stoppable(len(test), keep=not no_cache) as kept:
         simulated = (network, hardware, calibration, test, drawn, precision, console, kept, device, measured, missing)
         report, result = _simulate(*simulated)
         if fidelity == "nonlinear":
             report = _with_fidelity(report, result, test, precision, console)
+        took, program = time.perf_counter() - began, result.chip.program
+        report = with_idle_keys(report, program, chip, settings or (), ideal=fidelity == "ideal")
+        asked = loses(report) and measured is None
+        small = report.operations_executed_per_image <= studies.EXECUTED
+        if diagnose or (asked and small):
+            cache = None if kept is None else files.Cache.of_user()
+            report = with_diagnosis(report, program, calibration, drawn, cache, console)
         if until_lost:
             report = _with_lost_point(report, result, test, console)
+        more = (*(("--until-lost",) if until_lost else ()), *(("--diagnose",) if diagnose else ()))
         line = command_line(
-            "run", model, *(("--until-lost",) if until_lost else ()), chip=chip, set=settings, data=data, images=count,
+            "run", model, *more, chip=chip, set=settings, data=data, images=count,
             seed=drawn, fidelity=fidelity, device=None if device == "cpu" else device, measured=measured,
             missing=None if measured is None else missing,
         )  # fmt: skip
@@ -122,6 +143,9 @@ def run(
         sys.stdout.write(report.to_json() + "\n")
         return
     show(report, Console())
+    show_findings(report, Console())
+    if asked and report.diagnosis is None:
+        show_offer(report, program, len(calibration), took, Console())
     show_written(paths, Console())
 
 

@@ -1,3 +1,6 @@
+from .alternatives import Alternative as Alternative
+from .alternatives import compensations as compensations
+from .alternatives import deviations as deviations
 from .description import AUTO as AUTO
 from .description import CHANNEL_ATTENTION as CHANNEL_ATTENTION
 from .description import LAYOUTS as LAYOUTS
@@ -8,6 +11,10 @@ from .description_files import cell_file as cell_file
 from .description_files import hardware_names as hardware_names
 from .description_files import load_cell as load_cell
 from .description_files import load_hardware as load_hardware
+from .idle_keys import Idle as Idle
+from .idle_keys import Uses as Uses
+from .idle_keys import idle as idle
+from .idle_keys import idle_settings as idle_settings
 from .retention import Retention as Retention
 from .value_origins import DEFAULT as DEFAULT
 from .value_origins import origins as origins

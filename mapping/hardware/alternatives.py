@@ -35,6 +35,7 @@ DEVIATIONS: dict[str, tuple[str, ...]] = {
     "bits of row drivers": ("dac.bits=ideal",),
     "bits and offsets of converters": ("adc.bits=ideal", "adc.offset=0"),
     "read noise": ("noise.thermal_shot=false", "noise.flicker=false", "noise.telegraph=false"),
+    "curves of the cells": ("cell.v_0=inf", "cell.r_series=0", "cell.g_leak=0"),
     "age": ("retention.age=0",),
 }
 
@@ -46,6 +47,7 @@ COMPENSATIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+MISSING = object()
 GATES = frozenset({"offsets of gates", "bits of gate drivers"})  #: deviations without effect where no gate is set
 
 
@@ -79,6 +81,7 @@ def _alternatives(hardware: Hardware, table: Mapping[str, tuple[str, ...]]) -> t
     for name, settings in table.items():
         if "dac.bits=ideal" in settings and hardware.dac.coding == "bit-serial":  # there is no bit to send
             settings = ("dac.coding=pulse-width", *settings)  # noqa: PLW2901
+        settings = tuple(each for each in settings if _value(hardware, each) is not MISSING)  # noqa: PLW2901
         other = hardware.with_values(settings)
         needed = tuple(each for each in settings if _value(hardware, each) != _value(other, each))
         if needed:
@@ -87,6 +90,6 @@ def _alternatives(hardware: Hardware, table: Mapping[str, tuple[str, ...]]) -> t
 
 
 def _value(hardware: Hardware, setting: str) -> object:
-    """Return the value that a description has for the key of a setting."""
+    """Return the value that a description has for the key of a setting, MISSING if its cells lack the key."""
     section, _, key = setting.partition("=")[0].partition(".")
-    return getattr(getattr(hardware, section), key)
+    return getattr(getattr(hardware, section), key, MISSING)

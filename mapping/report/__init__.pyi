@@ -4,6 +4,8 @@ from .comparing import PairedErrors as PairedErrors
 from .comparing import compare_runs as compare_runs
 from .comparing import paired as paired
 from .comparing import paired_errors as paired_errors
+from .findings import Diagnosis as Diagnosis
+from .findings import Finding as Finding
 from .html_page import page as page
 from .html_page import show_report as show_report
 from .plots import plot_attention as plot_attention

@@ -11,6 +11,7 @@ import numpy as np
 from crossbar.prices.costs import Costs
 from crossbar.tiles.activity import Activity
 from devices.aliases import FloatArray, IntArray
+from mapping.hardware.alternatives import compensations
 from mapping.inference.scoring import scores
 from mapping.inference.traces import LayerTrace, RunResult
 from mapping.networks.layers.arithmetic import Scale
@@ -170,6 +171,7 @@ def _report(
         },
         calibration_J=calibrated[0],
         calibration_s=calibrated[1],
+        compensated=tuple(f"{each.name} ({', '.join(each.keys)})" for each in compensations(hardware)),
         digital_scales={
             layer.name: program.digital_scales.get(layer.name, "as the chip description says")
             for layer in program.folded.layers

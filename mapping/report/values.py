@@ -11,6 +11,7 @@ from mapping.prices.own_parts import PartReport
 from mapping.prices.refresh import Keeping
 from mapping.prices.timing import PHASES
 from mapping.prices.yardsticks import Compared
+from mapping.report.findings import Diagnosis
 
 COMPONENTS = PRICED  #: components of the energy, in the order of tables
 
@@ -109,6 +110,9 @@ class ReportValues:
     rms_error_exact_interval: tuple[float, float] | None = None
     command: str = ""  #: command line that gives the same run again; empty for a run from Python
     measured: str | None = None  #: the table of measured cells that the run used; None: simulated writes
+    compensated: tuple[str, ...] = ()  #: what the compiler makes up for on this chip, each with its keys
+    idle_keys: tuple[str, ...] = ()  #: sentences on keys that the user set and that cannot act in this run
+    diagnosis: Diagnosis | None = None  #: what costs accuracy, and what each compensation is worth; None: not asked
 
     def rows(self) -> list[dict[str, Any]]:
         """Return each layer as a row with the columns COLUMNS."""

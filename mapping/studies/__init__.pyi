@@ -1,6 +1,11 @@
 from .description import Parameter as Parameter
 from .description import Point as Point
 from .description import Study as Study
+from .diagnosis import EXECUTED as EXECUTED
+from .diagnosis import LOSS as LOSS
+from .diagnosis import TOGETHER as TOGETHER
+from .diagnosis import chips_to_run as chips_to_run
+from .diagnosis import diagnose as diagnose
 from .layer_page import layer_page_text as layer_page_text
 from .layer_support import ARRANGEMENTS as ARRANGEMENTS
 from .layer_support import COLUMNS as COLUMNS
@@ -16,3 +21,4 @@ from .results import read_results as read_results
 from .study_files import load_study as load_study
 from .sweeping import sweep as sweep
 from .table import summary as summary
+from .uses import uses_of as uses_of

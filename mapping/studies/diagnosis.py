@@ -16,6 +16,7 @@ from mapping.hardware.alternatives import Alternative, compensations, deviations
 from mapping.hardware.description import Hardware
 from mapping.inference.running import run
 from mapping.networks.graph import Network
+from mapping.placement.program import Program
 from mapping.presentation.intervals import paired_interval
 from mapping.report.findings import Diagnosis, Finding
 from mapping.workflow.kept_results import compiled, exact
@@ -42,9 +43,9 @@ def alternatives_of(
     return deviations(hardware, gated=gated), compensations(hardware)
 
 
-def chips_to_run(hardware: Hardware, *, gated: bool = True) -> int:
+def chips_to_run(program: Program) -> int:
     """Return how many chips a diagnosis compiles, writes and runs."""
-    off, without = deviations(hardware, gated=gated), compensations(hardware)
+    off, without = _alternatives(program)
     return 1 + len(off) + len(without) + (len(off) > 1)
 
 
@@ -63,10 +64,8 @@ def diagnose(
     Raises MappingError if the network cannot be placed on the chip.
     """
     program = compiled(network, hardware, calibration.images, cache)
-    gated = any(matrix.gated for matrix in program.all_matrices)
-    off, without = deviations(hardware, gated=gated), compensations(hardware)
-    total = chips_to_run(hardware, gated=gated)
-    done = 0
+    off, without = _alternatives(program)
+    total, done = chips_to_run(program), 0
 
     def answers(one: Hardware) -> _Answers:
         nonlocal done
@@ -101,6 +100,12 @@ def ranked(findings: Sequence[Finding], *, losses: bool = False) -> tuple[Findin
     sign = 1.0 if losses else -1.0
     told = sorted((each for each in findings if each.distinct), key=lambda each: sign * each.change)
     return (*told, *(each for each in findings if not each.distinct))
+
+
+def _alternatives(program: Program) -> tuple[tuple[Alternative, ...], tuple[Alternative, ...]]:
+    """Return the deviations to switch off and the compensations to leave out."""
+    gated = any(matrix.gated for matrix in program.all_matrices)
+    return deviations(program.hardware, gated=gated), compensations(program.hardware)
 
 
 def _answers(network: Network, hardware: Hardware, data: Dataset, seed: int, cache: Cache | None) -> _Answers:
