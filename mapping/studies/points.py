@@ -19,8 +19,9 @@ from mapping.networks.models import load_model
 from mapping.placement.program import Program
 from mapping.report.pricing import price
 from mapping.report.report import Report
+from mapping.report.values import COMPONENTS
 from mapping.studies.description import Point
-from mapping.studies.results import Cell
+from mapping.studies.results import Cell, answers
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.digests import digest
 from mapping.workflow.images import images_of
@@ -77,11 +78,12 @@ def simulate(task: Task) -> dict[str, Cell]:
             program = _program(task)
             chip = write(program, task.point.seed)
             exact = _exact(program, loaded.test)
-            report = price(run(chip, loaded.test.images, seed=task.point.seed, exact=exact), loaded.test.labels)
+            result = run(chip, loaded.test.images, seed=task.point.seed, exact=exact)
+            report = price(result, loaded.test.labels)
             if task.until_lost and loaded.test.labels.dtype.kind != "f":  # numbers have no accuracy
                 found = images_until_lost(program, loaded.test.images, loaded.test.labels, task.point.seed, exact=exact)
                 row["images_until_lost"] = found
-        row |= _measured(report)
+        row |= _measured(report) | {"right": answers(result.logits.argmax(axis=1) == loaded.test.labels)}
     except SimulationError as error:
         row["failure"] = " ".join(str(error).split())
     finally:
@@ -152,7 +154,13 @@ def _measured(report: Report) -> dict[str, Cell]:
         "images_to_limit": None if report.keeping is None else report.keeping.images_to_limit,
         "versions": "; ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
+    between = {"digital": report.energy_between_J_per_image}
+    for name in COMPONENTS:
+        total = sum(layer.energy_by_component_J[name] for layer in report.layers)
+        found[f"energy_{name}_J_per_image"] = total + between.get(name, 0.0)
     for layer in report.layers:
+        found[f"energy_J_{layer.name}"] = layer.energy_J
+        found |= {f"energy_J_{layer.name}.{name}": value for name, value in layer.energy_by_component_J.items()}
         found[f"error_{layer.name}"] = layer.error
         found[f"own_error_{layer.name}"] = layer.own_error
     return found

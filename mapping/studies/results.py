@@ -3,17 +3,20 @@
 import csv
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
+from devices.aliases import BoolArray, FloatArray
 from devices.errors import ParameterError
 from mapping.files.regular_files import read_text
+from mapping.presentation.intervals import paired_interval
 
 Cell = str | bool | int | float | None
+_Rows = Sequence[Mapping[str, Cell]]
 
 HEAD = ("study", "point", "seed", "varied")
 METRICS = (
@@ -22,8 +25,9 @@ METRICS = (
     "images_per_s", "area_m2", "top5_chip", "top5_exact", "rms_error_chip", "rms_error_exact", "images_to_limit",
     "images_until_lost",
 )  # fmt: skip
-TAIL = ("failure", "wall_s", "versions")
-LATER = METRICS[METRICS.index("images_per_s") :]  #: metrics that older tables lack
+TAIL = ("right", "failure", "wall_s", "versions")
+LATER = (*METRICS[METRICS.index("images_per_s") :], "right")  #: columns that older tables lack
+FRACTIONS = ("accuracy_chip", "accuracy_exact", "top5_chip", "top5_exact")  #: metrics that are fractions of the images
 MORE_IS_BETTER = (
     "accuracy_chip", "accuracy_exact", "top5_chip", "top5_exact", "tops_per_watt", "images_per_s", "images_to_limit",
     "images_until_lost",
@@ -73,12 +77,17 @@ class Results:
         errors = any(row.get("rms_error_chip") is not None for row in self.rows)
         return "rms_error_chip" if errors else "accuracy_chip"
 
+    @property
+    def sampled(self) -> bool:
+        """Whether the points are drawn, so that every parameter differs in every point."""
+        return not self.one_at_a_time and not self.balanced
+
     def metric(self, name: str) -> str:
         """Return the name of a metric.
 
         Raises ParameterError if the table has no such metric.
         """
-        known = self.columns[len(HEAD) + len(self.parameters) : -len(TAIL)]
+        known = [each for each in self.columns if each not in {*HEAD, *self.parameters, *TAIL}]
         if name not in (*known, "wall_s"):
             raise ParameterError(f"a study has no metric {name!r}; it has {', '.join((*known, 'wall_s'))}")
         return name
@@ -92,8 +101,9 @@ class Level:
     at: float | None  #: the value, or the mean of the group; None for a text
     mean: float  #: of the metric
     change: float  #: of the metric from the reference
-    half_width: float | None  #: of the 95 % interval of the change; None without repetitions
+    half_width: float | None  #: of the 95 % interval of the change, over seeds and images; None without repetitions
     rows: int  #: number of rows
+    distinct: bool = True  #: whether the change differs from 0, with 5 % over all levels together (Bonferroni)
 
 
 @dataclass(frozen=True)
@@ -107,13 +117,19 @@ class Effect:
 
     @property
     def worst(self) -> Level:
-        """The level with the most harmful change."""
-        return min(self.levels, key=lambda level: self._gain(level.change))
+        """The level with the most harmful change, among those that differ from the reference if there are any."""
+        told = [level for level in self.levels if level.distinct and self._gain(level.change) < 0.0]
+        return min(told or self.levels, key=lambda level: self._gain(level.change))
 
     @property
     def hurt(self) -> float:
         """Harm of the worst level compared with the reference, in the metric's unit; at least 0."""
         return max(0.0, -self._gain(self.worst.change))
+
+    @property
+    def ranks(self) -> bool:
+        """Whether a level does harm that is distinguishable from chance; only such effects are ranked."""
+        return self.hurt > 0.0 and self.worst.distinct
 
     @property
     def span(self) -> tuple[float, float]:
@@ -137,7 +153,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         raise ParameterError(f"the table {file} cannot be read: {error}") from None
     whole, newline, _ = text.rpartition("\n")
     heading, *rows = list(csv.reader((whole + newline).splitlines())) or [[]]
-    wanted = (*HEAD, *(name for name in METRICS if name not in LATER), *TAIL)
+    wanted = [name for name in (*HEAD, *METRICS, *TAIL) if name not in LATER]
     if not set(wanted) <= set(heading) or any(len(row) != len(heading) for row in rows):
         raise ParameterError(f"{file} is not a table of a study, or is damaged")
     return Results(tuple(heading), tuple(dict(zip(heading, map(parsed, row), strict=True)) for row in rows))
@@ -156,9 +172,10 @@ def parsed(text: str) -> Cell:
 
 
 def effects(results: Results, metric: str = "accuracy_chip") -> tuple[Effect, ...]:
-    """Return the effect of each parameter on a metric, the most harmful parameter first.
+    """Return the effect of each parameter on a metric: the harmful ones first, the most harmful before the others.
 
-    One-at-a-time sweep: change from the base. Grid: difference between the mean of a level's rows and the mean of all
+    A change that its error does not tell from 0 is not ranked; such parameters follow in the order of the table. The
+    error of an accuracy is that of the seeds and that of the images together. One-at-a-time sweep: change from the base. Grid: difference between the mean of a level's rows and the mean of all
     rows. Both are taken seed by seed, with Student's intervals over the seeds. Random sweep: difference between the
     mean of a group of values and the mean of all rows, with intervals over the settings. Failed rows are ignored; a
     parameter without rows is left out.
@@ -171,14 +188,16 @@ def effects(results: Results, metric: str = "accuracy_chip") -> tuple[Effect, ..
     for name in results.parameters if base else ():
         mine = [row for row in rows if row["varied"] == name] if results.one_at_a_time else base
         unit = "seed" if results.one_at_a_time or results.balanced else "point"
+        parts = groups(mine, name, binned=unit == "point")
         levels = [
             level
-            for label, at, members in groups(mine, name, binned=unit == "point")
-            if (level := _level(label, at, members, base, metric, unit)) is not None
+            for label, at, members in parts
+            if (level := _level(label, at, members, base, metric, unit, len(parts))) is not None
         ]
         if levels:
             found.append(Effect(name, metric, _mean(base, metric), tuple(levels)))
-    return tuple(sorted(found, key=lambda effect: -effect.hurt))
+    told = sorted((effect for effect in found if effect.ranks), key=lambda effect: -effect.hurt)
+    return (*told, *(effect for effect in found if not effect.ranks))
 
 
 def groups(
@@ -205,10 +224,24 @@ def groups(
 
 def half_width(values: Sequence[float]) -> float | None:
     """Return half the width of Student's 95 % interval of a mean; None for fewer than two values."""
-    n = len(values)
-    if n < 2:
+    return _half_of_seeds(values, CONFIDENCE)
+
+
+def answers(right: BoolArray) -> str:
+    """Return the correct answers (b,) as a text for the table: x and hexadecimal digits, four images each."""
+    return "x" + np.packbits(right).tobytes().hex()
+
+
+def correct(row: Mapping[str, Cell]) -> FloatArray | None:
+    """Return 1 for each image (b,) that a row's chip classified correctly, else 0; None if the row does not say."""
+    text, count = row.get("right"), row["images"]
+    if not isinstance(text, str) or not isinstance(count, int):
         return None
-    return float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.std(values, ddof=1) / math.sqrt(n))
+    try:
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(text.removeprefix("x")), dtype=np.uint8))
+    except ValueError:
+        return None
+    return bits[:count].astype(np.float64) if len(bits) >= count else None
 
 
 def _level(
@@ -218,17 +251,65 @@ def _level(
     base: Sequence[dict[str, Cell]],
     metric: str,
     unit: str,
+    count: int,
 ) -> Level | None:
-    """Compare rows with those of the base seed by seed, or settings with the mean of all rows."""
-    changes = []
+    """Compare rows with those of the base seed by seed, or settings with the mean of all rows.
+
+    count: number of levels that are compared, for Bonferroni's bound.
+    """
+    changes, gains = [], []
     for each in dict.fromkeys(row[unit] for row in members):
         mine = [row for row in members if row[unit] == each]
         others = [row for row in base if row[unit] == each] if unit == "seed" else base
         if others:
             changes.append(_mean(mine, metric) - _mean(others, metric))
+            gains.append((mine, others))
     if not changes:
         return None
-    return Level(label, at, _mean(members, metric), float(np.mean(changes)), half_width(changes), len(members))
+    change = float(np.mean(changes))
+    deviation = _deviation_of_images(gains, metric) if metric in FRACTIONS else None
+
+    def half(confidence: float) -> float | None:
+        of_seeds = _half_of_seeds(changes, confidence)
+        if of_seeds is None and deviation is None:
+            return None
+        return math.hypot(of_seeds or 0.0, float(ndtri(0.5 + confidence / 2)) * (deviation or 0.0))
+
+    bound = half(1.0 - (1.0 - CONFIDENCE) / max(count, 1))
+    distinct = change != 0.0 and (bound is None or abs(change) > bound)
+    return Level(label, at, _mean(members, metric), change, half(CONFIDENCE), len(members), distinct)
+
+
+def _half_of_seeds(values: Sequence[float], confidence: float) -> float | None:
+    n = len(values)
+    if n < 2:
+        return None
+    return float(stdtrit(n - 1, 0.5 + confidence / 2) * np.std(values, ddof=1) / math.sqrt(n))
+
+
+def _deviation_of_images(pairs: Sequence[tuple[_Rows, _Rows]], metric: str) -> float | None:
+    """Return the standard error that a change of accuracy has because the images are a sample.
+
+    Rows that say which images are right are compared image by image; other rows as independent fractions. None if the
+    table does not say how many images there are.
+    Source: Bonett and Price, J. Educ. Behav. Stat. 37 (2012) 479, for pairs; the binomial distribution otherwise.
+    """
+    held = [[[correct(row) for row in side] for side in pair] for pair in pairs]
+    known = [each for pair in held for side in pair for each in side]
+    if (
+        metric == "accuracy_chip"
+        and all(each is not None for each in known)
+        and len({len(each) for each in known if each is not None}) == 1
+    ):
+        gains = np.mean([np.mean(mine, axis=0) - np.mean(others, axis=0) for mine, others in held], axis=0)
+        low, high = paired_interval(gains, 1.0)
+        return (high - low) / 2.0
+    counts = [row["images"] for pair in pairs for side in pair for row in side]
+    if not all(isinstance(each, int) and each > 0 for each in counts):
+        return None
+    n = min(int(each) for each in counts if isinstance(each, int))
+    sides = [[_mean(pair[which], metric) for pair in pairs] for which in (0, 1)]
+    return math.sqrt(sum(p * (1.0 - p) for p in map(float, map(np.mean, sides))) / n)
 
 
 def _mean(rows: Sequence[dict[str, Cell]], metric: str) -> float:

@@ -18,12 +18,16 @@ from mapping.files.whole_files import check_folder, write_whole
 from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import load_hardware
 from mapping.networks.layers.matrix_layers import MatrixLayer
+from mapping.report.values import COMPONENTS
 from mapping.studies.description import WHOLE_INPUTS, Parameter, Study, Value, held_value
 from mapping.studies.points import Task, load_inputs, simulate
 from mapping.studies.results import HEAD, METRICS, TAIL, Cell, Results
 from mapping.studies.study_files import load_study
 from mapping.studies.table import TABLE, append_row, file_writers, kept_rows, opened_table
 from mapping.workflow.digests import digest
+
+PARTS = tuple(f".{name}" for name in COMPONENTS)  #: ends of the columns with a layer's energy in a component
+SHARES = tuple(f"energy_{name}_J_per_image" for name in COMPONENTS)  #: columns with the chip's energy in a component
 
 
 def sweep(
@@ -91,7 +95,8 @@ def _prepared(study: Study, threads: int) -> tuple[list[Task], list[str], str]:
         layer.name for each in loaded.values() for layer in each.network.layers if isinstance(layer, MatrixLayer)
     ]
     errors = [f"{kind}_{name}" for kind in ("error", "own_error") for name in dict.fromkeys(matrices)]
-    columns = [*HEAD, *names, *METRICS, *errors, *TAIL]
+    of_layers = [f"energy_J_{name}{part}" for name in dict.fromkeys(matrices) for part in ("", *PARTS)]
+    columns = [*HEAD, *names, *METRICS, *SHARES, *errors, *of_layers, *TAIL]
     clash = sorted({name for name in names if columns.count(name) > 1})
     if clash:
         raise ParameterError(f"a parameter cannot be called {', '.join(clash)}: the table has a column of that name")

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from devices.errors import ParameterError
 from mapping.studies.plots import study_figure
+from mapping.studies.regression import regression
 from mapping.studies.results import HEAD, Cell, Results, effects, parsed
 
 TABLE = "results.csv"
@@ -109,6 +110,8 @@ def file_writers(results: Results) -> dict[str, Callable[[Path], object]]:
         "summary.csv": lambda to: _synchronised(to, _lines(summary(results))),
         "study.png": lambda to: _draw(results, to),
     }
+    if results.sampled:
+        found["regression.csv"] = lambda to: _synchronised(to, _lines(coefficients(results)))
     if importlib.util.find_spec("pyarrow") is not None:
         found["results.parquet"] = lambda to: _write_parquet(results, to)
     return found
@@ -116,7 +119,8 @@ def file_writers(results: Results) -> dict[str, Callable[[Path], object]]:
 
 def summary(results: Results) -> list[list[Cell]]:
     """Return the effects on accuracy or error, energy and latency as lines of a table, the heading first."""
-    lines: list[list[Cell]] = [["metric", "parameter", "reference", "level", "mean", "change", "half_width_95", "rows"]]
+    lines: list[list[Cell]] = [["metric", "parameter", "reference", "level", "mean", "change", "half_width_95", "rows",
+                               "distinguishable"]]  # fmt: skip
     for metric in (results.quality, "energy_J_per_image", "latency_s_per_image"):
         for effect in effects(results, metric):
             lines += [
@@ -129,9 +133,27 @@ def summary(results: Results) -> list[list[Cell]]:
                     each.change,
                     each.half_width,
                     each.rows,
+                    each.distinct,
                 ]
                 for each in effect.levels
             ]
+    return lines
+
+
+def coefficients(results: Results) -> list[list[Cell]]:
+    """Return the regression of accuracy or error, energy and latency on the parameters as lines of a table, heading first."""
+    lines: list[list[Cell]] = [
+        ["metric", "parameter", "standardised", "low_95", "high_95", "change_per_deviation", "logarithmic",
+         "distinguishable", "explained", "settings"]
+    ]  # fmt: skip
+    for metric in (results.quality, "energy_J_per_image", "latency_s_per_image"):
+        found = regression(results, metric)
+        lines += [
+            [metric, each.parameter, each.standardised, each.low, each.high, each.change, each.logarithmic,
+             each.distinct, found.explained, found.settings]
+            for each in (() if found is None else found.coefficients)
+            if found is not None
+        ]  # fmt: skip
     return lines
 
 
