@@ -113,6 +113,8 @@ def run(
     check_folder(out)
     console = Console(stderr=True, quiet=as_json)
     calibration, test = load_images(network, data, count, console)
+    if diagnose and test.numbers:
+        raise ParameterError("--diagnose must be left out for outputs that are numbers, as it compares accuracies")
     precision = "double" if fidelity == "ideal" else "single"  # on an ideal chip single-precision rounding would show
     began = time.perf_counter()
     with stoppable(len(test), keep=not no_cache) as kept:

@@ -80,10 +80,12 @@ def simulate(task: Task) -> dict[str, Cell]:
             exact = _exact(program, loaded.test)
             result = run(chip, loaded.test.images, seed=task.point.seed, exact=exact)
             report = price(result, loaded.test.labels)
-            if task.until_lost and loaded.test.labels.dtype.kind != "f":  # numbers have no accuracy
+            if task.until_lost and not loaded.test.numbers:
                 found = images_until_lost(program, loaded.test.images, loaded.test.labels, task.point.seed, exact=exact)
                 row["images_until_lost"] = found
-        row |= _measured(report) | {"right": answers(result.logits.argmax(axis=1) == loaded.test.labels)}
+        row |= _measured(report)
+        if not loaded.test.numbers:
+            row["right"] = answers(result.logits.argmax(axis=1) == loaded.test.class_numbers)
     except SimulationError as error:
         row["failure"] = " ".join(str(error).split())
     finally:

@@ -175,10 +175,11 @@ def effects(results: Results, metric: str = "accuracy_chip") -> tuple[Effect, ..
     """Return the effect of each parameter on a metric: the harmful ones first, the most harmful before the others.
 
     A change that its error does not tell from 0 is not ranked; such parameters follow in the order of the table. The
-    error of an accuracy is that of the seeds and that of the images together. One-at-a-time sweep: change from the base. Grid: difference between the mean of a level's rows and the mean of all
-    rows. Both are taken seed by seed, with Student's intervals over the seeds. Random sweep: difference between the
-    mean of a group of values and the mean of all rows, with intervals over the settings. Failed rows are ignored; a
-    parameter without rows is left out.
+    error of an accuracy is that of the seeds and that of the images together.
+    One-at-a-time sweep: change from the base. Grid: difference between the mean of a level's rows and the mean of all
+    rows. Both are taken seed by seed, with Student's intervals over the seeds. Sampled sweep: difference between the
+    mean of a group of values and the mean of all rows, with intervals over the settings; `regression` tells how much
+    each parameter does by itself. Failed rows are ignored; a parameter without rows is left out.
     Raises ParameterError if the table has no such metric.
     """
     results.metric(metric)
@@ -294,15 +295,10 @@ def _deviation_of_images(pairs: Sequence[tuple[_Rows, _Rows]], metric: str) -> f
     table does not say how many images there are.
     Source: Bonett and Price, J. Educ. Behav. Stat. 37 (2012) 479, for pairs; the binomial distribution otherwise.
     """
-    held = [[[correct(row) for row in side] for side in pair] for pair in pairs]
-    known = [each for pair in held for side in pair for each in side]
-    if (
-        metric == "accuracy_chip"
-        and all(each is not None for each in known)
-        and len({len(each) for each in known if each is not None}) == 1
-    ):
-        gains = np.mean([np.mean(mine, axis=0) - np.mean(others, axis=0) for mine, others in held], axis=0)
-        low, high = paired_interval(gains, 1.0)
+    gains = [_gains(mine, others) for mine, others in pairs]
+    found = [each for each in gains if each is not None]
+    if metric == "accuracy_chip" and len(found) == len(gains) and len({len(each) for each in found}) == 1:
+        low, high = paired_interval(np.mean(found, axis=0), 1.0)
         return (high - low) / 2.0
     counts = [row["images"] for pair in pairs for side in pair for row in side]
     if not all(isinstance(each, int) and each > 0 for each in counts):
@@ -312,7 +308,7 @@ def _deviation_of_images(pairs: Sequence[tuple[_Rows, _Rows]], metric: str) -> f
     return math.sqrt(sum(p * (1.0 - p) for p in map(float, map(np.mean, sides))) / n)
 
 
-def _mean(rows: Sequence[dict[str, Cell]], metric: str) -> float:
+def _mean(rows: _Rows, metric: str) -> float:
     return float(np.mean([_number(row[metric]) for row in rows]))
 
 
@@ -324,3 +320,15 @@ def _shown(cell: Cell) -> str:
     if isinstance(cell, bool) or cell is None:
         return str(cell).lower() if cell is not None else ""
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def _gains(mine: _Rows, others: _Rows) -> FloatArray | None:
+    """Return the mean correctness of each image (b,) in some rows minus that in others; None if a row does not say."""
+    sides = []
+    for rows in (mine, others):
+        right = [each for row in rows if (each := correct(row)) is not None]
+        if len(right) < len(rows) or len({len(each) for each in right}) != 1:
+            return None
+        sides.append(np.mean(right, axis=0))
+    gain: FloatArray | None = sides[0] - sides[1] if len(sides[0]) == len(sides[1]) else None
+    return gain

@@ -141,7 +141,7 @@ def summary(results: Results) -> list[list[Cell]]:
 
 
 def coefficients(results: Results) -> list[list[Cell]]:
-    """Return the regression of accuracy or error, energy and latency on the parameters as lines of a table, heading first."""
+    """Return the regression of accuracy or error, energy and latency as lines of a table, the heading first."""
     lines: list[list[Cell]] = [
         ["metric", "parameter", "standardised", "low_95", "high_95", "change_per_deviation", "logarithmic",
          "distinguishable", "explained", "settings"]
