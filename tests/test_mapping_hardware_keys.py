@@ -14,6 +14,7 @@ from mapping.hardware.description_files import load_hardware
 from mapping.hardware.idle_keys import Uses, idle, idle_settings
 from mapping.inference.running import run
 from mapping.report.pricing import price
+from mapping.report.values import COMPONENTS
 from mapping.studies.uses import uses_of
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.layout_choice import score
@@ -95,14 +96,17 @@ QUANTITIES = {
     "growth under 0.5 V": lambda one: grown(one.hardware),
     "growth under 0.5 V at 330 K": lambda one: grown(one.hardware, 330.0),
     "state left after -0.5 V": lambda one: float(one.hardware.cell.evolve(0.8, -0.5, 0.0, 2e-6)),
+    "state left after -0.5 V at an open gate": lambda one: float(one.hardware.cell.evolve(0.8, -0.5, 4.0, 2e-6)),
+    "energy of writes and buffers": lambda one: sum(
+        layer.energy_by_component_J[name] for layer in one.report.layers for name in ("writes", "buffers")
+    ),
     "state of a weak filament after a day": lambda one: float(one.hardware.cell.evolve(0.05, 0.0, 0.0, DAY)),
     "energy between matrices": lambda one: one.report.energy_between_J_per_image,
     **{
         f"energy of {name}": lambda one, name=name: sum(
             layer.energy_by_component_J[name] for layer in one.report.layers
         )
-        for name in ("array", "adc", "drivers", "gates", "writes", "digital", "buffers", "wires", "clock", "leakage",
-                     "parts")
+        for name in COMPONENTS
     },
     **{
         f"weight of {name}": lambda one, name=name: score(

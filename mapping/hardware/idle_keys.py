@@ -37,14 +37,14 @@ class Idle:
 _Rule = tuple[tuple[str, ...], Callable[[Hardware, Uses], bool], str]
 
 _TRAPS = ("noise.traps", "noise.trap_ratio", "noise.trap_ln_sigma", "noise.dwell_median", "noise.dwell_ln_sigma")
-_WRITES = ("costs.e_write", "costs.t_write", "costs.endurance")
+_WRITES = ("costs.e_write", "costs.t_write", "costs.endurance", "costs.weight_bits")
 _STUCK = ("tile.trim_pairs", "tile.compensate_stuck")
 _AUTO = ("mapping.weight_energy", "mapping.weight_latency", "mapping.weight_area", "mapping.weight_error")
 _GATES = (
     "gate_dac.bits", "gate_dac.t_settle", "tile.gate_nodes", "spread.gate_offset_line", "spread.gate_offset_cell",
-    "costs.e_gate_dac", "costs.c_gate", "mapping.double_gates",
+    "gate_dac.r_relative", "costs.e_gate_dac", "mapping.double_gates", "cell.g_gate_leak",
 )  # fmt: skip
-_PULSES = ("cell.k_set", "cell.k_reset", "cell.v_set", "cell.v_reset", "cell.beta")
+_PULSES = ("cell.k_set", "cell.k_reset", "cell.v_set", "cell.v_reset", "cell.beta", "cell.beta_reset")
 
 
 def _stuck(hardware: Hardware) -> bool:
@@ -106,10 +106,21 @@ RULES: tuple[_Rule, ...] = (
         "cell.lifetime is inf",
     ),
     (_PULSES, lambda _, __: True, "a run draws write errors (spread) and simulates no pulses"),
-    (("cell.g_gate_leak",), lambda _, __: True, "gate lines of a run are ideal"),
     (_WRITES, lambda _, u: not u.rewritten, "no cell is written again for an image: no layer is rewritten"),
     (("costs.e_compare",), lambda _, u: not u.compared, "the network compares no numbers"),
-    (("costs.c_gate",), lambda _, u: not u.gated, "no gate is charged in this run"),
+    (
+        ("costs.e_row_code",), lambda h, _: h.dac.coding != "amplitude",
+        "rows are driven by pulses, and only amplitudes are converted (dac.coding)",
+    ),
+    (("costs.e_external",), lambda h, _: h.costs.external == "none", "costs.external is 'none'"),
+    (
+        ("sense.quiescent",), lambda h, _: h.sense.stage != "push-pull",
+        "only amplifiers with a push-pull stage have a current at rest of their own (sense.stage)",
+    ),
+    (
+        ("sense.efficiency",), lambda h, _: h.sense.regulator != "switched",
+        "rows draw their current from the supply through a linear regulator (sense.regulator)",
+    ),
 )  # fmt: skip
 
 
