@@ -13,7 +13,7 @@ from mapping.hardware.alternatives import compensations, deviations, without_dev
 from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import hardware_names, load_hardware
 from mapping.networks import save_network
-from mapping.presentation.intervals import paired_interval
+from mapping.presentation.sample_intervals import paired_interval
 from mapping.report.findings import Finding
 from mapping.studies.diagnosis import diagnose, ranked
 from tests.key_effects import QUIET

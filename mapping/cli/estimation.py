@@ -9,7 +9,7 @@ from rich.console import Console
 
 import mapping
 from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, whole
-from mapping.cli.report_tables import show
+from mapping.cli.reports.report_tables import show
 from mapping.cli.terminal import load_images, progress_bars
 from mapping.files.whole_files import check_folder
 from mapping.presentation.outside_text import show_written

@@ -12,10 +12,10 @@ from rich.console import Console
 import mapping
 from devices.errors import ParameterError
 from mapping import files, inference, studies, training, workflow
-from mapping.cli.findings import loses, show_findings, show_offer, with_diagnosis, with_idle_keys
 from mapping.cli.measured.chip_tables import Measured, Missing, read
 from mapping.cli.options import DEFAULT_CHIP, DEFAULT_MODEL, AsJson, Chip, Data, Model, Settings, command_line, whole
-from mapping.cli.report_tables import show
+from mapping.cli.reports.findings import loses, show_findings, show_offer, with_diagnosis, with_idle_keys
+from mapping.cli.reports.report_tables import show
 from mapping.cli.terminal import load_images, progress_bars, stoppable
 from mapping.files.whole_files import check_folder
 from mapping.presentation.outside_text import readable, show_written

@@ -13,7 +13,7 @@ from devices import checks
 from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from mapping.inference.traces import PREDICTIONS, RunResult
-from mapping.presentation.intervals import root_mean_square
+from mapping.presentation.sample_intervals import root_mean_square
 
 TOP = 5  # a label among so many of the largest outputs counts for the top-5 accuracy
 TOP_FROM = 10  # classes; with fewer a top-5 accuracy says little, ours

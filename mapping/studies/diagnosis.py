@@ -17,7 +17,7 @@ from mapping.hardware.description import Hardware
 from mapping.inference.running import run
 from mapping.networks.graph import Network
 from mapping.placement.program import Program
-from mapping.presentation.intervals import paired_interval
+from mapping.presentation.sample_intervals import paired_interval
 from mapping.report.findings import Diagnosis, Finding
 from mapping.workflow.kept_results import compiled, exact
 from mapping.workflow.writing import write

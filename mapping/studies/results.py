@@ -13,7 +13,7 @@ from scipy.special import ndtri, stdtrit
 from devices.aliases import BoolArray, FloatArray
 from devices.errors import ParameterError
 from mapping.files.regular_files import read_text
-from mapping.presentation.intervals import paired_interval
+from mapping.presentation.sample_intervals import paired_interval
 
 Cell = str | bool | int | float | None
 _Rows = Sequence[Mapping[str, Cell]]

@@ -1,0 +1,5 @@
+"""What a run shows on the terminal: tables of its report, keys that cannot act, its diagnosis."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
