@@ -27,6 +27,7 @@ STUCK = (*QUIET, "spread.stuck_on=0.03", "spread.stuck_off=0.05")
 AGED = (*QUIET, "retention.age=1e7")
 FLICKER = (*QUIET, "noise.flicker=true")
 TELEGRAPH = (*QUIET, "noise.telegraph=true", "noise.dwell_ln_sigma=0.1", "noise.traps=1")
+EIGHT_BITS = (*QUIET, "adc.bits=8")
 COARSE = (*QUIET, "adc.bits=6")
 REWRITTEN = ("mapping.layout=reprogram",)
 GATED_COLUMNS = ("mapping.channel_attention=gates",)
@@ -97,6 +98,10 @@ EFFECTS = (
     Effect("tile.adjust_outputs=true", "error", -1, (*PLAIN_WIRES, "wires.r_driver=2e3")),
     Effect("tile.compensate_wires=false", "error", 1, (*QUIET, "wires.r_row=30", "wires.r_column=30")),
     Effect("tile.gate_nodes=2", "distance from 24 gate nodes", 1, QUIET),
+    Effect("tile.encoding=offset", "energy of array", 1),
+    Effect("tile.slices=2", "energy of adc", 1, ("tile.levels=4",)),
+    Effect("tile.levels=4", "error", 1, QUIET),
+    Effect("dac.gain_error=0.1", "error", 1, QUIET),
     Effect("dac.bits=3", "error", 1, QUIET),
     Effect("dac.coding=amplitude", "latency", -1),
     Effect("dac.v_read=0.15", "energy of array", 1),
@@ -106,6 +111,15 @@ EFFECTS = (
     Effect("adc.sample_rate=5e7", "latency", 1),
     Effect("adc.margin=4", "error", 1, COARSE),
     Effect("adc.offset=3", "error", 1, COARSE),
+    Effect("adc.circuit=ramp", "latency", 1),
+    Effect("adc.clock=2e9", "latency", -1, ("adc.circuit=ramp",)),
+    Effect("adc.gain_error=0.1", "error", 1, QUIET),
+    Effect("adc.inl=4", "error", 1, EIGHT_BITS),
+    Effect("adc.dnl=2", "error", 1, EIGHT_BITS),
+    Effect("adc.v_swing=0.4", "error", 1, (*EIGHT_BITS, "adc.comparator_noise=0.02")),
+    Effect("adc.c_sample=1e-18", "read noise", 1, EIGHT_BITS),
+    Effect("adc.comparator_noise=0.02", "read noise", 1, EIGHT_BITS),
+    Effect("adc.calibration=64", "error", -1, (*COARSE, "adc.offset=3")),
     Effect("gate_dac.bits=2", "error", 1, QUIET),
     Effect("gate_dac.t_settle=1e-6", "latency", 1),
     Effect("gate_dac.r_relative=1e6", "error", 1, (*QUIET, "cell.g_gate_leak=1e-8", "wires.r_row=5")),
@@ -158,5 +172,21 @@ EFFECTS = (
     Effect(PART, "energy of parts", 1),
 )  # fmt: skip
 
-#: keys that no run uses, with a changed value: a run must say so
-UNUSED: tuple[str, ...] = ()
+RESISTORS = ("cell.preset=resistor", "mapping.layout=digital")
+#: further settings of a key and a chip on which it may not act; a run says so if and only if nothing moves
+ALSO = (
+    *((setting, ("adc.bits=ideal",)) for setting in (
+        "adc.offset=1", "adc.margin=2", "adc.columns=4", "adc.v_swing=0.4", "adc.calibration=8", "adc.gain_error=0.1",
+    )),
+    *((setting, RESISTORS) for setting in (
+        "gate_dac.bits=4", "gate_dac.t_settle=1e-6", "spread.gate_offset_cell=0.1", "tile.gate_nodes=4",
+        "retention.age=1e6", "mapping.double_gates=false", "costs.e_gate_dac=1e-12",
+    )),
+    *((setting, ("dac.coding=amplitude",)) for setting in (
+        "costs.row_timer=delay-line", "costs.e_delay=1e-12", "costs.e_row_pulse=1e-12",
+    )),
+    *((setting, QUIET) for setting in ("tile.compensate_wires=false", "tile.trim_pairs=false",
+                                       "tile.compensate_stuck=false")),
+    ("spread.write_error=0.1", ("spread.verified=false",)),
+    ("cell.w_critical=0.1", ("cell.lifetime=inf", "retention.age=1e6")),
+)  # fmt: skip

@@ -73,8 +73,16 @@ RULES: tuple[_Rule, ...] = (
     ),
     (_AUTO, lambda h, _: not _autos(h), "it weighs layouts only where mapping.layout is 'auto'"),
     (_AUTO, lambda _, u: not u.dynamic, "the network has no layer whose layout could be chosen"),
-    (("adc.offset",), lambda h, _: h.adc.bits is None, "an ideal converter (adc.bits) has no LSB to be off by"),
-    (("adc.margin",), lambda h, _: h.adc.bits is None, "an ideal converter (adc.bits) has no range to fill"),
+    (
+        ("adc.offset", "adc.calibration"), lambda h, _: h.adc.bits is None,
+        "an ideal converter (adc.bits) has no LSB to be off by",
+    ),
+    (
+        ("adc.v_swing",), lambda h, _: not (h.adc.c_sample or h.adc.comparator_noise),
+        "converters have no noise of their own: adc.c_sample and adc.comparator_noise are 0",
+    ),
+    (("adc.clock",), lambda h, _: h.adc.circuit == "generic", "adc.sample_rate sets the pace of a generic converter"),
+    (("adc.sample_rate",), lambda h, _: h.adc.circuit != "generic", "adc.clock sets the pace of adc.circuit"),
     (
         ("noise.observation_time", "noise.reference_low", "noise.reference_high"),
         lambda h, _: not h.noise.flicker and not h.noise.telegraph, "noise.flicker and noise.telegraph are off",
@@ -111,6 +119,10 @@ RULES: tuple[_Rule, ...] = (
     (
         ("costs.e_row_code",), lambda h, _: h.dac.coding != "amplitude",
         "rows are driven by pulses, and only amplitudes are converted (dac.coding)",
+    ),
+    (
+        ("costs.row_timer", "costs.e_delay"), lambda h, _: h.dac.coding == "amplitude",
+        "rows are driven by amplitudes, which no timer ends (dac.coding)",
     ),
     (("costs.e_external",), lambda h, _: h.costs.external == "none", "costs.external is 'none'"),
     (
