@@ -25,6 +25,8 @@ QUIET = (
 PLAIN_WIRES = (*QUIET, "tile.compensate_wires=false")
 STUCK = (*QUIET, "spread.stuck_on=0.03", "spread.stuck_off=0.05")
 AGED = (*QUIET, "retention.age=1e7")
+STILL = (*AGED, "retention.relaxation=false")
+READ = (*QUIET, "retention.images=1e6")
 FLICKER = (*QUIET, "noise.flicker=true")
 TELEGRAPH = (*QUIET, "noise.telegraph=true", "noise.dwell_ln_sigma=0.1", "noise.traps=1")
 EIGHT_BITS = (*QUIET, "adc.bits=8")
@@ -57,7 +59,8 @@ EFFECTS = (
     Effect("cell.v_reset=0.05", "state left after -0.5 V", 1),
     Effect("cell.beta=0.6", "growth under 0.5 V", 1),
     Effect("cell.e_activation=0.5", "growth under 0.5 V at 330 K", -1),
-    Effect("cell.lifetime=3e7", "error", 1, (*AGED, "retention.relaxation=false")),
+    Effect("cell.e_dissolution=0.8", "error", 1, (*STILL, "retention.temperature=340")),
+    Effect("cell.lifetime=3e7", "error", 1, STILL),
     Effect("cell.w_critical=0.1", "state of a weak filament after a day", 1),
     Effect("cell.temperature=350", "resistance of a row's wire", 1),
     Effect("spread.window_low_ln_sigma=1", "error", 1, QUIET),
@@ -83,6 +86,13 @@ EFFECTS = (
     Effect("noise.dwell_median=1e-8", "read noise", -1, TELEGRAPH),
     Effect("noise.dwell_ln_sigma=9", "read noise", -1, TELEGRAPH),
     Effect("retention.age=1e7", "error", 1, QUIET),
+    Effect("retention.images=1e6", "error", 1, QUIET),
+    Effect("retention.rate=100", "error", 1, (*QUIET, "retention.age=1e4", "retention.relaxation=false")),
+    Effect("retention.temperature=340", "error", 1, STILL),
+    Effect("retention.run_temperature=340", "error", 1, QUIET),
+    Effect("retention.adjusted=aged", "error", -1, (*STILL, "tile.adjust_outputs=true")),
+    Effect("retention.refresh_images=1e4", "error", -1, READ),
+    Effect("retention.refresh_time=1e4", "error", -1, STILL),
     Effect("retention.relaxation=false", "error", -1, AGED),
     Effect("wires.r_row=500", "error", 1, PLAIN_WIRES),
     Effect("wires.r_column=500", "error", 1, PLAIN_WIRES),
@@ -104,6 +114,7 @@ EFFECTS = (
     Effect("dac.gain_error=0.1", "error", 1, QUIET),
     Effect("dac.bits=3", "error", 1, QUIET),
     Effect("dac.coding=amplitude", "latency", -1),
+    Effect("dac.polarity=alternating", "error", 1, READ),  # the default cell dissolves faster than it grows
     Effect("dac.v_read=0.15", "energy of array", 1),
     Effect("dac.t_slot=2e-9", "latency", 1),
     Effect("adc.bits=3", "error", 1, QUIET),
@@ -189,4 +200,12 @@ ALSO = (
                                        "tile.compensate_stuck=false")),
     ("spread.write_error=0.1", ("spread.verified=false",)),
     ("cell.w_critical=0.1", ("cell.lifetime=inf", "retention.age=1e6")),
+    ("retention.adjusted=aged", ("retention.age=1e6",)),
+    ("cell.k_set=1e-4", ("retention.age=1e6",)),
+    ("cell.k_reset=4e-3", ("dac.polarity=alternating", "retention.images=1e5")),
+    ("cell.e_activation=0.5", ("retention.temperature=340", "retention.images=1e5")),
+    ("retention.adjusted=aged", ("retention.images=1e5",)),
 )  # fmt: skip
+
+#: keys that name files; what these do is tested beside the readers of the files
+FILES = frozenset({"noise.table"})

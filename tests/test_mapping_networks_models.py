@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from devices.errors import ParameterError
 from mapping.data.datasets import load_dataset
@@ -168,3 +169,25 @@ def test_load_model__of_an_unknown_name_is_one_sentence(name, words):
         with pytest.raises(ParameterError, match=words) as caught:
             call(name)
         assert "\n" not in str(caught.value)
+
+
+def test_zoo__negatives_need_their_attention():
+    """Digits and their negatives: with equal attention weights half of the answers are lost; the twin stays behind."""
+    dynamic, static = load_model("dvgg-negatives"), load_model("vgg-negatives")
+    assert dynamic.shapes() == static.shapes()
+    assert dynamic.card["recipe"] == static.card["recipe"]
+    data = load_dataset("negatives", "test")
+    layers = [layer for layer in dynamic.layers if isinstance(layer, DynamicConv)]
+    assert len(layers) == 5
+    equal = {layer.name: np.full((len(data), layer.kernels), 1.0 / layer.kernels) for layer in layers}
+    right = {
+        "dynamic": dynamic.forward(data.images).argmax(axis=1) == data.labels,
+        "static": static.forward(data.images).argmax(axis=1) == data.labels,
+        "equal": dynamic.forward(data.images, attention=equal).argmax(axis=1) == data.labels,
+    }
+    for name, network in (("dynamic", dynamic), ("static", static)):
+        assert right[name].mean() == network.card["accuracy"]["test"]
+    assert right["dynamic"].mean() > 0.95
+    assert right["equal"].mean() < 0.5
+    gained, lost = np.sum(right["dynamic"] & ~right["static"]), np.sum(~right["dynamic"] & right["static"])
+    assert binomtest(int(gained), int(gained + lost)).pvalue < 1e-4  # McNemar's exact test

@@ -21,7 +21,19 @@ from mapping.cli import command as cli
 from mapping.cli import sweeping
 from mapping.studies.description import Parameter, Study
 from mapping.studies.plots import plot_response, plot_tornado, study_figure
-from mapping.studies.results import HEAD, METRICS, TAIL, Results, effects, half_width, read_results
+from mapping.studies.regression import regress
+from mapping.studies.results import (
+    HEAD,
+    METRICS,
+    TAIL,
+    Results,
+    answers,
+    correct,
+    effects,
+    half_width,
+    parsed,
+    read_results,
+)
 from mapping.studies.study_files import load_study
 from mapping.studies.sweeping import sweep
 
@@ -441,3 +453,87 @@ def test_example__of_the_page_is_a_study():
     assert len(found.all_points()) % len(found.seeds) == 0
     for point in found.all_points():
         found.resolve(point)
+
+
+# what is distinguishable
+
+
+def answered(rows, images):
+    """A table whose rows say which images are right: (point, seed, varied, values, right (b,))."""
+    table = made([(*row[:4], float(np.mean(row[4]))) for row in rows], "a")
+    for row, given in zip(table.rows, rows, strict=True):
+        row |= {"images": images, "right": answers(np.asarray(given[4], dtype=bool))}
+    return table
+
+
+def test_effects__of_one_seed_have_the_paired_interval_of_the_images():
+    """Ten images lost and two gained of 200, by hand as Bonett and Price do; twelve lost and ten gained are chance."""
+    base, worse, equal = (np.ones(200, dtype=bool) for _ in range(3))
+    base[:12] = False
+    worse[2:12], worse[100:110] = False, False
+    equal[10:12], equal[100:112] = False, False
+    table = answered([(0, 0, None, (0,), base), (1, 0, "a", (1,), worse), (2, 0, "a", (2,), equal)], 200)
+    (effect,) = effects(table)
+    lost, chance = effect.levels
+    mean, square = -8 / 202, 14 / 202
+    assert lost.change == pytest.approx(-8 / 200, rel=1e-12)
+    assert lost.half_width == pytest.approx(1.959964 * math.sqrt((square - mean**2) / 202), rel=1e-6)
+    assert (lost.distinct, chance.distinct) == (False, False)  # p = 0.039 would pass alone, not as one of two levels
+    assert not effect.ranks
+    alone = answered([(0, 0, None, (0,), base), (1, 0, "a", (1,), worse)], 200)
+    assert effects(alone)[0].ranks
+
+
+def test_effects__without_answers_have_the_binomial_interval():
+    table = made([(0, 0, None, (1,), 0.9), (1, 0, "a", (2,), 0.8)], "a")
+    for row in table.rows:
+        row["images"] = 100
+    (effect,) = effects(table)
+    assert effect.worst.half_width == pytest.approx(1.959964 * math.sqrt((0.09 + 0.16) / 100), rel=1e-6)
+    assert effect.worst.distinct
+
+
+def test_effects__of_pure_chance_are_hardly_ever_ranked(rng):
+    ranked = 0
+    for _ in range(100):
+        rows = [(level, seed, None if level == 0 else "a", (level,), rng.random(100) < 0.9)
+                for level in range(5) for seed in range(3)]  # fmt: skip
+        ranked += effects(answered(rows, 100))[0].ranks
+    assert ranked <= 5
+
+
+def test_answers__are_read_as_written(rng):
+    right = rng.random(13) < 0.5
+    row = {"images": 13, "right": answers(right)}
+    np.testing.assert_array_equal(correct(row), right)
+    assert parsed(row["right"]) == row["right"]  # a text, whatever its digits
+    assert correct({"images": 13, "right": None}) is None
+
+
+def test_regress__finds_the_coefficients_of_a_line(rng):
+    """Two parameters that matter, one of them by its logarithm, one that does not, and a text."""
+    n = 400
+    x, y, z = 1.0 + rng.random(n), 10 ** rng.uniform(-2, 2, n), 1.0 + rng.random(n)
+    word = rng.choice(["p", "q"], n)
+    accuracy = 0.5 + 0.2 * x - 0.03 * np.log(y) + 0.1 * (word == "q") + 0.01 * rng.normal(size=n)
+    rows = [(i, 0, None, (float(a), float(b), float(c), str(w)), float(m))
+            for i, (a, b, c, w, m) in enumerate(zip(x, y, z, word, accuracy, strict=True))]  # fmt: skip
+    found = regress(made(rows, "x", "y", "z", "word"))
+    spread = accuracy.std(ddof=1)
+    by_name = {each.parameter: each for each in found.coefficients}
+    text = next(name for name in by_name if name.startswith("word = "))
+    wanted = {"x": 0.2 * x.std(ddof=1), "y": -0.03 * np.log(y).std(ddof=1),
+              text: (0.1 if text.endswith("q") else -0.1) * (word == "q").std(ddof=1)}  # fmt: skip
+    for name, change in wanted.items():
+        each = by_name[name]
+        assert each.distinct
+        assert each.low <= change / spread <= each.high or abs(each.change / change - 1) < 0.05
+    assert by_name["y"].logarithmic
+    assert not by_name["z"].distinct
+    assert found.coefficients[-1].parameter == "z"  # what is not distinguishable has no rank
+    assert found.explained > 0.9
+
+
+def test_regress__refuses_what_it_cannot_tell():
+    assert regress(made([(i, 0, None, (i, 2 * i), 0.1 * i) for i in range(8)], "a", "b")) is None  # one is the other
+    assert regress(made([(i, 0, None, (i, i * i), 0.1 * i) for i in range(3)], "a", "b")) is None  # too few settings

@@ -16,7 +16,7 @@ from mapping.presentation.quantities import si
 from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
-    from mapping.studies.results import Effect, Results
+    from mapping.studies.results import Effect, Level, Results
 
 
 PRICES = {"energy": "energy_J_per_image", "latency": "latency_s_per_image"}
@@ -92,13 +92,15 @@ def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]",
             worst = effect.worst
             if effect.hurt == 0.0:
                 cells.append("no harm")
-            elif each == "accuracy":
-                width = "" if worst.half_width is None else f" ± {100 * worst.half_width:.2g}"
-                cells.append(f"{100 * worst.change:+.2f}{width} points\nat {worst.label}")
+            elif not worst.distinct:
+                width = "" if worst.half_width is None else f",\n{_change(worst, each, effect.reference)}"
+                cells.append(f"not distinguishable{width}")
             else:
-                cells.append(f"{worst.change / effect.reference:+.1%}\nat {worst.label}")
+                cells.append(f"{_change(worst, each, effect.reference)}\nat {worst.label}")
         table.add_row(*map(escape, (parameter, *cells)))
     console.print(table)
+    if results.sampled:
+        _show_regression(results, results.quality, console)
     versions = {row["versions"] for row in results.rows if row["versions"] is not None}
     if len(versions) > 1:
         console.print(
@@ -108,6 +110,38 @@ def _show(name: str, results: "Results", found: "dict[str, tuple[Effect, ...]]",
     if results.failures:
         failed, first = f"{len(results.failures)} of {len(results.rows)} points failed", results.failures[0]["failure"]
         console.print(f"[yellow]{failed}, the first one: {first}[/yellow]")
+
+
+def _change(level: "Level", metric: str, reference: float) -> str:
+    """Format a change with half of its 95 % interval: points of an accuracy, else relative to the reference."""
+    if metric == "accuracy":
+        width = "" if level.half_width is None else f" ± {100 * level.half_width:.2g}"
+        return f"{100 * level.change:+.2f}{width} points"
+    if not reference:
+        return f"{level.change:+.3g}"
+    width = "" if level.half_width is None else f" ± {100 * level.half_width / abs(reference):.2g}"
+    return f"{100 * level.change / reference:+.1f}{width} %"
+
+
+def _show_regression(results: "Results", metric: str, console: Console) -> None:
+    """Print the standardised coefficients of a sampled study."""
+    found = studies.regress(results, metric)
+    if found is None:
+        console.print("a regression needs more points than parameters, with values that tell the parameters apart")
+        return
+    table = Table(
+        title=f"regression of {metric} on all parameters, {found.settings} settings", title_style="bold",
+        caption=f"standard deviations of {metric} for one of the parameter, 95 % intervals; straight lines explain "
+        f"{found.explained:.0%} of the variance",
+    )  # fmt: skip
+    table.add_column("parameter")
+    table.add_column("coefficient", justify="right")
+    table.add_column("interval", justify="right")
+    for each in found.coefficients:
+        shown = f"{each.standardised:+.2f}" if each.distinct else "not distinguishable"
+        name = f"log {each.parameter}" if each.logarithmic else each.parameter
+        table.add_row(escape(name), shown, f"{each.low:+.2f} … {each.high:+.2f}")
+    console.print(table)
 
 
 def _plain(effect: "Effect") -> dict[str, object]:

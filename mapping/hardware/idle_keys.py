@@ -1,6 +1,5 @@
 """Keys of a chip description that cannot act under its other settings, each with the reason in one sentence."""
 
-import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ _GATES = (
     "gate_dac.bits", "gate_dac.t_settle", "tile.gate_nodes", "spread.gate_offset_line", "spread.gate_offset_cell",
     "gate_dac.r_relative", "costs.e_gate_dac", "mapping.double_gates", "cell.g_gate_leak",
 )  # fmt: skip
-_PULSES = ("cell.k_set", "cell.k_reset", "cell.v_set", "cell.v_reset", "cell.beta", "cell.beta_reset")
+_RESET = ("cell.k_reset", "cell.v_reset", "cell.beta_reset")
 
 
 def _stuck(hardware: Hardware) -> bool:
@@ -106,14 +105,23 @@ RULES: tuple[_Rule, ...] = (
         "these cells have no state equation, so they do not age",
     ),
     (
-        ("cell.lifetime", "cell.w_critical", "cell.e_activation"), lambda h, _: h.retention.age == 0.0,
-        "states change only while a chip ages (retention.age) or under pulses, and this chip is read when new",
+        ("cell.e_activation",),
+        lambda h, _: h.temperature == 300.0 and h.retention.temperature in (0.0, 300.0),
+        "cells are at 300 K, the temperature for which the rates are given",
+    ),
+    (("retention.rate",), lambda h, _: h.retention.age == 0.0, "retention.age is 0"),
+    (
+        ("retention.adjusted",), lambda h, _: not h.tile.adjust_outputs or not h.retention.changes,
+        "the run finds the chip as it was written, or no output is adjusted (tile.adjust_outputs)",
     ),
     (
-        ("cell.w_critical",), lambda h, _: getattr(_inner(h.cell), "lifetime", 0.0) == math.inf,
-        "cell.lifetime is inf",
+        ("cell.e_dissolution",), lambda h, _: not h.retention.temperature,
+        "cells stay at cell.temperature (retention.temperature)",
     ),
-    (_PULSES, lambda _, __: True, "a run draws write errors (spread) and simulates no pulses"),
+    (
+        _RESET, lambda h, _: h.dac.polarity == "positive",
+        "a run draws write errors (spread), and reads of one polarity dissolve no filament (dac.polarity)",
+    ),
     (_WRITES, lambda _, u: not u.rewritten, "no cell is written again for an image: no layer is rewritten"),
     (("costs.e_compare",), lambda _, u: not u.compared, "the network compares no numbers"),
     (

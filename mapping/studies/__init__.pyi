@@ -14,6 +14,9 @@ from .layer_support import deviations as deviations
 from .layer_support import storage as storage
 from .layer_support import support as support
 from .plots import study_figure as study_figure
+from .regression import Coefficient as Coefficient
+from .regression import Regression as Regression
+from .regression import regress as regress
 from .results import Effect as Effect
 from .results import Results as Results
 from .results import effects as effects

@@ -40,7 +40,7 @@ class Regression:
     settings: int  #: number of points
 
 
-def regression(results: Results, metric: str = "accuracy_chip") -> Regression | None:
+def regress(results: Results, metric: str = "accuracy_chip") -> Regression | None:
     """Regress a metric on all parameters; the settings are the observations, each a mean over its seeds.
 
     None if the settings are too few for so many parameters, or cannot tell two parameters apart.

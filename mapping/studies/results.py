@@ -178,7 +178,7 @@ def effects(results: Results, metric: str = "accuracy_chip") -> tuple[Effect, ..
     error of an accuracy is that of the seeds and that of the images together.
     One-at-a-time sweep: change from the base. Grid: difference between the mean of a level's rows and the mean of all
     rows. Both are taken seed by seed, with Student's intervals over the seeds. Sampled sweep: difference between the
-    mean of a group of values and the mean of all rows, with intervals over the settings; `regression` tells how much
+    mean of a group of values and the mean of all rows, with intervals over the settings; `regress` tells how much
     each parameter does by itself. Failed rows are ignored; a parameter without rows is left out.
     Raises ParameterError if the table has no such metric.
     """

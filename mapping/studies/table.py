@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from devices.errors import ParameterError
 from mapping.studies.plots import study_figure
-from mapping.studies.regression import regression
+from mapping.studies.regression import regress
 from mapping.studies.results import HEAD, Cell, Results, effects, parsed
 
 TABLE = "results.csv"
@@ -147,7 +147,7 @@ def coefficients(results: Results) -> list[list[Cell]]:
          "distinguishable", "explained", "settings"]
     ]  # fmt: skip
     for metric in (results.quality, "energy_J_per_image", "latency_s_per_image"):
-        found = regression(results, metric)
+        found = regress(results, metric)
         lines += [
             [metric, each.parameter, each.standardised, each.low, each.high, each.change, each.logarithmic,
              each.distinct, found.explained, found.settings]
