@@ -107,6 +107,8 @@ EFFECTS = (
     Effect("tile.compensate_stuck=false", "error", 1, STUCK),
     Effect("tile.adjust_outputs=true", "error", -1, (*PLAIN_WIRES, "wires.r_driver=2e3")),
     Effect("tile.compensate_wires=false", "error", 1, (*QUIET, "wires.r_row=30", "wires.r_column=30")),
+    Effect("tile.write=simulated", "error", 1, QUIET),
+    Effect("tile.stuck_missed=0.5", "error", 1, STUCK),
     Effect("tile.gate_nodes=2", "distance from 24 gate nodes", 1, QUIET),
     Effect("tile.encoding=offset", "energy of array", 1),
     Effect("tile.slices=2", "energy of adc", 1, ("tile.levels=4",)),
@@ -207,5 +209,5 @@ ALSO = (
     ("retention.adjusted=aged", ("retention.images=1e5",)),
 )  # fmt: skip
 
-#: keys that name files; what these do is tested beside the readers of the files
-FILES = frozenset({"noise.table"})
+#: keys that need a file, or a network that clips its inputs; what they do is tested where these are read
+ELSEWHERE = frozenset({"noise.table", "mapping.input_ranges"})

@@ -13,7 +13,7 @@ from devices.numerics.worker_threads import set_threads, threads
 from mapping import compile_network, load_hardware, price, run, write
 from mapping.chips.cells import write_cells
 from mapping.chips.simulated_writing import found_stuck
-from mapping.cli.report_tables import show
+from mapping.cli.reports.report_tables import show
 from mapping.files.cache import Cache
 from mapping.networks import Flatten, Linear, Network
 from mapping.workflow.kept_results import written

@@ -20,7 +20,7 @@ from mapping.studies.uses import uses_of
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.layout_choice import score
 from mapping.workflow.writing import write
-from tests.key_effects import ALSO, EFFECTS, FILES
+from tests.key_effects import ALSO, EFFECTS, ELSEWHERE
 from tests.small_networks import thorough
 
 TILE = ("tile.rows=24", "tile.columns=16")
@@ -162,7 +162,7 @@ def test_effects__every_key_of_a_chip_has_a_row():
         for field in dataclasses.fields(part)
         if field.init
     }
-    assert keys - known - FILES == set(), "rows that tests/key_effects.py lacks"
+    assert keys - known - ELSEWHERE == set(), "rows that tests/key_effects.py lacks"
     assert known <= keys
 
 
