@@ -109,6 +109,7 @@ EFFECTS = (
     Effect("tile.compensate_wires=false", "error", 1, (*QUIET, "wires.r_row=30", "wires.r_column=30")),
     Effect("tile.write=simulated", "error", 1, QUIET),
     Effect("tile.stuck_missed=0.5", "error", 1, STUCK),
+    Effect("tile.r_join=1e4", "error", 1, PLAIN_WIRES),
     Effect("tile.gate_nodes=2", "distance from 24 gate nodes", 1, QUIET),
     Effect("tile.encoding=offset", "energy of array", 1),
     Effect("tile.slices=2", "energy of adc", 1, ("tile.levels=4",)),
