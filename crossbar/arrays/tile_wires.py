@@ -6,8 +6,10 @@ import numpy as np
 
 from crossbar.arrays.wires import Wires
 from devices.aliases import FloatArray
-from devices.checks import array
+from devices.checks import array, whole
 from devices.errors import ParameterError
+
+MOST_LINES = 2**20  # of an array, ours
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,8 +27,10 @@ class TileWires(Wires):
         lines = {}
         for name in ("r_row", "r_column"):
             value = getattr(self, name)
-            if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) == 1:
-                own = array(name, value, ndim=1, minimum=0.0, finite=False)
+            if not isinstance(value, (list, tuple, np.ndarray)):
+                continue
+            own = array(name, value, minimum=0.0, finite=False)
+            if own.ndim == 1:
                 object.__setattr__(self, name, own[None])
                 lines[name] = own.size
         super().__post_init__()
@@ -40,6 +44,7 @@ class TileWires(Wires):
 
         Raises ParameterError if the array is larger than the largest one.
         """
+        m, n = (whole(name, count, minimum=1, maximum=MOST_LINES) for name, count in (("m", m), ("n", n)))
         row = self.r_row if isinstance(self.r_row, float) else self.row_segments(m, n)
         column = self.r_column if isinstance(self.r_column, float) else self.column_segments(m, n)
         ends = (("r_driver", m), ("r_sense", n), ("r_driver_far", m), ("r_sense_far", n))

@@ -71,12 +71,13 @@ def disturb(
     inner: Any = cell.cell if isinstance(cell, SelectedCell) else cell
     if not hasattr(inner, "evolve"):
         return g
+    given = checks.voltages("gate_offset", gate_offset)
     try:
-        offset = np.broadcast_to(checks.voltages("gate_offset", gate_offset), g.shape)
+        offset = np.broadcast_to(given, g.shape)
         seconds = np.broadcast_to(stress.seconds, (*g.shape, len(stress.v)))
     except ValueError:
         raise ParameterError(
-            f"gate_offset and stress.seconds must broadcast to cells of shape {g.shape}, got {np.shape(gate_offset)} "
+            f"gate_offset and stress.seconds must broadcast to cells of shape {g.shape}, got {given.shape} "
             f"and {stress.seconds.shape}"
         ) from None
     state = inner.state(g)
