@@ -167,7 +167,7 @@ EFFECTS = (
     Effect("costs.e_row_pulse=1e-12", "energy of drivers", 1),
     Effect("costs.external=images", "highest energy", 1),
     Effect("costs.e_external=4e-11", "highest energy", 1, ("costs.external=images",)),
-    Effect("costs.weight_bits=16", "energy of writes and buffers", 1, REWRITTEN),
+    Effect("costs.stored_bits=16", "energy of writes and buffers", 1, REWRITTEN),
     Effect("costs.control_bits=64", "area", 1),
     Effect("costs.e_row_code=1e-12", "energy of drivers", 1, ("dac.coding=amplitude",)),
     Effect("costs.e_gate_dac=1e-12", "energy of gates", 1),

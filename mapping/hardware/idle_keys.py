@@ -36,7 +36,7 @@ class Idle:
 _Rule = tuple[tuple[str, ...], Callable[[Hardware, Uses], bool], str]
 
 _TRAPS = ("noise.traps", "noise.trap_ratio", "noise.trap_ln_sigma", "noise.dwell_median", "noise.dwell_ln_sigma")
-_WRITES = ("costs.e_write", "costs.t_write", "costs.endurance", "costs.weight_bits")
+_WRITES = ("costs.e_write", "costs.t_write", "costs.endurance", "costs.stored_bits")
 _STUCK = ("tile.trim_pairs", "tile.compensate_stuck", "tile.stuck_missed")
 _AUTO = ("mapping.weight_energy", "mapping.weight_latency", "mapping.weight_area", "mapping.weight_error")
 _GATES = (
