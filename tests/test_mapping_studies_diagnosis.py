@@ -77,6 +77,26 @@ def test_deviations__of_every_bundled_chip_can_be_switched_off(name):
     assert deviations(without_deviations(chip, deviations(chip))) == ()
 
 
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("tile.write=simulated", "write errors"),
+        ("tile.stuck_missed=0.1", "stuck cells"),
+        ("adc.inl=0.5", "errors of converters"),
+        ("adc.comparator_noise=1e-3", "errors of converters"),
+        ("dac.gain_error=0.01", "gains of row drivers"),
+        ("tile.r_join=10", "common sense inputs"),
+        ("retention.images=1e5", "reads since writing"),
+        ("retention.run_temperature=350", "temperature of the run"),
+    ],
+)
+def test_deviations__name_what_a_key_adds(setting, name):
+    chip = Hardware().with_values([setting])
+    off = deviations(chip)
+    assert setting.partition("=")[0] in next(each for each in off if each.name == name).keys
+    assert deviations(without_deviations(chip, off)) == ()
+
+
 def test_deviations__drivers_that_send_bits_become_pulses():
     chip = load_hardware("isaac_like")
     (rows,) = (each for each in deviations(chip) if each.name == "bits of row drivers")

@@ -27,17 +27,26 @@ class Alternative:
 #: deviations of a chip from the exact network, and the settings that switch each off alone
 DEVIATIONS: dict[str, tuple[str, ...]] = {
     "wires (IR drop)": ("wires.r_row=0", "wires.r_column=0", "wires.r_driver=0", "wires.r_sense=0"),
-    "write errors": ("spread.write_error=0", "spread.cycle_low_ln_sigma=0", "spread.cycle_high_cv=0"),
+    "write errors": (
+        "tile.write=drawn", "spread.write_error=0", "spread.cycle_low_ln_sigma=0", "spread.cycle_high_cv=0",
+    ),
     "variability of the window": ("spread.window_low_ln_sigma=0", "spread.window_high_cv=0"),
-    "stuck cells": ("spread.stuck_on=0", "spread.stuck_off=0"),
+    "stuck cells": ("spread.stuck_on=0", "spread.stuck_off=0", "tile.stuck_missed=0"),
     "offsets of gates": ("spread.gate_offset_line=0", "spread.gate_offset_cell=0"),
     "bits of gate drivers": ("gate_dac.bits=ideal",),
     "bits of row drivers": ("dac.bits=ideal",),
     "bits and offsets of converters": ("adc.bits=ideal", "adc.offset=0"),
+    "errors of converters": (
+        "adc.gain_error=0", "adc.inl=0", "adc.dnl=0", "adc.c_sample=0", "adc.comparator_noise=0",
+    ),
+    "gains of row drivers": ("dac.gain_error=0",),
+    "common sense inputs": ("tile.r_join=ideal",),
     "read noise": ("noise.thermal_shot=false", "noise.flicker=false", "noise.telegraph=false"),
     "curves of the cells": ("cell.v_0=inf", "cell.r_series=0", "cell.g_leak=0"),
+    "reads since writing": ("retention.images=0", "retention.rate=0"),
     "age": ("retention.age=0",),
-}
+    "temperature of the run": ("retention.run_temperature=0",),
+}  # fmt: skip
 
 #: what the compiler makes up for, and the settings that leave each out
 COMPENSATIONS: dict[str, tuple[str, ...]] = {
@@ -81,6 +90,8 @@ def _alternatives(hardware: Hardware, table: Mapping[str, tuple[str, ...]]) -> t
     for name, settings in table.items():
         if "dac.bits=ideal" in settings and hardware.dac.coding == "bit-serial":  # there is no bit to send
             settings = ("dac.coding=pulse-width", *settings)  # noqa: PLW2901
+        if "adc.bits=ideal" in settings and hardware.adc.curved:  # a continuous converter has no thresholds to move
+            settings = (*settings, "adc.inl=0", "adc.dnl=0")  # noqa: PLW2901
         settings = tuple(each for each in settings if _value(hardware, each) is not MISSING)  # noqa: PLW2901
         other = hardware.with_values(settings)
         needed = tuple(each for each in settings if _value(hardware, each) != _value(other, each))
