@@ -51,7 +51,7 @@ PARAMETERS = {
     "offset-cell": Varied("gate offset of a cell, σ [V]", ("spread.gate_offset_cell",),
                           (0.0, 0.02, 0.05, 0.1, 0.2), gated=True),
     "noise": Varied("slot of a read [s]; white noise ∝ 1/√slot", ("dac.t_slot",),
-                    (1e-13, 1e-12, 1e-11, 1e-10, 1e-9), log=True),
+                    (1e-13, 1e-12, 1e-11, 1e-10, 5e-10), log=True),
     "stuck": Varied("cells stuck at the bottom", ("spread.stuck_off",), (0.0, 0.015, 0.03, 0.06, 0.12)),
     "age": Varied("time since writing [s]", ("retention.age",), (0.0, 1e4, 1e6, 1e7, 3e7), log=True),
 }  # fmt: skip

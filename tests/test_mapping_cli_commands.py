@@ -33,7 +33,7 @@ QUICK = ["--set", "tile.rows=32", "--set", "tile.columns=32"]
 def test_estimate__prints_prices_and_no_errors(crossgate, model):
     status, out, err = crossgate("estimate", model, "--images", 4, "--out", "o", *QUICK)
     assert (status, err) == (0, "")
-    for words in ("small on adaptive2d, estimated", "conv", "fc", "TOPS/W", "o/report.csv", "mm²"):
+    for words in ("small on adaptive2d, estimated", "conv", "fc", "TOPS/W", "o/report.json, report.csv", "mm²"):
         assert words in out
     assert "accuracy" not in out
     assert "nan" not in out

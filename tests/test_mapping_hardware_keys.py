@@ -178,8 +178,8 @@ def test_effects__every_key_of_a_chip_has_a_row():
         (["noise.traps=1", "noise.telegraph=true"], Uses(), []),
         (["noise.traps=1"], Uses(), ["noise.traps cannot act: noise.telegraph is off"]),
         (["spread.gate_offset_cell=0.1"], Uses(gated=False), ["spread.gate_offset_cell cannot act: no gate"]),
-        (["costs.e_write=1e-12"], Uses(rewritten=False), ["costs.e_write cannot act: no cell is written again"]),
-        (["costs.e_write=1e-12"], Uses(), []),
+        (["costs.endurance=1e6"], Uses(rewritten=False), ["costs.endurance cannot act: no cell is written again"]),
+        (["costs.endurance=1e6", "retention.refresh_images=1e5"], Uses(rewritten=False), []),
         ([], Uses(), []),
     ],
 )

@@ -13,7 +13,8 @@ from mapping.data.datasets import Dataset, load_dataset
 from mapping.inference.scoring import NUMBERS, Scores, predictions, ranks, scores
 from mapping.inference.traces import RunResult
 from mapping.networks import GlobalAveragePool, Linear, Network, save_network
-from mapping.presentation.sample_intervals import root_mean_square, wilson
+from mapping.presentation.intervals import wilson
+from mapping.presentation.sample_intervals import root_mean_square
 from mapping.report.comparing import paired_errors
 from mapping.studies.results import read_results
 from mapping.workflow.images import images_of, training_images

@@ -398,12 +398,12 @@ def test_compile__twice_is_the_same_program(mixed_network, rng):
 UNSEEN = (
     "spread.stuck_off=0.1", "spread.window_high_cv=0.3", "spread.gate_offset_line=0.2", "noise.flicker=false",
     "retention.age=1e6", "retention.images=1e5", "retention.run_temperature=360", "dac.polarity=alternating",
-    "dac.t_slot=1e-8", "adc.bits=5", "adc.offset=2.0", "gate_dac.bits=2", "costs.node=45e-9",
+    "dac.t_slot=1e-8", "adc.bits=5", "adc.offset=2.0", "gate_dac.bits=2", "costs.p_leak=20.0",
 )  # fmt: skip
 SEEN = (
     "adc.margin=1.5", "wires.r_row=4.0", "tile.rows=9", "dac.bits=4", "dac.v_read=0.15", "cell.g_max=3e-5",
     "spread.wire_temperature_coefficient=0.1", "mapping.layout=stacked", "tile.compensate_wires=false",
-    "mapping.copies.mixed=2",
+    "mapping.copies.mixed=2", "costs.node=45e-9",
 )  # fmt: skip
 
 

@@ -120,7 +120,7 @@ def _change(level: "Level", metric: str, reference: float) -> str:
     if not reference:
         return f"{level.change:+.3g}"
     width = "" if level.half_width is None else f" ± {100 * level.half_width / abs(reference):.2g}"
-    return f"{100 * level.change / reference:+.1f}{width} %"
+    return f"{100 * level.change / reference:+.1f}{width}%"
 
 
 def _show_regression(results: "Results", metric: str, console: Console) -> None:

@@ -6,6 +6,9 @@ its compensation makes up for.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from mapping.hardware.description import Hardware
 
@@ -78,7 +81,7 @@ def compensations(hardware: Hardware) -> tuple[Alternative, ...]:
     """Return an alternative for each compensation that is on and has something to make up for, without it."""
     wires, spread = hardware.wires, hardware.spread
     needed = {
-        "wires": any((wires.r_row, wires.r_column, wires.r_driver, wires.r_sense)),
+        "wires": not wires.ideal,
         "stuck cells": spread.stuck_on + spread.stuck_off > 0.0,
     }
     return _alternatives(hardware, {name: each for name, each in COMPENSATIONS.items() if needed.get(name, True)})
@@ -94,13 +97,16 @@ def _alternatives(hardware: Hardware, table: Mapping[str, tuple[str, ...]]) -> t
             settings = (*settings, "adc.inl=0", "adc.dnl=0")  # noqa: PLW2901
         settings = tuple(each for each in settings if _value(hardware, each) is not MISSING)  # noqa: PLW2901
         other = hardware.with_values(settings)
-        needed = tuple(each for each in settings if _value(hardware, each) != _value(other, each))
+        needed = tuple(each for each in settings if not np.array_equal(_value(hardware, each), _value(other, each)))
         if needed:
             found.append(Alternative(name, needed, hardware.with_values(needed)))
     return tuple(found)
 
 
-def _value(hardware: Hardware, setting: str) -> object:
-    """Return the value that a description has for the key of a setting, MISSING if its cells lack the key."""
+def _value(hardware: Hardware, setting: str) -> Any:  # noqa: ANN401  (of any key)
+    """Return the value that a description has for the key of a setting, MISSING if its cells lack the key.
+
+    It is an array where a chip has a resistance for each segment.
+    """
     section, _, key = setting.partition("=")[0].partition(".")
     return getattr(getattr(hardware, section), key, MISSING)

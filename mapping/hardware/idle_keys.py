@@ -36,7 +36,6 @@ class Idle:
 _Rule = tuple[tuple[str, ...], Callable[[Hardware, Uses], bool], str]
 
 _TRAPS = ("noise.traps", "noise.trap_ratio", "noise.trap_ln_sigma", "noise.dwell_median", "noise.dwell_ln_sigma")
-_WRITES = ("costs.e_write", "costs.t_write", "costs.endurance", "costs.stored_bits")
 _STUCK = ("tile.trim_pairs", "tile.compensate_stuck", "tile.stuck_missed")
 _AUTO = ("mapping.weight_energy", "mapping.weight_latency", "mapping.weight_area", "mapping.weight_error")
 _GATES = (
@@ -92,7 +91,7 @@ RULES: tuple[_Rule, ...] = (
     (_STUCK, lambda h, _: not _stuck(h), "no cell is stuck: spread.stuck_on and spread.stuck_off are 0"),
     (
         ("tile.compensate_wires",),
-        lambda h, _: not any((h.wires.r_row, h.wires.r_column, h.wires.r_driver, h.wires.r_sense)),
+        lambda h, _: h.wires.ideal,
         "all wires have 0 Ω",
     ),
     (
@@ -122,7 +121,12 @@ RULES: tuple[_Rule, ...] = (
         _RESET, lambda h, _: h.dac.polarity == "positive",
         "a run draws write errors (spread), and reads of one polarity dissolve no filament (dac.polarity)",
     ),
-    (_WRITES, lambda _, u: not u.rewritten, "no cell is written again for an image: no layer is rewritten"),
+    (
+        ("costs.endurance",),
+        lambda h, u: not (u.rewritten or h.retention.refresh_images or h.retention.refresh_time),
+        "no cell is written again: no layer is rewritten for an image, and the chip is not refreshed (retention)",
+    ),
+    (("costs.stored_bits",), lambda _, u: not u.rewritten, "no layer is rewritten for an image"),
     (("costs.e_compare",), lambda _, u: not u.compared, "the network compares no numbers"),
     (
         ("costs.e_row_code",), lambda h, _: h.dac.coding != "amplitude",

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from mapping import hardware as descriptions
 from mapping import studies
 from mapping.cli.terminal import progress_bars
 from mapping.presentation.outside_text import outside
 from mapping.presentation.quantities import duration
+from mapping.presentation.wrapped_tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
