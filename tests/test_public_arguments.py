@@ -153,7 +153,7 @@ def test_arrays_of_any_kind__compile_no_kernel_anew(calls):
 
     for call in calls.values():
         call.function(**call.arguments)
-    kernels = [each for each in gc.get_objects() if isinstance(each, Dispatcher)]
+    kernels = [each for each in gc.get_objects() if issubclass(type(each), Dispatcher)]  # a dead proxy has no class
     assert len(kernels) > 50
     before = sum(len(each.signatures) for each in kernels)
     wrong = {}
