@@ -106,13 +106,14 @@ def _table(title: str, heading: str, rows: "Sequence[Finding]") -> Table:
         "to the exact ones",
     )  # fmt: skip
     table.add_column(heading, overflow="fold")
-    for name in ("accuracy", "change", "interval", "outputs"):
+    for name in ("accuracy", "change", "outputs"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("switched off by", overflow="fold")
     for each in rows:
         change = f"{100 * each.change:+.1f}" if each.distinct else "not distinguishable"
+        interval = f"({100 * each.low:+.1f} … {100 * each.high:+.1f})"
         table.add_row(
-            each.name, f"{each.accuracy:.1%}", change, f"{100 * each.low:+.1f} … {100 * each.high:+.1f}",
-            f"{each.error:.1%}", "every key above" if each.name == studies.TOGETHER else ", ".join(each.settings),
+            each.name, f"{each.accuracy:.1%}", f"{change}\n{interval}", f"{each.error:.1%}",
+            "every key above" if each.name == studies.TOGETHER else "\n".join(each.settings),
         )  # fmt: skip
     return table
