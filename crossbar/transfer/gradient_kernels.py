@@ -42,7 +42,7 @@ from crossbar.transfer.merge_table import (
     stride,
 )
 from crossbar.transfer.patches import PATCH
-from crossbar.transfer.reduction_kernels import arms_of, lay_arms
+from crossbar.transfer.reduction_kernels import arms_of, exchange_leaves, lay_arms
 from devices.aliases import FloatArray, IntArray
 from devices.numerics.blas import solve_upper, times_symmetric, times_turned
 from devices.numerics.jit import kernel
@@ -319,35 +319,7 @@ def keep_leaves(
             else:
                 copy_to(first, kept[laid[k], places[k, 0] * v : places[k, 1] * v])
             patch(op, nodes, cells, first, lanes, second, 1)
-        _exchange(group, kind, leaves, lanes, buffer, True)
-
-
-@kernel
-def _exchange(
-    group: IntArray, kind: IntArray, leaves: IntArray, lanes: FloatArray, buffer: FloatArray, out: bool
-) -> None:  # fmt: skip
-    """Copy the triangles of a group's leaves from lanes to their positions in the buffer, or back if not `out`."""
-    v = LANES
-    root, counts = kind[2], kind[3:7]
-    p = counts.sum()
-    step = stride(p)
-    block = lanes[root * v : (root + p * step) * v].reshape(p, step, v)
-    place = np.empty(p, dtype=np.int64)
-    for lane in range(v):
-        leaf = leaves[group[1 + lane]]
-        port = 0
-        for side in range(4):
-            for k in range(counts[side]):
-                place[port] = leaf[3 + side] + k
-                port += 1
-        mine = buffer[leaf[2] : leaf[2] + p * step].reshape(p, step)
-        for i in range(p):
-            for j in range(i):
-                high, low = max(place[i], place[j]), min(place[i], place[j])
-                if out:
-                    mine[high, low] = block[i, j, lane]
-                else:
-                    block[i, j, lane] = mine[high, low]
+        exchange_leaves(group, kind, leaves, lanes, buffer, True)
 
 
 @kernel
@@ -366,7 +338,7 @@ def undo_leaves(
     for at_group in range(len(groups)):
         group, mine = groups[at_group], kept[at_group]
         kind = classes[group[0]]
-        _exchange(group, kind, leaves, down, slopes, False)
+        exchange_leaves(group, kind, leaves, down, slopes, False)
         for k in range(kind[0] + kind[1] - 1, kind[0] - 1, -1):
             op = leaf_ops[k]
             first, second = mine[places[k, 0] * v : places[k, 1] * v], mine[places[k, 1] * v :]

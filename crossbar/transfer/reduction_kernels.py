@@ -90,6 +90,34 @@ def reduce_lanes(
 
 
 @kernel
+def exchange_leaves(
+    group: IntArray, kind: IntArray, leaves: IntArray, lanes: FloatArray, buffer: FloatArray, out: bool
+) -> None:  # fmt: skip
+    """Copy the triangles of a group's leaves from lanes to their positions in the buffer, or back if not `out`."""
+    v = LANES
+    root, counts = kind[2], kind[3:7]
+    p = counts.sum()
+    step = stride(p)
+    block = lanes[root * v : (root + p * step) * v].reshape(p, step, v)
+    place = np.empty(p, dtype=np.int64)
+    for lane in range(v):
+        leaf = leaves[group[1 + lane]]
+        port = 0
+        for side in range(4):
+            for k in range(counts[side]):
+                place[port] = leaf[3 + side] + k
+                port += 1
+        mine = buffer[leaf[2] : leaf[2] + p * step].reshape(p, step)
+        for i in range(p):
+            for j in range(i):
+                high, low = max(place[i], place[j]), min(place[i], place[j])
+                if out:
+                    mine[high, low] = block[i, j, lane]
+                else:
+                    block[i, j, lane] = mine[high, low]
+
+
+@kernel
 def reduce_leaves(
     groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
     sizes: tuple[int, ...], at: Border, buffer: FloatArray,
@@ -100,26 +128,11 @@ def reduce_leaves(
     arrays = np.zeros(v, dtype=np.int64)
     for group in groups:
         kind = classes[group[0]]
-        root, counts = kind[2], kind[3:7]
         reduce_lanes(
             leaf_ops[kind[0] : kind[0] + kind[1]], nodes, g, arrays, leaves[group[1:], 0], leaves[group[1:], 1], at,
             lanes, x, total,
         )  # fmt: skip
-        p = counts.sum()
-        step = stride(p)
-        block = lanes[root * v : (root + p * step) * v].reshape(p, step, v)
-        place = np.empty(p, dtype=np.int64)
-        for lane in range(v):
-            leaf = leaves[group[1 + lane]]
-            port = 0
-            for side in range(4):
-                for k in range(counts[side]):
-                    place[port] = leaf[3 + side] + k
-                    port += 1
-            out = buffer[leaf[2] : leaf[2] + p * step].reshape(p, step)
-            for i in range(p):
-                for j in range(i):
-                    out[max(place[i], place[j]), min(place[i], place[j])] = block[i, j, lane]
+        exchange_leaves(group, kind, leaves, lanes, buffer, True)
 
 
 @kernel
