@@ -15,6 +15,7 @@ from devices.cells.selected import SelectedCell
 from devices.measurements.summary import worst_retention
 from devices.writing.read_disturb import Stress, disturb
 from mapping.chips.read_times import stress_of_reads
+from mapping.hardware.retention import Retention
 from mapping.placement.encoding import filaments
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
@@ -82,9 +83,17 @@ def rewriting(program: Program, costs: Costs, interval: float) -> Rewriting:
     rows = max((m.bands * tile.shape[0] for held in lasting.values() for m in held for tile in m.tiles), default=0)
     period = retention.refresh_images or math.inf
     if retention.refresh_time:
-        pace = retention.rate or (1.0 / interval if interval else 0.0)
+        pace = images_per_second(retention, interval)
         period = min(period, retention.refresh_time * pace) if pace else period
     return Rewriting(cells, rows * costs.t_write, period)
+
+
+def images_per_second(retention: Retention, interval: float) -> float:
+    """Return the rate at which a chip reads images [1/s]: that of its description, else full pace; 0 without layers.
+
+    interval: time from one image to the next at full pace [s].
+    """
+    return retention.rate or (1.0 / interval if interval else 0.0)
 
 
 def cells_of(matrix: Matrix) -> int:
@@ -107,7 +116,7 @@ def keeping(
     images = min(by_layer.values(), default=math.inf)
     layer = next((name for name, count in by_layer.items() if count == images < math.inf), None)
     joules = sum(again.cells.values()) * costs.e_write
-    pace = retention.rate or (1.0 / interval if interval else 0.0)
+    pace = images_per_second(retention, interval)
     needed = min(images, rest * pace if pace else math.inf)
     busy = again.seconds / needed
     refreshed = math.isfinite(again.period)
