@@ -8,7 +8,7 @@ import typer
 
 from devices.errors import ParameterError
 
-DEFAULT_MODEL, DEFAULT_CHIP = "dvgg-digits", "adaptive2d"
+DEFAULT_MODEL, DEFAULT_CHIP = "dvgg-negatives", "adaptive2d"
 
 Model = Annotated[str, typer.Argument(help="A network of the zoo, or a .npz or .onnx file.")]
 Chip = Annotated[str, typer.Option(help="A bundled chip description, or a .toml file.")]

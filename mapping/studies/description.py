@@ -145,7 +145,7 @@ class Study:
     """
 
     parameters: tuple[Parameter, ...]
-    model: str = "dvgg-digits"  #: a network of the zoo, or a .npz or .onnx file
+    model: str = "dvgg-negatives"  #: a network of the zoo, or a .npz or .onnx file
     chip: str = "adaptive2d"  #: a bundled description, or a .toml file
     settings: tuple[str, ...] = ()  #: KEY=VALUE settings of every point, such as "wires.r_row=2.8"
     sweep: str = "grid"  #: one of KINDS
