@@ -1,16 +1,19 @@
 """Time the exact transfer matrix and other methods for the same currents, on the same arrays in one run.
 
-    python -m benchmarks.solver [--sizes 64 128 256] [--large] [--memory] [--ngspice] [--engine FOLDER] [--repeats 3]
+    python -m benchmarks.solver [--sizes 64 128 256] [--one-input 128 256] [--repeats 3] [--threads 1]
+                                [--ngspice PROGRAM ...] [--engine FOLDER] [--large] [--memory]
 
-The currents of every method are compared with ours before its time is printed.  All methods run alternately, round
-after round, and medians are given, so that other load affects all of them equally.  Sparse LU is SciPy's SuperLU of the
-full nodal matrix in symmetric mode with minimum degree ordering, factorised once and solved for all inputs; KLU does
-the same through PyKLU if that is installed.  badcrossbar (Joksas and Mehonic, SoftwareX 2020) and mpimpy (20 sweeps
-over tridiagonal lines, its default) run if they are installed, ngspice if it is on the PATH, and ngspice 45 with KLU
-from a folder with the npm package eecircuit-engine.
+The currents of every method are compared with ours before its time is printed.  All methods run in turn, round after
+round.  Times are medians; a ratio is the median over the rounds of processor time over our processor time in the same
+round, so that other load on the machine changes it little.  Every method runs on one thread unless --threads says
+otherwise.  Peers run if they are installed; the options of each are printed below the tables.  Sparse LU factorises the
+full nodal matrix once for all inputs, by SciPy's SuperLU and by SuiteSparse's KLU (PyKLU).  badcrossbar is that of
+Joksas and Mehonic (SoftwareX 2020), mpimpy sweeps over tridiagonal lines.  ngspice solves our netlist: a program, and
+ngspice 45 with KLU from a folder with the npm package eecircuit-engine.
 """
 
 import argparse
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -23,19 +26,24 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
 from rich.console import Console
 from rich.table import Table
 from scipy.sparse.linalg import splu
+from threadpoolctl import threadpool_limits
 
-from crossbar import Wires, run_ngspice, solve, to_spice, transfer_matrices, transfer_matrix
+from crossbar import Wires, solve, to_spice, transfer_matrices, transfer_matrix
+from crossbar.reference.ngspice import CURRENTS_FILE, read_spice
 from crossbar.transfer.borders import border
 from crossbar.transfer.merge_plan import plan_lanes
 from devices.aliases import FloatArray
+from devices.numerics.worker_threads import set_threads, threads
 
 WIRES = Wires(r_row=1.0, r_column=1.0, r_driver=1.0, r_sense=1.0)
+SPARSE_13 = 128  # largest array for an ngspice without KLU: it takes minutes already
 G_LOW, G_HIGH = 1e-6, 1e-4  # [S] range of cell conductances, uniform in the logarithm
 
 
@@ -54,16 +62,58 @@ def timed(work: Callable[[], FloatArray], repeats: int) -> tuple[float, FloatArr
     return best, result
 
 
-def in_turn(works: dict[str, Callable[[], FloatArray]], repeats: int) -> dict[str, tuple[float, FloatArray]]:
-    """Return the median time [s] and the last result of each, all of them run once in each round."""
-    times: dict[str, list[float]] = {name: [] for name in works}
+class Spent(NamedTuple):
+    """What a method took, and its last result; `ratio` is processor time over that of the first method, `seconds` [s].
+
+    Both are medians over the rounds.  A program of its own says its processor time itself, and `seconds` is that.
+    """
+
+    seconds: float
+    ratio: float
+    result: FloatArray
+
+
+class Reported(NamedTuple):
+    """Currents from a program that measures its own processor time [s]."""
+
+    seconds: float
+    currents: FloatArray
+
+
+Work = Callable[[], FloatArray | Reported]
+
+
+def processor_time() -> float:
+    """Processor time of this process and of its children that have ended [s]."""
+    ended = os.times()
+    return time.process_time() + ended.children_user + ended.children_system
+
+
+def in_turn(works: dict[str, Work], repeats: int) -> dict[str, Spent]:
+    """Run all methods once in each round, and return what each took."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    processor: dict[str, list[float]] = {name: [] for name in works}
     results: dict[str, FloatArray] = {}
     for _ in range(repeats):
         for name, work in works.items():
-            start = time.perf_counter()
-            results[name] = work()
-            times[name].append(time.perf_counter() - start)
-    return {name: (statistics.median(times[name]), results[name]) for name in works}
+            start, begin = time.perf_counter(), processor_time()
+            result = work()
+            spent, busy = time.perf_counter() - start, processor_time() - begin
+            if isinstance(result, Reported):
+                spent = busy = result.seconds
+                result = result.currents
+            results[name] = result
+            seconds[name].append(spent)
+            processor[name].append(busy)
+    first = processor[next(iter(works))]
+    return {
+        name: Spent(
+            statistics.median(seconds[name]),
+            statistics.median(each / max(ours, 1e-9) for each, ours in zip(processor[name], first, strict=True)),
+            results[name],
+        )
+        for name in works
+    }
 
 
 def installed(package: str) -> bool:
@@ -118,11 +168,13 @@ def by_nodes(g: FloatArray, v: FloatArray, wires: Wires, factorised: Factorised)
     return out
 
 
-def badcrossbar(g: FloatArray, v: FloatArray, wires: Wires) -> FloatArray:
-    """Currents (b, n) by badcrossbar, whose end resistances are one segment of wire."""
+def badcrossbar(g: FloatArray, v: FloatArray, wires: Wires, *, nodes: bool = False) -> FloatArray:
+    """Currents (b, n) by badcrossbar, whose end resistances are one segment of wire, with all node voltages or not."""
     import badcrossbar as peer
 
-    solution = peer.compute(v.T, 1.0 / g, wires.r_row, wires.r_column)
+    solution = peer.compute(
+        v.T, 1.0 / g, r_i_word_line=wires.r_row, r_i_bit_line=wires.r_column, node_voltages=nodes, all_currents=nodes
+    )
     out: FloatArray = np.atleast_2d(solution.currents.output)
     return out
 
@@ -135,70 +187,115 @@ def mpimpy(g: FloatArray, v: FloatArray, wires: Wires) -> FloatArray:
     return out
 
 
-def compare(sizes: list[int], repeats: int, console: Console) -> None:
-    """Print time and agreement of all methods with all inputs at once."""
-    table = Table("array, inputs", "method", "time", "ours is faster by", "currents differ by", box=None)
+OPTIONS = {  # of each method, printed below the tables
+    "SuperLU": "scipy.sparse.linalg.splu, permc_spec='MMD_AT_PLUS_A', diag_pivot_thresh=0, SymmetricMode",
+    "KLU": "PyKLU.Klu(matrix).solve, which has no options",
+    "badcrossbar": "compute; all inputs: node_voltages=False, all_currents=False; one input: its defaults, with both",
+    "mpimpy": "hdot(v, 1 / g, r), its defaults: at most 20 sweeps, stops at a summed relative change of 1e-5",
+    "ngspice": "-n -b on the netlist of to_spice: .options klu (ignored before version 44), .op",
+}
+PACKAGES = {"SuperLU": "scipy", "KLU": "PyKLU", "badcrossbar": "badcrossbar", "mpimpy": "mpimpy"}
+
+
+def explain(names: set[str], console: Console) -> None:
+    """Print version and options of the methods that ran."""
+    for name, options in OPTIONS.items():
+        package = PACKAGES.get(name)
+        if any(each.startswith(name) for each in names):
+            version = f" ({package} {importlib.metadata.version(package)})" if package else ""
+            console.print(f"  {name}{version}: {options}", markup=False)
+
+
+def rows(table: Table, title: str, found: dict[str, Spent], reference: FloatArray) -> None:
+    """Add what each method took, and how far its currents are from ours."""
+    for name, spent in found.items():
+        error = np.abs(reference - spent.result).max() / np.abs(spent.result).max()
+        ours = name == next(iter(found))
+        cells_of = ("", "") if ours else (f"[bold]{spent.ratio:.3g} ×[/bold]", f"{error:.1e}")
+        table.add_row(title if ours else "", name, f"{spent.seconds * 1e3:.4g} ms", *cells_of)
+
+
+def compare(sizes: list[int], repeats: int, console: Console) -> set[str]:
+    """Print time and agreement of all methods with all inputs at once; returns their names."""
+    table = Table("array, inputs", "method", "time", "processor time over ours", "currents differ by", box=None)
+    names: set[str] = set()
     for n in sizes:
         g, v = cells(n), np.eye(n)
         transfer_matrix(g, WIRES)
-        works = {
-            "transfer_matrix": lambda g=g: transfer_matrix(g, WIRES),
-            "one matrix product of that size": lambda g=g: g @ g,
-            "SuperLU": lambda g=g, v=v: by_nodes(g, v, WIRES, super_lu),
-        }
+        works: dict[str, Work] = {"transfer_matrix": lambda g=g, v=v: v @ transfer_matrix(g, WIRES)}
+        works["one matrix product of that size"] = lambda g=g: g @ g
+        works["SuperLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, super_lu)
         if installed("PyKLU"):
             works["KLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, klu)
         if installed("badcrossbar"):
             works["badcrossbar"] = lambda g=g, v=v: badcrossbar(g, v, WIRES)
         found = in_turn(works, repeats)
-        ours, w = found.pop("transfer_matrix")
-        table.add_row(f"{n} × {n}, {n}", "transfer_matrix", f"{ours * 1e3:.1f} ms", "", "")
-        product, _ = found.pop("one matrix product of that size")
-        table.add_row("", "one matrix product of that size", f"{product * 1e3:.2f} ms", f"{product / ours:.2g}", "")
-        for name, (seconds, currents) in found.items():
-            error = np.abs(v @ w - currents).max() / np.abs(currents).max()
-            table.add_row("", name, f"{seconds:.3f} s", f"[bold]{seconds / ours:.0f} ×[/bold]", f"{error:.1e}")
+        product = found.pop("one matrix product of that size")
+        rows(table, f"{n} × {n}, {n}", found, found["transfer_matrix"].result)
+        table.add_row("", "one matrix product", f"{product.seconds * 1e3:.3g} ms", f"{product.ratio:.2g} ×", "")
+        names |= set(found)
     console.print(table)
+    return names
 
 
-def engine(netlist: Path, folder: Path) -> tuple[float, FloatArray]:
-    """CPU time [s] and currents (1, n) [A] of a netlist in ngspice 45 with KLU, as tests/data/klu_128x128/make.py."""
+def engine(netlist: Path, folder: Path) -> Reported:
+    """Processor time and currents (1, n) [A] of a netlist in ngspice 45 with KLU, as tests/data/klu_128x128/make.py."""
     script = shutil.copy(Path(__file__).parents[1] / "tests/data/klu_128x128/solve.mjs", folder)
     run = subprocess.run(["node", str(script), str(netlist)], capture_output=True, text=True, check=True)
     seconds = re.search(r"^KLU: ([0-9.]+) s of CPU$", run.stderr, re.MULTILINE)
     if seconds is None:
         raise SystemExit(f"the engine did not use KLU: {run.stderr.strip()}")
-    return float(seconds[1]), np.array(run.stdout.split(), dtype=np.float64)[None]
+    return Reported(float(seconds[1]), np.array(run.stdout.split(), dtype=np.float64)[None])
 
 
-def single(console: Console, repeats: int, ngspice: bool, folder: Path | None) -> None:
-    """Print the time of one input with all node voltages."""
-    table = Table("array, 1 input", "method", "time", "ours is faster by", "currents differ by", box=None)
-    for n in (128, 256, 512, 2048):
+def ngspice_version(program: str) -> str:
+    """Version of an ngspice, as it says it itself."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"ngspice-([0-9.]+)", said.stdout + said.stderr)
+    if version is None:
+        raise SystemExit(f"{program} does not say that it is ngspice")
+    return version[1]
+
+
+def ngspice(netlist: Path, program: str) -> FloatArray:
+    """Currents (1, n) [A] of a netlist by some ngspice."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([program, "-n", "-b", str(netlist)], cwd=folder, capture_output=True, check=True)
+        return read_spice(Path(folder) / CURRENTS_FILE)
+
+
+def single(
+    sizes: list[int], repeats: int, programs: list[str], folder: Path | None, peers: int, console: Console
+) -> set[str]:
+    """Print the time of one input with all node voltages, beside other methods up to a size; returns their names."""
+    table = Table("array, 1 input", "method", "time", "processor time over ours", "currents differ by", box=None)
+    names: set[str] = set()
+    for n in sizes:
         g, v = cells(n), np.random.default_rng(1).uniform(0.0, 0.1, (1, n))
         solve(g, v, WIRES)
-        works = {"solve": lambda g=g, v=v: solve(g, v, WIRES).currents}
-        if n == 128:
-            works["SuperLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, super_lu)
-            if installed("PyKLU"):
-                works["KLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, klu)
-            if installed("mpimpy"):
-                works["mpimpy"] = lambda g=g, v=v: mpimpy(g, v, WIRES)
-        found = in_turn(works, repeats)
-        if n <= 256:
-            with tempfile.TemporaryDirectory() as temporary:
-                netlist = Path(temporary) / "array.cir"
+        works: dict[str, Work] = {"solve": lambda g=g, v=v: solve(g, v, WIRES).currents}
+        with tempfile.TemporaryDirectory() as temporary:
+            netlist = Path(temporary) / "array.cir"
+            if n <= peers:
+                works["SuperLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, super_lu)
+                if installed("PyKLU"):
+                    works["KLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, klu)
+                if installed("badcrossbar"):
+                    works["badcrossbar"] = lambda g=g, v=v: badcrossbar(g, v, WIRES, nodes=True)
+                if installed("mpimpy"):
+                    works["mpimpy"] = lambda g=g, v=v: mpimpy(g, v, WIRES)
                 to_spice(g, v, WIRES, netlist)
-                if ngspice and n == 128:
-                    found["ngspice on the path"] = timed(lambda netlist=netlist: run_ngspice(netlist), 1)
+                for program in programs:
+                    version = ngspice_version(program)
+                    if float(version) >= 44 or n <= SPARSE_13:
+                        works[f"ngspice {version}"] = lambda n=netlist, p=program: ngspice(n, p)
                 if folder is not None:
-                    found["ngspice 45, KLU, CPU time"] = engine(netlist, folder)
-        ours, currents = found.pop("solve")
-        table.add_row(f"{n} × {n}", "solve", f"{ours * 1e3:.1f} ms", "", "")
-        for name, (seconds, theirs) in found.items():
-            error = np.abs(currents - theirs).max() / np.abs(theirs).max()
-            table.add_row("", name, f"{seconds:.3g} s", f"[bold]{seconds / ours:.0f} ×[/bold]", f"{error:.1e}")
+                    works["ngspice 45 in WebAssembly"] = lambda n=netlist, f=folder: engine(n, f)
+            found = in_turn(works, repeats)
+        rows(table, f"{n} × {n}", found, found["solve"].result)
+        names |= set(found)
     console.print(table)
+    return names
 
 
 def rate(console: Console, tiles: int, nodes: int) -> None:
@@ -273,25 +370,47 @@ def memory(console: Console, large: bool) -> None:
         console.print(f"1024 × 1024: transfer_matrix grows the process by {peak('transfer_matrix', 1024) / 1e9:.2f} GB")
 
 
+def processor_name() -> str:
+    """Name of the processor, where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
 def main() -> None:
     """Run the comparison."""
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    arguments.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
+    arguments.add_argument("--sizes", type=int, nargs="*", default=[64, 128, 256], help="arrays with all inputs")
+    arguments.add_argument("--one-input", type=int, nargs="*", default=[128, 256, 512, 2048], help="with one input")
+    arguments.add_argument("--peers", type=int, default=256, help="largest array with one input for the other methods")
     arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--threads", type=int, default=1, help="threads of every method in the comparisons")
     arguments.add_argument("--large", action="store_true", help="also 512 and 1024, and their growth")
     arguments.add_argument(
-        "--ngspice", action="store_true", help="also one input in the ngspice on the path: a minute or more"
+        "--ngspice", nargs="+", default=[], metavar="PROGRAM", help="also these; minutes each before version 44"
     )
     arguments.add_argument("--engine", type=Path, help="also in ngspice 45 with KLU: folder with eecircuit-engine")
-    arguments.add_argument("--tiles", type=int, default=200, help="tiles of the batch whose rate is measured")
+    arguments.add_argument("--tiles", type=int, default=200, help="tiles of the batch whose rate is measured, or 0")
     arguments.add_argument("--nodes", type=int, default=10, help="gate nodes at which each of them is reduced")
     arguments.add_argument("--memory", action="store_true", help="also by how much the process grows")
     options = arguments.parse_args()
     console = Console()
-    console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, numpy {np.__version__}")
-    compare(options.sizes, options.repeats, console)
-    single(console, options.repeats, options.ngspice, options.engine)
-    rate(console, options.tiles, options.nodes)
+    console.print(
+        f"{time.strftime('%d %B %Y, %H:%M')}, {processor_name()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}, numpy {np.__version__}; comparisons on {options.threads} thread(s)"
+    )
+    every = threads()
+    set_threads(options.threads)
+    with threadpool_limits(options.threads):
+        ran = compare(options.sizes, options.repeats, console) if options.sizes else set()
+        ran |= single(options.one_input, options.repeats, options.ngspice, options.engine, options.peers, console)
+    set_threads(every)
+    explain(ran, console)
+    if options.tiles:
+        rate(console, options.tiles, options.nodes)
     if options.memory:
         memory(console, options.large)
     if options.large:

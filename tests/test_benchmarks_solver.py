@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from benchmarks import solver
-from crossbar import Wires, transfer_matrix
+from crossbar import Wires, solve, transfer_matrix
 
 
 @pytest.mark.parametrize("factorised", ["super_lu", "klu"])
@@ -24,12 +25,43 @@ def test_mpimpy__ends_are_one_segment(rng):
     np.testing.assert_allclose(solver.mpimpy(g, v, wires), v @ transfer_matrix(g, wires), rtol=1e-6)
 
 
-def test_in_turn__takes_medians_and_last_results():
-    calls = []
+def test_badcrossbar__ends_are_one_segment(rng):
+    pytest.importorskip("badcrossbar")
+    g, v = rng.uniform(1e-6, 1e-4, (8, 6)), rng.uniform(0.0, 0.1, (3, 8))
+    wires = Wires(2.0, 3.0, 2.0, 3.0)
+    np.testing.assert_allclose(solver.badcrossbar(g, v, wires), v @ transfer_matrix(g, wires), rtol=1e-9)
+    np.testing.assert_allclose(solver.badcrossbar(g, v[:1], wires), solve(g, v[:1], wires).currents, rtol=1e-9)
+
+
+def test_in_turn__takes_medians_over_rounds_and_last_results(monkeypatch):
+    calls, clock = [], iter([0.0, 2.0, 2.0, 8.0, 0.0, 1.0, 1.0, 6.0, 0.0, 4.0, 4.0, 12.0])
+    monkeypatch.setattr(solver, "processor_time", lambda: next(clock))
     found = solver.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b") or 3}, 3)
     assert calls == ["a", "b"] * 3
-    assert found["b"][1] == 3
-    assert found["a"][0] >= 0.0
+    assert (found["b"].result, found["a"].ratio) == (3, 1.0)
+    assert found["b"].ratio == 3.0  # of 6/2, 5/1 and 8/4
+    assert found["a"].seconds >= 0.0
+
+
+def test_in_turn__a_program_of_its_own_says_its_time():
+    currents = np.array([[2.0]])
+    found = solver.in_turn({"a": lambda: solver.Reported(2.0, 1), "b": lambda: solver.Reported(5.0, currents)}, 1)
+    assert (found["b"].seconds, found["b"].ratio) == (5.0, 2.5)
+    assert found["b"].result is currents
+
+
+def test_explain__names_options_and_versions_of_what_ran(capsys):
+    solver.explain({"transfer_matrix", "SuperLU", "ngspice 44.2"}, Console(width=200))
+    said = capsys.readouterr().out
+    assert "SuperLU (scipy " in said
+    assert "MMD_AT_PLUS_A" in said
+    assert "ngspice: -n -b" in said
+    assert "KLU: PyKLU" not in said
+
+
+def test_ngspice_version__another_program_is_refused():
+    with pytest.raises(SystemExit, match="does not say that it is ngspice"):
+        solver.ngspice_version("true")
 
 
 def test_more_memory__a_process_that_did_not_grow_has_no_ratio():
