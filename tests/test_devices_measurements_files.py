@@ -308,6 +308,35 @@ def test_limits__a_given_limit_counts_for_single_points_and_both_signs(tmp_path)
     assert {limit.current for limit in reading.limits} == {9e-5, -9e-5}
 
 
+def cell_to_limit(shape):
+    """Voltages and currents of a curved cell whose limit of 100 uA has some shape."""
+    v = np.linspace(0.02, 1.0, 50)
+    free = 2e-4 * 0.3 * np.sinh(v / 0.3) / np.cosh(v / 0.6)
+    return v, np.where(free > 1e-4, shape(v, free), free), free > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("what", "shape"),
+    [
+        ("gives way", lambda v, free: 1e-4 * (1.0 + 0.15 * (v - 0.5))),
+        ("falls", lambda v, free: 1e-4 * (1.0 - 0.15 * (v - 0.5))),
+        ("noisy", lambda v, free: 1e-4 * (1.0 + 0.02 * np.random.default_rng(0).standard_normal(v.size))),
+        ("overshoots", lambda v, free: np.where(v < v[free > 1e-4].min() + 0.03, 1.08e-4, 1e-4)),
+        ("hard", lambda v, free: np.full(v.size, 1e-4)),
+    ],
+)
+def test_limits__of_every_shape_are_found_whole(what, shape, tmp_path):
+    """A point that is left at its limit would be fitted as physics."""
+    v, current, held = cell_to_limit(shape)
+    reading = read_measurement(limited(tmp_path / "t.csv", v, current))
+    assert reading.limits, what
+    assert reading.limits[0].current == pytest.approx(1e-4, rel=0.06, abs=0)
+    missed = held & reading.curves.measured
+    wrong = ~held & ~reading.curves.measured
+    assert np.count_nonzero(missed) <= (2 if what == "noisy" else 0)
+    assert np.count_nonzero(wrong) <= 1
+
+
 @pytest.mark.parametrize("step", [0.02, 0.002])
 def test_limits__an_ordinary_curve_with_noise_has_none(step, tmp_path, rng):
     v = np.arange(step, 0.4, step)
@@ -451,3 +480,16 @@ def test_read_curves__random_damage_ends_in_points_or_in_one_sentence(tmp_path, 
                 assert "\n" not in str(error)  # noqa: PT017 either way is right
             else:
                 assert np.all(np.isfinite(curves.current))
+
+
+def test_columns__a_column_of_names_is_no_current(tmp_path):
+    """A text under 'id' stands for the device; its name alone reads as the drain current."""
+    rows = ["id,V,I", *(f"D{k % 3},{v:.3g},{2e-5 * v:.6g}" for k, v in enumerate(PLAIN))]
+    reading = read_measurement(written(tmp_path / "t.csv", rows))
+    assert np.allclose(reading.curves.current, 2e-5 * PLAIN, rtol=1e-4, atol=0)
+
+
+def test_columns__the_proposal_keeps_what_was_found(tmp_path):
+    rows = ["id,V,y", *(f"{k},{v:.3g},{2e-5 * v:.6g}" for k, v in enumerate(PLAIN))]
+    with pytest.raises(ParameterError, match=r"--columns voltage=V,current=y$"):
+        read_measurement(written(tmp_path / "t.csv", rows))

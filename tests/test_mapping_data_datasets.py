@@ -177,6 +177,9 @@ def header(text):
         ("{'descr': '<f8', 'fortran_order': False, 'shape': (-3, 1, 4, 4)}", "announces shape (-3"),
         ("{'descr': '<f8', 'fortran_order': False, 'shape': (1,", "images.npy is not a sound .npy array"),
         ("{'descr': '<q9', 'fortran_order': False, 'shape': (1, 1)}", "images.npy is not a sound .npy array"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (True, True, True, True)}", "announces shape (True, True"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 4611686018427387904, 4)}", "announces shape (0, 4611"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (2**40, 1)}", "malformed node or string on line 1"),
         ("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", "it holds Python objects"),
         ("{3: 4}", "images.npy is not a sound .npy array"),
     ],
@@ -187,6 +190,17 @@ def test_folder__a_header_is_believed_only_as_far_as_the_file_goes(tmp_path, tex
     with pytest.raises(ParameterError, match=re.escape(words)) as caught:
         load_dataset("mine", "test", tmp_path)
     assert "\n" not in str(caught.value)
+    assert "0x" not in str(caught.value)
+
+
+def test_folder__larger_than_memory_is_one_sentence(tmp_path, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    fill(tmp_path, GOOD, np.array([0, 1, 2]))
+    monkeypatch.setattr("mapping.data.datasets.read_folder", full)
+    with pytest.raises(ParameterError, match="do not fit into memory; keep fewer of them in a file"):
+        load_dataset("mine", "test", tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -255,6 +269,20 @@ def test_folder__of_pictures_has_a_folder_for_each_class(rng, tmp_path):
         load_dataset("mine", "test", tmp_path)
     image.fromarray(pixels[0, 0, :3]).save(tmp_path / "cat" / "0.png")
     with pytest.raises(ParameterError, match="all must have one shape"):
+        load_dataset("mine", "test", tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("u2", 65535), ("i4", 65535), ("f4", 1.0)])
+def test_folder__of_pictures_with_more_than_eight_bits_keeps_them(rng, tmp_path, kind, most):
+    """Pillow's own way to eight bits would make every pixel above 255 white."""
+    image = pytest.importorskip("PIL.Image")
+    pixels = (rng.random((5, 4)) * most).astype(kind)
+    (tmp_path / "cat").mkdir()
+    image.fromarray(pixels).save(tmp_path / "cat" / "0.tiff")
+    data = load_dataset("mine", "test", tmp_path)
+    np.testing.assert_allclose(data.images[0, 0], pixels / most, rtol=1e-6)
+    image.fromarray((pixels * 3.0 + most).astype("f4" if kind == "f4" else "i4")).save(tmp_path / "cat" / "0.tiff")
+    with pytest.raises(ParameterError, match=r"0\.tiff must hold (floats from 0 to 1|whole numbers of 16 bits), got"):
         load_dataset("mine", "test", tmp_path)
 
 

@@ -13,7 +13,13 @@ from devices.aliases import BoolArray, FloatArray, IntArray
 NEAR = 0.01  # part of a known limit from which on a current stands at it, ours: analysers hold it better
 TIGHT, TIGHT_SPAN = 0.005, 0.05  # a plateau: currents within 0.5 % while the voltage grows by 5 %
 LOOSE, LOOSE_SPAN, LOOSE_POINTS = 0.03, 0.2, 5  # or within 3 %, while it grows by 20 %, over five points
+WIDE, WIDE_SPAN, WIDE_POINTS = 0.1, 0.6, 6  # or within 10 %, noisy or with an overshoot, while it grows by 60 %, ours
 LEAST_POINTS = 3  # of a plateau
+SLOW, STRETCH = (
+    0.5,
+    1.1,
+)  # a passive cell's current grows at least as the voltage to 1; slower over 10 % is a limit, ours
+SCATTER = 3.0  # robust standard deviations of a wide plateau's currents below which its first points are the cell's
 FALLEN = 0.9  # part of the largest current below which a larger voltage shows a RESET and no limit, ours
 STEPS = 0.5  # part of the sweep's usual step by which recorded voltages go on at a limit if they are programmed, ours
 
@@ -70,7 +76,9 @@ def _plateau(v: FloatArray, size: FloatArray) -> tuple[BoolArray, float]:
     A passive cell's current grows at least as its voltage.  One that resets passes a maximum, and falls beyond it.
     """
     top = float(size.max())
-    for spread, span, least in ((TIGHT, TIGHT_SPAN, LEAST_POINTS), (LOOSE, LOOSE_SPAN, LOOSE_POINTS)):
+    for spread, span, least in (
+        (TIGHT, TIGHT_SPAN, LEAST_POINTS), (LOOSE, LOOSE_SPAN, LOOSE_POINTS), (WIDE, WIDE_SPAN, WIDE_POINTS)
+    ):  # fmt: skip
         near = size >= (1.0 - spread) * top
         for run in np.split(np.arange(size.size), np.flatnonzero(np.diff(near.astype(np.int8))) + 1):
             if not near[run[0]] or run.size < least:
@@ -79,8 +87,33 @@ def _plateau(v: FloatArray, size: FloatArray) -> tuple[BoolArray, float]:
             beyond = size[v > 1.001 * high]
             if low > 0.0 and high > (1.0 + span) * low and not np.any(beyond < FALLEN * top):
                 level = float(np.median(size[run]))
-                return size >= (1.0 - spread) * level, level
+                hit = size >= (1.0 - spread) * level
+                if spread == WIDE:
+                    scatter = SCATTER * 1.4826 * float(np.median(np.abs(size[run] / level - 1.0)))
+                    hit &= (size >= (1.0 - max(TIGHT, scatter)) * level) | (v > low * (1.0 + TIGHT_SPAN))
+                hit[_beside(v, size, run)] = True
+                return hit, level
     return np.zeros(size.size, dtype=np.bool_), top
+
+
+def _beside(v: FloatArray, size: FloatArray, run: IntArray) -> IntArray:
+    """Return the points beside a plateau that belong to it: the limit itself gives way or falls, or the knee is round.
+
+    At lower voltages they are those from which the current grows more slowly than that of any passive cell.
+    """
+    found: list[int] = []
+    for start, step in ((int(run[0]), -1), (int(run[-1]), 1)):
+        k = start + step
+        while 0 <= k < v.size and v[k] > 0.0:
+            if v[k] < v[k - step]:
+                above = k - step
+                while above not in (run[0], run[-1]) and v[above] < STRETCH * v[k]:
+                    above -= step
+                if not size[k] >= size[above] * (v[k] / v[above]) ** SLOW:
+                    break
+            found.append(k)
+            k += step
+    return np.array(found, dtype=np.int64)
 
 
 def _goes_on(v: FloatArray, rows: IntArray, hit: BoolArray) -> bool:

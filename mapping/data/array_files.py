@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import re
 import struct
 import tokenize
 import zipfile
@@ -17,6 +18,7 @@ from mapping.files.regular_files import open_regular
 
 PIECE = 2**20  # bytes read at once
 LARGEST_IDX = 2**31  # largest size of an unpacked IDX file in bytes, ours; MNIST's largest has 47 MB
+LARGEST_AXIS = 2**48  # entries along an axis, which an array without any entry may announce as well
 #: exceptions of numpy's header reader for damaged headers
 DAMAGE = (ValueError, TypeError, OverflowError, SyntaxError, EOFError, MemoryError, RecursionError, tokenize.TokenError)
 IDX_TYPES: dict[int, np.dtype[Any]] = {
@@ -116,8 +118,14 @@ def _header(path: Path, file: Any, size: int) -> tuple[tuple[int, ...], Literal[
         raise _unsound(path, str(error)) from None
     if kind.hasobject:
         raise _unsound(path, "it holds Python objects")
+    if any(isinstance(each, bool) for each in shape):
+        raise _unsound(path, f"its header announces shape {shape}")
     rest = size - file.tell()
-    if any(each < 0 for each in shape) or math.prod(shape) * kind.itemsize > rest:
+    if (
+        max(shape, default=0) > LARGEST_AXIS
+        or any(each < 0 for each in shape)
+        or math.prod(shape) * kind.itemsize > rest
+    ):
         raise _unsound(path, f"its header announces shape {shape} of {kind}, but {max(rest, 0)} bytes follow")
     return shape, "F" if by_column else "C", kind
 
@@ -133,5 +141,10 @@ def _array(path: Path, file: Any, size: int) -> Array:  # noqa: ANN401
     return held
 
 
+def plain(why: str) -> str:
+    """Return a library's words on one line, without the names and addresses of its objects."""
+    return " ".join(re.sub(r"\s*<[^<>]*( at 0x|=)[^<>]*>", "", why).split()).rstrip(": ")
+
+
 def _unsound(path: Path, why: str, what: str = ".npy array") -> ParameterError:
-    return ParameterError(f"{path} is not a sound {what}: {' '.join(why.split())}")
+    return ParameterError(f"{path} is not a sound {what}: {plain(why)}")

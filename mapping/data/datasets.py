@@ -162,6 +162,8 @@ def _from_folder(name: str, split: str, folder: Path, limit: int | None, classes
     except ParameterError as error:
         official = "; or the files data_batch_1 to test_batch of CIFAR-10's binary or Python version"
         raise ParameterError(f"{error}{official if name == 'cifar10' and 'expected' in str(error) else ''}") from None
+    except MemoryError:
+        raise ParameterError(f"the images in {folder} do not fit into memory; keep fewer of them in a file") from None
     known: dict[str, Sequence[str]] = {**dict.fromkeys(BUNDLED, "0123456789"), "cifar10": CIFAR10_CLASSES}
     named = found.classes or classes or known.get(name)
     if found.labels.dtype.kind == "f":

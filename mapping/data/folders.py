@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
-from mapping.data.array_files import read_idx, read_npy, read_npz
+from mapping.data.array_files import plain, read_idx, read_npy, read_npz
 from mapping.files.regular_files import open_regular
 
 MOST_CLASSES = 100_000  # ours; ImageNet-21k has 21,841
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+SIXTEEN_BITS = 65535.0  #: largest grey of a picture with more than eight bits
 IDX_PARTS = {"train": "train", "test": "t10k"}  #: first words in the names of MNIST's files, by split
 #: names of the arrays in a .npz file; {} stands for the split
 NPZ_NAMES = (("images", "labels"), ("x_{}", "y_{}"), ("{}_images", "{}_labels"))
@@ -114,15 +115,14 @@ def _pictures(place: Path, folders: list[Path], limit: int | None) -> Found:
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     unsound = (OSError, UnidentifiedImageError, ValueError, SyntaxError, EOFError, MemoryError, struct.error, *bombs)
     turns = sorted((at, label, path) for label, paths in enumerate(files) for at, path in enumerate(paths))
-    pixels: list[npt.NDArray[np.uint8]] = []
+    pixels: list[npt.NDArray[Any]] = []
     for _, _, path in turns[:limit]:
         try:
             with warnings.catch_warnings(), open_regular(path) as file, Image.open(file) as picture:
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                grey = picture.mode in ("1", "L", "I", "I;16", "F", "LA")
-                held = np.atleast_3d(np.asarray(picture.convert("L" if grey else "RGB"))).transpose(2, 0, 1)
+                held = _pixels(picture, path)
         except unsound as error:
-            raise ParameterError(f"{path} is not a sound picture: {' '.join(str(error).split())}") from None
+            raise ParameterError(f"{path} is not a sound picture: {plain(str(error))}") from None
         if pixels and held.shape != pixels[0].shape:
             raise ParameterError(
                 f"{path} has shape {held.shape} (channels, height, width), the pictures before it {pixels[0].shape}; "
@@ -130,7 +130,25 @@ def _pictures(place: Path, folders: list[Path], limit: int | None) -> Found:
             )
         pixels.append(held)
     labels = np.array([label for _, label, _ in turns[:limit]], dtype=np.int64)
-    return Found(np.stack(pixels) / 255.0, labels, tuple(each.name for each in folders))
+    scaled = [each / 255.0 if each.dtype == np.uint8 else each for each in pixels]
+    return Found(np.stack(scaled), labels, tuple(each.name for each in folders))
+
+
+def _pixels(picture: Any, path: Path) -> npt.NDArray[Any]:  # noqa: ANN401 - Pillow may be missing
+    """Return the pixels (c, h, w) of a picture, uint8, or float64 in [0, 1] where it has more than eight bits a pixel.
+
+    Pillow's own conversion of such a picture to eight bits clips it at 255.
+    """
+    if picture.mode.startswith("I") or picture.mode == "F":
+        held = np.asarray(picture).astype(np.float64)[None]
+        most = 1.0 if picture.mode == "F" else SIXTEEN_BITS
+        low, high = float(held.min()), float(held.max())
+        if not (low >= 0.0 and high <= most):
+            kind = "floats from 0 to 1" if picture.mode == "F" else "whole numbers of 16 bits"
+            raise ParameterError(f"{path} must hold {kind}, got {low:g} to {high:g}")
+        return held / most
+    grey = picture.mode in ("1", "L", "LA")
+    return np.atleast_3d(np.asarray(picture.convert("L" if grey else "RGB"))).transpose(2, 0, 1)
 
 
 def _checked(

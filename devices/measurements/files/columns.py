@@ -66,6 +66,8 @@ def choose_columns(block: Block, asked: Mapping[str, str], where: str, *, comma:
         if quantity in found or quantity in refused or quantity in {"number", "i_gate"}:
             continue
         places = [k for k, h in enumerate(headings) if h.quantity == quantity and k not in taken]
+        if len(places) > 1:  # names of wafers or devices hold no quantity
+            places = [k for k in places if np.isfinite(values_of(block, k, comma=comma)).any()] or places
         if places:
             ranks = {k: (headings[k].rank, not headings[k].unit) for k in places}  # of equals, one with a unit
             found[quantity] = [k for k in places if ranks[k] == min(ranks.values())]
@@ -80,7 +82,7 @@ def choose_columns(block: Block, asked: Mapping[str, str], where: str, *, comma:
             raise ParameterError(f"{where}: there is no column {missing!r}; its header is empty")
         raise ParameterError(
             f"{where}: there is no column {missing!r}; the header has {', '.join(map(repr, titles))}; "
-            f"say which it is, as in --columns voltage={titles[0]},current={titles[-1]}"
+            f"say which it is, as in --columns {_proposal(titles, found, numbered)}"
         )
     for quantity in [each for each in LIKE_CURRENT if each != like]:
         found.pop(quantity, None)
@@ -94,6 +96,15 @@ def choose_columns(block: Block, asked: Mapping[str, str], where: str, *, comma:
     used = {k for group in groups for k in group.places.values()}
     unused = tuple(title for k, title in enumerate(titles) if k not in used and title)
     return Chosen(groups, unused, tuple(notes))
+
+
+def _proposal(titles: Sequence[str], found: Mapping[str, Sequence[int]], numbered: Sequence[int]) -> str:
+    """Return an example of --columns for a table in which the voltage, the current or both were not found."""
+    free = [k for k in range(len(titles)) if titles[k] and k not in numbered]
+    free = [k for k in free if all(k not in places for places in found.values())] or free or [0]
+    voltage = next(iter(found.get("v", ())), free[0])
+    current = next((k for k in reversed(free) if k != voltage), free[-1])
+    return f"voltage={titles[voltage]},current={titles[current]}"
 
 
 def _as_asked(heading: Heading, k: int, found: Mapping[str, Sequence[int]]) -> Heading:
