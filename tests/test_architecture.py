@@ -117,3 +117,13 @@ def test_folders__hold_about_fifteen_files_at_most():
 def test_sources__nothing_of_the_tests_is_a_package():
     """An __init__.py below tests would hide the package of the same name in every import mode."""
     assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_container__a_build_leaves_out_what_git_ignores():
+    """A virtual environment in the checkout would travel into every build of the container otherwise."""
+
+    def ignored(file):
+        lines = (line.split("#")[0].strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines())
+        return {line.removeprefix("**/").rstrip("/") for line in lines} - {""}
+
+    assert ignored(".gitignore") - ignored(".dockerignore") == set()

@@ -75,17 +75,19 @@ def _plateau(v: FloatArray, size: FloatArray) -> tuple[BoolArray, float]:
 
     A passive cell's current grows at least as its voltage.  One that resets passes a maximum, and falls beyond it.
     """
-    top = float(size.max())
-    for spread, span, least in (
-        (TIGHT, TIGHT_SPAN, LEAST_POINTS), (LOOSE, LOOSE_SPAN, LOOSE_POINTS), (WIDE, WIDE_SPAN, WIDE_POINTS)
-    ):  # fmt: skip
-        near = size >= (1.0 - spread) * top
-        for run in np.split(np.arange(size.size), np.flatnonzero(np.diff(near.astype(np.int8))) + 1):
-            if not near[run[0]] or run.size < least:
-                continue
-            low, high = float(v[run].min()), float(v[run].max())
-            beyond = size[v > 1.001 * high]
-            if low > 0.0 and high > (1.0 + span) * low and not np.any(beyond < FALLEN * top):
+    tiers = ((TIGHT, TIGHT_SPAN, LEAST_POINTS), (LOOSE, LOOSE_SPAN, LOOSE_POINTS), (WIDE, WIDE_SPAN, WIDE_POINTS))
+    largest = float(size.max())
+    for top in np.sort(size)[::-1][:2].tolist():  # a source may overshoot its limit in one point
+        for spread, span, least in tiers:
+            near = size >= (1.0 - spread) * top
+            for run in np.split(np.arange(size.size), np.flatnonzero(np.diff(near.astype(np.int8))) + 1):
+                flat = run[size[run] <= (1.0 + spread) * top]
+                if not near[run[0]] or flat.size < least:
+                    continue
+                low, high = float(v[flat].min()), float(v[flat].max())
+                beyond = size[v > 1.001 * high]
+                if not (low > 0.0 and high > (1.0 + span) * low) or np.any(beyond < FALLEN * top):
+                    continue
                 level = float(np.median(size[run]))
                 hit = size >= (1.0 - spread) * level
                 if spread == WIDE:
@@ -93,7 +95,7 @@ def _plateau(v: FloatArray, size: FloatArray) -> tuple[BoolArray, float]:
                     hit &= (size >= (1.0 - max(TIGHT, scatter)) * level) | (v > low * (1.0 + TIGHT_SPAN))
                 hit[_beside(v, size, run)] = True
                 return hit, level
-    return np.zeros(size.size, dtype=np.bool_), top
+    return np.zeros(size.size, dtype=np.bool_), largest
 
 
 def _beside(v: FloatArray, size: FloatArray, run: IntArray) -> IntArray:
