@@ -4,12 +4,14 @@ import json
 import os
 import sys
 import tempfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from crossbar import Wires
 from mapping import Network, save_network
@@ -25,6 +27,37 @@ os.environ["CROSSGATE_CACHE"] = _kept.name
 # The same examples on every machine, and no deadline: the first call of a kernel compiles it.
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=50, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+# Files whose tests compile, write, run and price networks; the others need kernels of their own.
+WHOLE_CHIPS = ("test_benchmarks_", "test_docs", "test_mapping_", "test_public_")
+
+
+class FromBothEnds(LoadFileScheduling):
+    """Give whole files to the workers, from one list: every second worker takes them from its other end.
+
+    The files of whole chips stand at one end and the files of cells and arrays at the other, so that two workers do
+    not compile the same kernels at the same time, but find them in the cache later.  Files of many tests stand outside.
+    """
+
+    def _assign_work_unit(self, node):
+        self.workqueue = OrderedDict(sorted(self.workqueue.items(), key=place_in_the_list))
+        if self.nodes.index(node) % 2:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
+
+
+def place_in_the_list(item):
+    """Sort key of a file (name, tests): whole chips first, most tests outside."""
+    name, tests = item
+    whole = Path(name).name.startswith(WHOLE_CHIPS)
+    return (0, -len(tests), name) if whole else (1, len(tests), name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config, log):
+    return FromBothEnds(config, log) if config.option.dist == "loadfile" else None
+
 
 STORED = sorted(
     folder for folder in (Path(__file__).parent / "data").glob("ngspice_*/") if "nonlinear" not in folder.name

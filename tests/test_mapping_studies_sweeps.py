@@ -207,12 +207,14 @@ def test_sweep__begun_again_when_finished_computes_nothing(tmp_path, study):
 
 
 def test_workers__do_not_change_a_row(tmp_path, study):
+    study = replace(study, parameters=(ADC,))
     one, two = sweep(study, tmp_path / "one"), sweep(study, tmp_path / "two", workers=2)
     assert without_time(one) == without_time(two)
 
 
 def test_dask__two_worker_processes_give_the_same_rows(tmp_path, study):
     distributed = pytest.importorskip("distributed")
+    study = replace(study, parameters=(ADC,))
     one = sweep(study, tmp_path / "one")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 
@@ -30,11 +31,13 @@ def at(node: float, table: Mapping[int, float]) -> float:
     return float(np.exp(values[k] + slope * (x - nodes[k])))
 
 
+@cache  # one price asks for it thousands of times
 def supply(node: float) -> float:
     """Supply voltage of low-power logic [V] at a node [m].  Source: SUPPLY."""
     return at(node, SUPPLY)
 
 
+@cache
 def wire_capacitance(node: float) -> float:
     """Capacitance of an on-chip wire [F/m] at a node [m].  Source: WIRE_PF_PER_MM."""
     return at(node, WIRE_PF_PER_MM) * 1e-9

@@ -110,23 +110,38 @@ def retention_time(cell: Cell, loss: float = 0.1, w: float = 1.0) -> float:
     """
     number("loss", loss, above=0.0, below=1.0)
     number("w", w, minimum=0.0, maximum=1.0)
-    at = times()
-    g = np.asarray(cell.filament(held(cell, w, 0.0, _rest(cell), at)))
-    end = (1.0 - loss) * float(cell.filament(w))
-    below = np.flatnonzero(g <= end)
-    if not below.size:
-        return math.inf
-    k = int(below[0])
-    if k == 0:
-        return float(at[0])
-    part = (g[k - 1] - end) / (g[k - 1] - g[k])
-    return float(at[k - 1] + part * (at[k] - at[k - 1]))
+    return float(_retention_times(cell, loss, (w,))[0])
 
 
 def worst_retention(cell: Cell, loss: float = 0.1) -> tuple[float, float]:
-    """Return the shortest retention_time [s] among STATES, and the state that has it."""
-    kept = [(retention_time(cell, loss, w), w) for w in reversed(STATES)]
-    return min(kept, key=lambda each: each[0])
+    """Return the shortest retention_time [s] among STATES, and the state that has it.
+
+    Raises ParameterError unless loss is between 0 and 1.
+    """
+    number("loss", loss, above=0.0, below=1.0)
+    strongest_first = STATES[::-1]
+    kept = _retention_times(cell, loss, strongest_first)
+    k = int(np.argmin(kept))
+    return float(kept[k]), strongest_first[k]
+
+
+def _retention_times(cell: Cell, loss: float, states: tuple[float, ...]) -> FloatArray:
+    """Return retention_time (n,) [s] of states (n,), which evolve together."""
+    at = times()
+    g = np.asarray(cell.filament(held(cell, np.array(states), 0.0, _rest(cell), at)))
+    end = (1.0 - loss) * np.asarray(cell.filament(np.array(states)))
+    kept = np.full(len(states), math.inf)
+    for n in range(len(states)):
+        below = np.flatnonzero(g[:, n] <= end[n])
+        if not below.size:
+            continue
+        k = int(below[0])
+        if k == 0:
+            kept[n] = at[0]
+        else:
+            part = (g[k - 1, n] - end[n]) / (g[k - 1, n] - g[k, n])
+            kept[n] = at[k - 1] + part * (at[k] - at[k - 1])
+    return kept
 
 
 def read_noise(
