@@ -26,7 +26,7 @@ PLAIN_WIRES = (*QUIET, "tile.compensate_wires=false")
 STUCK = (*QUIET, "spread.stuck_on=0.03", "spread.stuck_off=0.05")
 AGED = (*QUIET, "retention.age=1e7")
 STILL = (*AGED, "retention.relaxation=false")
-READ = (*QUIET, "retention.images=1e6")
+READ = (*QUIET, "retention.images=1e7", "retention.refresh_change=0")
 FLICKER = (*QUIET, "noise.flicker=true")
 TELEGRAPH = (*QUIET, "noise.telegraph=true", "noise.dwell_ln_sigma=0.1", "noise.traps=1")
 EIGHT_BITS = (*QUIET, "adc.bits=8")
@@ -92,7 +92,8 @@ EFFECTS = (
     Effect("retention.run_temperature=340", "error", 1, QUIET),
     Effect("retention.adjusted=aged", "error", -1, (*STILL, "tile.adjust_outputs=true")),
     Effect("retention.refresh_images=1e4", "error", -1, READ),
-    Effect("retention.refresh_time=1e4", "error", -1, STILL),
+    Effect("retention.refresh_change=1e-4", "error", -1, READ),
+    Effect("retention.refresh_time=1e-3", "error", -1, STILL),
     Effect("retention.relaxation=false", "error", -1, AGED),
     Effect("wires.r_row=500", "error", 1, PLAIN_WIRES),
     Effect("wires.r_column=500", "error", 1, PLAIN_WIRES),

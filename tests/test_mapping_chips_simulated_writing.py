@@ -50,7 +50,7 @@ def test_a_tile__is_written_as_the_array_writer_does():
         gate_offset=cells.gate_offset[0],
     )  # fmt: skip
     targets = write_cells(matrix, placement, program, (7, 0, 0)).targets[0]
-    scheme = WriteVerify(v_set=0.4, v_most=0.8, v_gate_set=2.0, v_gate_reset=2.0, most_pulses=30, v_read=0.1)
+    scheme = WriteVerify(v_set=0.4, v_most=0.8, v_gate_set=2.0, v_gate_reset=2.0, most_pulses=30, v_read=0.05)
     by_hand = write_array(
         one, targets, hardware.wires_in_use, scheme, np.random.default_rng([7, 0, 0, 5]), bias=Bias(v_gate_idle=-2.0),
         noise=hardware.noise,

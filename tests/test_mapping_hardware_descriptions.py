@@ -127,6 +127,21 @@ def test_bundled__two_terminal_is_the_same_chip_without_a_gate():
         assert getattr(bare, section) == getattr(gated, section)
 
 
+def test_bundled__default_is_read_half_as_hard_as_its_cell_could_be():
+    """The operating point that docs/design.md argues for; the cell by itself has a window of gates up to 4 V."""
+    default = Hardware()
+    assert (default.dac.v_read, default.cell.v_gate_max) == (0.05, 2.0)
+    assert default.retention == Retention(refresh_change=0.002)
+    assert default.cell == dataclasses.replace(PRESETS["adaptive_2d"](), v_gate_max=2.0)
+    assert load_hardware("volatile2d").cell.v_gate_max == 2.0
+    assert load_hardware("ideal").retention == Retention()
+
+
+@pytest.mark.parametrize(("name", "v_read"), [("isaac_like", 0.2), ("neurram_like", 0.5), ("ideal", 0.1)])
+def test_bundled__other_chips_keep_their_read_voltage(name, v_read):
+    assert load_hardware(name).dac.v_read == v_read
+
+
 # every key
 
 
@@ -165,7 +180,7 @@ def test_repr__evaluates_back(name):
 def test_file__changes_what_it_names_and_nothing_else(chip_file):
     path = chip_file("[wires]\nr_row = 2.8\n[dac]\nbits = 6\n")
     assert load_hardware(path) == dataclasses.replace(
-        Hardware(), name="mine", wires=Wires(2.8, 1.06, 100.0, 10.0), dac=Dac(bits=6)
+        Hardware(), name="mine", wires=Wires(2.8, 1.06, 100.0, 10.0), dac=Dac(bits=6, v_read=0.05)
     )
 
 
@@ -486,7 +501,7 @@ def test_gateless_cells__take_static_layers_and_refuse_gated_ones(preset, chip_f
 
 
 def test_selectors__want_a_read_voltage_that_switches_them(chip_file):
-    hardware = load_hardware(chip_file('[cell]\npreset = "selected_2d"\n'))
+    hardware = load_hardware(chip_file('[cell]\npreset = "selected_2d"\n[dac]\nv_read = 0.1\n'))
     with pytest.raises(MappingError, match=r"conv1 would be read at dac.v_read = 0.1 V, .* cell.v_threshold = 0.2 V"):
         hardware.validate("conv1", gated=True)
     hardware.with_values(["dac.v_read=0.3"]).validate("conv1", gated=True)

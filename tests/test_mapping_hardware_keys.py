@@ -178,8 +178,22 @@ def test_effects__every_key_of_a_chip_has_a_row():
         (["noise.traps=1", "noise.telegraph=true"], Uses(), []),
         (["noise.traps=1"], Uses(), ["noise.traps cannot act: noise.telegraph is off"]),
         (["spread.gate_offset_cell=0.1"], Uses(gated=False), ["spread.gate_offset_cell cannot act: no gate"]),
-        (["costs.endurance=1e6"], Uses(rewritten=False), ["costs.endurance cannot act: no cell is written again"]),
-        (["costs.endurance=1e6", "retention.refresh_images=1e5"], Uses(rewritten=False), []),
+        (
+            ["costs.endurance=1e6", "retention.refresh_change=0"],
+            Uses(rewritten=False),
+            ["costs.endurance cannot act: no cell is written again"],
+        ),
+        (["costs.endurance=1e6"], Uses(rewritten=False), []),
+        (
+            ["cell.preset=vteam", "dac.v_read=0.3", "retention.refresh_change=0.01"],
+            Uses(gated=False),
+            ["retention.refresh_change cannot act: these cells have no state equation"],
+        ),
+        (
+            ["costs.endurance=1e6", "retention.refresh_change=0", "retention.refresh_images=1e5"],
+            Uses(rewritten=False),
+            [],
+        ),
         ([], Uses(), []),
     ],
 )

@@ -13,11 +13,13 @@ from devices.measurements.summary import worst_retention
 from devices.noise.read_noise import ReadNoise
 from devices.writing.spread import Spread
 from mapping.chips.chip import write_arrays
+from mapping.chips.read_limits import LIMIT, followed_cells, layers_to, retention_in_use
 from mapping.hardware.description_files import load_hardware
+from mapping.hardware.retention import Retention
 from mapping.inference.running import run
 from mapping.networks import Conv, GlobalAveragePool, Linear, Network
-from mapping.prices.refresh import LIMIT, images_to_limit
-from mapping.report.keeping_texts import keeping_rows
+from mapping.prices.refresh import images_to_limit
+from mapping.report.keeping_texts import keeping_rows, state_of_chip
 from mapping.report.pricing import price_estimate
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.lost_point import images_until_lost
@@ -32,7 +34,8 @@ def images():
 
 @pytest.fixture(scope="module")
 def program(images):
-    return compile_network(joined(np.random.default_rng(4)), "adaptive2d", images)
+    chip = load_hardware("adaptive2d").with_values(["retention.refresh_change=0"])
+    return compile_network(joined(np.random.default_rng(4)), chip, images)
 
 
 def on(program, *settings):
@@ -85,7 +88,9 @@ def test_refresh__by_time_is_that_by_images(program, images):
 
 
 def test_refresh__leaves_out_what_is_rewritten_for_each_image(program, images):
-    chip = load_hardware("adaptive2d").with_values(["mapping.layout=reprogram", "retention.refresh_images=500"])
+    chip = load_hardware("adaptive2d").with_values(
+        ["mapping.layout=reprogram", "retention.refresh_images=500", "retention.refresh_change=0"]
+    )
     report = price_estimate(compile_network(program.network, chip, images[:4]), images[:4])
     writes = {layer.name: layer.writes_per_day for layer in report.layers}
     assert writes["mixed"] == pytest.approx(500.0 * writes["conv"], rel=1e-12)
@@ -94,7 +99,7 @@ def test_refresh__leaves_out_what_is_rewritten_for_each_image(program, images):
 
 def test_images_to_limit__moves_the_cells_of_a_chip_by_the_limit(images):
     """On a chip without variability, whose cells are all followed, reads of so many images move one layer by 1 %."""
-    chip = replace(load_hardware("adaptive2d"), spread=Spread.none(), noise=ReadNoise.none())
+    chip = replace(load_hardware("adaptive2d"), spread=Spread.none(), noise=ReadNoise.none(), retention=Retention())
     program = compile_network(joined(np.random.default_rng(4)), chip, images[:8])
     layer, count = images_to_limit(program)
     moved = {}
@@ -108,15 +113,61 @@ def test_images_to_limit__moves_the_cells_of_a_chip_by_the_limit(images):
 
 
 def test_images_to_limit__lower_voltages_narrower_gates_and_no_gate_last_longer(program, images):
-    _, base = images_to_limit(program)
-    lower = compile_network(program.network, load_hardware("adaptive2d").with_values(["dac.v_read=0.05"]), images)
+    wide = load_hardware("adaptive2d").with_values(["dac.v_read=0.1", "cell.v_gate_max=4.0"])
+    _, base = images_to_limit(compile_network(program.network, wide, images))
+    lower = compile_network(program.network, wide.with_values(["dac.v_read=0.05"]), images)
     assert images_to_limit(lower)[1] > 4.0 * base
-    narrow = load_hardware("adaptive2d").with_values(["cell.v_gate_max=2.0"])
+    narrow = wide.with_values(["cell.v_gate_max=2.0"])
     assert images_to_limit(compile_network(program.network, narrow, images))[1] > 2.0 * base
     warm = images_to_limit(on(program, "retention.temperature=350"))[1]
-    assert warm < 0.1 * base
+    assert warm < 0.1 * images_to_limit(program)[1]
     counts = [images_to_limit(compile_network(static(), chip, images))[1] for chip in ("adaptive2d", "two_terminal")]
     assert counts[1] > 20.0 * counts[0]
+
+
+def test_refresh_change__is_the_refresh_after_the_images_that_move_a_layer_so_far(program, images):
+    """The default chip is written again when its fastest layer has moved by 0.2 %, and a run finds it so at the end."""
+    default = on(program, "retention.refresh_change=0.002")
+    by_layer = layers_to(followed_cells(program), 0.002)
+    kept = price_estimate(default, images[:4]).keeping
+    assert kept.refresh_images == min(by_layer.values())
+    assert kept.refresh_layer == min(by_layer, key=by_layer.get)
+    assert kept.refresh_change == pytest.approx(0.002, rel=0.03)
+    assert kept.refresh_J_per_image == pytest.approx(kept.once_J / kept.refresh_images, rel=1e-12)
+    assert kept.refresh_images < kept.images_to_limit
+    number = price_estimate(on(program, f"retention.refresh_images={kept.refresh_images!r}"), images[:4])
+    assert number.keeping == kept
+    sooner = on(default, "retention.refresh_images=7")
+    assert price_estimate(sooner, images[:4]).keeping.refresh_images == 7.0
+    assert retention_in_use(on(sooner, "retention.images=1e12")).since_writing == (0.0, 7.0)
+    worn = on(default, "retention.images=1e12")
+    one, two, three = (
+        write_arrays(each).written(each.matrices["mixed"][0], 0).g_filament
+        for each in (worn, on(program, f"retention.images={kept.refresh_images!r}"), program)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, three)
+    assert retention_in_use(default) is default.hardware.retention  # no image was read
+
+
+def test_refresh_change__does_not_act_before_a_period_is_over(program):
+    few = on(program, "retention.refresh_change=0.002", "retention.images=10")
+    assert retention_in_use(few).since_writing == (0.0, 10.0)
+
+
+def test_report__says_in_which_state_the_chip_was_read(program, images):
+    for settings, words in (
+        ((), "when new"),
+        (("retention.refresh_change=0.002",), "when new"),
+        (("retention.images=1000",), "after 1,000 images"),
+        (("retention.refresh_images=500", "retention.images=500"), "just before a refresh"),
+        (("retention.age=7200",), "after 2 hours"),
+        (("retention.age=7200", "retention.rate=1"), "after 7,200 images and 2 hours"),
+    ):
+        assert state_of_chip(price_estimate(on(program, *settings), images[:2])) == words
+    report = price_estimate(on(program, "retention.refresh_change=0.002"), images[:4])
+    rows = dict(keeping_rows(report, report.keeping))
+    assert f"have moved those of {report.keeping.refresh_layer} by 0.20 % of g_max on average" in rows["refresh"]
 
 
 def test_images_to_limit__cells_without_a_state_are_never_moved(images):
@@ -129,7 +180,8 @@ def test_images_to_limit__cells_without_a_state_are_never_moved(images):
 
 
 def test_volatile__says_how_long_its_weights_last_and_prices_their_refresh(program, images):
-    volatile = compile_network(program.network, "volatile2d", images)
+    chip = load_hardware("volatile2d").with_values(["retention.refresh_change=0"])
+    volatile = compile_network(program.network, chip, images)
     report = price_estimate(volatile, images[:4])
     seconds, state = worst_retention(PRESETS["adaptive_2d_volatile"]())
     assert (report.keeping.at_rest_s, report.keeping.at_rest_state) == (seconds, state)
@@ -141,6 +193,9 @@ def test_volatile__says_how_long_its_weights_last_and_prices_their_refresh(progr
     rows = dict(keeping_rows(report, report.keeping))
     assert "keep their weights for" in rows["retention"]
     assert "would take" in rows["refresh"]
+    default = price_estimate(on(volatile, "retention.refresh_change=0.002"), images[:4])
+    assert default.keeping.needed_images < default.keeping.refresh_images
+    assert "at rest they would need it every" in dict(keeping_rows(default, default.keeping))["refresh"]
     warm = price_estimate(on(volatile, "retention.temperature=350"), images[:4])
     factor = math.exp(0.4 / 8.617333262e-5 * (1 / 350 - 1 / 300))
     assert warm.keeping.at_rest_s == pytest.approx(seconds * factor, rel=5e-3)  # a chord of a twentieth of a decade

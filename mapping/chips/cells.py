@@ -12,6 +12,7 @@ from crossbar.transfer.gate_nodes import GateNodes
 from devices.aliases import BoolArray, FloatArray
 from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells, Written
+from mapping.chips.read_limits import retention_in_use
 from mapping.chips.read_times import of_tile
 from mapping.chips.simulated_writing import Programming, found_stuck, simulated_write
 from mapping.chips.stuck_cells import compensated, pair_differences, trimmed
@@ -88,7 +89,7 @@ def write_cells(
     else:
         new, programming = write(targets), None
     luck = np.random.default_rng([*stream, 3])
-    written = hardware.retention.aged(hardware.cell, new, cells.stuck, luck, of_tile(stress, placement))
+    written = retention_in_use(program).aged(hardware.cell, new, cells.stuck, luck, of_tile(stress, placement))
     return TileCells(cells, targets, as_read(written, hardware), programming)
 
 

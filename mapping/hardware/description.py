@@ -159,6 +159,18 @@ def _default_wires() -> Wires:
     return Wires(r_row=1.06, r_column=1.06, r_driver=100.0, r_sense=10.0)
 
 
+def _default_cell() -> AdaptiveMemristor:
+    return AdaptiveMemristor(v_gate_max=2.0)
+
+
+def _default_retention() -> Retention:
+    return Retention(refresh_change=0.002)
+
+
+def _default_dac() -> Dac:
+    return Dac(v_read=0.05)
+
+
 def wires_of_tiles(wires: Wires, rows: int, columns: int) -> Wires:
     """Return wires that tiles of all shapes take their part of; segments and ends given one by one are a full tile's.
 
@@ -187,14 +199,15 @@ class Hardware:
 
     name: str = "adaptive2d"
     about: str = ""  #: one sentence that describes the chip in lists
-    cell: Cell = field(default_factory=AdaptiveMemristor)
+    #: gates, refresh and read voltage: docs/design.md, "An operating point that somebody could run"
+    cell: Cell = field(default_factory=_default_cell)
     spread: Spread = field(default_factory=Spread)
     noise: ReadNoise = field(default_factory=ReadNoise)
-    retention: Retention = field(default_factory=Retention)
+    retention: Retention = field(default_factory=_default_retention)
     #: 22 nm node, a cell of two half pitches (NeuroSim V1.3 wires); drivers and sense inputs ours
     wires: Wires = field(default_factory=_default_wires)
     tile: TileShape = field(default_factory=TileShape)
-    dac: Dac = field(default_factory=Dac)
+    dac: Dac = field(default_factory=_default_dac)
     adc: Adc = field(default_factory=Adc)
     gate_dac: GateDac = field(default_factory=GateDac)
     sense: Sense = field(default_factory=Sense)

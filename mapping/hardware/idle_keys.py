@@ -57,6 +57,12 @@ def _inner(cell: Cell) -> Cell:
     return cell.cell if isinstance(cell, SelectedCell) else cell
 
 
+def _refreshed(hardware: Hardware) -> bool:
+    held = hardware.retention
+    moved = held.refresh_change > 0.0 and hasattr(_inner(hardware.cell), "evolve")
+    return moved or held.refresh_images > 0.0 or held.refresh_time > 0.0
+
+
 #: keys, whether they cannot act, and the reason; the first rule that holds for a key counts
 RULES: tuple[_Rule, ...] = (
     (_GATES, lambda h, _: not h.cell.gated, "the cells have no gate"),
@@ -108,6 +114,10 @@ RULES: tuple[_Rule, ...] = (
         lambda h, _: h.temperature == 300.0 and h.retention.temperature in (0.0, 300.0),
         "cells are at 300 K, the temperature for which the rates are given",
     ),
+    (
+        ("retention.refresh_change",), lambda h, _: not hasattr(_inner(h.cell), "evolve"),
+        "these cells have no state equation, so reads do not move them",
+    ),
     (("retention.rate",), lambda h, _: h.retention.age == 0.0, "retention.age is 0"),
     (
         ("retention.adjusted",), lambda h, _: not h.tile.adjust_outputs or not h.retention.changes,
@@ -123,7 +133,7 @@ RULES: tuple[_Rule, ...] = (
     ),
     (
         ("costs.endurance",),
-        lambda h, u: not (u.rewritten or h.retention.refresh_images or h.retention.refresh_time),
+        lambda h, u: not (u.rewritten or _refreshed(h)),
         "no cell is written again: no layer is rewritten for an image, and the chip is not refreshed (retention)",
     ),
     (("costs.stored_bits",), lambda _, u: not u.rewritten, "no layer is rewritten for an image"),

@@ -30,6 +30,8 @@ class Retention:
     run_temperature: float = quantity(0.0, "K", minimum=0.0)  #: of the run; 0: cell.temperature
     adjusted: str = "new"  #: one of ADJUSTED: outputs are adjusted once after writing, or again before the run
     refresh_images: float = quantity(0.0, minimum=0.0)  #: images after which all cells are written again; 0: never
+    #: mean change of the cells of a layer, relative to g_max, at which reads have all cells written again; 0: never
+    refresh_change: float = quantity(0.0, minimum=0.0, maximum=1.0)
     refresh_time: float = quantity(0.0, "s", minimum=0.0)  #: time after which all cells are written again; 0: never
 
     def __post_init__(self) -> None:
@@ -39,7 +41,10 @@ class Retention:
 
     @property
     def since_writing(self) -> tuple[float, float]:
-        """Time [s] and number of images since the cells were last written, at most one period of refreshing."""
+        """Time [s] and number of images since the cells were last written, at most one period of refreshing.
+
+        What `refresh_change` asks for depends on the network: mapping.chips.read_limits.retention_in_use.
+        """
         images, share = self.images + self.rate * self.age, 1.0
         if self.refresh_images and images > self.refresh_images:
             share = self.refresh_images / images

@@ -18,7 +18,7 @@ from mapping.inference.worst_array import CloseUp, close_up
 from mapping.presentation.colours import ATTENTION, COLOURS, PHASE_COLOURS
 from mapping.presentation.html_templates import environment
 from mapping.presentation.quantities import ratio
-from mapping.report.keeping_texts import keeping_rows
+from mapping.report.keeping_texts import keeping_rows, state_of_chip
 from mapping.report.page_drawings import comparison, schedule, whole_ticks
 from mapping.report.plots import plot_drop, plot_gates
 from mapping.report.values import COMPONENTS, LayerReport, ReportValues
@@ -75,6 +75,7 @@ def _report(report: ReportValues) -> dict[str, Any]:
         "costliest": max(layers, key=lambda layer: layer.energy_J, default=None),
         "slowest": max(layers, key=lambda layer: layer.latency_s, default=None),
         "schedule": schedule(report),
+        "state": state_of_chip(report),
         "keeping": () if report.keeping is None else keeping_rows(report, report.keeping),
         "areas": [
             {"name": name, "area": value, "share": ratio(value, report.area_m2)}

@@ -24,6 +24,21 @@ def keeping_rows(report: "ReportValues", kept: "Keeping") -> tuple[tuple[str, st
     )
 
 
+def state_of_chip(report: "ReportValues") -> str:
+    """Return in which state the chip of a report was read: when new, or after how many images and how much time."""
+    if report.measured:
+        return "as measured"
+    before, kept = report.configuration["retention"], report.keeping
+    images, parts = before["images"] + before["rate"] * before["age"], []
+    if kept is not None and kept.refresh_images is not None and images >= kept.refresh_images:
+        return "just before a refresh"
+    if images:
+        parts.append(f"{rounded(images)} images")
+    if before["age"]:
+        parts.append(duration(before["age"]))
+    return f"after {' and '.join(parts)}" if parts else "when new"
+
+
 def _retention(report: "ReportValues", kept: "Keeping") -> str:
     if math.isinf(kept.at_rest_s):
         return "cells at rest keep their weights for more than 300 years"
@@ -67,9 +82,17 @@ def _at_pace(images: float, report: "ReportValues") -> str:
 def _refresh(kept: "Keeping") -> str:
     if kept.refresh_images is not None:
         worn = f"; endurance used up after {duration(kept.worn_out_s)}" if kept.worn_out_s is not None else ""
+        moved, sooner = "", ""
+        if kept.needed_images < kept.refresh_images and kept.needed_images < kept.images_to_limit:
+            sooner = f"; at rest they would need it every {rounded(kept.needed_images)} images"
+        if kept.refresh_layer is not None and kept.refresh_change is not None:
+            moved = (
+                f", when reads have moved those of {outside(kept.refresh_layer)} by "
+                f"{percent(kept.refresh_change, 2)} of g_max on average"
+            )
         return (
-            f"all cells are written again every {rounded(kept.refresh_images)} images: "
-            f"{si(kept.refresh_J_per_image, 'J')} and {si(kept.refresh_s_per_image, 's')} per image{worn}"
+            f"all cells are written again every {rounded(kept.refresh_images)} images{moved}: "
+            f"{si(kept.refresh_J_per_image, 'J')} and {si(kept.refresh_s_per_image, 's')} per image{worn}{sooner}"
         )
     if math.isinf(kept.needed_images):
         return ""

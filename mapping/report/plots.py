@@ -15,6 +15,7 @@ from mapping.inference.traces import LayerTrace
 from mapping.inference.worst_array import CloseUp
 from mapping.presentation.colours import ATTENTION, COLOURS, INK, PHASE_COLOURS
 from mapping.presentation.names import BELOW_BARS, shortened
+from mapping.report.keeping_texts import state_of_chip
 from mapping.report.values import ReportValues
 
 if TYPE_CHECKING:
@@ -113,11 +114,11 @@ def report_figure(report: ReportValues) -> "Figure":
     axes: Any = figure.subplots(1, len(draws), squeeze=False)
     for draw, ax in zip(draws, axes.flat, strict=True):
         draw(report, ax)
-    accuracy = ""
+    accuracy, where = "", f"on the chip {state_of_chip(report)}"
     if report.accuracy_chip is not None and report.accuracy_exact is not None:
-        accuracy = f": {report.accuracy_chip:.2%} on the chip, {report.accuracy_exact:.2%} exact"
+        accuracy = f": {report.accuracy_chip:.2%} {where}, {report.accuracy_exact:.2%} exact"
     elif report.rms_error_chip is not None and report.rms_error_exact is not None:
-        accuracy = f": error {report.rms_error_chip:.3g} on the chip, {report.rms_error_exact:.3g} exact"
+        accuracy = f": error {report.rms_error_chip:.3g} {where}, {report.rms_error_exact:.3g} exact"
     made = "estimated" if report.seed is None else f"seed {report.seed}"
     figure.suptitle(f"{report.model} on {report.chip}{accuracy}, {report.images} images, {made}")
     return figure

@@ -11,6 +11,7 @@ import numpy as np
 from crossbar.prices.costs import Costs
 from crossbar.tiles.activity import Activity
 from devices.aliases import FloatArray, IntArray
+from mapping.chips.read_limits import LIMIT, followed_cells, layers_to
 from mapping.hardware.alternatives import compensations
 from mapping.inference.scoring import scores
 from mapping.inference.traces import LayerTrace, RunResult
@@ -23,7 +24,7 @@ from mapping.prices.estimates import estimate, histograms
 from mapping.prices.offset_calibration import offset_calibration
 from mapping.prices.overhead import overheads
 from mapping.prices.own_parts import added, part_reports
-from mapping.prices.refresh import Rewriting, keeping, layers_to_limit, rewriting
+from mapping.prices.refresh import Rewriting, keeping, rewriting
 from mapping.prices.timing import Schedule, phases, schedule
 from mapping.prices.yardsticks import compare, measurements
 from mapping.report.report import Report
@@ -82,9 +83,10 @@ def _report(
         held["read"] = max(held["read"], parts[name].time) + parts[name].behind
     digital = {name: each.time + each.behind for name, each in parts.items()}
     plan = schedule(program, costs, times, digital)
-    again = rewriting(program, costs, plan.interval)
+    followed = followed_cells(program)
+    again = rewriting(program, costs, plan.interval, followed)
     pace = plan.interval + again.seconds_per_image
-    felt = layers_to_limit(program)
+    felt = layers_to(followed, LIMIT)
     waiting = schedule(program, costs, times, digital, pipelined=False)
     area_of = {
         trace.name: layer_area(program, trace.name, costs) | {"parts": parts[trace.name].area} for trace in placed
@@ -177,7 +179,7 @@ def _report(
             for layer in program.folded.layers
             if isinstance(layer, Scale)
         },
-        keeping=keeping(program, costs, again, plan.interval, felt),
+        keeping=keeping(program, costs, again, plan.interval, followed, felt),
     )
 
 

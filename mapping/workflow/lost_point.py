@@ -58,7 +58,9 @@ def images_until_lost(
         return right
 
     def lost(count: float) -> bool:
-        retention = replace(program.hardware.retention, images=count, rate=0.0, refresh_images=0.0, refresh_time=0.0)
+        retention = replace(
+            program.hardware.retention, images=count, rate=0.0, refresh_images=0.0, refresh_time=0.0, refresh_change=0.0
+        )
         worn = replace(program, hardware=replace(program.hardware, retention=retention))
         chip = write_arrays(worn, seed)
         if adjusts:

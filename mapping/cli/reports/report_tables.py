@@ -11,7 +11,7 @@ from mapping.presentation.intervals import wilson
 from mapping.presentation.outside_text import outside
 from mapping.presentation.quantities import duration, ratio, rounded, si
 from mapping.presentation.wrapped_tables import Table
-from mapping.report.keeping_texts import keeping_rows
+from mapping.report.keeping_texts import keeping_rows, state_of_chip
 
 if TYPE_CHECKING:
     from mapping.report.report import Report
@@ -51,21 +51,22 @@ def _totals(report: "Report") -> RenderableType:
     totals = Table.grid(padding=(0, 2))
     totals.add_column(no_wrap=True)
     totals.add_column(overflow="fold")
-    count = f"{report.images} images, 95 % intervals"
+    count, state = f"{report.images} images, 95 % intervals", state_of_chip(report)
     for what, chip, exact in (
         ("accuracy", report.accuracy_chip, report.accuracy_exact), ("top-5", report.top5_chip, report.top5_exact)
     ):  # fmt: skip
         if chip is not None and exact is not None:
             totals.add_row(
                 what,
-                f"[bold]{chip:.2%}[/bold] ({_interval(chip, report.images)}) on the chip, "
+                f"[bold]{chip:.2%}[/bold] ({_interval(chip, report.images)}) on the chip {state}, "
                 f"{exact:.2%} ({_interval(exact, report.images)}) computed exactly; "
                 f"{'the label is among the five largest outputs' if what == 'top-5' else count}",
             )
     if report.rms_error_chip is not None and report.rms_error_exact is not None:
         totals.add_row(
             "error",
-            f"[bold]{rounded(report.rms_error_chip)}[/bold] ({_ends(report.rms_error_chip_interval)}) on the chip, "
+            f"[bold]{rounded(report.rms_error_chip)}[/bold] ({_ends(report.rms_error_chip_interval)}) on the chip "
+            f"{state}, "
             f"{rounded(report.rms_error_exact)} ({_ends(report.rms_error_exact_interval)}) computed exactly: root mean "
             f"square of output − label; {count}",
         )
