@@ -22,6 +22,10 @@ PASSES = 3
 T_SLOT = Hardware().dac.t_slot
 
 
+#: reads that a few hundred thousand images make felt: 0.1 V, gates up to 4 V, no refresh
+CHIP = load_hardware("adaptive2d").with_values(["dac.v_read=0.1", "cell.v_gate_max=4", "retention.refresh_change=0"])
+
+
 @pytest.fixture(scope="module")
 def network():
     return joined(np.random.default_rng(4))
@@ -34,7 +38,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def program(network, images):
-    return compile_network(network, "adaptive2d", images)
+    return compile_network(network, CHIP, images)
 
 
 def on(program: Program, *settings: str) -> Program:
@@ -109,7 +113,7 @@ def test_stress__keeps_the_mean_factor_of_the_gate(program):
 @pytest.mark.parametrize("coding", ["pulse-width", "bit-serial", "amplitude"])
 def test_stress__of_every_coding(network, images, coding):
     """Pulses by width or bit are at the read voltage; amplitudes keep the time and the mean voltage."""
-    program = compile_network(network, load_hardware("adaptive2d").with_values([f"dac.coding={coding}"]), images)
+    program = compile_network(network, CHIP.with_values([f"dac.coding={coding}"]), images)
     matrix = program.matrices["conv"][0]
     codes, _ = reads(program, matrix)
     stress = stress_of_reads(program)["conv"]
@@ -137,7 +141,7 @@ def test_stress__polarity_divides_the_reads(program):
 
 
 def test_stress__copies_divide_the_positions(network, images, program):
-    twice = compile_network(network, load_hardware("adaptive2d").with_values(["mapping.copies.mixed=2"]), images)
+    twice = compile_network(network, CHIP.with_values(["mapping.copies.mixed=2"]), images)
     one, two = (stress_of_reads(each)["mixed"] for each in (program, twice))
     np.testing.assert_allclose(two.seconds, one.seconds / 2.0, rtol=1e-12)
 
@@ -146,7 +150,7 @@ def test_stress__of_gated_columns_is_that_of_each_column(images):
     from tests.test_mapping_placement_channels import omni
 
     network = omni(np.random.default_rng(3))
-    chip = load_hardware("adaptive2d").with_values(["mapping.channel_attention=gates", "tile.columns=6"])
+    chip = CHIP.with_values(["mapping.channel_attention=gates", "tile.columns=6"])
     program = compile_network(network, chip, images)
     matrix = program.matrices["mixed"][0]
     assert matrix.column_gates
@@ -248,7 +252,7 @@ def test_run_temperature__gate_voltages_are_those_of_the_compiled_chip(program, 
 
 
 def test_run_temperature__of_the_compiled_chip_changes_nothing(network, images):
-    base = load_hardware("adaptive2d").with_values(["cell.temperature=340.0"])
+    base = CHIP.with_values(["cell.temperature=340.0"])
     same = base.with_values(["retention.run_temperature=340"])
     one, other = (write_arrays(compile_network(network, each, images)) for each in (base, same))
     np.testing.assert_array_equal(one.tiles["conv"][0].signal, other.tiles["conv"][0].signal)

@@ -130,7 +130,7 @@ def test_bundled__two_terminal_is_the_same_chip_without_a_gate():
 def test_bundled__default_is_read_half_as_hard_as_its_cell_could_be():
     """The operating point that docs/design.md argues for; the cell by itself has a window of gates up to 4 V."""
     default = Hardware()
-    assert (default.dac.v_read, default.cell.v_gate_max) == (0.05, 2.0)
+    assert (default.dac.v_read, default.cell.v_gate_max, default.sense.division) == (0.05, 2.0, 16.0)
     assert default.retention == Retention(refresh_change=0.002)
     assert default.cell == dataclasses.replace(PRESETS["adaptive_2d"](), v_gate_max=2.0)
     assert load_hardware("volatile2d").cell.v_gate_max == 2.0
@@ -180,7 +180,7 @@ def test_repr__evaluates_back(name):
 def test_file__changes_what_it_names_and_nothing_else(chip_file):
     path = chip_file("[wires]\nr_row = 2.8\n[dac]\nbits = 6\n")
     assert load_hardware(path) == dataclasses.replace(
-        Hardware(), name="mine", wires=Wires(2.8, 1.06, 100.0, 10.0), dac=Dac(bits=6, v_read=0.05)
+        Hardware(), name="mine", wires=Wires(2.8, 1.06, 100.0, 10.0), dac=dataclasses.replace(Hardware().dac, bits=6)
     )
 
 
@@ -322,7 +322,7 @@ def test_with_values__changes_what_it_names_and_nothing_else():
     assert changed == dataclasses.replace(
         hardware,
         wires=Wires(2.8, 1.06, 100.0, 10.0),
-        dac=Dac(coding="bit-serial"),
+        dac=dataclasses.replace(hardware.dac, coding="bit-serial"),
         adc=Adc(bits=None),
         tile=TileShape(rows=64),
     )

@@ -171,6 +171,10 @@ def _default_dac() -> Dac:
     return Dac(v_read=0.05)
 
 
+def _default_sense() -> Sense:
+    return Sense(division=16.0)
+
+
 def wires_of_tiles(wires: Wires, rows: int, columns: int) -> Wires:
     """Return wires that tiles of all shapes take their part of; segments and ends given one by one are a full tile's.
 
@@ -210,7 +214,7 @@ class Hardware:
     dac: Dac = field(default_factory=_default_dac)
     adc: Adc = field(default_factory=Adc)
     gate_dac: GateDac = field(default_factory=GateDac)
-    sense: Sense = field(default_factory=Sense)
+    sense: Sense = field(default_factory=_default_sense)
     mapping: Choices = field(default_factory=Choices)
     costs: Costs = field(default_factory=Costs)
 
