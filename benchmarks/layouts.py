@@ -4,8 +4,9 @@
     python -m benchmarks.layouts dvgg-cifar10 --data DIR --images 200 --rewritten 20
 
 Prints and writes a table (layouts-MODEL.csv) and draws a figure (layouts-MODEL.png).  The table has how many images
-each layout can read before reads have moved the cells of a dynamic layer by 1 % of g_max, and the energy, the time and
-the wear of writing the chip again so often (`--set retention.refresh_images=N` for another period).
+each layout can read before reads have moved the cells of a dynamic layer by 1 % of g_max, and the period, the energy,
+the time and the wear of the chip's refresh.  Accuracies are those of the new chip;
+`--set retention.images=1e15` gives those just before a refresh.
 
 With --choices it writes instead the figures of merit that the compiler computes for each dynamic layer in each layout
 (layouts-MODEL-layers.csv), and prints the layouts that it would choose for equal weights of the criteria and for each
@@ -31,6 +32,7 @@ from mapping.placement.folding import prepare
 from mapping.presentation.colours import COLOURS
 from mapping.presentation.intervals import wilson
 from mapping.presentation.quantities import duration, si
+from mapping.report.keeping_texts import state_of_chip
 from mapping.report.pricing import price
 from mapping.report.report import Report
 from mapping.report.values import LayerReport
@@ -68,7 +70,8 @@ def row(layout: str, report: Report, off: float) -> dict[str, Any]:
     dynamic = [layer for layer in report.layers if layer.layout is not None]
     low, high = wilson(report.accuracy_chip or 0.0, report.images)
     return {
-        "layout": layout, "images": report.images, "accuracy": report.accuracy_chip, "accuracy_low": low,
+        "layout": layout, "images": report.images, "cells": state_of_chip(report),
+        "accuracy": report.accuracy_chip, "accuracy_low": low,
         "accuracy_high": high, "accuracy_exact": report.accuracy_exact, "logit_error": off,
         "layer_error": float(np.mean([layer.own_error for layer in dynamic])),
         "energy_J": report.energy_J_per_image, "energy_low_J": report.energy_band_J_per_image[0],
@@ -83,16 +86,18 @@ def row(layout: str, report: Report, off: float) -> dict[str, Any]:
 
 
 def kept(report: Report, dynamic: list[LayerReport]) -> dict[str, Any]:
-    """How long the cells of dynamic layers last under reads, and what writing the chip again so often costs."""
+    """How long the cells of dynamic layers last under reads, and what the chip's refresh costs."""
     held = report.keeping
     lasting = [layer.images_to_limit for layer in dynamic if layer.layout != "reprogram"]
     images = min(lasting, default=math.inf)
-    if held is None or math.isinf(images):
-        return {"images_to_limit": images, "refresh_J": 0.0, "refresh_s": 0.0, "refresh_worn_out_s": math.inf}
-    pace = images / report.images_per_s + held.once_s
+    if held is None or held.refresh_images is None:
+        return {
+            "images_to_limit": images, "refresh_images": math.inf, "refresh_J": 0.0, "refresh_s": 0.0,
+            "refresh_worn_out_s": math.inf,
+        }  # fmt: skip
     return {
-        "images_to_limit": images, "refresh_J": held.once_J / images, "refresh_s": held.once_s / images,
-        "refresh_worn_out_s": report.configuration["costs"]["endurance"] * pace,
+        "images_to_limit": images, "refresh_images": held.refresh_images, "refresh_J": held.refresh_J_per_image,
+        "refresh_s": held.refresh_s_per_image, "refresh_worn_out_s": held.worn_out_s,
     }  # fmt: skip
 
 
@@ -100,7 +105,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
     headings = (
         "layout", "images", "accuracy", "error", "energy", "band", "latency", "image/s", "area", "arrays", "TOPS/W",
-        "writes", "images until reads are felt", "refresh", "worn out by it",
+        "writes", "images until reads move a dynamic layer by 1 %", "refresh every", "its cost", "worn out by it",
     )  # fmt: skip
     lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for each in rows:
@@ -110,8 +115,8 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{si(each['energy_low_J'], 'J')} … {si(each['energy_high_J'], 'J')} | {si(each['latency_s'], 's')} | "
             f"{each['images_per_s']:,.3g} | {each['area_m2'] * 1e6:.3g} mm² | {each['arrays']} | "
             f"{each['tops_per_watt']:.3g} | {each['writes_per_day']:.3g} | "
-            f"{each['images_to_limit']:,.3g} | {si(each['refresh_J'], 'J')}, {si(each['refresh_s'], 's')} | "
-            f"{duration(each['refresh_worn_out_s'])} |"
+            f"{each['images_to_limit']:,.3g} | {each['refresh_images']:,.3g} | {si(each['refresh_J'], 'J')}, "
+            f"{si(each['refresh_s'], 's')} | {duration(each['refresh_worn_out_s'])} |"
         )
     return "\n".join(lines)
 
