@@ -26,7 +26,8 @@ PLAIN_WIRES = (*QUIET, "tile.compensate_wires=false")
 STUCK = (*QUIET, "spread.stuck_on=0.03", "spread.stuck_off=0.05")
 AGED = (*QUIET, "retention.age=1e7")
 STILL = (*AGED, "retention.relaxation=false")
-READ = (*QUIET, "retention.images=1e7", "retention.refresh_change=0")
+FELT = (*QUIET, "retention.images=1e7", "retention.refresh_change=0")
+READ = (*QUIET, "retention.images=1e9", "retention.refresh_change=0")
 FLICKER = (*QUIET, "noise.flicker=true")
 TELEGRAPH = (*QUIET, "noise.telegraph=true", "noise.dwell_ln_sigma=0.1", "noise.traps=1")
 EIGHT_BITS = (*QUIET, "adc.bits=8")
@@ -118,7 +119,7 @@ EFFECTS = (
     Effect("dac.gain_error=0.1", "error", 1, QUIET),
     Effect("dac.bits=3", "error", 1, QUIET),
     Effect("dac.coding=amplitude", "latency", -1),
-    Effect("dac.polarity=alternating", "error", 1, READ),  # the default cell dissolves faster than it grows
+    Effect("dac.polarity=alternating", "error", 1, FELT),  # the default cell dissolves faster than it grows
     Effect("dac.v_read=0.15", "energy of array", 1),
     Effect("dac.t_slot=2e-9", "latency", 1),
     Effect("adc.bits=3", "error", 1, QUIET),
