@@ -26,8 +26,9 @@ PLAIN_WIRES = (*QUIET, "tile.compensate_wires=false")
 STUCK = (*QUIET, "spread.stuck_on=0.03", "spread.stuck_off=0.05")
 AGED = (*QUIET, "retention.age=1e7")
 STILL = (*AGED, "retention.relaxation=false")
-FELT = (*QUIET, "retention.images=1e7", "retention.refresh_change=0")
-READ = (*QUIET, "retention.images=1e9", "retention.refresh_change=0")
+KEPT = (*QUIET, "retention.refresh_change=0")
+FELT = (*KEPT, "retention.images=1e7")
+READ = (*KEPT, "retention.images=1e9")
 FLICKER = (*QUIET, "noise.flicker=true")
 TELEGRAPH = (*QUIET, "noise.telegraph=true", "noise.dwell_ln_sigma=0.1", "noise.traps=1")
 EIGHT_BITS = (*QUIET, "adc.bits=8")
@@ -87,8 +88,8 @@ EFFECTS = (
     Effect("noise.dwell_median=1e-8", "read noise", -1, TELEGRAPH),
     Effect("noise.dwell_ln_sigma=9", "read noise", -1, TELEGRAPH),
     Effect("retention.age=1e7", "error", 1, QUIET),
-    Effect("retention.images=1e6", "error", 1, QUIET),
-    Effect("retention.rate=100", "error", 1, (*QUIET, "retention.age=1e4", "retention.relaxation=false")),
+    Effect("retention.images=1e9", "error", 1, KEPT),
+    Effect("retention.rate=1e5", "error", 1, (*KEPT, "retention.age=1e4", "retention.relaxation=false")),
     Effect("retention.temperature=340", "error", 1, STILL),
     Effect("retention.run_temperature=340", "error", 1, QUIET),
     Effect("retention.adjusted=aged", "error", -1, (*STILL, "tile.adjust_outputs=true")),

@@ -65,7 +65,7 @@ def test_a_tile__is_written_as_the_array_writer_does():
     assert (done.arrays, done.cells, done.pulses) == (1, m * 2 * c, int(by_hand.pulses.sum()))
     assert done.energy_J == by_hand.energy_array
     assert done.time_s == pytest.approx(by_hand.time_array + by_hand.rounds * m * 1e-6, rel=1e-12)
-    shown = by_hand.written.g_filament * hardware.cell.gain_with_offset(4.0, one.gate_offset)
+    shown = by_hand.written.g_filament * hardware.cell.gain_with_offset(2.0, one.gate_offset)
     error = (shown / hardware.cell.gain_high - targets) / hardware.cell.g_max
     assert done.error == pytest.approx(float(np.sqrt((error[~one.stuck] ** 2).mean())), rel=1e-9)
 

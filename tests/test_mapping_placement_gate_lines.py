@@ -164,7 +164,7 @@ def test_held_squares__counts_every_gated_cell_once():
     program, _ = compiled("cell.g_gate_leak=1e-15")
     matrix = matrix_of(program, "conv")
     cells = sum(2 * tile.shape[0] * tile.shape[1] for tile in matrix.tiles)
-    assert held_squares(matrix, program.hardware) == pytest.approx(16.0 * cells, rel=1e-12)
+    assert held_squares(matrix, program.hardware) == pytest.approx(2.0**2 * cells, rel=1e-12)
 
 
 @pytest.mark.parametrize(
