@@ -29,15 +29,16 @@ settings.register_profile("same", derandomize=True, deadline=None, max_examples=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
-# Files whose tests compile, write, run and price networks; the others need kernels of their own.
+# Files whose tests compile, write, run and price networks, and those that need a part of the same kernels.
 WHOLE_CHIPS = ("test_benchmarks_", "test_docs", "test_mapping_", "test_public_")
+PARTS_OF_CHIPS = ("test_crossbar_tiles_", "test_crossbar_transfer_")
 
 
 class FromBothEnds(LoadFileScheduling):
     """Give whole files to the workers, from one list: every second worker takes them from its other end.
 
-    The files of whole chips stand at one end and the files of cells and arrays at the other, so that two workers do
-    not compile the same kernels at the same time, but find them in the cache later.  Files of many tests stand outside.
+    The files of whole chips stand at one end, those of cells and arrays at the other.  So two workers do not compile
+    the same kernels at the same time, but find them in the cache later.  Files of many tests come first.
     """
 
     def _assign_work_unit(self, node):
@@ -48,10 +49,12 @@ class FromBothEnds(LoadFileScheduling):
 
 
 def place_in_the_list(item):
-    """Sort key of a file (name, tests): whole chips first, most tests outside."""
-    name, tests = item
-    whole = Path(name).name.startswith(WHOLE_CHIPS)
-    return (0, -len(tests), name) if whole else (1, len(tests), name)
+    """Sort key of a file (name, tests): whole chips, their parts, all else."""
+    path, tests = item
+    name = Path(path).name
+    if name.startswith(WHOLE_CHIPS):
+        return (0, -len(tests), name)
+    return (1 if name.startswith(PARTS_OF_CHIPS) else 2, len(tests), name)
 
 
 @pytest.hookimpl(tryfirst=True)
