@@ -409,3 +409,17 @@ def test_tiles__without_a_gate_are_the_twins_too(rng):
         np.testing.assert_allclose(
             v @ tile.signal[0, 0], twin[:, 0::2] - twin[:, 1::2], rtol=0, atol=1e-12 * np.abs(twin).max()
         )
+
+
+def test_parts__that_are_computed_together_change_nothing(monkeypatch):
+    """Compensation and writing of a few tiles at a time give the targets and currents of all at once, bit by bit."""
+    hardware = small("wires.r_row=2", "wires.r_column=2", "spread.stuck_on=0.02")
+    whole = program(hardware)
+    currents = [tile.signal for held in write(whole, 5).tiles.values() for tile in held]
+    for module in ("mapping.placement.wire_compensation", "mapping.chips.chip"):
+        monkeypatch.setattr(f"{module}.AT_ONCE", 200)  # a tile of 9 x 6 cells has 54, of three kernels 162
+    parts = program(hardware)
+    for one, other in zip(whole.all_matrices, parts.all_matrices, strict=True):
+        np.testing.assert_array_equal(one.conductances, other.conductances)
+    for one, other in zip(currents, (t.signal for held in write(parts, 5).tiles.values() for t in held), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -552,6 +552,13 @@ def test_torch__recurrent_layers_come_in(cell):
     assert network.card["import_check"]["largest_difference"] < AGREEMENT
 
 
+def _put(y, x):
+    z, w = torch.zeros(1, 5, 9, 8), y.clone()
+    z[:, 1:4] = x
+    w[:, [0, 2], 3] = x[:, [1, 0], 4]
+    return torch.cat([z, w], 1)
+
+
 def _in_place(y, x):
     z = y + x
     y[:, 1:] += 1.0
@@ -584,7 +591,20 @@ FUNCTIONS = {
     "planes of a volume": lambda y, _: functional.conv3d(
         y.permute(0, 2, 3, 1).unsqueeze(1), torch.linspace(0, 1, 18).view(2, 1, 3, 3, 1), padding=(1, 1, 0)
     ),
-    "flip and roll": lambda y, _: torch.roll(y.flip(3), 2, 2),
+    "flip and roll": lambda y, _: torch.roll(y.flip(3), 2, 2).roll(5),
+    "filled like a map": lambda y, x: torch.cat([torch.zeros_like(y), x * torch.full_like(y, 2.0)], 1),
+    "windows as columns": lambda y, _: functional.unfold(y, 3, padding=1) + y.unfold(2, 2, 8).sum(),
+    "a diagonal and values one by one": lambda y, _: torch.diagonal(y, 1, 2, 3) + y[:, :, [0, 3, 2], [1, 1, 5]].sum(),
+    "values gathered": lambda y, _: torch.gather(y, 2, torch.tensor([2, 0, 2]).view(1, 1, 3, 1).expand(1, 2, 3, 4)),
+    "values put at places": _put,
+    "over the largest of all": lambda y, _: y / y.abs().max(),
+    "a view of one image": lambda y, _: y.view(1, 3, 3, 3, 8).max(2)[0],
+    "variance, mean and product": lambda y, _: sum(torch.var_mean(y, (2, 3))) + y[:, :, 0].sigmoid().prod(2),
+    "other logarithms": lambda y, _: (
+        torch.log2(y.abs() + 1) + torch.log10(y.abs() + 1) + torch.exp2(y) + torch.tan(y / 9)
+    ),
+    "hyperbolic": lambda y, _: torch.sinh(y) + torch.cosh(y) + functional.rrelu(y),
+    "attention that looks back": lambda y, x: functional.scaled_dot_product_attention(y, x, y + x, is_causal=True),
 }
 
 
@@ -592,6 +612,12 @@ FUNCTIONS = {
 def test_torch__functions_come_in(what):
     torch.manual_seed(4)
     assert import_torch(Wild(FUNCTIONS[what]), (3, 9, 8)).card["import_check"]["largest_difference"] < AGREEMENT
+
+
+def test_difference__by_rounding_alone_is_judged_in_double_precision():
+    """The module cancels numbers of 3000 in single precision; we fold them in double precision."""
+    network = import_torch(Wild(lambda y, _: torch.exp(torch.log(torch.exp(y) + 3e3) * 1.0) - 3e3), (3, 9, 8))
+    assert network.card["import_check"]["largest_difference"] < AGREEMENT
 
 
 def test_activations__spelt_out_are_one_layer():
@@ -621,7 +647,10 @@ class Mixed(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(3, 6, 3, padding=1) for _ in range(kernels))
 
     def forward(self, x):
-        return self.spelling(self, x, torch.softmax(self.fc(x.mean((2, 3))) / 3.0, 1))
+        return self.spelling(self, x, self.shares(x))
+
+    def shares(self, x):
+        return torch.softmax(self.fc(x.mean((2, 3))) / 3.0, 1)
 
 
 def _grouped(m, x, shares):
@@ -641,6 +670,21 @@ SPELLINGS = {
     "a weighted sum of convolutions": lambda m, x, s: sum(
         s[:, i].view(-1, 1, 1, 1) * conv(x) for i, conv in enumerate(m.convs)
     ),
+    "convolutions stacked, weighted and summed": lambda m, x, s: (
+        torch.stack([conv(x) for conv in m.convs], 1) * s.view(-1, 4, 1, 1, 1)
+    ).sum(1),
+    "one convolution with all kernels": lambda m, x, s: torch.einsum(
+        "bkchw,bk->bchw", functional.conv2d(x, m.weight.flatten(0, 1), padding=1).view(-1, 4, 6, 9, 8), s
+    ),
+    "an attention for every term": lambda m, x, _: functional.conv2d(
+        x, sum(m.shares(x)[:, i].view(1, 1, 1, 1) * m.weight[i] for i in range(4)), (m.shares(x) @ m.bias)[0], padding=1
+    ),
+    "a product of matrices": lambda m, x, s: (torch.einsum("bk,koi->boi", s, m.weight[..., 1, 1]) @ x.flatten(2)).view(
+        -1, 6, 9, 8
+    ),
+    "a product of turned matrices": lambda m, x, s: functional.linear(
+        x.flatten(2).transpose(1, 2), torch.einsum("bk,koi->boi", s, m.weight[..., 0, 0])[0]
+    ),
 }
 
 
@@ -655,6 +699,18 @@ def test_dynamic_convolution__is_recognised_in_every_spelling(spelling):
     (layer,) = (layer for layer in network.layers if isinstance(layer, DynamicConv))
     assert layer.kernels == 4
     assert not any(isinstance(each, Linear) for each in network.layers)  # its attention is inside
+
+
+def test_channel_attention__is_no_dynamic_convolution():
+    """Squeeze and excitation weights single channels of one convolution: its kernels stay one."""
+
+    def scaled(m, x, _):
+        y = m.convs[0](x)
+        return y * torch.sigmoid(m.fc(x.mean((2, 3))).view(-1, 6, 1, 1))
+
+    network = import_torch(Mixed(scaled, kernels=6), (3, 9, 8))
+    assert not any(isinstance(layer, DynamicConv) for layer in network.layers)
+    assert sum(isinstance(layer, Conv) for layer in network.layers) == 1
 
 
 def test_dynamic_convolution__of_unknown_attention_is_all_kernels_weighted():
@@ -710,6 +766,7 @@ def test_difference__names_the_first_layer_where_it_appears():
         (lambda y, _: torch.ones(3), "must give back one tensor that depends on the images"),
         (lambda y, _: (y, y + 1), "must give back one tensor"),
         (lambda y, _: y if y.sum() > 0 else -y, "cannot be exported by torch.export: .*without decisions on values"),
+        (lambda y, _: functional.softplus(y, 2.0, 0.5), r"\(softplus\) cannot be imported: .*straight line at 0\.5"),
         (lambda y, _: y.long(), "makes torch.int64 of values that depend on the image"),
         (lambda y, _: y.sort(3)[0], r"\(sort\) cannot be imported: there is no layer"),
     ],

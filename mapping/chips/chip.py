@@ -1,6 +1,6 @@
 """A written chip: Program × seed → every tile with its conductances after writing, its circuit reduced for reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -13,6 +13,7 @@ from crossbar.tiles.written_arrays import WrittenArray, build_tiles
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
+from devices.numerics.blas import one_blas_thread
 from devices.numerics.worker_threads import over_threads
 from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells, Written
@@ -31,6 +32,8 @@ from mapping.hardware.description import Hardware
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.program import Program
 
+AT_ONCE = 2**22  # cells that are written together, ours: their work arrays take some 0.5 GiB
+Numbered = tuple[Placement, tuple[int, int, int]]  #: a tile, and the whole numbers that name its random stream
 Adjustment = tuple[FloatArray, FloatArray]  #: digital scale and shift (n,) of outputs
 
 
@@ -145,19 +148,17 @@ def write_arrays(
         if matrix.rewritten:
             banks[matrix.name] = tuple(_blank(placement, hardware, stream) for placement, stream in numbered)
         else:
-            arrays = [
-                write_tile(
-                    matrix, placement, program, stream,
-                    _known(matrix, stream[2], measured, simulated), stress.get(matrix.name),
-                )
-                for placement, stream in numbered
-            ]  # fmt: skip
-            if matrix.column_gates:
-                banks[matrix.name] = tuple(ColumnTile(cell, each, *parts) for each in arrays)
-            elif matrix.gated and matrix.layout == "stacked":
-                banks[matrix.name] = tuple(build_stacked_tiles(cell, arrays, *parts))
-            else:
-                tiles[matrix.name] = tuple(build_tiles(cell, arrays, *parts, hardware.tile.r_join))
+            write_one = partial(_array, matrix, program, stress.get(matrix.name), measured, simulated)
+            name = matrix.name
+            for some in _together(matrix, numbered):
+                with one_blas_thread():
+                    arrays = list(over_threads(write_one, some))
+                if matrix.column_gates:
+                    banks[name] = (*banks.get(name, ()), *(ColumnTile(cell, each, *parts) for each in arrays))
+                elif matrix.gated and matrix.layout == "stacked":
+                    banks[name] = (*banks.get(name, ()), *build_stacked_tiles(cell, arrays, *parts))
+                else:
+                    tiles[name] = (*tiles.get(name, ()), *build_tiles(cell, arrays, *parts, hardware.tile.r_join))
         done += len(matrix.tiles)
         if progress is not None:
             progress(done)
@@ -166,9 +167,27 @@ def write_arrays(
     )
 
 
-def _simulated(
-    matrix: Matrix, program: Program, stress: Stress | None, numbered: tuple[Placement, tuple[int, ...]]
-) -> TileCells:
+def _together(matrix: Matrix, numbered: Sequence[Numbered]) -> list[Sequence[Numbered]]:
+    """Return the tiles of a matrix in parts that are written together, as their work arrays exist at the same time."""
+    rows, columns = (max(tile.shape[0] for tile in matrix.tiles), max(tile.cell_columns for tile in matrix.tiles))
+    count = max(1, AT_ONCE // (matrix.kernels * rows * columns))
+    return [numbered[first : first + count] for first in range(0, len(numbered), count)]
+
+
+def _array(
+    matrix: Matrix,
+    program: Program,
+    stress: Stress | None,
+    measured: MeasuredCells | None,
+    simulated: dict[str, tuple[Written, ...]],
+    numbered: Numbered,
+) -> WrittenArray:
+    placement, stream = numbered
+    held = _known(matrix, stream[2], measured, simulated)
+    return write_tile(matrix, placement, program, stream, held, stress)
+
+
+def _simulated(matrix: Matrix, program: Program, stress: Stress | None, numbered: Numbered) -> TileCells:
     return write_cells(matrix, numbered[0], program, numbered[1], stress)
 
 

@@ -10,6 +10,7 @@ from devices.errors import MappingError
 from mapping.hardware.description import Hardware
 from mapping.placement.encoding import filaments
 
+AT_ONCE = 2**23  # cells that are compensated together, ours: their work arrays take some 0.5 GiB
 COMPENSATION_STEPS = 3  # ours: an IR drop of 20 % leaves an error below 1 %
 
 
@@ -40,27 +41,64 @@ def compensate(
     Raises MappingError if IR drop leaves no current.
     Source: docs/equations/encoding.md eq. 6.
     """
-    cell, v_read = hardware.cell, hardware.dac.v_read
-    pieces = [filaments(conductances[:, rows, _both(columns)], cell, v_read) for rows, columns in cuts]
     spread = np.broadcast_to(gains.reshape(len(gains), 1, -1), (len(gains), 1, conductances.shape[2] // 2))
-    at = [np.repeat(spread[:, :, columns], 2, axis=2) for _, columns in cuts]
-    first = [cell.terminal_conductance(piece, gain, v_read) for piece, gain in zip(pieces, at, strict=True)]
-    wanted = [g[..., 0::2] - g[..., 1::2] for g in first]
-    kept = min(float(_over(w, g).min()) for w, g in zip(_transfers(first, hardware, stacked), first, strict=True))
+    parts = [
+        _Pairs(conductances, some, np.ascontiguousarray(spread), hardware, stacked)
+        for some in _together(cuts, len(conductances))
+    ]
+    kept = min(part.kept for part in parts)
     if kept <= 0.0:
         raise MappingError(_no_current(hardware))
-    for _ in range(COMPENSATION_STEPS):
-        seen = [cell.terminal_conductance(piece, gain, v_read) for piece, gain in zip(pieces, at, strict=True)]
-        through = _transfers(seen, hardware, stacked)
-        for piece, w, difference in zip(pieces, through, wanted, strict=True):
-            for mine, sign in ((0, 1.0), (1, -1.0)):
-                aim = kept * sign * difference + w[..., 1 - mine :: 2]
-                moved = np.clip(piece[..., mine::2] * _over(aim, w[..., mine::2]), cell.g_min, cell.g_max)
-                piece[..., mine::2] = np.where(sign * difference > 0.0, moved, piece[..., mine::2])
     out = conductances.copy()
-    for (rows, columns), piece in zip(cuts, pieces, strict=True):
-        out[:, rows, _both(columns)] = cell.terminal_conductance(piece, cell.gain_high, v_read)
+    for part in parts:
+        part.compensate(out, kept)
     return out, kept
+
+
+class _Pairs:
+    """Some tiles of a matrix of differential pairs while they are compensated; only the wires' part is held."""
+
+    def __init__(
+        self, conductances: FloatArray, cuts: Sequence[tuple[slice, slice]], spread: FloatArray, hardware: Hardware,
+        stacked: bool,
+    ) -> None:  # fmt: skip
+        self.cuts, self.hardware, self.stacked = [(rows, _both(columns)) for rows, columns in cuts], hardware, stacked
+        self.at = [np.repeat(spread[:, :, columns], 2, axis=2) for _, columns in cuts]
+        first = self._seen(self._filaments(conductances))
+        self.through = _transfers(first, hardware, stacked)  #: of the targets before the first step
+        self.kept = min(float(_over(w, g).min()) for w, g in zip(self.through, first, strict=True))
+
+    def _filaments(self, conductances: FloatArray) -> list[FloatArray]:
+        cell, v_read = self.hardware.cell, self.hardware.dac.v_read
+        return [filaments(conductances[:, rows, columns], cell, v_read) for rows, columns in self.cuts]
+
+    def _seen(self, pieces: Sequence[FloatArray]) -> list[FloatArray]:
+        cell, v_read = self.hardware.cell, self.hardware.dac.v_read
+        return [cell.terminal_conductance(piece, gain, v_read) for piece, gain in zip(pieces, self.at, strict=True)]
+
+    def compensate(self, out: FloatArray, kept: float) -> None:
+        """Replace the tiles' targets (k, r, 2 n) [S] in `out` by compensated ones."""
+        cell, v_read = self.hardware.cell, self.hardware.dac.v_read
+        pieces = self._filaments(out)
+        wanted = [g[..., 0::2] - g[..., 1::2] for g in self._seen(pieces)]
+        for step in range(COMPENSATION_STEPS):
+            if step:
+                self.through = _transfers(self._seen(pieces), self.hardware, self.stacked)
+            for piece, w, difference in zip(pieces, self.through, wanted, strict=True):
+                for mine, sign in ((0, 1.0), (1, -1.0)):
+                    aim = kept * sign * difference + w[..., 1 - mine :: 2]
+                    moved = np.clip(piece[..., mine::2] * _over(aim, w[..., mine::2]), cell.g_min, cell.g_max)
+                    piece[..., mine::2] = np.where(sign * difference > 0.0, moved, piece[..., mine::2])
+        self.through = []
+        for (rows, columns), piece in zip(self.cuts, pieces, strict=True):
+            out[:, rows, columns] = cell.terminal_conductance(piece, cell.gain_high, v_read)
+
+
+def _together(cuts: Sequence[tuple[slice, slice]], kernels: int) -> list[Sequence[tuple[slice, slice]]]:
+    """Return the tiles of a matrix in parts that are computed together."""
+    largest = max((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in cuts)
+    count = max(1, AT_ONCE // max(1, 2 * largest * kernels))
+    return [cuts[first : first + count] for first in range(0, len(cuts), count)]
 
 
 def compensate_columns(

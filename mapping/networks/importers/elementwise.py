@@ -107,6 +107,8 @@ def spelt(
             ("hard-sigmoid-line", {"slope": (at[0.05] - at[-0.05]) / 0.1, "offset": at[0.0]}),
         ]
         for kind, parameters in candidates:
+            if not all(np.isfinite(each) for each in parameters.values()):
+                continue  # infinity would agree with everything
             wanted = FUNCTIONS[kind](grid, **parameters)
             off = np.abs(wanted - values)[judged]
             if np.all(off <= _SPELLING * (1.0 + np.abs(wanted[judged]))):

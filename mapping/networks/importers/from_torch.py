@@ -3,6 +3,7 @@
 Importing this file needs torch.
 """
 
+import copy
 import logging
 import operator
 import warnings
@@ -160,6 +161,15 @@ class Exported:
             return np.concatenate([_first_tensor(out).reshape(1, -1) for out in given])
         return outputs(self.module, images)
 
+    def exact_outputs(self, images: FloatArray) -> FloatArray | None:
+        """What a copy of the module gives in double precision; None if it has another precision or does not run so."""
+        if isinstance(self.module, Path) or self.precision != torch.finfo(torch.float32).eps:
+            return None
+        try:
+            return outputs(copy.deepcopy(self.module).double(), images)
+        except Exception:  # noqa: BLE001  (a module that names a precision itself raises whatever it has)
+            return None
+
     def _image_like(self) -> Foreign:
         """What the exported graph takes as its image."""
         held = self._held()
@@ -234,13 +244,16 @@ def evaluating(module: Foreign) -> Iterator[None]:
 
 
 def outputs(module: Foreign, images: FloatArray) -> FloatArray:
-    """Run a module on (b, c, h, w) images, in the precision and on the device of its weights."""
+    """Run a module on (b, c, h, w) images, in the precision and on the device of its weights.
+
+    Each image is run by itself, as a module may compute something else from several at once.
+    """
     module = unwrapped(module)
     first = next(iter(module.parameters()), torch.zeros(()))
     dtype = first.dtype if first.is_floating_point() else torch.float32
     with evaluating(module):
-        out = module(torch.as_tensor(images).to(dtype=dtype, device=first.device))
-    return _first_tensor(out)
+        given = [module(torch.as_tensor(image[None]).to(dtype=dtype, device=first.device)) for image in images]
+    return np.concatenate([_first_tensor(out).reshape(1, -1) for out in given])
 
 
 def _first_tensor(out: Foreign) -> FloatArray:

@@ -20,7 +20,7 @@ from mapping.networks.importers.tensor_graph import Node, Tensor, TensorGraph
 from mapping.networks.layers.convolutions import Attention
 
 _KERNELS = 256  # shares that a mixture may have, ours
-_SAME = 1e-9  # largest difference of a mixture from the kernel it stands for, over its largest value; ours, for float64
+SAME = 1e-9  # largest difference of a mixture from the kernel it stands for, over its largest value; ours, for float64
 
 _AFFINE = {
     "reshape",
@@ -47,8 +47,8 @@ class Mixture:
     positions: Node | None = None  #: values that multiply the kernels position by position
 
 
-def recognise_mixed_convolutions(graph: TensorGraph, output: Node, nodes: Sequence[Node]) -> None:
-    """Turn convolutions whose kernels depend on the images, and weighted sums of convolutions, into dynamic ones.
+def recognise_mixed_convolutions(graph: TensorGraph, nodes: Sequence[Node]) -> None:
+    """Turn convolutions whose kernels depend on the images into dynamic ones.
 
     Raises ParameterError that names a convolution whose kernel is no mixture of constant ones.
     """
@@ -58,8 +58,6 @@ def recognise_mixed_convolutions(graph: TensorGraph, output: Node, nodes: Sequen
                 _mixed(graph, node)
             except ParameterError as error:
                 raise ParameterError(f"{node.name}: {error}") from None
-    for node in reversed(nodes):  # the whole sum before its parts
-        _weighted_sum(graph, node)
 
 
 def front(node: Node, *, products: bool, pools: bool = False) -> list[Node]:
@@ -227,7 +225,7 @@ def _from_one(node: Tensor | None) -> tuple[Node, FloatArray, FloatArray | None]
 def _agree(found: FloatArray | None, wanted: FloatArray | None) -> bool:
     if found is None or wanted is None or found.shape != wanted.shape:
         return False
-    return bool(np.abs(found - wanted).max() <= _SAME * max(float(np.abs(wanted).max()), 1e-300))
+    return bool(np.abs(found - wanted).max() <= SAME * max(float(np.abs(wanted).max()), 1e-300))
 
 
 def _mixed(graph: TensorGraph, node: Node) -> None:
@@ -308,75 +306,3 @@ def _all_kernels(
     if not isinstance(out, Node):
         raise ParameterError("it convolves a constant")
     return out
-
-
-def _weighted_sum(graph: TensorGraph, node: Node) -> None:
-    """Turn a sum of convolutions of one map, each weighted by one share, into a dynamic convolution."""
-    terms = _terms(node)
-    if len(terms) < 2:
-        return
-    found: list[tuple[Node, Node]] = []
-    for term in terms:
-        pair = _weighted(term)
-        if pair is None:
-            return
-        found.append(pair)
-    first = found[0][1]
-    if any(
-        conv.inputs[0] is not first.inputs[0]
-        or conv.attributes != first.attributes
-        or conv.inputs[1].shape != first.inputs[1].shape
-        or (conv.inputs[2] is None) != (first.inputs[2] is None)
-        for _, conv in found
-    ):
-        return
-    roots = {root for share, _ in found for root in front(share, products=False)}
-    if len(roots) != 1:
-        return
-    (shares,) = roots
-    read = [affine_in(share, shares) for share, _ in found]
-    if any(each is None or each[1].any() for each in read):
-        return
-    coefficients = np.array([each[0].reshape(-1) for each in read if each is not None])  # (terms, k)
-    weights = np.array([conv.inputs[1] for _, conv in found])
-    kernels = np.tensordot(coefficients.T, weights, 1)
-    bias = None if first.inputs[2] is None else coefficients.T @ np.array([conv.inputs[2] for _, conv in found])
-    if attention_of(shares) is None:
-        return
-    node.attributes = dict(first.attributes)
-    x = first.inputs[0]
-    if isinstance(x, Node):
-        rest = np.zeros(kernels.shape[1:])
-        dynamic(graph, node, x, Mixture(shares, kernels, rest), bias, None)
-
-
-def _terms(node: Node) -> list[Node]:
-    """What a map is the sum of: the leaves of a tree of additions, or what is joined and summed."""
-    if node.kind == "binary" and node.attributes["operation"] == "add" and len(node.shape) == 4:
-        leaves: list[Node] = []
-        waiting = list(node.inputs)
-        while waiting:
-            at = waiting.pop()
-            if not isinstance(at, Node) or at.shape != node.shape:
-                return []
-            if at.kind == "binary" and at.attributes["operation"] == "add":
-                waiting += at.inputs
-            else:
-                leaves.append(at)
-        return leaves
-    return []
-
-
-def _weighted(term: Node) -> tuple[Node, Node] | None:
-    """(share of one value, convolution with a constant kernel) whose product a map is, or None."""
-    if term.kind != "binary" or term.attributes["operation"] != "mul":
-        return None
-    for share, weighted in (term.inputs, term.inputs[::-1]):
-        if not isinstance(share, Node) or not isinstance(weighted, Node) or math.prod(share.shape) != 1:
-            continue
-        conv = weighted
-        while conv.kind == "reshape" and isinstance(conv.inputs[0], Node):
-            conv = conv.inputs[0]
-        if conv.kind == "conv" and isinstance(conv.inputs[1], np.ndarray) and not isinstance(conv.inputs[2], Node):
-            return share, conv
-    return None

@@ -13,11 +13,13 @@ from functools import partial
 import numpy as np
 
 from devices.aliases import FloatArray
+from mapping.networks.importers.convolution_sums import recognise_sums
 from mapping.networks.importers.elementwise import spelt
 from mapping.networks.importers.evaluation import evaluate
 from mapping.networks.importers.kernel_mixtures import recognise_mixed_convolutions
 from mapping.networks.importers.tensor_graph import Node, TensorGraph
 
+_FEW = 64  # values of a constant that are compared one by one, ours
 _CLUSTER = 24  # operations that one activation may be spelt with; ours: Mish takes 9, GELU by tanh 8
 
 
@@ -26,12 +28,14 @@ def recognise(graph: TensorGraph, output: Node) -> list[Node]:
 
     Raises ParameterError that names a convolution whose kernel is computed from the image in no way that is known.
     """
+    _compute_once(output)
     for node in ordered(output):
         _drop_repeats(node)
     for node in reversed(ordered(output)):
         _spelt_out(node)
     _factors_out(graph, output)
-    recognise_mixed_convolutions(graph, output, ordered(output))
+    recognise_mixed_convolutions(graph, ordered(output))
+    recognise_sums(graph, ordered(output))
     nodes = ordered(output)
     uses = Counter(each for node in nodes for each in node.inputs if isinstance(each, Node))
     for node in nodes:
@@ -55,6 +59,26 @@ def ordered(output: Node) -> list[Node]:
         waiting.append((node, True))
         waiting += [(each, False) for each in reversed(node.inputs) if isinstance(each, Node) and each not in done]
     return list(done)
+
+
+def _compute_once(output: Node) -> None:
+    """Let nodes that compute the same from the same be one node, as sources may spell one attention several times."""
+    first: dict[tuple[object, ...], Node] = {}
+    same: dict[Node, Node] = {}
+    for node in ordered(output):
+        node.inputs = tuple(same.get(each, each) if isinstance(each, Node) else each for each in node.inputs)
+        if node.kind in ("input", "recurrent", "dynamic_conv"):
+            continue
+        key = (node.kind, node.shape, repr(sorted(node.attributes.items())), *map(_identity, node.inputs))
+        same[node] = first.setdefault(key, node)
+
+
+def _identity(value: "Node | FloatArray | None") -> object:
+    """Equal for one node, and for arrays that are surely equal: views of one memory, or few values."""
+    if not isinstance(value, np.ndarray):
+        return value
+    small = value.tobytes() if value.size <= _FEW else value.__array_interface__["data"][0]
+    return value.dtype.str, value.shape, value.strides if value.size > _FEW else (), small
 
 
 def become(node: Node, kind: str, inputs: Iterable["Node | FloatArray | None"], **attributes: object) -> None:

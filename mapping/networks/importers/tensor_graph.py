@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from devices.aliases import FloatArray
+from devices.aliases import FloatArray, IntArray
 from devices.errors import ParameterError
 from mapping.networks.importers.elementwise import FUNCTIONS, OPERATIONS
 from mapping.networks.layers.convolutions import Attention
@@ -526,6 +526,17 @@ class TensorGraph:
             return self._node("gather", name, (x,), shape, axis=axis, indices=tuple(chosen))
         return self.concat(name, [self.slice(name, x, axis, *run) for run in runs], axis)
 
+    def pick(self, name: str, x: Tensor, places: IntArray) -> Tensor:
+        """Take values by their place in memory: a result of the shape of `places`, whole numbers from 0."""
+        x = _tensor(x)
+        total = math.prod(x.shape)
+        if places.size and not 0 <= int(places.min()) <= int(places.max()) < total:
+            raise ParameterError(f"it takes values {int(places.min())} to {int(places.max())} of {total}")
+        if isinstance(x, np.ndarray):
+            return x.reshape(-1)[places]
+        row = self.take(name, self.reshape(name, x, (1, total)), 1, places.reshape(-1).tolist())
+        return self.reshape(name, row, places.shape)
+
     def pad(self, name: str, x: Tensor, ends: Sequence[Ends], value: float = 0.0, mode: str = "constant") -> Tensor:
         """Put values around a tensor, (before, after) for each axis; negative numbers cut.
 
@@ -592,6 +603,11 @@ class TensorGraph:
         if not isinstance(x, Node):
             raise ParameterError("it works on a constant; fold that into the file's weights")
         return x
+
+
+def places(shape: Shape) -> IntArray:
+    """Return the place in memory of each value of a tensor; picking values from it says where a result has them."""
+    return np.arange(math.prod(shape)).reshape(shape)
 
 
 def constant(what: str, value: Tensor | None) -> FloatArray:

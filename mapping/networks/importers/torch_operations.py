@@ -11,8 +11,11 @@ import numpy as np
 import torch
 
 from devices.errors import ParameterError
-from mapping.networks.importers.tensor_graph import Ends, Node, Tensor, TensorGraph, constant
+from mapping.networks.importers.tensor_graph import Ends, Node, Tensor, TensorGraph, constant, places
 
+STRAIGHT = 1e-6  # largest distance of a softplus from the straight line that torch puts in its place, ours
+HIDDEN = -1e9  # score of a place that attention must not see, ours: its share is exp(HIDDEN), which is 0
+MOST_FACTORS = 64  # of a product over an axis, ours: each is a layer
 Foreign = Any  # an argument of torch, whose classes have no types here
 
 ADVICE = "replace it by operations that docs/import.md lists, or say what its module does through `known`"
@@ -88,7 +91,20 @@ def _gelu(to: TensorGraph, name: str, x: Foreign, *, approximate: str = "none") 
 
 
 def _softplus(to: TensorGraph, name: str, x: Foreign, beta: float = 1, threshold: float = 20) -> Tensor:
+    _threshold_softplus(float(beta), float(threshold))
     return to.function(name, x, "softplus") if beta == 1 else to.function(name, x, "softplus-beta", beta=float(beta))
+
+
+def _threshold_softplus(beta: float, threshold: float) -> None:
+    """Refuse a softplus that becomes a straight line where the two still differ."""
+    if math.exp(-threshold) > STRAIGHT * beta:
+        raise ParameterError(f"it becomes a straight line at {threshold:g} (threshold); use at least 20")
+
+
+def _rrelu(
+    to: TensorGraph, name: str, x: Foreign, _: Foreign, low: float = 1 / 8, high: float = 1 / 3, *__: Foreign
+) -> Tensor:
+    return to.function(name, x, "leaky-relu", slope=(float(low) + float(high)) / 2.0)
 
 
 def _elu(
@@ -254,10 +270,15 @@ def _adaptive(operation: str) -> Callable[..., Foreign]:
     return pool
 
 
-def _as_strided(to: TensorGraph, name: str, x: Foreign, size: Sequence[int], *_: Foreign) -> Tensor:
-    if [n for n in size if n != 1] != [n for n in x.shape if n != 1] or sum(n != 1 for n in size) > 1:
-        raise ParameterError(f"it reads memory by strides of its own; {ADVICE}")
-    return to.reshape(name, x, size)
+def _as_strided(
+    to: TensorGraph, name: str, x: Foreign, size: Sequence[int], stride: Sequence[int], offset: int | None = None
+) -> Tensor:
+    if [n for n in size if n != 1] == [n for n in x.shape if n != 1] and sum(n != 1 for n in size) <= 1:
+        return to.reshape(name, x, size)
+    at = np.full(tuple(size), offset or 0)
+    for axis, (n, step) in enumerate(zip(size, stride, strict=True)):
+        at = at + (np.arange(n) * step).reshape(-1, *(1,) * (len(size) - 1 - axis))
+    return to.pick(name, x, at)
 
 
 def _squeeze(to: TensorGraph, name: str, x: Foreign, dims: Foreign = None) -> Tensor:
@@ -299,27 +320,78 @@ def _split(to: TensorGraph, name: str, x: Foreign, sizes: Foreign, dim: int = 0)
 
 def _index(to: TensorGraph, name: str, x: Foreign, indices: Sequence[Foreign]) -> Tensor:
     chosen = [(axis, each) for axis, each in enumerate(indices) if each is not None]
-    shapes = np.broadcast_shapes(*(each.shape for _, each in chosen))
-    if any(isinstance(each, Node) for _, each in chosen) or any(each.dtype == bool for _, each in chosen):
+    if any(isinstance(each, Node) for _, each in chosen):
         raise ParameterError(f"it picks values by what the image holds; {ADVICE}")
-    if math.prod(shapes) != max(each.size for _, each in chosen):  # an outer product of indices, axis by axis
-        if any(each.size != max(each.shape) for _, each in chosen):
-            raise ParameterError(f"it picks values one by one; {ADVICE}")
-        if chosen[-1][0] - chosen[0][0] != len(chosen) - 1 or math.prod(shapes) != math.prod(e.size for _, e in chosen):
-            raise ParameterError(f"it picks values one by one; {ADVICE}")
-        ranks = [each.ndim - 1 - list(each.shape).index(each.size) if each.size > 1 else -1 for _, each in chosen]
-        full = [rank for rank in ranks if rank >= 0]
-        if full != sorted(full, reverse=True):
-            raise ParameterError(f"it picks values one by one; {ADVICE}")
-        for axis, each in chosen:
-            x = to.take(name, x, axis, each.reshape(-1).tolist())
-        first, last = chosen[0][0], chosen[-1][0]
-        return to.reshape(name, x, (*x.shape[:first], *shapes, *x.shape[last + 1 :]))
-    if len(chosen) != 1:
-        raise ParameterError(f"it picks values one by one; {ADVICE}")
-    (axis, picked) = chosen[0]
-    out = to.take(name, x, axis, picked.reshape(-1).tolist())
-    return to.reshape(name, out, (*x.shape[:axis], *picked.shape, *x.shape[axis + 1 :]))
+    long = [(axis, each.reshape(-1)) for axis, each in chosen if each.size > 1]
+    if len(long) == 1 and len(chosen) == 1 and long[0][1].dtype != bool:  # entries of one axis stay a selection
+        (axis, picked) = long[0]
+        out = to.take(name, x, axis, picked.tolist())
+        return to.reshape(name, out, (*x.shape[:axis], *chosen[0][1].shape, *x.shape[axis + 1 :]))
+    key = tuple(slice(None) if each is None else each for each in indices)
+    return to.pick(name, x, places(x.shape)[key])
+
+
+def _index_put(
+    to: TensorGraph, name: str, x: Foreign, indices: Sequence[Foreign], values: Foreign, accumulate: bool = False
+) -> Tensor:
+    if any(isinstance(each, Node) for each in indices) or accumulate:
+        raise ParameterError(f"it puts values where the image says, or adds several; {ADVICE}")
+    at = places(x.shape)
+    key = tuple(slice(None) if each is None else each for each in indices)
+    count, spots = at.size, at[key]
+    at[key] = count + np.arange(spots.size).reshape(spots.shape)
+    both = [to.reshape(name, each, (1, -1)) for each in (x, to.expand(name, values, spots.shape))]
+    return to.pick(name, to.concat(name, both, 1), at)
+
+
+def _gather(to: TensorGraph, name: str, x: Foreign, dim: int, index: Foreign, **_: Foreign) -> Tensor:
+    picked = constant("its index", index).astype(np.int64)
+    axis = dim % picked.ndim
+    kept = places(x.shape)[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(picked.shape))]
+    return to.pick(name, x, np.take_along_axis(kept, picked, axis))
+
+
+def _unfold(to: TensorGraph, name: str, x: Foreign, dim: int, size: int, step: int) -> Tensor:
+    axis = dim % max(1, len(x.shape))
+    seen = np.lib.stride_tricks.sliding_window_view(places(x.shape), size, axis)
+    return to.pick(name, x, seen[(slice(None),) * axis + (slice(None, None, step),)])
+
+
+def _filled(value: float | None) -> Callable[..., Tensor]:
+    """A tensor of the shape of another, with one value in it."""
+
+    def fill(to: TensorGraph, name: str, x: Foreign, given: Foreign = None, **_: Foreign) -> Tensor:
+        held = value if value is not None else float(constant("its value", np.asarray(given)).reshape(()))
+        return np.full(x.shape, held)
+
+    return fill
+
+
+def _product(to: TensorGraph, name: str, x: Foreign, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    if dim is None:
+        x, dim = to.reshape(name, x, (math.prod(x.shape),)), 0
+    axis = dim % max(1, len(x.shape))
+    if x.shape[axis] > MOST_FACTORS:
+        raise ParameterError(f"it multiplies {x.shape[axis]} values, more than {MOST_FACTORS}; {ADVICE}")
+    out = to.take(name, x, axis, [0])
+    for i in range(1, x.shape[axis]):
+        out = to.binary(name, "mul", out, to.take(name, x, axis, [i]))
+    return out if keepdim else to.reshape(name, out, x.shape[:axis] + x.shape[axis + 1 :])
+
+
+def _in_base(base: float) -> Callable[..., Tensor]:
+    """Logarithm to a base."""
+    return lambda to, name, x: to.binary(name, "mul", to.function(name, x, "log"), 1.0 / math.log(base))
+
+
+def _of_exponentials(sign: float) -> Callable[..., Tensor]:
+    """Half of exp(x) plus or minus exp(-x)."""
+
+    def combine(to: TensorGraph, name: str, x: Foreign) -> Tensor:
+        up, down = (to.function(name, each, "exp") for each in (x, to.function(name, x, "neg")))
+        return to.binary(name, "mul", to.binary(name, "add" if sign > 0 else "sub", up, down), 0.5)
+
+    return combine
 
 
 def _pad(to: TensorGraph, name: str, x: Foreign, pads: Sequence[int], value: float = 0.0) -> Tensor:
@@ -442,7 +514,9 @@ def _attention(
     dropout: float = 0.0, is_causal: bool = False, *, scale: float | None = None, **_: Foreign,
 ) -> Tensor:  # fmt: skip
     if is_causal:
-        raise ParameterError(f"it hides what comes later (is_causal); {ADVICE}")
+        mask = np.tril(np.ones((query.shape[-2], key.shape[-2]), dtype=bool))
+    if isinstance(mask, np.ndarray) and mask.dtype == bool:
+        mask = np.where(mask, 0.0, HIDDEN)
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
     order = (*range(len(key.shape) - 2), len(key.shape) - 1, len(key.shape) - 2)
     scores = to.binary(name, "mul", to.matmul(name, query, to.permute(name, key, order)), factor)
@@ -459,7 +533,7 @@ def _pixel_shuffle(to: TensorGraph, name: str, x: Foreign, factor: int) -> Tenso
 
 def _roll(to: TensorGraph, name: str, x: Foreign, shifts: Sequence[int], dims: Sequence[int] = ()) -> Tensor:
     if not dims:
-        raise ParameterError(f"it rolls all values as one row; {ADVICE}")
+        return to.pick(name, x, np.roll(places(x.shape), tuple(shifts)))
     for axis, shift in zip(dims, shifts, strict=True):
         x = to.take(name, x, axis, np.roll(np.arange(x.shape[axis]), shift).tolist())
     return x
@@ -514,6 +588,12 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     }.items()},
     "rsqrt": lambda to, name, x: to.binary(name, "pow", x, -0.5),
     "square": lambda to, name, x: to.binary(name, "mul", x, x),
+    "exp2": lambda to, name, x: to.function(name, to.binary(name, "mul", x, math.log(2.0)), "exp"),
+    "log2": _in_base(2.0),
+    "log10": _in_base(10.0),
+    "tan": lambda to, name, x: to.binary(name, "div", to.function(name, x, "sin"), to.function(name, x, "cos")),
+    "sinh": _of_exponentials(-1.0),
+    "cosh": _of_exponentials(1.0),
     "expm1": lambda to, name, x: to.binary(name, "sub", to.function(name, x, "exp"), 1.0),
     "log1p": lambda to, name, x: to.function(name, to.binary(name, "add", x, 1.0), "log"),
     "gelu": _gelu,
@@ -521,6 +601,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "elu": _elu,
     "celu": _celu,
     "leaky_relu": _leaky,
+    "rrelu_with_noise": _rrelu,
+    "rrelu_with_noise_functional": lambda *given: (_rrelu(*given), None),
     "prelu": _prelu,
     "_prelu_kernel": lambda to, name, x, weight: to.prelu(name, x, weight),
     "hardtanh": lambda to, name, x, low=-1.0, high=1.0: to.clip(name, x, float(low), float(high)),
@@ -541,6 +623,14 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "max": _extreme("max"),
     "min": _extreme("min"),
     "var": _variance,
+    "var_mean": lambda to, name, x, dim=None, *, correction=1, keepdim=False: (
+        _variance(to, name, x, dim, correction=correction, keepdim=keepdim),
+        to.reduce(name, x, "mean", dim, keep=keepdim),
+    ),
+    "prod": _product,
+    "full_like": _filled(None),
+    "zeros_like": _filled(0.0),
+    "ones_like": _filled(1.0),
     "linalg_vector_norm": _vector_norm,
     "max_pool1d": _max_pool,
     "max_pool2d": _max_pool,
@@ -572,6 +662,12 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "unbind": lambda to, name, x, dim=0: [_select(to, name, x, dim, i) for i in range(x.shape[dim])],
     "index": _index,
     "_unsafe_index": _index,
+    "index_put": _index_put,
+    "gather": _gather,
+    "unfold": _unfold,
+    "diagonal": lambda to, name, x, offset=0, dim1=0, dim2=1: to.pick(
+        name, x, np.diagonal(places(x.shape), offset, dim1, dim2)
+    ),
     "index_select": lambda to, name, x, dim, index: to.take(name, x, dim, constant("its index", index).tolist()),
     "flip": _flipped,
     "roll": _roll,
