@@ -89,7 +89,7 @@ EFFECTS = (
     Effect("noise.dwell_ln_sigma=9", "read noise", -1, TELEGRAPH),
     Effect("retention.age=1e7", "error", 1, QUIET),
     Effect("retention.images=1e9", "error", 1, KEPT),
-    Effect("retention.rate=1e5", "error", 1, (*KEPT, "retention.age=1e4", "retention.relaxation=false")),
+    Effect("retention.rate=1e4", "error", 1, (*KEPT, "retention.age=1e5", "retention.relaxation=false")),
     Effect("retention.temperature=340", "error", 1, STILL),
     Effect("retention.run_temperature=340", "error", 1, QUIET),
     Effect("retention.adjusted=aged", "error", -1, (*STILL, "tile.adjust_outputs=true")),

@@ -185,7 +185,7 @@ def test_effects__every_key_of_a_chip_has_a_row():
         ),
         (["costs.endurance=1e6"], Uses(rewritten=False), []),
         (
-            ["cell.preset=vteam", "dac.v_read=0.3", "retention.refresh_change=0.01"],
+            ["cell.preset=resistor", "retention.refresh_change=0.01"],
             Uses(gated=False),
             ["retention.refresh_change cannot act: these cells have no state equation"],
         ),

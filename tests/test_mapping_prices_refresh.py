@@ -135,6 +135,9 @@ def test_refresh_change__is_the_refresh_after_the_images_that_move_a_layer_so_fa
     assert kept.refresh_change == pytest.approx(0.002, rel=0.03)
     assert kept.refresh_J_per_image == pytest.approx(kept.once_J / kept.refresh_images, rel=1e-12)
     assert kept.refresh_images < kept.images_to_limit
+    slow = price_estimate(on(default, "retention.rate=30"), images[:4])
+    assert slow.keeping.worn_out_s == pytest.approx(2e4 * kept.refresh_images / 30.0, rel=1e-12)
+    assert "at 30 images/s" in dict(keeping_rows(slow, slow.keeping))["refresh"]
     number = price_estimate(on(program, f"retention.refresh_images={kept.refresh_images!r}"), images[:4])
     assert number.keeping == kept
     sooner = on(default, "retention.refresh_images=7")

@@ -86,6 +86,8 @@ def test_deviations__of_every_bundled_chip_can_be_switched_off(name):
         ("adc.comparator_noise=1e-3", "errors of converters"),
         ("dac.gain_error=0.01", "gains of row drivers"),
         ("tile.r_join=10", "common sense inputs"),
+        ("tile.levels=8", "levels of the cells"),
+        ("cell.g_gate_leak=1e-10", "sag of gate lines"),
         ("retention.images=1e5", "reads since writing"),
         ("retention.run_temperature=350", "temperature of the run"),
     ],
@@ -95,6 +97,20 @@ def test_deviations__name_what_a_key_adds(setting, name):
     off = deviations(chip)
     assert setting.partition("=")[0] in next(each for each in off if each.name == name).keys
     assert deviations(without_deviations(chip, off)) == ()
+
+
+def test_deviations__slices_have_levels():
+    chip = Hardware().with_values(["tile.slices=2", "tile.levels=4"])
+    (levels,) = (each for each in deviations(chip) if each.name == "levels of the cells")
+    assert levels.keys == ("tile.slices", "tile.levels")
+    assert levels.hardware.tile.code.plain
+
+
+def test_deviations__gate_lines_that_a_run_takes_as_held_do_not_sag():
+    """The default leakage lowers the far end of a gate line by 2 nV."""
+    assert "sag of gate lines" not in {each.name for each in deviations(Hardware())}
+    leaky = Hardware().with_values(["cell.g_gate_leak=1e-10"])
+    assert "sag of gate lines" not in {each.name for each in deviations(leaky, gated=False)}
 
 
 def test_deviations__drivers_that_send_bits_become_pulses():

@@ -30,12 +30,14 @@ class Alternative:
 #: deviations of a chip from the exact network, and the settings that switch each off alone
 DEVIATIONS: dict[str, tuple[str, ...]] = {
     "wires (IR drop)": ("wires.r_row=0", "wires.r_column=0", "wires.r_driver=0", "wires.r_sense=0"),
+    "levels of the cells": ("tile.slices=1", "tile.levels=ideal"),
     "write errors": (
         "tile.write=drawn", "spread.write_error=0", "spread.cycle_low_ln_sigma=0", "spread.cycle_high_cv=0",
     ),
     "variability of the window": ("spread.window_low_ln_sigma=0", "spread.window_high_cv=0"),
     "stuck cells": ("spread.stuck_on=0", "spread.stuck_off=0", "tile.stuck_missed=0"),
     "offsets of gates": ("spread.gate_offset_line=0", "spread.gate_offset_cell=0"),
+    "sag of gate lines": ("cell.g_gate_leak=0",),
     "bits of gate drivers": ("gate_dac.bits=ideal",),
     "bits of row drivers": ("dac.bits=ideal",),
     "bits and offsets of converters": ("adc.bits=ideal", "adc.offset=0"),
@@ -60,7 +62,10 @@ COMPENSATIONS: dict[str, tuple[str, ...]] = {
 
 
 MISSING = object()
-GATES = frozenset({"offsets of gates", "bits of gate drivers"})  #: deviations without effect where no gate is set
+LEAST_SAG = 1e-6  # [V] as mapping.placement.gate_lines.NEGLIGIBLE, below which a run leaves the sag out
+GATES = frozenset(
+    {"offsets of gates", "sag of gate lines", "bits of gate drivers"}
+)  #: deviations without effect where no gate is set
 
 
 def deviations(hardware: Hardware, *, gated: bool = True) -> tuple[Alternative, ...]:
@@ -69,7 +74,21 @@ def deviations(hardware: Hardware, *, gated: bool = True) -> tuple[Alternative, 
     gated: whether gates set read gains in the run; without them the deviations of gates have no effect.
     """
     names = [name for name in DEVIATIONS if gated or name not in GATES]
+    if not _may_sag(hardware):
+        names = [name for name in names if name != "sag of gate lines"]
     return _alternatives(hardware, {name: DEVIATIONS[name] for name in names})
+
+
+def _may_sag(hardware: Hardware) -> bool:
+    """Return whether the gate lines of a full array can sag by LEAST_SAG: the leakage of all its gates at one end."""
+    inner = getattr(hardware.cell, "cell", hardware.cell)  # a selector is in series with the cell, not with its gate
+    tile, wires = hardware.tile, hardware.wires_in_use
+    ends = np.atleast_1d(wires.r_driver)
+    along, across = wires.mean_segments(tile.rows, tile.columns)
+    path = float(ends[np.isfinite(ends)].max(initial=0.0)) + along * tile.columns + across * tile.rows
+    leak = getattr(inner, "g_gate_leak", 0.0) * tile.rows * tile.columns
+    volts = max(abs(getattr(inner, "v_gate_min", 0.0)), abs(getattr(inner, "v_gate_max", 0.0)))
+    return leak * path * hardware.gate_dac.r_relative * volts >= LEAST_SAG
 
 
 def without_deviations(hardware: Hardware, off: Iterable[Alternative]) -> Hardware:

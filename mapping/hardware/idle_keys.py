@@ -118,7 +118,10 @@ RULES: tuple[_Rule, ...] = (
         ("retention.refresh_change",), lambda h, _: not hasattr(_inner(h.cell), "evolve"),
         "these cells have no state equation, so reads do not move them",
     ),
-    (("retention.rate",), lambda h, _: h.retention.age == 0.0, "retention.age is 0"),
+    (
+        ("retention.rate",), lambda h, _: h.retention.age == 0.0 and not _refreshed(h),
+        "retention.age is 0, and the chip is not refreshed",
+    ),
     (
         ("retention.adjusted",), lambda h, _: not h.tile.adjust_outputs or not h.retention.changes,
         "the run finds the chip as it was written, or no output is adjusted (tile.adjust_outputs)",

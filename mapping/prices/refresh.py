@@ -33,7 +33,9 @@ class Keeping:
     refresh_change: float | None  #: mean change of its cells just before they are written again, relative to g_max
     refresh_J_per_image: float  # noqa: N815  #: energy of these writes; part of the energy
     refresh_s_per_image: float  #: time of these writes; part of the time between images
-    worn_out_s: float | None  #: time until these writes have used up `costs.endurance`
+    worn_out_s: (
+        float | None
+    )  #: time until these writes have used up `costs.endurance`, at `retention.rate` or full pace
     once_J: float  # noqa: N815  #: energy of writing all cells once
     once_s: float  #: time of writing all cells once
     #: number of images between two writes that at_rest_s and images_to_limit would ask for; inf: none
@@ -117,7 +119,7 @@ def keeping(
     busy = again.seconds / needed
     refreshed = math.isfinite(again.period)
     moved_layer, moved = most_moved(followed, again.period) if refreshed else (None, 0.0)
-    step = interval + again.seconds_per_image
+    step = max(interval + again.seconds_per_image, 1.0 / retention.rate if retention.rate else 0.0)
     return Keeping(
         at_rest_s=rest,
         at_rest_state=state,

@@ -18,7 +18,7 @@ def keeping_rows(report: "ReportValues", kept: "Keeping") -> tuple[tuple[str, st
         for name, text in (
             ("retention", _retention(report, kept)),
             ("read disturb", _disturb(report, kept)),
-            ("refresh", _refresh(kept)),
+            ("refresh", _refresh(report, kept)),
         )
         if text
     )
@@ -79,9 +79,11 @@ def _at_pace(images: float, report: "ReportValues") -> str:
     return f" ({duration(images / report.images_per_s)} at full pace)" if report.images_per_s else ""
 
 
-def _refresh(kept: "Keeping") -> str:
+def _refresh(report: "ReportValues", kept: "Keeping") -> str:
     if kept.refresh_images is not None:
-        worn = f"; endurance used up after {duration(kept.worn_out_s)}" if kept.worn_out_s is not None else ""
+        rate = report.configuration["retention"]["rate"]
+        pace = f"{rounded(rate)} images/s" if 0.0 < rate < report.images_per_s else "full pace"
+        worn = f"; endurance used up after {duration(kept.worn_out_s)} at {pace}" if kept.worn_out_s is not None else ""
         moved, sooner = "", ""
         if kept.needed_images < kept.refresh_images and kept.needed_images < kept.images_to_limit:
             sooner = f"; at rest they would need it every {rounded(kept.needed_images)} images"
