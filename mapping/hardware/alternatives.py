@@ -86,8 +86,8 @@ def _may_sag(hardware: Hardware) -> bool:
     ends = np.atleast_1d(wires.r_driver)
     along, across = wires.mean_segments(tile.rows, tile.columns)
     path = float(ends[np.isfinite(ends)].max(initial=0.0)) + along * tile.columns + across * tile.rows
-    leak = getattr(inner, "g_gate_leak", 0.0) * tile.rows * tile.columns
-    volts = max(abs(getattr(inner, "v_gate_min", 0.0)), abs(getattr(inner, "v_gate_max", 0.0)))
+    leak = float(getattr(inner, "g_gate_leak", 0.0)) * tile.rows * tile.columns
+    volts = max(abs(float(getattr(inner, each, 0.0))) for each in ("v_gate_min", "v_gate_max"))
     return leak * path * hardware.gate_dac.r_relative * volts >= LEAST_SAG
 
 
