@@ -77,7 +77,7 @@ def test_transfer_gradient__what_a_step_leaves_falls_fourfold(circuit):
     assert abs(large - 4.0 * small) < 0.05 * large + 1e-13 * (np.abs(d_transfer) * g).sum()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (4, 4), (5, 8), (17, 9), (33, 20), (64, 70)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (4, 4), (5, 8), (17, 9), (33, 20), (45, 37), (64, 70)])
 def test_transfer_gradient__one_array_is_that_array_of_a_batch(rng, shape):
     g, d_transfer = rng.uniform(1e-6, 1e-4, (3, *shape)), rng.normal(size=(3, *shape))
     wires = Wires(1.0, 2.0, 10.0, 5.0, r_driver_far=30.0)

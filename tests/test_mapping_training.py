@@ -13,9 +13,13 @@ from tests.small_networks import joined
 torch = pytest.importorskip("torch")
 
 from mapping.training import ChipModule, Images, Schedule, fine_tune  # noqa: E402
-from mapping.training.counter_noise import normals  # noqa: E402
+from mapping.training.counter_noise import drawn, normals  # noqa: E402
 
 CONTINUOUS = ("adc.bits=ideal", "dac.bits=ideal", "gate_dac.bits=ideal")
+ERRING = (
+    "adc.gain_error=0.03", "adc.inl=0.5", "adc.dnl=0.3", "adc.c_sample=1e-15", "adc.comparator_noise=1e-3",
+    "adc.calibration=8", "dac.gain_error=0.02",
+)  # fmt: skip
 EXACT = (
     *CONTINUOUS, "noise.thermal_shot=false", "noise.flicker=false", "tile.compensate_wires=false",
     "tile.adjust_outputs=false", "spread.stuck_on=0", "spread.stuck_off=0", "spread.window_low_ln_sigma=0",
@@ -49,8 +53,14 @@ def program_of(rng, network, *settings, chip="adaptive2d"):
     [
         CONTINUOUS, (), ("mapping.layout=digital",), ("wires.r_row=20", "adc.bits=6", "gate_dac.bits=4"),
         ("tile.rows=16", "tile.columns=8"), ("tile.adjust_outputs=false", "tile.compensate_wires=false"),
+        ERRING, (*CONTINUOUS, "adc.gain_error=0.05", "adc.comparator_noise=1e-3", "dac.gain_error=0.05"),
+        ("mapping.layout=stacked",), ("mapping.layout=reprogram",), ("tile.encoding=offset", "tile.rows=16"),
+        ("tile.slices=2", "tile.levels=4"), ("tile.r_join=5", "wires.r_column=10"),
     ],
-    ids=["continuous", "default", "digital", "coarse", "small tiles", "plain"],
+    ids=[
+        "continuous", "default", "digital", "coarse", "small tiles", "plain", "erring", "continuous, erring", "stacked",
+        "reprogram", "offset", "slices", "joined",
+    ],
 )  # fmt: skip
 def test_forward__is_the_run(rng, network, settings):
     """Seeded alike: cells, conversions and noise are those of `run`; rounding may move a code at most now and then."""
@@ -80,12 +90,22 @@ def test_normals__are_those_of_the_processors_kernel():
             random_streams.normals(key, out)
         got = normals(torch.as_tensor(keys.view(np.int64)), count).numpy()
         np.testing.assert_allclose(got, room[:, :count], rtol=0.0, atol=3e-6)
+        np.testing.assert_array_equal(drawn(keys, count, "cpu").numpy(), room[:, :count])
 
 
 # ---- backwards ----
 
 
-@pytest.mark.parametrize("settings", [(), ("mapping.layout=digital", "wires.r_row=30", "wires.r_column=30")])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (), ("mapping.layout=digital", "wires.r_row=30", "wires.r_column=30"),
+        ("mapping.layout=stacked", "tile.gate_nodes=16"),  # forwards interpolates between nodes, backwards does not
+        ("mapping.layout=reprogram", "wires.r_row=30"), ("tile.encoding=offset", "adc.gain_error=0.1"),
+        ("tile.r_join=5", "wires.r_column=10", "dac.gain_error=0.1"),
+    ],
+    ids=["parallel", "digital", "stacked", "reprogram", "offset", "joined"],
+)  # fmt: skip
 def test_backward__what_a_step_leaves_falls_fourfold(rng, network, settings):
     """The whole chip, without rounding converters: half the step, a quarter of what first order leaves."""
     program, images = program_of(rng, network, *EXACT, *settings), torch.tensor(rng.random((5, 2, 6, 5)))
@@ -118,6 +138,43 @@ def test_backward__noise_and_converters_let_the_gradient_through(rng, network):
         grads.append(torch.cat([part.grad.flatten().double() for part in module.parameters()]).numpy())
     cosine = grads[0] @ grads[1] / np.linalg.norm(grads[0]) / np.linalg.norm(grads[1])
     assert cosine > 0.98
+
+
+def test_backward__rounded_weights_let_the_gradient_through(rng, network):
+    """Weights of two slices get the gradient of weights of one continuous pair, but for what rounding them does."""
+    images, factors = torch.tensor(rng.random((20, 2, 6, 5))), torch.tensor(rng.normal(size=(20, 3)))
+    grads = []
+    for settings in (("tile.slices=2", "tile.levels=16"), ()):
+        program = program_of(np.random.default_rng(1), network, *EXACT, *settings)
+        module = ChipModule(program, 3, precision="double").train()
+        (module(images) * factors).sum().backward()
+        grads.append(torch.cat([part.grad.flatten() for part in module.parameters()]).numpy())
+    cosine = grads[0] @ grads[1] / np.linalg.norm(grads[0]) / np.linalg.norm(grads[1])
+    assert cosine > 0.98
+
+
+def test_simulated_writing__errors_of_the_pulses_are_held(rng, network):
+    """The outputs are those of the run on cells that pulses wrote; a step moves them as it moves their targets."""
+    program, images = program_of(rng, network, "tile.write=simulated", *CONTINUOUS), rng.random((6, 2, 6, 5))
+    chip = write(program, 3)
+    module = ChipModule(program, 3, read_seed=5, chip=chip, precision="double").train()
+    exact = run(chip, images, seed=5, precision="double").logits
+    loss = module(torch.tensor(images))
+    np.testing.assert_allclose(loss.detach().numpy(), exact, rtol=0.0, atol=1e-9 * np.abs(exact).max())
+    held = chip.simulated["conv"][0].g_filament
+    with torch.no_grad():
+        module.conv_weight.mul_(0.9)
+    targets = module.encoded["conv"].targets(module.conv_weight)[0].detach().numpy()
+    np.testing.assert_array_equal(
+        module.tiles["conv"].reduce(targets).written[0].g_filament, held
+    )  # all fill the window
+    with torch.no_grad():
+        module.conv_weight[:, 0].mul_(0.5)
+    targets = module.encoded["conv"].targets(module.conv_weight)[0].detach().numpy()
+    moved = module.tiles["conv"].reduce(targets).written[0].g_filament
+    assert np.abs(moved - held).max() > 0.0
+    loss.square().sum().backward()
+    assert all(bool(torch.isfinite(part.grad).all()) for part in module.parameters())
 
 
 def test_updates__between_reductions_are_of_second_order_but_for_crosstalk(rng, network):
@@ -209,8 +266,6 @@ def test_training__bad_input_is_refused(rng, network, tmp_path):
         ChipModule(program, precision="half")
     with pytest.raises(ParameterError, match="reduce_every must be"):
         ChipModule(program, reduce_every=0)
-    with pytest.raises(ParameterError, match="mixed has layout 'stacked', which ChipModule does not cover"):
-        ChipModule(program_of(rng, network, "mapping.layout=stacked"))
     with pytest.raises(ParameterError, match=r"dac\.coding must be 'pulse-width' for ChipModule, got 'amplitude'"):
         ChipModule(program_of(rng, network, "dac.coding=amplitude"))
     with pytest.raises(ParameterError, match="chips must be one of one, anew, got 'all'"):

@@ -11,6 +11,7 @@ m = rows, n = columns, p = ports, s = nodes shared by two blocks, v = lanes
 import numpy as np
 
 from crossbar.transfer.borders import Border
+from crossbar.transfer.gradient_lanes import undo_join_lanes
 from crossbar.transfer.merge_blas import eliminate, halves, join
 from crossbar.transfer.merge_lanes import join_lanes, patch, star
 from crossbar.transfer.merge_table import (
@@ -44,7 +45,7 @@ from crossbar.transfer.merge_table import (
 from crossbar.transfer.patches import PATCH
 from crossbar.transfer.reduction_kernels import arms_of, exchange_leaves, lay_arms
 from devices.aliases import FloatArray, IntArray
-from devices.numerics.blas import solve_upper, times_symmetric, times_turned
+from devices.numerics.blas import solve_upper, times_symmetric, times_turned, times_two_sided
 from devices.numerics.jit import kernel
 from devices.numerics.simd import LANES, Vector, broadcast, fused, load, store
 
@@ -72,23 +73,30 @@ def join_kept(ops: IntArray, places: IntArray, last: bool, buffer: FloatArray, x
 
 @kernel
 def undo_joins(
-    ops: IntArray, places: IntArray, slopes: FloatArray, x: FloatArray, s: FloatArray, work: FloatArray
+    ops: IntArray, places: IntArray, rows: int, slopes: FloatArray, x: FloatArray, s: FloatArray, work: FloatArray
 ) -> None:  # fmt: skip
     """Compute the slopes of the halves of merged blocks, last merge first; x, s, places as `join_kept` left them.
 
-    work: work space for the largest (s, p) and (s, s).  Source: docs/equations/adjoint.md eq. 4.
+    rows: number of row ports if the last merge is that of the whole array, whose slopes couple rows to columns only;
+    else 0.  work: work space for the largest (s, p) and (s, s).  Source: docs/equations/adjoint.md eq. 4.
     """
     for k in range(len(ops) - 1, -1, -1):
-        _undo_join(ops[k], slopes, x[places[k, 0] :], s[places[k, 1] :], work)
+        last = k == len(ops) - 1
+        _undo_join(ops[k], rows if last else 0, slopes, x[places[k, 0] :], s[places[k, 1] :], work)
 
 
 @kernel
-def _undo_join(merge: IntArray, slopes: FloatArray, x: FloatArray, s: FloatArray, work: FloatArray) -> None:
+def _undo_join(
+    merge: IntArray, rows: int, slopes: FloatArray, x: FloatArray, s: FloatArray, work: FloatArray
+) -> None:  # fmt: skip
     size, p = merge[SHARED], merge[PORTS]
     step = stride(p)
     block = slopes[merge[START] : merge[START] + p * step].reshape(p, step)
     solve_upper(s, x, size, p)  # x becomes the voltage of each shared node for 1 V at each port
-    times_symmetric(x, slopes[merge[START] :], work, size, p, step)
+    if rows > 0:
+        times_two_sided(x, slopes[merge[START] + rows * step :], work, size, rows, p - rows, step)
+    else:
+        times_symmetric(x, slopes[merge[START] :], work, size, p, step)
     times_turned(work, x, work[size * p :], size, p)
     outer, inner = work[: size * p].reshape(size, p), work[size * p : size * (p + size)].reshape(size, size)
     for source in range(2):
@@ -120,67 +128,6 @@ def _undo_join(merge: IntArray, slopes: FloatArray, x: FloatArray, s: FloatArray
             for w in range(u):
                 half[keeps + u, keeps + w] = inner[u, w] - 0.5 * (inner[u, u] + inner[w, w])
             half[keeps + u, keeps + u] = 0.0
-
-
-@kernel
-def _undo_join_lanes(merge: IntArray, slopes: FloatArray, x: FloatArray, total: FloatArray, work: FloatArray) -> None:
-    """Do the same as `_undo_join` in each lane; x, total: as `join_lanes` left them; work: (s (p + s) LANES)."""
-    v = LANES
-    size, p = merge[SHARED], merge[PORTS]
-    step, out_step = size * v, stride(p) * v
-    kept, start, inner = size * step, merge[START] * v, size * p * v
-    zero, half = broadcast(0.0), broadcast(0.5)
-    for at in range(kept, kept + p * step, step):  # the factor is stored without signs, its diagonal inverted
-        for j in range(size - 1, -1, -1):
-            mine = load(x, at + j * v)
-            for i in range(j + 1, size):
-                mine = fused(load(x, i * step + j * v), load(x, at + i * v), mine)
-            store(x, at + j * v, mine * load(total, j * v))
-    for at in range(0, (p + size) * step, v):
-        store(work, at, zero)
-    for k in range(p):
-        mine, my_x = k * step, kept + k * step
-        for l in range(k):
-            slope = load(slopes, start + k * out_step + l * v)
-            other, other_x = l * step, kept + l * step
-            for u in range(0, step, v):
-                store(work, mine + u, fused(slope, load(x, other_x + u), load(work, mine + u)))
-                store(work, other + u, fused(slope, load(x, my_x + u), load(work, other + u)))
-    for u in range(size):
-        for w in range(u + 1):
-            sum_ = zero
-            for k in range(p):
-                sum_ = fused(load(work, k * step + u * v), load(x, kept + k * step + w * v), sum_)
-            store(work, inner + (u * size + w) * v, sum_)
-    for source in range(2):
-        ports = merge[PORTS_A + source]
-        half_step, keeps, to_half = stride(ports) * v, ports - size, merge[START_A + source] * v
-        for part in range(merge[SEGMENTS]):
-            head = FIRST_SEGMENT + SEGMENT * part
-            if merge[head] != source:
-                continue
-            from_, count, to = merge[head + 1], merge[head + 2], merge[head + 3]
-            for other in range(part + 1):
-                head_2 = FIRST_SEGMENT + SEGMENT * other
-                if merge[head_2] != source:
-                    continue
-                from_2, count_2, to_2 = merge[head_2 + 1], merge[head_2 + 2], merge[head_2 + 3]
-                for i in range(count):
-                    run = i if other == part else count_2
-                    read, write = start + (to + i) * out_step + to_2 * v, to_half + (from_ + i) * half_step + from_2 * v
-                    for j in range(0, run * v, v):
-                        store(slopes, write + j, load(slopes, read + j))
-            for u in range(size):
-                own = half * load(work, inner + (u * size + u) * v)
-                write = to_half + (keeps + u) * half_step + from_ * v
-                for i in range(count):
-                    store(slopes, write + i * v, load(work, (to + i) * step + u * v) - own)
-        for u in range(size):
-            mine_ = load(work, inner + (u * size + u) * v)
-            for w in range(u):
-                both = mine_ + load(work, inner + (w * size + w) * v)
-                slope = load(work, inner + (u * size + w) * v) - half * both
-                store(slopes, to_half + (keeps + u) * half_step + (keeps + w) * v, slope)
 
 
 @kernel(inline=True)
@@ -343,7 +290,7 @@ def undo_leaves(
             op = leaf_ops[k]
             first, second = mine[places[k, 0] * v : places[k, 1] * v], mine[places[k, 1] * v :]
             if op[SHARED] >= 0:
-                _undo_join_lanes(op, down, first, second, work)
+                undo_join_lanes(op, down, first, second, work)
                 continue
             _undo_patch(op, nodes, heads, first, down, second, cells, work)
             a, b = op[PATCH_ROWS], op[PATCH_COLUMNS]
@@ -393,6 +340,6 @@ def undo_arrays(
         keep_leaves(groups, g[t], leaf_ops, nodes, classes, leaves, sizes, leaf_at, at, buffer, kept)
         failed += join_kept(ops, places, True, buffer, x, s)
         lay_slopes(d_transfer[t], counts, slopes[start : start + p * step].reshape(p, step))
-        undo_joins(ops, places, slopes, x, s, work)
+        undo_joins(ops, places, counts[0] + counts[1], slopes, x, s, work)
         undo_leaves(groups, leaf_ops, nodes, classes, leaves, sizes, leaf_at, kept, slopes, d_g[t])
     return failed

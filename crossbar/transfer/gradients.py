@@ -25,7 +25,7 @@ from crossbar.transfer.gradient_kernels import (
     undo_joins,
     undo_leaves,
 )
-from crossbar.transfer.merge_plan import Plan, plan
+from crossbar.transfer.merge_plan import LEAF, Plan, plan
 from crossbar.transfer.merge_table import PORTS, SHARED, stride
 from crossbar.transfer.reduction import TASKS, check_merges
 from devices import checks
@@ -34,6 +34,8 @@ from devices.errors import ParameterError
 from devices.numerics.blas import one_blas_thread
 from devices.numerics.simd import LANES
 from devices.numerics.worker_threads import over_threads, threads
+
+FOUR_LEAVES = 4  # leaves on a side of the smallest arrays that are reversed with leaves twice as wide, ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +123,11 @@ def _kept(steps: Plan) -> _Kept:
     return _Kept(ends - sizes, x, s, int((size * (ports + size)).max(initial=0)), leaf_at, leaf * LANES)
 
 
+def _leaf(m: int, n: int) -> int:
+    """Most cells on the side of a leaf: the reverse pass gains more from lanes than the reduction does."""
+    return 2 * LEAF if min(m, n) >= FOUR_LEAVES * LEAF else LEAF
+
+
 def _tables(steps: Plan) -> tuple[IntArray, IntArray, IntArray, IntArray, tuple[int, ...]]:
     """Tables of the leaves for the kernels, without the groups."""
     return steps.leaf_ops, steps.nodes, steps.classes, steps.leaves, steps.leaf
@@ -130,7 +137,7 @@ def _many(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
     """Gradients of several arrays, divided over all threads."""
     t, m, n = g.shape
     at, line_ends = border(wires, m, n)
-    steps = plan(m, n, line_ends)
+    steps = plan(m, n, line_ends, 1, _leaf(m, n))
     kept, counts = _kept(steps), np.array(steps.root.counts, dtype=np.int64)
     d_g = np.empty(g.shape)
     workers = max(min(threads(), t), 1)
@@ -152,7 +159,7 @@ def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
     """Gradient of one array, its subtrees divided over all threads."""
     m, n = g.shape
     at, line_ends = border(wires, m, n)
-    steps = plan(m, n, line_ends, TASKS)
+    steps = plan(m, n, line_ends, TASKS, _leaf(m, n))
     kept = _kept(steps)
     buffer, slopes, x, s = (np.empty(size) for size in (steps.buffer, steps.buffer, kept.x, kept.s))
     d_g = np.empty(g.shape)
@@ -170,7 +177,8 @@ def _one(g: FloatArray, wires: Wires, d_transfer: FloatArray) -> FloatArray:
         return int(join_kept(steps.ops[some], kept.places[some], last, buffer, x, s))
 
     def undo(some: slice) -> None:
-        undo_joins(steps.ops[some], kept.places[some], slopes, x, s, np.empty(kept.work))
+        of_rows = m + steps.root.counts[1] if some.stop == len(steps.ops) else 0
+        undo_joins(steps.ops[some], kept.places[some], of_rows, slopes, x, s, np.empty(kept.work))
 
     def undo_cells(some: slice) -> None:
         undo_leaves(steps.groups[some], *_tables(steps), kept.leaf_places, of_leaves[some], slopes, d_g)

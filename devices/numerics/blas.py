@@ -174,6 +174,28 @@ def times_symmetric(x: FloatArray, a: FloatArray, out: FloatArray, size: int, p:
 
 
 @kernel
+def times_two_sided(
+    x: FloatArray, a: FloatArray, out: FloatArray, size: int, rows: int, columns: int, step: int
+) -> None:
+    """Write x s to `out` (size, rows + columns), for a symmetric matrix s that only couples rows to columns.
+
+    x: (size, rows + columns).  a: (columns, rows), the lower left part of s; its rows lie `step` apart.
+    """
+    letters = np.array([_TURNED, _PLAIN], dtype=np.uint8)
+    sizes = np.array([rows, columns, size, rows + columns, step], dtype=np.int32)
+    factors = np.array([1.0, 0.0])
+    _dgemm(
+        letters[1:].ctypes, letters[1:].ctypes, sizes.ctypes, sizes[2:].ctypes, sizes[1:].ctypes, factors.ctypes,
+        a.ctypes, sizes[4:].ctypes, x[rows:].ctypes, sizes[3:].ctypes, factors[1:].ctypes, out.ctypes, sizes[3:].ctypes,
+    )  # fmt: skip
+    _dgemm(
+        letters.ctypes, letters[1:].ctypes, sizes[1:].ctypes, sizes[2:].ctypes, sizes.ctypes, factors.ctypes,
+        a.ctypes, sizes[4:].ctypes, x.ctypes, sizes[3:].ctypes, factors[1:].ctypes, out[rows:].ctypes,
+        sizes[3:].ctypes,
+    )  # fmt: skip
+
+
+@kernel
 def times_turned(x: FloatArray, y: FloatArray, out: FloatArray, size: int, p: int) -> None:
     """Write x yᵀ, which must be symmetric, to `out` (size, size), for `x` and `y` (size, p)."""
     letters = np.array([_TURNED, _PLAIN], dtype=np.uint8)

@@ -16,6 +16,7 @@ from devices.writing.spread import Written
 from mapping.chips.cells import as_read, written_to
 from mapping.chips.chip import Bank, Chip
 from mapping.chips.simulated_writing import found_stuck
+from mapping.hardware.description import Hardware
 from mapping.inference.batch import Batch
 from mapping.placement.counts import rewriting
 from mapping.placement.gate_lines import gate_reach
@@ -58,8 +59,17 @@ def _rewritten(
     chip: Chip, matrix: Matrix, placement: Placement, bank: Bank, attention: FloatArray, batch: Batch
 ) -> BatchTile:
     """Write the mixed kernel of each image into the cells of a tile, one image after another."""
-    hardware = chip.program.hardware
     wanted = mixed_targets(chip, matrix, placement, attention)
+    return rewritten(chip.program.hardware, matrix, placement, bank, wanted, batch)[1]
+
+
+def rewritten(
+    hardware: Hardware, matrix: Matrix, placement: Placement, bank: Bank, wanted: FloatArray, batch: Batch
+) -> tuple[WrittenArray, BatchTile]:
+    """Write target conductances (b, m, 2 c) [S] into the cells of a tile, one image after another.
+
+    Returns the cells of all images, and the tile of that batch.
+    """
     cells, moments = np.empty(wanted.shape), matrix.moments[placement.rows.start]
     found = found_stuck(bank.cells.stuck, hardware.tile.stuck_missed, np.random.default_rng([*bank.stream, 4]))
     for at, index in enumerate(batch.indices):
@@ -72,7 +82,7 @@ def _rewritten(
         cells, offset, None, placement.full_scale, bank.offsets, strips, placement.bit_ranges,
         gate_reach(matrix, (placement.shape[0], placement.cell_columns), hardware), bank.errors, bank.row_gains,
     )  # fmt: skip
-    return rewritten_tile(
+    return written, rewritten_tile(
         hardware.cell_in_run, written, hardware.wires_in_run, hardware.dac, hardware.adc, hardware.noise,
         hardware.run_temperature,
     )  # fmt: skip

@@ -13,12 +13,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from crossbar.tiles.converters import TOGETHER
+from crossbar.tiles.batch_tiles import StackedTile
 from crossbar.tiles.tile import Tile
 from devices import checks
+from devices.aliases import FloatArray
 from devices.errors import ParameterError
 from devices.numerics.random_streams import stream_keys
-from mapping.chips.chip import Chip
+from mapping.chips.chip import Bank, Chip
+from mapping.inference.batch import Batch
+from mapping.inference.batch_tiles import rewritten
 from mapping.networks.graph import Network
 from mapping.networks.layers.base import INPUT, Layer, as_given, as_maps
 from mapping.networks.layers.convolutions import Attention, Conv, DynamicConv
@@ -28,10 +31,11 @@ from mapping.networks.unrolling import sides
 from mapping.placement.matrix import Matrix
 from mapping.placement.program import Program
 from mapping.training import digital_layers
-from mapping.training.converters import codes, converted, gains, mix
-from mapping.training.counter_noise import normals
-from mapping.training.reduced_tiles import MatrixTiles, Reduction, SignalsOf, pairs
-from mapping.training.target_conductances import TRAINED, Encoded, check_trainable
+from mapping.training.batch_signals import RewrittenSignals, StackedSignals, mixed
+from mapping.training.converters import codes, gains
+from mapping.training.reduced_tiles import MatrixTiles, Reduction, SignalsOf, of_transfers, stored
+from mapping.training.target_conductances import TRAINED, Encoded, check_trainable, joined
+from mapping.training.tile_reads import TileReads
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.writing import write
 
@@ -46,8 +50,9 @@ class ChipModule(nn.Module):  # type: ignore[misc]
     rounding.  Backwards: exact through encoding, wires, gates and the digital part; straight through converters and
     write errors (docs/training.md).  Parameters are those of the network with folded batch norms.
     In training, cells are written and wires solved anew every `reduce_every` forwards; between them each transfer
-    conductance follows its own cell, and `update_error` says how far that was off.
-    Raises ParameterError for layouts stacked and reprogram, gates of columns, and pulses other than "pulse-width".
+    conductance follows its own cell, and `update_error` says how far that was off.  Stacked bands and cells that are
+    rewritten for each image are written and solved in every forward.
+    Raises ParameterError for gates of columns, pulses other than "pulse-width", and a run at another temperature.
     """
 
     def __init__(
@@ -109,9 +114,11 @@ class ChipModule(nn.Module):  # type: ignore[misc]
         self.tiles: dict[str, MatrixTiles] = {}
         self.encoded: dict[str, Encoded] = {}
         self.reductions: dict[str, Reduction] = {}
-        self._linear: dict[str, list[Tensor]] = {}
+        self._linear: dict[str, list[tuple[Tensor, ...]]] = {}  # stored, and slopes of each cell's own transfer
         self._kept: dict[str, Any] = {}  # signals and scales where nothing is learnt
+        self._constants: dict[tuple[str, int], TileReads] = {}
         self._written: dict[str, Any] = chip.tiles
+        self._banks = chip.banks
         self._at: dict[str, Any] = {}  # targets (k, r, 2 n) of `_written`
         self.forwards = 0
         index = {matrix.name: at for at, matrix in enumerate(program.all_matrices)}
@@ -125,8 +132,9 @@ class ChipModule(nn.Module):  # type: ignore[misc]
                 self.encoded[matrix.name] = encoded
                 self._at[matrix.name] = encoded.targets(weight)[0].detach().cpu().numpy()
                 self.tiles[matrix.name] = MatrixTiles(
-                    program, matrix, index[matrix.name], self.seed, chip.stress.get(matrix.name)
-                )
+                    program, matrix, index[matrix.name], self.seed, chip.stress.get(matrix.name),
+                    chip.simulated.get(matrix.name),
+                )  # fmt: skip
 
     def _weight(self, layer: Layer, part: int | None, key: str = "weight") -> Tensor:
         owner = layer.name if part is None else f"{layer.name}.attention"
@@ -236,10 +244,19 @@ class ChipModule(nn.Module):  # type: ignore[misc]
 
     # ---- matrices ----
 
-    def _signals(self, name: str) -> tuple[list[Tensor], Tensor, Sequence[Tile]]:
-        """Signals of all tiles of a matrix, (k, q, m, c) each, its digital scales (n,), and the tiles."""
-        encoded = self.encoded[name]
+    def _signals(
+        self, matrix: Matrix, asked: Tensor | None, shares: Tensor | None, indices: Any  # noqa: ANN401
+    ) -> tuple[Sequence[Tensor], Tensor, Sequence[Tile]]:  # fmt: skip
+        """What reads take from all tiles of a matrix, its digital scales (n,), and the tiles.
+
+        (k, q, m, c) for each tile, or (b, m, c) where the circuit differs from image to image.
+        """
+        name, encoded = matrix.name, self.encoded[matrix.name]
         weight = self._weight(encoded.layer, encoded.part)
+        if matrix.rewritten and shares is not None:
+            return self._rewritten(matrix, encoded, weight, shares, indices)
+        if self.tiles[name].stacked and asked is not None:
+            return self._stacked(name, encoded, weight, asked)
         if not self.training and not torch.is_grad_enabled():
             return self._read_only(name, encoded, weight)
         targets, scale = encoded.targets(weight)
@@ -248,13 +265,47 @@ class ChipModule(nn.Module):  # type: ignore[misc]
             new = self.tiles[name].reduce(now)
             if at is not None and self.training and self.reduce_every > 1:
                 guessed = self._updated(name, at, targets.detach())
-                off = (_off(guess.cpu().numpy(), tile.signal) for guess, tile in zip(guessed, new.tiles, strict=True))
+                off = (_off(guess.cpu().numpy(), stored(tile)) for guess, tile in zip(guessed, new.tiles, strict=True))
                 self.update_error = max(self.update_error, *off)
             at = self.reductions[name] = new
             self._linear.pop(name, None)
         elif self.training:
             return self._updated(name, at, targets), scale, at.tiles
-        return list(SignalsOf.apply(targets, self.tiles[name], at, self.kind)), scale, at.tiles
+        return SignalsOf.apply(targets, self.tiles[name], at, self.kind), scale, at.tiles
+
+    def _stacked(
+        self, name: str, encoded: Encoded, weight: Tensor, asked: Tensor
+    ) -> tuple[Sequence[Tensor], Tensor, Sequence[Tile]]:  # fmt: skip
+        """The same for stacked bands, whose gates lie on common columns: solved for the gains (b, k) of each image."""
+        targets, scale = encoded.targets(weight)
+        at, now = self.reductions.get(name), targets.detach().cpu().numpy()
+        if at is None and np.array_equal(now, self._at[name]):
+            banks = [each for each in self._banks[name] if isinstance(each, StackedTile)]
+            at = self.reductions[name] = Reduction(now, [each.written for each in banks], [], [], [], banks)
+        elif at is None or not np.array_equal(at.targets, now):
+            at = self.reductions[name] = self.tiles[name].reduce(now)
+        ready = [bank.at(asked.detach().cpu().numpy()) for bank in at.banks]
+        signals = StackedSignals.apply(targets, asked, self.tiles[name], at, ready, self.kind)
+        return signals, scale, [each.tile for each in ready]
+
+    def _rewritten(
+        self, matrix: Matrix, encoded: Encoded, weight: Tensor, shares: Tensor, indices: Any  # noqa: ANN401
+    ) -> tuple[Sequence[Tensor], Tensor, Sequence[Tile]]:  # fmt: skip
+        """The same for cells that take the mixed kernel of each image, with errors of their own for each write."""
+        hardware = self.program.hardware
+        targets, scale = encoded.targets(weight)
+        batch = Batch(self.read_seed, indices, np.dtype(np.float64))
+        signals, tiles = [], []
+        for placement, bank in zip(matrix.tiles, self._banks[matrix.name], strict=True):
+            if not isinstance(bank, Bank):
+                raise TypeError(f"{matrix.name} has no cells that are rewritten")
+            wanted = mixed(targets, matrix, placement, shares, encoded.low)
+            written, ready = rewritten(
+                hardware, matrix, placement, bank, wanted.detach().cpu().numpy(), batch
+            )  # fmt: skip
+            signals.append(RewrittenSignals.apply(wanted, written, ready, bank.cells, hardware, self.kind))
+            tiles.append(ready.tile)
+        return signals, scale, tiles
 
     def _read_only(
         self, name: str, encoded: Encoded, weight: Tensor
@@ -266,27 +317,30 @@ class ChipModule(nn.Module):  # type: ignore[misc]
             targets, scale = encoded.targets(weight)
             now = targets.cpu().numpy()
             tiles = self._written[name] if np.array_equal(now, self._at[name]) else self.tiles[name].reduce(now).tiles
-            signals = [torch.as_tensor(each.signal, device=weight.device).to(self.kind) for each in tiles]
+            signals = [torch.as_tensor(stored(each), device=weight.device).to(self.kind) for each in tiles]
             held = self._kept[name] = (version, signals, scale, tiles)
         return held[1:]
 
     def _updated(self, name: str, at: Reduction, targets: Tensor) -> list[Tensor]:
-        """Signals when targets have moved since they were reduced: each transfer goes with its own cell.
+        """What reads take when targets have moved since they were reduced: each transfer goes with its own cell.
 
         Source: docs/equations/adjoint.md eq. 9.
         """
         if name not in self._linear:
             self._linear[name] = [
-                torch.as_tensor(_own_slopes(tile, seen, slopes), device=targets.device).to(self.kind)
+                tuple(
+                    torch.as_tensor(each, device=targets.device).to(self.kind)
+                    for each in (stored(tile), _own_slopes(tile, seen, slopes))
+                )
                 for tile, seen, slopes in zip(at.tiles, at.seen, at.slopes, strict=True)
             ]
         moved = (targets - torch.as_tensor(at.targets, device=targets.device)).to(self.kind)
-        out = []
-        for tile, slopes, placement in zip(at.tiles, self._linear[name], self.tiles[name].matrix.tiles, strict=True):
-            change = moved[:, placement.rows, pairs(placement.columns)][:, None] * slopes
-            before = torch.as_tensor(tile.signal, device=targets.device).to(self.kind)
-            out.append(before + change[..., 0::2] - change[..., 1::2])
-        return out
+        return [
+            before + of_transfers(moved[:, placement.rows, placement.cells][:, None] * slopes, tile)
+            for tile, (before, slopes), placement in zip(
+                at.tiles, self._linear[name], self.tiles[name].matrix.tiles, strict=True
+            )
+        ]
 
     def _multiply(
         self,
@@ -298,15 +352,19 @@ class ChipModule(nn.Module):  # type: ignore[misc]
     ) -> Tensor:
         """Multiply rows (b, p, r) by a matrix on its tiles: (b, n, p); as mapping/inference/layer_run.py does."""
         hardware = self.program.hardware
-        signals, scale, held = self._signals(matrix.name)
+        signals, scale, held = self._signals(matrix, asked, shares, indices)
         out = torch.zeros((len(rows), matrix.outputs, rows.shape[1]), dtype=self.kind, device=rows.device)
         for sign in (1.0, -1.0) if matrix.signed else (1.0,):
             driven = codes(rows * (sign / matrix.x_scale), hardware.dac)
             for at, (placement, tile, signal) in enumerate(zip(matrix.tiles, held, signals, strict=True)):
                 keys = stream_keys(self.read_seed, (matrix.name, str(at), f"{sign:+g}"), indices)
-                read = self._read(tile, signal, driven[:, :, placement.rows], asked, keys)
-                factor = sign * (hardware.adc.lsb(tile.full_scale) or 1.0) * scale[placement.columns]
-                part = read * factor.to(self.kind)[:, None]
+                reads = self._reads(matrix.name, at, tile, rows)
+                read = reads.read(signal, driven[:, :, placement.rows], asked, keys)
+                factor = sign * reads.lsb * scale[placement.columns]
+                part = joined(read, matrix.code) * factor.to(self.kind)[:, None]
+                if placement.columns == slice(0, matrix.outputs):
+                    out = out + part
+                    continue
                 out = out + functional.pad(
                     part, (0, 0, placement.columns.start, matrix.outputs - placement.columns.stop)
                 )
@@ -317,59 +375,12 @@ class ChipModule(nn.Module):  # type: ignore[misc]
         mixed = bias[None] if shares is None else shares.to(self.kind) @ bias
         return out + mixed[:, :, None]
 
-    def _read(self, tile: Tile, signal: Tensor, driven: Tensor, asked: Tensor | None, keys: Any) -> Tensor:  # noqa: ANN401
-        """Codes (b, c, p) of one read of a tile, its rows driven with codes (b, p, m)."""
-        dac, lsb = tile.dac, tile.adc.lsb(tile.full_scale) or 1.0
-        k, q, m, c = signal.shape
-        worth = dac.v_read / (dac.full_code * lsb)
-        if tile.nodes is None or asked is None:
-            currents = torch.matmul(driven, signal[0, 0] * worth)
-        else:
-            mixed = (mix(asked, tile.nodes, torch.float64) * worth).to(self.kind) @ signal.reshape(k * q, m * c)
-            currents = torch.bmm(driven, mixed.reshape(-1, m, c))
-        currents = currents.transpose(1, 2)
-        if not tile.noise.silent:
-            currents = currents + self._noise(tile, driven.detach(), asked, keys, lsb)
-        if tile.adc.bits is None:
-            return currents
-        return converted(currents + digital_layers.like(tile.offsets, driven)[:, None], tile.adc.largest)
-
-    def _noise(self, tile: Tile, driven: Tensor, asked: Tensor | None, keys: Any, lsb: float) -> Tensor:  # noqa: ANN401
-        """Read noise (b, c, p) [LSB]: docs/equations/periphery.md eq. 4-5, the numbers of `run`."""
-        dac = tile.dac
-        b, p, m = driven.shape
-        k, q, t2, c = tile.variances.shape
-        blur = digital_layers.like(tile.variances, driven).reshape(k * q, t2 * c)
-        if tile.nodes is None or tile.noise_nodes is None or asked is None:
-            noisy = (blur[:1] / lsb**2).reshape(1, t2, c)
-        else:
-            factors = mix(asked.detach(), tile.noise_nodes, torch.float64) / lsb**2
-            noisy = (factors.to(self.kind) @ blur).reshape(b, t2, c)
-        starts = range(m) if tile.strips is None else tile.strips
-        strip = np.zeros((m, len(starts)))
-        for at, (begin, end) in enumerate(zip(starts, [*list(starts)[1:], m], strict=True)):
-            strip[begin:end, at] = 1.0 / (end - begin)
-        size = TOGETHER if p >= 2 * TOGETHER else 1
-        group = np.arange(p) // size
-        together = np.zeros((p, group[-1] + 1))
-        together[np.arange(p), group] = 1.0 / np.bincount(group)[group]
-        strip_, together_ = digital_layers.like(strip, driven), digital_layers.like(together, driven)
-        unit, volts = 1.0 / dac.full_code, dac.v_read / dac.full_code
-        rest, full = (float(dac.white(np.array(share), tile.noise, tile.temperature)) for share in (0.0, 1.0))
-        squares = driven**2
-        level = rest + unit * (full - rest) * torch.matmul(together_.T, torch.matmul(driven, strip_))
-        power = volts**2 * torch.matmul(together_.T, torch.matmul(squares, strip_))
-        rows = torch.cat([level, power], dim=2)  # (b, s, 2 t)
-        variance = torch.matmul(rows, noisy).clamp(min=0.0)  # (b, s, c)
-        kinds = noisy.reshape(len(noisy), 2, -1).sum(2)
-        profile = m * rest + unit * (full - rest) * driven.sum(2), volts**2 * squares.sum(2)
-        share = kinds[:, :1] * profile[0] + kinds[:, 1:] * profile[1]  # (b, p)
-        index = torch.as_tensor(group, device=driven.device)
-        mean = torch.matmul(share, together_)[:, index]
-        ratio = torch.sqrt(torch.where(mean > 0.0, share / torch.where(mean > 0.0, mean, 1.0), 1.0))
-        deviation = torch.sqrt(variance)[:, index].transpose(1, 2) * ratio[:, None]
-        drawn = normals(torch.as_tensor(keys.view(np.int64), device=driven.device), -(-c * p // 4) * 4)
-        return deviation * drawn[:, : c * p].reshape(b, c, p).to(self.kind)
+    def _reads(self, name: str, at: int, tile: Tile, like: Tensor) -> TileReads:
+        """The reads of a tile, with constants that are kept as long as the tile is the same."""
+        held = self._constants.get((name, at))
+        if held is None or held.tile is not tile or held.offsets.device != like.device:
+            held = self._constants[name, at] = TileReads(tile, like.device, self.kind)
+        return held
 
 
 def _off(guessed: Any, exact: Any) -> float:  # noqa: ANN401 - arrays
@@ -378,10 +389,13 @@ def _off(guessed: Any, exact: Any) -> float:  # noqa: ANN401 - arrays
 
 
 def _own_slopes(tile: Tile, seen: Any, slopes: Any) -> Any:  # noqa: ANN401 - arrays
-    """Slopes (k, q, m, 2 c) of each cell's own transfer by its target: what wires leave of a cell's conductance.
+    """Slopes (k, q, m, columns) of each cell's own transfer by its target: what wires leave of a cell's conductance.
 
     A pair's two transfers are not kept apart; the share of the pair stands for both.
     """
+    if tile.columns == 1:
+        alone: FloatArray = np.clip(tile.signal / np.where(seen > 0.0, seen, 1.0), 0.0, 1.0) * slopes
+        return alone
     difference = seen[..., 0::2] - seen[..., 1::2]
     sure = np.abs(difference) > 0.05 * np.maximum(seen[..., 0::2], seen[..., 1::2])
     typical = np.median((tile.signal / np.where(sure, difference, 1.0))[sure]) if sure.any() else 1.0

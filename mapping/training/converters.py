@@ -3,12 +3,12 @@
 b = batch, p = positions, m = rows, c = pairs
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from crossbar.tiles.converters import Dac, GateDac
+from crossbar.tiles.converters import Adc, Dac, GateDac
 from crossbar.transfer.family_gradients import mix_slope
 from crossbar.transfer.gate_nodes import Nodes
 from devices.cells.interface import Cell
@@ -46,12 +46,27 @@ def codes(x: Tensor, dac: Dac) -> Tensor:
     return held + (torch.round(held) - held).detach()
 
 
-def converted(currents: Tensor, largest: float) -> Tensor:
-    """Return codes of currents [LSB]; backwards as if the converter only clipped; continuous ones take all."""
-    if largest == float("inf"):
-        return currents
-    held = torch.clamp(currents, -largest, largest)
-    return held + (torch.clamp(torch.round(currents), -largest, largest) - held).detach()
+class Erring(NamedTuple):
+    """Errors of the converters of a tile, drawn once."""
+
+    gains: Tensor  #: (c, 1) relative to the nominal gain
+    thresholds: Tensor | None  #: (c, n) [LSB] where each code begins, rising; None: at the nominal ones
+    correction: Tensor  #: (c, 1) codes that the digital part subtracts
+
+
+def converted(levels: Tensor, adc: Adc, erring: Erring | None = None) -> Tensor:
+    """Return codes of levels (b, c, p) [LSB] at the comparators; backwards as if the converter only clipped."""
+    held = torch.clamp(levels, adc.smallest, adc.largest)
+    if erring is None:
+        return held + (torch.clamp(torch.round(levels), adc.smallest, adc.largest) - held).detach()
+    if erring.thresholds is None:
+        codes = torch.clamp(torch.round(levels), adc.smallest, adc.largest)
+    else:
+        b, c, p = levels.shape
+        flat = levels.detach().transpose(0, 1).reshape(c, b * p).contiguous()
+        codes = torch.searchsorted(erring.thresholds, flat, right=True).reshape(c, b, p).transpose(0, 1)
+        codes = codes.to(levels.dtype) + adc.smallest
+    return held + (codes - held).detach() - erring.correction
 
 
 def gains(shares: Tensor, driver: GateDac, cell: Cell) -> Tensor:
