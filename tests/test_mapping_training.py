@@ -165,9 +165,8 @@ def test_simulated_writing__errors_of_the_pulses_are_held(rng, network):
     with torch.no_grad():
         module.conv_weight.mul_(0.9)
     targets = module.encoded["conv"].targets(module.conv_weight)[0].detach().numpy()
-    np.testing.assert_array_equal(
-        module.tiles["conv"].reduce(targets).written[0].g_filament, held
-    )  # all fill the window
+    same = module.tiles["conv"].reduce(targets).written[0].g_filament
+    np.testing.assert_allclose(same, held, rtol=1e-12)  # the weights still fill the window
     with torch.no_grad():
         module.conv_weight[:, 0].mul_(0.5)
     targets = module.encoded["conv"].targets(module.conv_weight)[0].detach().numpy()
