@@ -247,7 +247,7 @@ def test_device__draws_and_tabulates(crossgate):
         "500 nS … 50 µS, 100 : 1",
         "0.0106 at -2 V … 0.917 at 4 V",
         "V at the open gate",
-        "0.1 V",
+        "0.05 V",
         "307 days",
     ):
         assert words in out
