@@ -1,8 +1,9 @@
 """A written chip: Program × seed → every tile with its conductances after writing, its circuit reduced for reads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from mapping.chips.cells import (
     write_cells,
     write_tile,
 )
+from mapping.chips.distributed_work import Distribute
 from mapping.chips.measured_cells import MeasuredCells
 from mapping.chips.read_times import stress_of_reads
 from mapping.chips.simulated_writing import Programming, check_simulated
@@ -116,6 +118,7 @@ def write_arrays(
     *,
     measured: MeasuredCells | None = None,
     progress: Callable[[int], None] | None = None,
+    distribute: Distribute | None = None,
 ) -> Chip:
     """Write every tile of a program with variability drawn from `seed`, and reduce its circuit.
 
@@ -123,48 +126,87 @@ def write_arrays(
     With `tile.write` "simulated" the tiles of a matrix are written pulse by pulse, on all threads.
     measured: cells of a chip, taken in place of simulated writes; `seed` then draws the offsets of the converters.
     progress: called after each matrix with the number of tiles done.
+    distribute: where matrices are written; default: one after another in this process, with all its threads.
     Raises ParameterError if seed is no whole number ≥ 0, or what check_simulated and simulated_write raise.
     """
     seed = checks.seed(seed)
     hardware = program.hardware
-    tiles: dict[str, tuple[Tile | BatchTile, ...]] = {}
-    banks: dict[str, tuple[StackedTile | ColumnTile | Bank, ...]] = {}
-    cell, stress = hardware.cell_in_run, read_before(program)
-    adc = hardware.tile.code.converter(hardware.adc)
-    parts = (hardware.wires_in_run, hardware.dac, adc, hardware.noise, hardware.run_temperature)
-    simulated: dict[str, tuple[Written, ...]] = {}
-    programming: Programming | None = None
     if hardware.tile.write == "simulated" and measured is None:
         check_simulated(hardware, program.all_matrices)
-    done = 0
-    for index, matrix in enumerate(program.all_matrices):
-        streams = [(seed, index, at) for at in range(len(matrix.tiles))]
-        numbered = list(zip(matrix.tiles, streams, strict=True))
-        if hardware.tile.write == "simulated" and measured is None:
-            each = list(over_threads(partial(_simulated, matrix, program, stress.get(matrix.name)), numbered))
-            simulated[matrix.name] = tuple(cells.written for cells in each)
-            taken = (cells.programming for cells in each if cells.programming is not None)
-            programming = sum(taken, programming or Programming())
-        if matrix.rewritten:
-            banks[matrix.name] = tuple(_blank(placement, hardware, stream) for placement, stream in numbered)
-        else:
-            write_one = partial(_array, matrix, program, stress.get(matrix.name), measured, simulated)
-            name = matrix.name
-            for some in _together(matrix, numbered):
-                with one_blas_thread():
-                    arrays = list(over_threads(write_one, some))
-                if matrix.column_gates:
-                    banks[name] = (*banks.get(name, ()), *(ColumnTile(cell, each, *parts) for each in arrays))
-                elif matrix.gated and matrix.layout == "stacked":
-                    banks[name] = (*banks.get(name, ()), *build_stacked_tiles(cell, arrays, *parts))
-                else:
-                    tiles[name] = (*tiles.get(name, ()), *build_tiles(cell, arrays, *parts, hardware.tile.r_join))
-        done += len(matrix.tiles)
+    shared = _Writing(program, seed, measured, read_before(program))
+    matrices = program.all_matrices
+    numbers = range(len(matrices))
+    if distribute is None:
+        pieces: Iterator[tuple[int, _WrittenMatrix]] = ((index, _matrix(shared, index)) for index in numbers)
+    else:
+        pieces = distribute(_matrix, shared, numbers)
+    found: dict[int, _WrittenMatrix] = {}
+    for index, written in pieces:
+        found[index] = written
         if progress is not None:
-            progress(done)
+            progress(sum(len(matrices[each].tiles) for each in found))
+    each = [(matrix.name, found[index]) for index, matrix in enumerate(matrices)]
+    taken = [written.programming for _, written in each if written.programming is not None]
     return Chip(
-        program, seed, tiles, banks, measured=measured, stress=stress, simulated=simulated, programming=programming
+        program,
+        seed,
+        {name: written.tiles for name, written in each if written.tiles is not None},
+        {name: written.banks for name, written in each if written.banks is not None},
+        measured=measured,
+        stress=shared.stress,
+        simulated={name: written.simulated for name, written in each if written.simulated is not None},
+        programming=sum(taken, Programming()) if taken else None,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Writing:
+    """What all matrices of a chip share while they are written."""
+
+    program: Program
+    seed: int
+    measured: MeasuredCells | None
+    stress: dict[str, Stress]
+
+
+class _WrittenMatrix(NamedTuple):
+    """One matrix after writing; None: it has no such part."""
+
+    tiles: tuple[Tile | BatchTile, ...] | None = None
+    banks: tuple[StackedTile | ColumnTile | Bank, ...] | None = None
+    simulated: tuple[Written, ...] | None = None
+    programming: Programming | None = None
+
+
+def _matrix(shared: _Writing, index: int) -> _WrittenMatrix:
+    """Write the tiles of one matrix and reduce their circuits."""
+    program, measured = shared.program, shared.measured
+    hardware, matrix = program.hardware, program.all_matrices[index]
+    cell, stress = hardware.cell_in_run, shared.stress.get(matrix.name)
+    adc = hardware.tile.code.converter(hardware.adc)
+    parts = (hardware.wires_in_run, hardware.dac, adc, hardware.noise, hardware.run_temperature)
+    streams = [(shared.seed, index, at) for at in range(len(matrix.tiles))]
+    numbered = list(zip(matrix.tiles, streams, strict=True))
+    written = _WrittenMatrix()
+    if hardware.tile.write == "simulated" and measured is None:
+        each = list(over_threads(partial(_simulated, matrix, program, stress), numbered))
+        taken = [cells.programming for cells in each if cells.programming is not None]
+        written = _WrittenMatrix(None, None, tuple(cells.written for cells in each), sum(taken, Programming()))
+    if matrix.rewritten:
+        return written._replace(banks=tuple(_blank(placement, hardware, stream) for placement, stream in numbered))
+    write_one = partial(_array, matrix, program, stress, measured, written.simulated)
+    tiles: list[Tile | BatchTile] = []
+    banks: list[StackedTile | ColumnTile | Bank] = []
+    for some in _together(matrix, numbered):
+        with one_blas_thread():
+            arrays = list(over_threads(write_one, some))
+        if matrix.column_gates:
+            banks += [ColumnTile(cell, array, *parts) for array in arrays]
+        elif matrix.gated and matrix.layout == "stacked":
+            banks += build_stacked_tiles(cell, arrays, *parts)
+        else:
+            tiles += build_tiles(cell, arrays, *parts, hardware.tile.r_join)
+    return written._replace(tiles=tuple(tiles) or None, banks=tuple(banks) or None)
 
 
 def _together(matrix: Matrix, numbered: Sequence[Numbered]) -> list[Sequence[Numbered]]:
@@ -179,7 +221,7 @@ def _array(
     program: Program,
     stress: Stress | None,
     measured: MeasuredCells | None,
-    simulated: dict[str, tuple[Written, ...]],
+    simulated: tuple[Written, ...] | None,
     numbered: Numbered,
 ) -> WrittenArray:
     placement, stream = numbered
@@ -192,12 +234,12 @@ def _simulated(matrix: Matrix, program: Program, stress: Stress | None, numbered
 
 
 def _known(
-    matrix: Matrix, at: int, measured: MeasuredCells | None, simulated: dict[str, tuple[Written, ...]]
+    matrix: Matrix, at: int, measured: MeasuredCells | None, simulated: tuple[Written, ...] | None
 ) -> Written | None:
     """Return the cells of a tile that are written already; None: they are drawn."""
     if measured is not None:
         return measured.tile(matrix.name, at)
-    return simulated[matrix.name][at] if matrix.name in simulated else None
+    return None if simulated is None else simulated[at]
 
 
 def _blank(placement: Placement, hardware: Hardware, stream: tuple[int, ...]) -> Bank:

@@ -5,8 +5,9 @@ one image, and every image, tile and sign has its own noise stream, so results d
 b = batch, p = positions, r = matrix rows, n = outputs, k = kernels
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from devices.errors import ParameterError
 from devices.numerics.blas import one_blas_thread
 from devices.numerics.worker_threads import over_threads
 from mapping.chips.chip import Chip
+from mapping.chips.distributed_work import Distribute
 from mapping.inference.batch import Batch
 from mapping.inference.layer_run import run_layer
 from mapping.inference.traces import SAMPLE, BatchResult, LayerPart, LayerSums, RunResult, Step
@@ -50,12 +52,14 @@ def run(
     exact: FloatArray | None = None,
     progress: Callable[[int], None] | None = None,
     kept: Kept | None = None,
+    distribute: Distribute | None = None,
 ) -> RunResult:
     """Run images (b, c, h, w) through a chip, batches in parallel on all threads.
 
     seed: of the read noise.  batch: images at a time.  precision: "single" (currents to 1e-6 of their range) or
     "double" arithmetic.  exact: (b, classes) the result of `exact_outputs`, computed if not given.  progress: called
     after each batch with the number of images done.  kept: store of finished batches, which are not run again.
+    distribute: where batches run; default: all threads of this process.
     Raises ParameterError for images or outputs of another shape.
     """
     program = chip.program
@@ -78,9 +82,14 @@ def run(
             kept.put(start, start + len(part), done)
         return done
 
+    starts = range(0, len(images), batch)
+    if distribute is None:
+        running = over_threads(work, starts)
+    else:
+        running = _elsewhere(distribute, _Run(ready, seed, kind), images, starts, kept)
     sums = {layer.name: LayerSums(layer) for layer in program.folded.layers} if len(images) else {}
     logits = [np.empty((0, len(program.network.classes)))]
-    with one_blas_thread(), closing(over_threads(work, range(0, len(images), batch))) as results:
+    with one_blas_thread(), closing(running) as results:
         for done in results:
             logits.append(done.logits)
             for name, part in done.layers.items():
@@ -89,6 +98,43 @@ def run(
                 progress(sum(map(len, logits)))
     traces = tuple(each.trace(len(images)) for each in sums.values())
     return RunResult(chip, np.concatenate(logits), exact, traces, seed, images[:SAMPLE].copy())
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What all batches of a run share."""
+
+    chip: Chip
+    seed: int
+    kind: np.dtype
+
+
+def _piece(shared: _Run, batch: tuple[int, FloatArray]) -> BatchResult:
+    """Run a batch: the number of its first image, and its images."""
+    return _batch(shared.chip, batch[1], batch[0], shared.seed, shared.kind)
+
+
+def _elsewhere(
+    distribute: Distribute, shared: _Run, images: FloatArray, starts: range, kept: Kept | None
+) -> Generator[BatchResult, None, None]:
+    """Yield the results of batches in order; each is stored as soon as it is there, and stored ones are not run."""
+    batches = {start: images[start : start + starts.step] for start in starts}
+    ready = {} if kept is None else {start: kept.get(start, start + len(part)) for start, part in batches.items()}
+    missing = [(start, part) for start, part in batches.items() if ready.get(start) is None]
+    waiting = iter(starts)
+    after = next(waiting, None)
+    with closing(distribute(_piece, shared, missing)) as results:
+        while after is not None:
+            done = ready.pop(after, None)
+            if done is not None:
+                yield done
+                after = next(waiting, None)
+                continue
+            at, done = next(results)
+            start, part = missing[at]
+            ready[start] = done
+            if kept is not None:
+                kept.put(start, start + len(part), done)
 
 
 def exact_outputs(program: Program, images: FloatArray, *, precision: str = "single") -> FloatArray:

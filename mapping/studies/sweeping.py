@@ -6,7 +6,6 @@ row depends on its point only, neither on the worker that computed it nor on the
 """
 
 import contextlib
-import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
@@ -24,6 +23,7 @@ from mapping.studies.points import Task, load_inputs, simulate
 from mapping.studies.results import HEAD, METRICS, TAIL, Cell, Results
 from mapping.studies.study_files import load_study
 from mapping.studies.table import TABLE, append_row, file_writers, kept_rows, opened_table
+from mapping.workflow.cluster import connected
 from mapping.workflow.digests import digest
 
 PARTS = tuple(f".{name}" for name in COMPONENTS)  #: ends of the columns with a layer's energy in a component
@@ -164,24 +164,12 @@ def _computed(tasks: Sequence[Task], workers: int, threads: int, address: str | 
         if address is None:
             stack.enter_context(joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads))
         else:
-            stack.enter_context(_cluster(address))
+            stack.enter_context(connected(address))
             stack.enter_context(joblib.parallel_config("dask"))
         parallel = joblib.Parallel(
             return_as="generator_unordered", batch_size=1, **({"n_jobs": workers} if address is None else {})
         )
         yield from parallel(joblib.delayed(simulate)(task) for task in tasks)
-
-
-def _cluster(address: str) -> contextlib.AbstractContextManager[object]:
-    if importlib.util.find_spec("distributed") is None:
-        raise ParameterError("a Dask cluster needs the package distributed: pip install 'crossgate[dask]'")
-    from distributed import Client
-
-    try:
-        client: contextlib.AbstractContextManager[object] = Client(address, timeout=20)  # type: ignore[no-untyped-call,unused-ignore]  # seconds, ours
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ParameterError(f"there is no Dask scheduler at {address!r}: {error}") from None
-    return client
 
 
 def _whole(cell: Cell) -> int:

@@ -29,6 +29,7 @@ from devices.noise.read_noise import ReadNoise
 from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells, Spread, Written
 from mapping.chips.chip import Bank, Chip
+from mapping.chips.distributed_work import Distribute
 from mapping.chips.measured_cells import MeasuredCells
 from mapping.chips.simulated_writing import Programming
 from mapping.files.cache import ENDING, Cache
@@ -93,13 +94,14 @@ def written(
     *,
     measured: MeasuredCells | None = None,
     progress: Callable[[int], None] | None = None,
+    distribute: Distribute | None = None,
 ) -> Chip:
     """Return the result of `write`, from the cache if it is there; its large arrays are then mapped from the file.
 
-    measured, progress: as for write.  Raises what write raises.
+    measured, progress, distribute: as for write.  Raises what write raises.
     """
     if cache is None:
-        return write(program, seed, measured=measured, progress=progress)
+        return write(program, seed, measured=measured, progress=progress, distribute=distribute)
     name = f"chip-{digest('chip', *_identity(program, seed, measured))}"
     classes, given = chip_classes(), _given(program.hardware)
     held = cache.get(name, classes, given)
@@ -108,7 +110,7 @@ def written(
             progress(sum(len(matrix.tiles) for matrix in program.all_matrices))
         tiles, banks, adjustments, stress, simulated, programming = held
         return Chip(program, seed, tiles, banks, adjustments, measured, stress, simulated, programming)
-    chip = write(program, seed, measured=measured, progress=progress)
+    chip = write(program, seed, measured=measured, progress=progress, distribute=distribute)
     about = f"{program.network.name} on {program.hardware.name}, chip {seed}"
     parts = [chip.tiles, chip.banks, chip.adjustments, chip.stress, chip.simulated, chip.programming]
     cache.put(name, parts, classes, given, about)

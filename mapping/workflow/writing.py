@@ -14,6 +14,7 @@ from devices.aliases import FloatArray
 from devices.numerics.blas import one_blas_thread
 from devices.numerics.worker_threads import over_threads
 from mapping.chips.chip import Adjustment, Chip, write_arrays
+from mapping.chips.distributed_work import Distribute
 from mapping.chips.measured_cells import MeasuredCells
 from mapping.hardware.retention import Retention
 from mapping.inference.batch import Batch
@@ -38,6 +39,7 @@ def write(
     *,
     measured: MeasuredCells | None = None,
     progress: Callable[[int], None] | None = None,
+    distribute: Distribute | None = None,
 ) -> Chip:
     """Write every tile of a program with variability drawn from `seed`, reduce its circuit, and adjust the outputs.
 
@@ -45,14 +47,15 @@ def write(
     measured: cells of a chip as `read_measured` returns them, taken in place of simulated writes; `seed` then draws the
     offsets of the converters only.
     progress: called after each matrix with the number of tiles done.
+    distribute: where matrices are written; default: one after another in this process, with all its threads.
     Raises ParameterError if seed is no whole number ≥ 0.
     """
-    chip = write_arrays(program, seed, measured=measured, progress=progress)
+    chip = write_arrays(program, seed, measured=measured, progress=progress, distribute=distribute)
     hardware = program.hardware
     if not hardware.tile.adjust_outputs:
         return chip
     if hardware.retention.changes and hardware.retention.adjusted == "new":
-        fresh = write_arrays(new(program), seed, measured=measured)
+        fresh = write_arrays(new(program), seed, measured=measured, distribute=distribute)
         return replace(chip, adjustments=adjusted(fresh).adjustments)
     return adjusted(chip)
 
