@@ -1,5 +1,6 @@
 """The command `crossgate run`: runs a network on a simulated chip, with progress bars and a report."""
 
+import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from devices.aliases import FloatArray
     from mapping.chips.chip import Chip as WrittenChip
+    from mapping.chips.distributed_work import Distribute
     from mapping.data.datasets import Dataset
     from mapping.hardware.description import Hardware
     from mapping.inference.traces import RunResult
@@ -65,6 +67,13 @@ def run(
             "crossgate estimate."
         ),
     ] = "cpu",
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address of a Dask scheduler whose workers write the tiles and run the images.",
+        ),
+    ] = None,
     measured: Measured = None,
     missing: Missing = "target",
     until_lost: Annotated[
@@ -98,6 +107,8 @@ def run(
         training.check_device(device, "--device")
         if fidelity != "linear":
             raise ParameterError(f"--fidelity must be linear for --device {device}, got {fidelity!r}")
+        if dask is not None:
+            raise ParameterError(f"--dask must be left out for --device {device}, got {dask!r}")
     if measured is not None and fidelity == "ideal":
         raise ParameterError("--measured must be left out for --fidelity ideal, as an ideal chip has no measured cells")
     if until_lost and measured is not None:
@@ -112,14 +123,18 @@ def run(
         hardware = hardware.idealised()
     check_folder(out)
     console = Console(stderr=True, quiet=as_json)
-    calibration, test = load_images(network, data, count, console)
-    if diagnose and test.numbers:
-        raise ParameterError("--diagnose must be left out for outputs that are numbers, as it compares accuracies")
     precision = "double" if fidelity == "ideal" else "single"  # on an ideal chip single-precision rounding would show
-    began = time.perf_counter()
-    with stoppable(len(test), keep=not no_cache) as kept:
+    with contextlib.ExitStack() as stack:
+        if device == "cpu" and fidelity != "ideal":
+            stack.enter_context(workflow.compiled_meanwhile(hardware))
+        calibration, test = load_images(network, data, count, console)
+        if diagnose and test.numbers:
+            raise ParameterError("--diagnose must be left out for outputs that are numbers, as it compares accuracies")
+        began = time.perf_counter()
+        kept = stack.enter_context(stoppable(len(test), keep=not no_cache))
+        distribute = None if dask is None else stack.enter_context(workflow.cluster(dask)).distribute
         simulated = (network, hardware, calibration, test, drawn, precision, console, kept, device, measured, missing)
-        report, result = _simulate(*simulated)
+        report, result = _simulate(*simulated, distribute)
         if fidelity == "nonlinear":
             report = _with_fidelity(report, result, test, precision, console)
         took, program = time.perf_counter() - began, result.chip.program
@@ -163,6 +178,7 @@ def _simulate(
     device: str,
     measured: Path | None,
     missing: str,
+    distribute: "Distribute | None",
 ) -> "tuple[Report, RunResult]":
     """Compile, write, run and price, with progress bars on the terminal.
 
@@ -176,8 +192,9 @@ def _simulate(
         progress.update(task, description="write and reduce tiles", total=arrays, completed=0)
         cells = read(program, measured, missing, console)
         chip = workflow.written(
-            program, seed, cache, measured=cells, progress=lambda done: progress.update(task, completed=done)
-        )
+            program, seed, cache, measured=cells, distribute=distribute,
+            progress=lambda done: progress.update(task, completed=done),
+        )  # fmt: skip
         progress.update(task, description="compute exact outputs", total=None)
         outputs = workflow.exact(program, test.images, precision, cache)
         progress.update(task, description=f"run {network.name}", total=len(test), completed=0)
@@ -194,6 +211,7 @@ def _simulate(
             exact=outputs,
             progress=lambda done: progress.update(task, completed=done),
             kept=batches,
+            distribute=distribute,
         )
         progress.update(task, description="price")
         return mapping.price(result, test.labels), result

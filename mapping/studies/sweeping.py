@@ -23,7 +23,7 @@ from mapping.studies.points import Task, load_inputs, simulate
 from mapping.studies.results import HEAD, METRICS, TAIL, Cell, Results
 from mapping.studies.study_files import load_study
 from mapping.studies.table import TABLE, append_row, file_writers, kept_rows, opened_table
-from mapping.workflow.cluster import connected
+from mapping.workflow.dask_cluster import connected
 from mapping.workflow.digests import digest
 
 PARTS = tuple(f".{name}" for name in COMPONENTS)  #: ends of the columns with a layer's energy in a component

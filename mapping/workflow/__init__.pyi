@@ -1,4 +1,6 @@
 from .compiling import compile_network as compile_network
+from .dask_cluster import Cluster as Cluster
+from .dask_cluster import cluster as cluster
 from .digests import code_version as code_version
 from .digests import digest as digest
 from .images import CALIBRATION_IMAGES as CALIBRATION_IMAGES
@@ -9,6 +11,7 @@ from .kept_results import KeptRun as KeptRun
 from .kept_results import compiled as compiled
 from .kept_results import exact as exact
 from .kept_results import written as written
+from .kernels_of_a_run import compiled_meanwhile as compiled_meanwhile
 from .layout_choice import best_layout as best_layout
 from .lost_point import images_until_lost as images_until_lost
 from .previews import Preview as Preview

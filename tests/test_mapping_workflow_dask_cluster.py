@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,9 @@ from mapping.hardware.description_files import load_hardware
 from mapping.inference import running
 from mapping.inference.running import run
 from mapping.networks import Attention, Conv, DynamicConv, Flatten, GlobalAveragePool, Linear, Network, Relu
-from mapping.workflow import cluster as clusters
-from mapping.workflow.cluster import cluster
+from mapping.workflow import dask_cluster as clusters
 from mapping.workflow.compiling import compile_network
+from mapping.workflow.dask_cluster import cluster
 from mapping.workflow.kept_results import KeptRun, chip_classes
 from mapping.workflow.writing import write
 
@@ -125,9 +126,15 @@ def test_elsewhere__reports_progress_and_keeps_each_batch_at_once(tmp_path):
 def local():
     """A scheduler with two worker processes, which are started again when they end."""
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    ) as workers:
+    import dask
+
+    patient = {"distributed.deploy.lost-worker-timeout": "600s"}  # a busy machine may take long to start a worker again
+    with (
+        dask.config.set(patient),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as workers,
+    ):
         yield workers
 
 
@@ -160,6 +167,7 @@ def test_cluster__a_worker_killed_in_the_middle_loses_nothing(killed, local):
                     os.kill(each, signal.SIGKILL)
 
     with cluster(local.scheduler_address) as workers:
+        workers.client.wait_for_workers(2)  # an earlier test may have ended one
         found = run(chip, images, batch=1, kept=Kills(), distribute=workers.distribute)
     assert len(processes) == 2
     same(run(chip, images, batch=1), found)
@@ -175,12 +183,14 @@ def test_cluster__no_items_and_no_work(local):
         assert list(workers.distribute(running._piece, None, [])) == []
 
 
-def test_run__on_a_cluster_writes_the_same_report(local, crossgate, model, tmp_path):
-    words = ["run", model, "--images", "20", "--no-cache", "--out"]
-    crossgate(*words, str(tmp_path / "here"))
-    crossgate(*words, str(tmp_path / "there"), "--dask", local.scheduler_address)
+def test_run__on_a_cluster_writes_the_same_report(local, crossgate, model):
+    words = ["run", model, "--images", 20, "--no-cache", "--json"]
+    status, report, _ = crossgate(*words, "--out", "one")
+    assert status == 0
+    there = crossgate(*words, "--out", "two", "--dask", local.scheduler_address)
+    assert there == (0, report, "")
     for name in ("layers.png", "predictions.csv", "report.csv"):
-        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+        assert Path("one", name).read_bytes() == Path("two", name).read_bytes()
 
 
 def test_cluster__without_workers_is_one_sentence(monkeypatch):
