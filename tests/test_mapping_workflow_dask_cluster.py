@@ -173,6 +173,15 @@ def test_cluster__a_worker_killed_in_the_middle_loses_nothing(killed, local):
     same(run(chip, images, batch=1), found)
 
 
+def test_cluster__other_code_on_a_worker_is_one_sentence(local, monkeypatch):
+    monkeypatch.setattr(clusters, "code_version", lambda: "other")
+    with (
+        pytest.raises(ParameterError, match="must have the same version of crossgate"),
+        cluster(local.scheduler_address),
+    ):
+        pass
+
+
 def test_cluster__an_error_of_the_work_is_raised_here(local):
     with cluster(local.scheduler_address) as workers, pytest.raises(AttributeError, match="chip"):
         list(workers.distribute(running._piece, None, [(0, np.zeros((1, 2, 6, 5)))]))
