@@ -111,18 +111,23 @@ def test_second_process__that_fails_leaves_the_work_to_the_first(folder):
 
 
 @pytest.mark.skipif(side_compilation._processors() < 2, reason="one processor compiles by itself")
-def test_second_process__ends_with_a_first_one_that_is_killed(folder):
+def test_second_process__ends_with_a_first_one_that_is_killed(folder, monkeypatch):
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     first = subprocess.Popen([sys.executable, "slow.py"], cwd=folder)
     mark, end = folder / "compiling", time.monotonic() + 120
     while not (mark.exists() and mark.read_text()) and time.monotonic() < end:
         time.sleep(0.05)
     second = int(mark.read_text())
     os.kill(second, 0)  # it lives
+    assert len(list(temporary.iterdir())) == 1  # with the folder of the claims
     first.send_signal(signal.SIGKILL)
     first.wait()
     while alive(second) and time.monotonic() < end:
         time.sleep(0.05)
     assert not alive(second)
+    assert not list(temporary.iterdir())
 
 
 def alive(process):

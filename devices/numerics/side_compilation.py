@@ -7,6 +7,7 @@ so no result changes.  If the second process fails or ends, this one compiles wh
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,7 +135,7 @@ def compile_all(kernels: Sequence[Compiled], folder: Path) -> None:
     It ends when the first process ends, whatever ends that one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first process, which ends this one
-    threading.Thread(target=_end_with_the_other, daemon=True).start()
+    threading.Thread(target=_end_with_the_other, args=(folder,), daemon=True).start()
     late = threading.Timer(LONGEST, os._exit, (1,))
     late.daemon = True
     late.start()
@@ -147,9 +148,10 @@ def compile_all(kernels: Sequence[Compiled], folder: Path) -> None:
                 claims.finish(each.name)
 
 
-def _end_with_the_other() -> None:
-    """Wait until the pipe from the first process closes, which the system does when that process ends."""
+def _end_with_the_other(folder: Path) -> None:
+    """End when the pipe from the first process closes, which the system does when that process ends."""
     with contextlib.suppress(OSError):
         while os.read(0, 1):  # a buffered read would hold a lock that Python needs at its end
             pass
+    shutil.rmtree(folder, ignore_errors=True)  # a process that is killed leaves it
     os._exit(1)
