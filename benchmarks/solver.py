@@ -63,13 +63,11 @@ def timed(work: Callable[[], FloatArray], repeats: int) -> tuple[float, FloatArr
 
 
 class Spent(NamedTuple):
-    """What a method took, and its last result; `ratio` is processor time over that of the first method, `seconds` [s].
+    """What a method took in the median of the rounds, and its last result."""
 
-    Both are medians over the rounds.  A program of its own says its processor time itself, and `seconds` is that.
-    """
-
-    seconds: float
-    ratio: float
+    seconds: float  #: [s] on the clock
+    processor: float  #: [s] of processors
+    ratio: float  #: its processor time over that of the first method in the same round
     result: FloatArray
 
 
@@ -109,6 +107,7 @@ def in_turn(works: dict[str, Work], repeats: int) -> dict[str, Spent]:
     return {
         name: Spent(
             statistics.median(seconds[name]),
+            statistics.median(processor[name]),
             statistics.median(each / max(ours, 1e-9) for each, ours in zip(processor[name], first, strict=True)),
             results[name],
         )
@@ -206,35 +205,37 @@ def explain(names: set[str], console: Console) -> None:
             console.print(f"  {name}{version}: {options}", markup=False)
 
 
-def rows(table: Table, title: str, found: dict[str, Spent], reference: FloatArray) -> None:
-    """Add what each method took, and how far its currents are from ours."""
+def printed(title: str, found: dict[str, Spent], reference: FloatArray, console: Console) -> set[str]:
+    """Print what each method took and how far its currents are from the first one's; returns the names."""
+    table = Table(title, "time", "processor time", "over ours", "currents differ by", box=None)
     for name, spent in found.items():
-        error = np.abs(reference - spent.result).max() / np.abs(spent.result).max()
-        ours = name == next(iter(found))
-        cells_of = ("", "") if ours else (f"[bold]{spent.ratio:.3g} ×[/bold]", f"{error:.1e}")
-        table.add_row(title if ours else "", name, f"{spent.seconds * 1e3:.4g} ms", *cells_of)
+        error = f"{np.abs(reference - spent.result).max() / np.abs(spent.result).max():.1e}"
+        times = (f"{each * 1e3:,.3g} ms" if each < 1 else f"{each:.3g} s" for each in spent[:2])
+        ours = spent is next(iter(found.values()))
+        table.add_row(name, *times, *(("", "") if ours else (f"[bold]{spent.ratio:.3g} ×[/bold]", error)))
+    console.print(table)
+    return set(found)
 
 
 def compare(sizes: list[int], repeats: int, console: Console) -> set[str]:
     """Print time and agreement of all methods with all inputs at once; returns their names."""
-    table = Table("array, inputs", "method", "time", "processor time over ours", "currents differ by", box=None)
     names: set[str] = set()
     for n in sizes:
         g, v = cells(n), np.eye(n)
         transfer_matrix(g, WIRES)
         works: dict[str, Work] = {"transfer_matrix": lambda g=g, v=v: v @ transfer_matrix(g, WIRES)}
-        works["one matrix product of that size"] = lambda g=g: g @ g
+        works["one matrix product"] = lambda g=g: g @ g
         works["SuperLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, super_lu)
         if installed("PyKLU"):
             works["KLU"] = lambda g=g, v=v: by_nodes(g, v, WIRES, klu)
         if installed("badcrossbar"):
             works["badcrossbar"] = lambda g=g, v=v: badcrossbar(g, v, WIRES)
         found = in_turn(works, repeats)
-        product = found.pop("one matrix product of that size")
-        rows(table, f"{n} × {n}, {n}", found, found["transfer_matrix"].result)
-        table.add_row("", "one matrix product", f"{product.seconds * 1e3:.3g} ms", f"{product.ratio:.2g} ×", "")
-        names |= set(found)
-    console.print(table)
+        product = found.pop("one matrix product")
+        names |= printed(f"{n} × {n}, {n} inputs", found, found["transfer_matrix"].result, console)
+        console.print(
+            f"  one matrix product of that size: {product.processor * 1e3:.3g} ms, {product.ratio:.2g} of ours"
+        )
     return names
 
 
@@ -268,7 +269,6 @@ def single(
     sizes: list[int], repeats: int, programs: list[str], folder: Path | None, peers: int, console: Console
 ) -> set[str]:
     """Print the time of one input with all node voltages, beside other methods up to a size; returns their names."""
-    table = Table("array, 1 input", "method", "time", "processor time over ours", "currents differ by", box=None)
     names: set[str] = set()
     for n in sizes:
         g, v = cells(n), np.random.default_rng(1).uniform(0.0, 0.1, (1, n))
@@ -292,9 +292,7 @@ def single(
                 if folder is not None:
                     works["ngspice 45 in WebAssembly"] = lambda n=netlist, f=folder: engine(n, f)
             found = in_turn(works, repeats)
-        rows(table, f"{n} × {n}", found, found["solve"].result)
-        names |= set(found)
-    console.print(table)
+        names |= printed(f"{n} × {n}, 1 input", found, found["solve"].result, console)
     return names
 
 

@@ -128,6 +128,8 @@ def array(
         raw = np.asarray(value)
     except (ValueError, TypeError, OverflowError):
         raise ParameterError(f"{name} must be a rectangular array of numbers, got {_shown(value)}") from None
+    if np.ma.is_masked(value):  # their values behind the mask mean nothing
+        raise ParameterError(f"{name} must have a value everywhere, got an array with masked elements")
     if raw.dtype.kind not in "fiu":
         raise ParameterError(f"{name} must be an array of real numbers, got {_shown(value)} of type {raw.dtype}")
     if ndim is not None and raw.ndim != ndim:

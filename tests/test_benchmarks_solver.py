@@ -46,7 +46,7 @@ def test_in_turn__takes_medians_over_rounds_and_last_results(monkeypatch):
 def test_in_turn__a_program_of_its_own_says_its_time():
     currents = np.array([[2.0]])
     found = solver.in_turn({"a": lambda: solver.Reported(2.0, 1), "b": lambda: solver.Reported(5.0, currents)}, 1)
-    assert (found["b"].seconds, found["b"].ratio) == (5.0, 2.5)
+    assert (found["b"].seconds, found["b"].processor, found["b"].ratio) == (5.0, 5.0, 2.5)
     assert found["b"].result is currents
 
 

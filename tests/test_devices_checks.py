@@ -150,3 +150,10 @@ def test_constants__are_those_of_codata():
     derived = (constants.BOLTZMANN_EV, constants.CONDUCTANCE_QUANTUM)
     names = ("Boltzmann constant in eV/K", "conductance quantum")
     assert derived == pytest.approx([codata.physical_constants[name][0] for name in names], rel=1e-9)
+
+
+def test_array__masked_elements_have_no_value():
+    held = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])
+    with pytest.raises(ParameterError, match=r"^g must have a value everywhere, got an array with masked elements$"):
+        array("g", held)
+    assert np.array_equal(array("g", np.ma.array([1.0, 2.0])), [1.0, 2.0])

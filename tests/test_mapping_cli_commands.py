@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 
 from devices.numerics import worker_threads
+from mapping.cli.command import main
 from mapping.hardware.description_files import hardware_names
 from mapping.inference import running as inference
 from mapping.networks import GlobalAveragePool, Linear, Network, save_network
 from mapping.networks.models import ZOO, model_names
-from mapping.presentation.quantities import si
+from mapping.presentation.quantities import operations, si
 
 QUICK = ["--set", "tile.rows=32", "--set", "tile.columns=32"]
 
@@ -276,10 +277,16 @@ def test_help__names_every_option(crossgate):
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.0, "0 J"), (1.0, "1 J"), (0.9996, "1 J"), (4.65e-8, "46.5 nJ"), (1.64e-5, "16.4 µJ"), (5e-15, "5 fJ"),
-     (5e-18, "5e-18 J"), (123456.0, "1.23e+05 J")],
+     (5e-18, "5 aJ"), (5e-20, "5e-20 J"), (123456.0, "123 kJ"), (999.6, "1 kJ"), (2e12, "2e+12 J")],
 )  # fmt: skip
 def test_si__writes_three_digits(value, text):
     assert si(value, "J") == text
+    assert si(5000.0, "s") == "1.39 hours"
+
+
+@pytest.mark.parametrize(("count", "text"), [(2624, "2,620"), (99_000, "99,000"), (2.24e6, "2.24 M"), (3e9, "3,000 M")])
+def test_operations__small_numbers_are_no_parts_of_a_million(count, text):
+    assert operations(count) == text
 
 
 # what it refuses
@@ -439,3 +446,21 @@ def test_import__pulls_in_nothing_heavy():
         program = f"import sys; {code}; print([name for name in {names} if name in sys.modules])"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
+
+
+def status_of(command):
+    try:
+        command()
+    except SystemExit as stopped:
+        return stopped.code
+    return 0
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_main__an_output_that_was_closed_is_no_error(closed, monkeypatch):
+    """For `crossgate … >&-` Python has None in the place of the stream."""
+    for words, status in ((["--version"], 0), (["chips", "nothing-like-it"], 2)):
+        monkeypatch.setattr(sys, closed, None)
+        monkeypatch.setattr(sys, "argv", ["crossgate", *words])
+        assert status_of(main) == status
+        getattr(sys, closed).close()

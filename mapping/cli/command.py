@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -64,6 +65,7 @@ app.add_typer(chips, name="chips")
 
 def main() -> None:
     """Run the command; a user's error becomes one sentence on stderr and exit status 2."""
+    _open_closed()
     try:
         app(standalone_mode=False)
         sys.stdout.flush()
@@ -90,6 +92,13 @@ def main() -> None:
         return
     typer.echo(f"crossgate: {' '.join(sentence.split())}", err=True)
     raise SystemExit(2)
+
+
+def _open_closed() -> None:
+    """Connect an output that whoever started the command has closed, for which Python has None, to the null device."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  (open until the end)
 
 
 def _drop_output() -> None:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mapping.presentation.intervals import wilson
-from mapping.presentation.quantities import duration, percent, rounded, si
+from mapping.presentation.quantities import duration, operations, percent, rounded, si
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -34,6 +34,12 @@ def environment() -> "Environment":
         lstrip_blocks=True,
     )  # fmt: skip
     made.filters.update(
-        si=si, percent=percent, rounded=rounded, duration=duration, headings=headings, interval=interval
+        si=si,
+        percent=percent,
+        rounded=rounded,
+        duration=duration,
+        operations=operations,
+        headings=headings,
+        interval=interval,
     )
     return made

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from mapping import prices
 from mapping.presentation.intervals import wilson
 from mapping.presentation.outside_text import outside
-from mapping.presentation.quantities import duration, ratio, rounded, si
+from mapping.presentation.quantities import duration, operations, ratio, rounded, si
 from mapping.presentation.wrapped_tables import Table
 from mapping.report.keeping_texts import keeping_rows, state_of_chip
 
@@ -96,7 +96,7 @@ def _totals(report: "Report") -> RenderableType:
     totals.add_row(
         "efficiency",
         f"[bold]{rounded(report.tops_per_watt)} TOPS/W[/bold] ({rounded(low)} … {rounded(high)}) for "
-        f"{rounded(report.operations_per_image / 1e6)} M useful operations per image (2 per multiplication of the "
+        f"{operations(report.operations_per_image)} useful operations per image (2 per multiplication of the "
         f"exact network), {rounded(report.tops_per_watt_executed)} TOPS/W for the operations that the arrays execute; "
         f"cells and wires alone, without periphery: {rounded(report.tops_per_watt_array)} and "
         f"{rounded(report.tops_per_watt_array_executed)} TOPS/W",
