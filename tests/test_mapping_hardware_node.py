@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from crossbar.prices.technology import supply
+from devices.errors import ParameterError
 from mapping.hardware.description import Hardware
 from mapping.hardware.description_files import load_hardware
 
@@ -72,3 +73,10 @@ def test_gate_capacitance__is_the_cell_s():
     usual, twice = Hardware(), Hardware().with_values(["cell.c_gate=3.1e-3"])
     assert (usual.periphery.c_gate, twice.periphery.c_gate) == (1.55e-3, 3.1e-3)
     assert load_hardware("isaac_like").periphery.c_gate == 0.0
+
+
+@pytest.mark.parametrize("key", ["costs.pitch", "costs.node"])
+@pytest.mark.parametrize("value", [5e-324, 1e-200, 1e200])
+def test_lengths__beyond_bounds_are_refused_by_their_own_key(key, value):
+    with pytest.raises(ParameterError, match=rf"\b{key.partition('.')[2]}\b"):
+        Hardware().with_values([f"{key}={value}"])

@@ -13,7 +13,7 @@ WIRE = {
 }  # fmt: skip
 WIDTH = {node: width for node, (width, _, _) in WIRE.items()}  # [nm]
 RESISTANCE = {node: rho / (aspect * (width * 1e-9) ** 2) for node, (width, aspect, rho) in WIRE.items()}  # [Ω/m]
-LARGEST = 1e300  # [m] ours: a whole number above it may be no float; its key refuses it
+SMALLEST, LARGEST = 1e-15, 1.0  # [m] ours: beyond them nothing follows a length, and its own key refuses it
 
 
 def followed(description: Any, content: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401  (a circle of files)
@@ -54,4 +54,4 @@ def _ratio(new: float, old: float, table: Mapping[int, float]) -> float:
 
 
 def _length(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 < value < LARGEST
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and SMALLEST < value < LARGEST
