@@ -171,7 +171,7 @@ def test_run__of_numbers_reports_errors(regression, crossgate, tmp_path):
     status, out, err = crossgate("run", path, "--data", folder, "--out", "one", *QUICK)
     assert (status, err) == (0, "")
     assert "accuracy" not in out
-    assert "root mean square of output − label; 12 images, 95 % intervals" in out
+    assert "root mean square of output − label; 12 images, 95 % intervals" in " ".join(out.split())
     report = json.loads((tmp_path / "here" / "one" / "report.json").read_text())
     labels = np.load(folder / "labels.npy").astype(float)
     off = network.forward(np.load(folder / "images.npy")) - labels

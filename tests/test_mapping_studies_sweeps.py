@@ -243,7 +243,7 @@ def test_failure__is_a_row_with_its_sentence(tmp_path, study):
     results = sweep(replace(study, parameters=(cells,), seeds=(0,)), tmp_path)
     fine, failed = results.rows
     assert fine["failure"] is None
-    assert "conv would be read at dac.v_read = 0.1 V" in failed["failure"]
+    assert "conv would be read at dac.v_read = 0.05 V" in failed["failure"]
     assert failed["accuracy_chip"] is None
     assert results.failures == (failed,)
 
