@@ -333,15 +333,6 @@ def test_gates_of_columns__are_refused(images):
         compile_network(network, hardware, np.random.default_rng(0).random((2, *network.input_shape)))
 
 
-def test_chip_module__refuses_coded_weights(images):
-    pytest.importorskip("torch")
-    from mapping.training.chip_module import ChipModule
-
-    program = compile_network(joined(np.random.default_rng(4)), Hardware().with_values(keys("offset", 1, None)), images)
-    with pytest.raises(ParameterError, match="ChipModule covers differential pairs of one slice without levels"):
-        ChipModule(program)
-
-
 @pytest.mark.parametrize(
     ("values", "words"),
     [
