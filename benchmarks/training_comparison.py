@@ -6,7 +6,7 @@ networks on each chip,
 injected into its weights, as usual tools do, then as (b); (d) fine-tuned through the exact chip, wires compensated.
 (c) and (d) take the same steps on the same images in the same order. One JSON line per chip, seed and way in
 FOLDER/results.jsonl; a run that was stopped goes on where it was. ``--show`` runs nothing and writes the table and
-the figure FOLDER/accuracy.png of what is there.
+the figure docs/training-comparison.png of what is there.
 """
 
 import argparse
@@ -116,13 +116,14 @@ def main() -> None:
     parser.add_argument("--train", type=int, help="training images, all without it")
     parser.add_argument("--test", type=int, help="test images, all without it")
     parser.add_argument("--validation", type=int, help="validation images of the log, all without it")
+    parser.add_argument("--figure", type=Path, default=Path("docs/training-comparison.png"))
     parser.add_argument("--show", action="store_true", help="table and figure of what is there")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
     results = asked.folder / "results.jsonl"
     if asked.show:
         table(results)
-        figure(results).savefig(asked.folder / "accuracy.png", dpi=150)
+        figure(results).savefig(asked.figure, dpi=150)
         return
     torch.set_num_threads(1)
     done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
@@ -180,6 +181,7 @@ def figure(results: Path) -> Any:
 
     data = grouped(results)
     models = list(dict.fromkeys(model for model, _, _ in data))
+    most = max(sum(model == each for model, _, _ in data) for each in models)
     drawn = Figure(figsize=(9.0, 3.0 * len(models)), layout="constrained")
     for axes, model in zip(np.ravel(drawn.subplots(len(models), 1)), models, strict=True):
         mine = {key: ways for key, ways in data.items() if key[0] == model}
@@ -191,7 +193,7 @@ def figure(results: Path) -> Any:
                     axes.bar(x, each.mean(), 0.18, color=f"C{at}", label=way if chip == 0 else None)
                     axes.plot(np.full(len(each), x), each, "k.", markersize=3)
         axes.set_xticks(range(len(mine)), [f"wires × {-wires}\n{bits} bits" for _, bits, wires in mine])
-        axes.set(title=model, ylabel="accuracy [%]", ylim=(0.0, 100.0))
+        axes.set(title=model, ylabel="accuracy [%]", xlim=(-0.6, most - 0.4), ylim=(0.0, 100.0))
     handles, labels = axes.get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside upper center", ncols=len(WAYS), frameon=False)
     return drawn

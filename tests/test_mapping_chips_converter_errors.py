@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from devices.errors import ParameterError
 from mapping import Hardware, compile_network, price, price_estimate, run, write
 from mapping.files.cache import Cache
 from mapping.hardware.description import LAYOUTS
@@ -112,12 +111,15 @@ def test_price__follows_noise_and_circuit(network, images):
     assert program.hardware.adc.t_conversions(3) == 3e-8
 
 
-def test_chip_module__refuses_converters_that_err(network, images):
-    pytest.importorskip("torch")
+def test_chip_module__reads_with_converters_that_err(network, images):
+    torch = pytest.importorskip("torch")
     from mapping.training.chip_module import ChipModule
 
-    with pytest.raises(ParameterError, match="ChipModule does not cover converters that err"):
-        ChipModule(compile_network(network, Hardware().with_values([*SMALL, "adc.dnl=0.1"]), images))
+    program = compile_network(network, Hardware().with_values([*SMALL, *ERRING]), images)
+    exact = run(write(program, 2), images, seed=1, precision="double").logits
+    with torch.no_grad():
+        got = ChipModule(program, 2, read_seed=1, precision="double").eval()(torch.tensor(images)).numpy()
+    np.testing.assert_allclose(got, exact, rtol=0.0, atol=1e-9 * np.abs(exact).max())
 
 
 def test_cache__gives_back_the_same_chip(network, images, tmp_path):

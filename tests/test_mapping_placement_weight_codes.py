@@ -333,6 +333,28 @@ def test_gates_of_columns__are_refused(images):
         compile_network(network, hardware, np.random.default_rng(0).random((2, *network.input_shape)))
 
 
+@pytest.mark.parametrize("way", [("offset", 1, None), ("offset", 1, 2), ("differential", 3, 4), ("differential", 1, 2)])
+def test_chip_module__stores_coded_weights(images, way):
+    """The module's own cells are those that the compiler made, but for rounding."""
+    torch = pytest.importorskip("torch")
+    from mapping.training.chip_module import ChipModule
+
+    program = compile_network(
+        joined(np.random.default_rng(4)), Hardware().with_values([*keys(*way), "tile.compensate_wires=false"]), images
+    )
+    module = ChipModule(program, precision="double")
+    for matrix in program.all_matrices:
+        encoded = module.encoded[matrix.name]
+        weight = module._weight(encoded.layer, encoded.part).detach()
+        assert float((encoded.ratio - 1.0).abs().max()) < 1e-9
+        targets, scale = encoded.targets(weight)
+        np.testing.assert_allclose(targets.numpy(), matrix.conductances, rtol=1e-12)
+        np.testing.assert_allclose(scale.numpy(), matrix.scale, rtol=1e-12)
+    out = module.train()(torch.tensor(images))
+    out.square().sum().backward()
+    assert all(bool(torch.isfinite(part.grad).all()) for part in module.parameters())
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

@@ -71,8 +71,8 @@ a dynamic layer.
 
 Each way is tried on the chip `ideal` ([encoding](equations/encoding.md#9-slices-levels-and-offset-columns)). "exact"
 means the outputs of the exact network, "rounded" those of the network whose weights are rounded to the levels of the
-cells. Where nothing stands the compiler refuses in one sentence. `mapping.training` covers differential pairs of one
-slice without levels.
+cells. Where nothing stands the compiler refuses in one sentence. `mapping.training` takes all of them, with
+a gradient that rounding lets through.
 
 {storage}
 """

@@ -33,9 +33,9 @@ from mapping.placement.program import Program
 from mapping.training import digital_layers
 from mapping.training.batch_signals import RewrittenSignals, StackedSignals, mixed
 from mapping.training.converters import codes, gains
-from mapping.training.reduced_tiles import MatrixTiles, Reduction, SignalsOf, of_transfers, stored
+from mapping.training.reduced_tiles import Followed, MatrixTiles, Reduction, SignalsOf, of_transfers, stored
 from mapping.training.target_conductances import TRAINED, Encoded, check_trainable, joined
-from mapping.training.tile_reads import TileReads
+from mapping.training.tile_reads import Mixing, TileReads
 from mapping.workflow.compiling import compile_network
 from mapping.workflow.writing import write
 
@@ -327,20 +327,25 @@ class ChipModule(nn.Module):  # type: ignore[misc]
         Source: docs/equations/adjoint.md eq. 9.
         """
         if name not in self._linear:
-            self._linear[name] = [
-                tuple(
-                    torch.as_tensor(each, device=targets.device).to(self.kind)
-                    for each in (stored(tile), _own_slopes(tile, seen, slopes))
-                )
-                for tile, seen, slopes in zip(at.tiles, at.seen, at.slopes, strict=True)
-            ]
+            self._linear[name] = []
+            for tile, seen, slopes in zip(at.tiles, at.seen, at.slopes, strict=True):
+                cells = _own_slopes(tile, seen, slopes)
+                sides = [cells]
+                if tile.sense is None and tile.columns == 2:
+                    sides = [np.ascontiguousarray(cells[..., side::2]) for side in (0, 1)]
+                parts = (torch.as_tensor(each, device=targets.device).to(self.kind) for each in (stored(tile), *sides))
+                self._linear[name].append(tuple(parts))
         moved = (targets - torch.as_tensor(at.targets, device=targets.device)).to(self.kind)
-        return [
-            before + of_transfers(moved[:, placement.rows, placement.cells][:, None] * slopes, tile)
-            for tile, (before, slopes), placement in zip(
-                at.tiles, self._linear[name], self.tiles[name].matrix.tiles, strict=True
-            )
-        ]
+        out = []
+        for tile, (before, *by_cell), placement in zip(
+            at.tiles, self._linear[name], self.tiles[name].matrix.tiles, strict=True
+        ):
+            change = moved[:, placement.rows, placement.cells]
+            if tile.sense is None and tile.columns == 2:
+                out.append(Followed.apply(change[..., 0::2], change[..., 1::2], before, *by_cell))
+            else:
+                out.append(before + of_transfers(change[:, None] * by_cell[0], tile))
+        return out
 
     def _multiply(
         self,
@@ -354,13 +359,15 @@ class ChipModule(nn.Module):  # type: ignore[misc]
         hardware = self.program.hardware
         signals, scale, held = self._signals(matrix, asked, shares, indices)
         out = torch.zeros((len(rows), matrix.outputs, rows.shape[1]), dtype=self.kind, device=rows.device)
+        mixing = Mixing(asked)
+        reads = [self._reads(matrix.name, at, tile, rows) for at, tile in enumerate(held)]
+        matrices = [each.matrices(signal, mixing) for each, signal in zip(reads, signals, strict=True)]
         for sign in (1.0, -1.0) if matrix.signed else (1.0,):
             driven = codes(rows * (sign / matrix.x_scale), hardware.dac)
-            for at, (placement, tile, signal) in enumerate(zip(matrix.tiles, held, signals, strict=True)):
+            for at, placement in enumerate(matrix.tiles):
                 keys = stream_keys(self.read_seed, (matrix.name, str(at), f"{sign:+g}"), indices)
-                reads = self._reads(matrix.name, at, tile, rows)
-                read = reads.read(signal, driven[:, :, placement.rows], asked, keys)
-                factor = sign * reads.lsb * scale[placement.columns]
+                read = reads[at].read(matrices[at], driven[:, :, placement.rows], mixing, keys)
+                factor = sign * reads[at].lsb * scale[placement.columns]
                 part = joined(read, matrix.code) * factor.to(self.kind)[:, None]
                 if placement.columns == slice(0, matrix.outputs):
                     out = out + part

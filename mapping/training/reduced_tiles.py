@@ -214,6 +214,23 @@ class SignalsOf(torch.autograd.Function):  # type: ignore[misc]
         return torch.as_tensor(slopes, device=ctx.like.device).to(ctx.like.dtype), None, None, None
 
 
+class Followed(torch.autograd.Function):  # type: ignore[misc]
+    """Signals (k, q, m, c) of pairs whose cells moved by (k, m, c) each, by the slopes of each cell's own transfer."""
+
+    @staticmethod
+    def forward(  # noqa: D102 - torch's name
+        ctx: Context, positive: Tensor, negative: Tensor, before: Tensor, up: Tensor, down: Tensor
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(up, down)
+        signal = torch.addcmul(before, positive[:, None], up)
+        return signal.addcmul_(negative[:, None], down, value=-1.0)
+
+    @staticmethod
+    def backward(ctx: Context, upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+        up, down = ctx.saved_tensors
+        return (upstream * up).sum(1), -(upstream * down).sum(1), None, None, None
+
+
 def opposite(d_signal: FloatArray) -> FloatArray:
     """Return the slopes (…, m, 2 c) by transfers of those (…, m, c) by pairs' differences."""
     return np.stack([d_signal, -d_signal], axis=-1).reshape(*d_signal.shape[:-1], -1)

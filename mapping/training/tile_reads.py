@@ -12,6 +12,7 @@ from crossbar.tiles.batch_tiles import BatchEntries
 from crossbar.tiles.converter_errors import ConverterErrors
 from crossbar.tiles.converters import TOGETHER
 from crossbar.tiles.tile import Tile
+from crossbar.transfer.gate_nodes import Nodes
 from mapping.training.converters import Erring, converted, mix
 from mapping.training.counter_noise import drawn
 
@@ -36,28 +37,35 @@ class TileReads:
         self.strip = _put(strip, device, kind)
         self.groups: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def read(self, signal: Tensor, driven: Tensor, asked: Tensor | None, keys: Any) -> Tensor:  # noqa: ANN401
-        """Codes (b, c, p) of one read with rows driven with codes (b, p, m); in amperes for continuous converters.
+    def matrices(self, signal: Tensor, mixing: "Mixing") -> Tensor:
+        """Matrices (b or 1, m, c) of the images of a batch: codes of currents per code of a row.
 
-        signal: what `stored` takes from the tile, as a function of the weights.  asked: (b, k) gains of the gates.
-        keys: (b,) streams of the noise.
+        signal: what `stored` takes from the tile, as a function of the weights.  mixing: of the gates of the batch.
         """
         tile, dac = self.tile, self.tile.dac
         worth = dac.v_read / (dac.full_code * self.lsb)
-        own = isinstance(tile.nodes, BatchEntries)
-        if own:
-            currents = torch.bmm(driven, signal * worth)
-        elif tile.nodes is None or asked is None:
-            currents = torch.matmul(driven, signal[0, 0] * worth)
-        elif tile.sense is not None:
-            currents = torch.bmm(driven, self._joined(signal, mix(asked, tile.nodes, torch.float64), worth))
-        else:
-            k, q, m, c = signal.shape
-            mixed = (mix(asked, tile.nodes, torch.float64) * worth).to(self.kind) @ signal.reshape(k * q, m * c)
-            currents = torch.bmm(driven, mixed.reshape(-1, m, c))
+        if isinstance(tile.nodes, BatchEntries):
+            return signal * worth
+        if tile.nodes is None or mixing.asked is None:
+            return signal[:1, 0] * worth
+        shares = mixing.of(tile.nodes)
+        if tile.sense is not None:
+            return self._joined(signal, shares, worth)
+        k, q, m, c = signal.shape
+        mixed: Tensor = (shares * worth).to(self.kind) @ signal.reshape(k * q, m * c)
+        return mixed.reshape(-1, m, c)
+
+    def read(self, matrices: Tensor, driven: Tensor, mixing: "Mixing", keys: Any) -> Tensor:  # noqa: ANN401
+        """Codes (b, c, p) of one read with rows driven with codes (b, p, m); in amperes for continuous converters.
+
+        keys: (b,) streams of the noise.
+        """
+        tile = self.tile
+        one = len(matrices) == 1
+        currents = torch.matmul(driven, matrices[0]) if one else torch.bmm(driven, matrices)
         currents = currents.transpose(1, 2)
         if not tile.noise.silent or self.sigma > 0.0:
-            currents = currents + self._noise(driven.detach(), asked, keys)
+            currents = currents + self._noise(driven.detach(), mixing, keys)
         if self.erring is not None and self.erring.gains is not None:
             currents = currents * self.erring.gains
         if tile.adc.bits is None:
@@ -85,7 +93,7 @@ class TileReads:
             self.groups[p] = _put(together, device, self.kind), torch.as_tensor(group, device=device)
         return self.groups[p]
 
-    def _noise(self, driven: Tensor, asked: Tensor | None, keys: Any) -> Tensor:  # noqa: ANN401
+    def _noise(self, driven: Tensor, mixing: "Mixing", keys: Any) -> Tensor:  # noqa: ANN401
         """Noise (b, c, p) [LSB] of cells and converters, the numbers of `run`: docs/equations/periphery.md eq. 4-5."""
         tile = self.tile
         b, p, _ = driven.shape
@@ -93,21 +101,21 @@ class TileReads:
         numbers = drawn(keys, c * p, driven.device).reshape(b, c, p).to(self.kind)
         if tile.noise.silent:
             return self.sigma * numbers
-        mean, ratio, index = self._variance(driven, self._blurred(asked))
+        mean, ratio, index = self._variance(driven, self._blurred(mixing))
         if self.sigma == 0.0:
             return torch.sqrt(mean)[:, index].transpose(1, 2) * torch.sqrt(ratio)[:, None] * numbers
         return torch.sqrt(mean[:, index].transpose(1, 2) * ratio[:, None] + self.sigma**2) * numbers
 
-    def _blurred(self, asked: Tensor | None) -> Tensor:
+    def _blurred(self, mixing: "Mixing") -> Tensor:
         """Variances (b or 1, 2 t, c) of the stored matrices' mixtures, white ones and those of 1/f noise [LSB²]."""
         tile, lsb = self.tile, self.lsb
         k, q, t2, c = tile.variances.shape
         if isinstance(tile.nodes, BatchEntries):
             whole = self.blur.reshape(k, q, t2, c).sum(0)
             return whole / lsb**2
-        if tile.nodes is None or tile.noise_nodes is None or asked is None:
+        if tile.nodes is None or tile.noise_nodes is None or mixing.asked is None:
             return (self.blur[:1] / lsb**2).reshape(1, t2, c)
-        factors = mix(asked.detach(), tile.noise_nodes, torch.float64) / lsb**2
+        factors = mixing.of(tile.noise_nodes).detach() / lsb**2
         return (factors.to(self.kind) @ self.blur).reshape(-1, t2, c)
 
     def _variance(self, driven: Tensor, noisy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,6 +135,21 @@ class TileReads:
         of_group = torch.matmul(share, together)[:, index]
         ratio = torch.where(of_group > 0.0, share / torch.where(of_group > 0.0, of_group, 1.0), 1.0)
         return mean, ratio, index
+
+
+class Mixing:
+    """Gains of the gates of a batch, and what each stored matrix contributes at them, computed once for all tiles."""
+
+    def __init__(self, asked: Tensor | None) -> None:
+        """asked: (b, k) in float64; None: the gates are held open."""
+        self.asked = asked
+        self.held: dict[Nodes, Tensor] = {}
+
+    def of(self, nodes: Nodes) -> Tensor:
+        """Coefficients (b, k q) in float64 of matrices at these nodes."""
+        if nodes not in self.held:
+            self.held[nodes] = mix(self.asked, nodes, torch.float64)
+        return self.held[nodes]
 
 
 def _put(array: Any, device: Any, kind: Any) -> Tensor:  # noqa: ANN401 - arrays
