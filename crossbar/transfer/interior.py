@@ -23,6 +23,7 @@ from crossbar.transfer.merge_blas import join
 from crossbar.transfer.merge_plan import BOTTOM, LEFT, RIGHT, SIDES, TOP, Plan, plan
 from crossbar.transfer.merge_table import (
     FIRST_SEGMENT,
+    LEAF_CLASS,
     PORTS,
     PORTS_A,
     PORTS_B,
@@ -149,7 +150,7 @@ def _leaves(steps: Plan, g: FloatArray, wires: Wires, at: Border) -> list[_Leave
     """Eliminate the cells of all leaves of each class at once."""
     out = []
     for kind, (*_, left, right, top, bottom) in enumerate(steps.classes):
-        members = np.unique(steps.groups[steps.groups[:, 0] == kind, 1:])
+        members = np.flatnonzero(steps.leaves[:, LEAF_CLASS] == kind)
         table, counts = steps.leaves[members], (int(left), int(right), int(top), int(bottom))
         ports = np.concatenate([table[:, 3 + side, None] + np.arange(counts[side]) for side in SIDES], axis=1)
         inner = _inner(g, table[:, 0], table[:, 1], counts, wires, at)

@@ -10,12 +10,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from crossbar.transfer.merge_table import MERGE_WIDTH, PORTS, SHARED, TALL
+from crossbar.transfer.merge_table import LEAF_WIDTH, MERGE_WIDTH, PORTS, SHARED, TALL
 from crossbar.transfer.patches import PATCH, padded, program
 from devices.aliases import IntArray
 from devices.numerics.simd import LANES
 
-LEAF = 8  # most cells on the side of a leaf, which is reduced in lanes (benchmarks/solver.py --leaf compares)
+LEAF = 8  # most cells on the side of a leaf, which is reduced in lanes
+LEAVES = ((64, 16), (32, 4), (16, 4))  # sides of leaves of a single array, and the fewest leaves to use them (ours)
+MOST_UNITS = 8  # most units on the side of an array whose order of merges is searched, ours: bounds the search
 LEFT, RIGHT, TOP, BOTTOM = range(4)
 SIDES = (LEFT, RIGHT, TOP, BOTTOM)
 
@@ -66,7 +68,7 @@ class Plan:
     nodes: IntArray  #: programs of the patches
     classes: IntArray  #: (classes, 7): first op, number of ops, position of the root, its ports on 4 sides
     groups: IntArray  #: (groups, 1 + LANES): class and leaves of each group that is reduced together
-    leaves: IntArray  #: (leaves, 7): first row and column, position in the buffer, first port of each side
+    leaves: IntArray  #: (leaves, LEAF_WIDTH): first row and column, position in the buffer, ports, class of each leaf
     ops: IntArray  #: (ops, MERGE_WIDTH) merges above the leaves, task after task, then those above all tasks
     tasks: IntArray  #: (tasks + 1,) first op of each task, then the first op above all tasks
     buffer: int  #: floats of the whole buffer
@@ -112,6 +114,10 @@ class _Part:
     columns: Span
 
 
+def _cells(part: _Part) -> int:
+    return (part.rows[1] - part.rows[0]) * (part.columns[1] - part.columns[0])
+
+
 class _Tape:
     """Recorder of merges, which allocates buffer space like a stack."""
 
@@ -147,7 +153,7 @@ class _Tape:
             self.nodes.extend(nodes)
         mine = self.programs[a, b, first]
         self.peak = max(self.peak, block.start + mine[0])
-        op = [-1, block.start, part.rows[0] - origin[0], part.columns[0] - origin[1], a, b, *mine]
+        op = [-1, block.start, part.rows[0] - origin[0], part.columns[0] - origin[1], a, b, *mine, block.ports, *first]
         self.ops.append(op + [0] * (MERGE_WIDTH - len(op)))
         return block
 
@@ -200,18 +206,72 @@ def _cuts(length: int, most: int) -> list[int]:
     return [length * k // parts for k in range(parts + 1)]
 
 
-def _split(part: _Part, rows: list[int], columns: list[int]) -> tuple[_Part, _Part, bool] | None:
-    """Halve a part at one of the cuts, across its longer side first; None if no cut crosses it."""
+def _split(
+    part: _Part, rows: list[int], columns: list[int], m: int, n: int, ends: Ends
+) -> tuple[_Part, _Part, bool] | None:
+    """Halve a part of an m × n array at one of the cuts; None if no cut crosses it.
+
+    At most MOST_UNITS by MOST_UNITS units, groups of neighbouring cuts, are halved where `merge_order` says; smaller
+    parts, and arrays with lines that are one node, across their longer side.
+    """
     inner_rows = [cut for cut in rows if part.rows[0] < cut < part.rows[1]]
     inner_columns = [cut for cut in columns if part.columns[0] < cut < part.columns[1]]
     if not inner_rows and not inner_columns:
         return None
+    if not ends.joined_row and not ends.joined_column:
+        coarse_rows, coarse_columns = _units(part.rows, rows), _units(part.columns, columns)
+        if len(coarse_rows) > 2 or len(coarse_columns) > 2:
+            sides = (part.columns[0] == 0, part.columns[1] == n, part.rows[0] == 0, part.rows[1] == m)
+            far = (sides[RIGHT] and not ends.far_row, sides[TOP] and not ends.far_column)
+            height = (part.rows[1] - part.rows[0]) / (len(coarse_rows) - 1)
+            width = (part.columns[1] - part.columns[0]) / (len(coarse_columns) - 1)
+            sideways, at = merge_order(
+                len(coarse_rows) - 1, len(coarse_columns) - 1, round(width / height, 3), far, all(sides)
+            )[1]
+            return _halves(part, coarse_columns[at] if sideways else coarse_rows[at], sideways)
     wider = part.columns[1] - part.columns[0] >= part.rows[1] - part.rows[0]
     if inner_columns and (wider or not inner_rows):
-        cut = inner_columns[len(inner_columns) // 2]
+        return _halves(part, inner_columns[len(inner_columns) // 2], True)
+    return _halves(part, inner_rows[len(inner_rows) // 2], False)
+
+
+def _halves(part: _Part, cut: int, sideways: bool) -> tuple[_Part, _Part, bool]:
+    if sideways:
         return _Part(part.rows, (part.columns[0], cut)), _Part(part.rows, (cut, part.columns[1])), True
-    cut = inner_rows[len(inner_rows) // 2]
     return _Part((part.rows[0], cut), part.columns), _Part((cut, part.rows[1]), part.columns), False
+
+
+def _units(span: Span, cuts: list[int]) -> list[int]:
+    """Cuts of a span that delimit its units, ends included; the array has at most MOST_UNITS of them on a side."""
+    step = -(-(len(cuts) - 1) // MOST_UNITS)
+    return [span[0], *(cut for cut in cuts[::step] if span[0] < cut < span[1]), span[1]]
+
+
+@lru_cache(maxsize=1 << 16)
+def merge_order(
+    a: int, b: int, ratio: float, open_far: tuple[bool, bool], whole: bool
+) -> tuple[float, tuple[bool, int]]:
+    """Return the least operations that merges of a × b units take, and the last merge: sideways or not, and its cut.
+
+    ratio: width of a unit over its height.  open_far: whether the block has no ports at the right and at the top.
+    whole: whether the block is the whole array, whose last merge computes only couplings of rows to columns.
+    """
+    if a == b == 1:
+        return 0.0, (False, 0)
+    right, top = open_far
+    width = b * ratio
+    ports = a * (2 - right) + width * (2 - top)
+    best = (float("inf"), (False, 0))
+    for sideways, count, shared in ((True, b, float(a)), (False, a, width)):
+        own = shared**3 / 3 + shared**2 * ports + shared * (2 * a * width if whole else ports**2)
+        for at in range(1, count):
+            if sideways:
+                halves = (a, at, (False, top)), (a, b - at, (right, top))
+            else:
+                halves = (at, b, (right, top)), (a - at, b, (right, False))
+            total = own + sum(merge_order(*shape, ratio, far, False)[0] for *shape, far in halves)
+            best = min(best, (total, (sideways, at)), key=lambda each: each[0])
+    return best
 
 
 @lru_cache(maxsize=64)
@@ -220,11 +280,13 @@ def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
     rows, columns = _cuts(m, leaf), _cuts(n, leaf)
     whole = _Part((0, m), (0, n))
     parts = [whole]
-    while len(parts) < tasks:
-        split = [_split(part, rows, columns) for part in parts]
-        if all(each is None for each in split):
+    while len(parts) < tasks:  # halve the largest part that has a cut
+        split = [(part, halves) for part in parts if (halves := _split(part, rows, columns, m, n, ends))]
+        if not split:
             break
-        parts = [half for part, each in zip(parts, split, strict=True) for half in (each[:2] if each else (part,))]
+        part, halves = max(split, key=lambda each: _cells(each[0]))
+        at = parts.index(part)
+        parts[at : at + 1] = halves[:2]
 
     leaf_ops: list[list[int]] = []
     nodes: list[int] = []
@@ -244,20 +306,22 @@ def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
             leaf_ops.extend(recorded.ops)
             most[:] = np.maximum(most, (recorded.peak, recorded.work, recorded.shared))
         members.setdefault(block.counts, []).append(len(leaves))
-        leaves.append([part.rows[0], part.columns[0], block.start, *(block.first(side) for side in SIDES)])
+        ports = [block.first(side) for side in SIDES]
+        kind = list(classes).index(block.counts)
+        leaves.append([part.rows[0], part.columns[0], block.start, *ports, block.ports, kind])
         return block
 
     # Leaves come first in the buffer, so their total size must be known before merges record positions.
-    tape = _Tape(m, n, ends, sum(space.block(part, SIDES).size for part in _leaves(whole, rows, columns)))
+    tape = _Tape(m, n, ends, sum(space.block(part, SIDES).size for part in _leaves(whole, rows, columns, m, n, ends)))
     done: dict[_Part, Block] = {}
 
     def build(part: _Part, order: Order) -> Block:
         if part in done:
             return done[part]
-        split = _split(part, rows, columns)
+        split = _split(part, rows, columns, m, n, ends)
         return leaf_block(part, order) if split is None else tape.pair(part, order, split, build)
 
-    orders = _orders(whole, SIDES, set(parts), rows, columns, ends)
+    orders = _orders(whole, SIDES, set(parts), rows, columns, m, n, ends)
     first_ops = []
     for part in parts:
         first_ops.append(len(tape.ops))
@@ -267,18 +331,18 @@ def plan(m: int, n: int, ends: Ends, tasks: int = 1, leaf: int = LEAF) -> Plan:
     tape.at = tape.peak
     root = build(whole, SIDES)
 
-    groups = []
-    for index, leaves_of in enumerate(members[key] for key in classes):
-        for first in range(0, len(leaves_of), LANES):
-            lanes = leaves_of[first : first + LANES]
-            groups.append([index, *lanes, *([lanes[-1]] * (LANES - len(lanes)))])
-
     return Plan(
         table(leaf_ops, MERGE_WIDTH), np.array(nodes, dtype=np.int64), table(list(classes.values()), 7),
-        table(groups, 1 + LANES), table(leaves, 7),
+        table(_groups(list(classes), members), 1 + LANES), table(leaves, LEAF_WIDTH),
         table(tape.ops, MERGE_WIDTH), np.array(first_ops, dtype=np.int64), tape.peak, tape.work,
         (int(most[0]), int(most[1]), int(most[2])), root,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def leaf_side(m: int, n: int) -> int:
+    """Most cells on the side of a leaf of an m × n array: large leaves, as long as their number fills the lanes."""
+    return next((side for side, fewest in LEAVES if -(-m // side) * -(-n // side) >= fewest), LEAF)
 
 
 @lru_cache(maxsize=64)
@@ -290,18 +354,47 @@ def plan_lanes(m: int, n: int, ends: Ends) -> LanePlan:
     )
 
 
-def _leaves(part: _Part, rows: list[int], columns: list[int]) -> list[_Part]:
-    split = _split(part, rows, columns)
-    return [part] if split is None else _leaves(split[0], rows, columns) + _leaves(split[1], rows, columns)
+def _groups(classes: list[Order], members: dict[Order, list[int]]) -> list[list[int]]:
+    """Divide the leaves of each class (ports on the four sides) into groups of LANES, each with its class first.
+
+    Leaves that fill no group may run in the lanes of a class with more sides, whose additional ends are open.
+    """
+    full: list[list[int]] = []
+    rest: list[tuple[int, list[int]]] = []
+    for index, counts in enumerate(classes):
+        own = members[counts]
+        whole = len(own) // LANES * LANES
+        full.extend([index, *own[k : k + LANES]] for k in range(0, whole, LANES))
+        if whole < len(own):
+            rest.append((index, own[whole:]))
+    rest.sort(key=lambda each: (-sum(classes[each[0]]), each[0]))
+    while rest:
+        index, lanes = rest.pop(0)
+        for other in sorted(rest, key=lambda each: -len(each[1])):
+            mine, theirs = classes[index], classes[other[0]]
+            same = mine[LEFT] == theirs[LEFT] and mine[BOTTOM] == theirs[BOTTOM]
+            covers = all(one >= two for one, two in zip(mine, theirs, strict=True))
+            if same and covers and len(lanes) + len(other[1]) <= LANES:
+                lanes = [*lanes, *other[1]]
+                rest.remove(other)
+        full.append([index, *lanes, *([lanes[-1]] * (LANES - len(lanes)))])
+    return sorted(full, key=lambda group: group[0])
+
+
+def _leaves(part: _Part, rows: list[int], columns: list[int], m: int, n: int, ends: Ends) -> list[_Part]:
+    split = _split(part, rows, columns, m, n, ends)
+    return (
+        [part] if split is None else [each for half in split[:2] for each in _leaves(half, rows, columns, m, n, ends)]
+    )
 
 
 def _orders(
-    part: _Part, order: Order, wanted: set[_Part], rows: list[int], columns: list[int], ends: Ends
+    part: _Part, order: Order, wanted: set[_Part], rows: list[int], columns: list[int], m: int, n: int, ends: Ends
 ) -> dict[_Part, Order]:
     """Order of ports that the merges above require of each wanted part."""
     if part in wanted:
         return {part: order}
-    split = _split(part, rows, columns)
+    split = _split(part, rows, columns, m, n, ends)
     if split is None:
         return {}
     sideways = split[2]
@@ -309,7 +402,7 @@ def _orders(
     out: dict[_Part, Order] = {}
     for half, last in zip(split[:2], (RIGHT, LEFT) if sideways else (BOTTOM, TOP), strict=True):
         below = order if together else (*(side for side in order if side != last), last)
-        out |= _orders(half, below, wanted, rows, columns, ends)
+        out |= _orders(half, below, wanted, rows, columns, m, n, ends)
     return out
 
 
@@ -323,7 +416,7 @@ def _leaf_tape(part: _Part, m: int, n: int, ends: Ends, nodes: list[int]) -> tup
     columns = [c_0 + cut for cut in _cuts(c_1 - c_0, 1 if ends.joined_row else PATCH)]
 
     def build(part: _Part, order: Order) -> Block:
-        split = _split(part, rows, columns)
+        split = _split(part, rows, columns, m, n, ends)
         return tape.patch(part, order, origin) if split is None else tape.pair(part, order, split, build)
 
     return tape, build(part, SIDES)

@@ -13,9 +13,14 @@ SEGMENT = 4  # numbers of a segment: block 0 or 1, first port there, count, firs
 MOST_SEGMENTS = 8
 MERGE_WIDTH = FIRST_SEGMENT + SEGMENT * MOST_SEGMENTS
 # A patch is a row of the same width: -1, then these columns.  PATCH_SPACE includes nodes that are yet to be eliminated.
+# PATCH_FIRST and the three columns after it are its first ports on the left, right, top and bottom, -1 for none.
 PATCH_START, PATCH_ROW, PATCH_COLUMN, PATCH_ROWS, PATCH_COLUMNS, PATCH_SPACE, PATCH_PROGRAM, PATCH_PROGRAM_END = range(
     1, 9
 )
+PATCH_PORTS, PATCH_FIRST = 9, 10
+# A leaf is a row of LEAF_WIDTH integers: first row and column, position in the buffer, first port of each side, then:
+LEAF_PORTS, LEAF_CLASS = 7, 8
+LEAF_WIDTH = 9
 # The program of a patch has these numbers for every node, then the positions described in `patch`.  The arms of a patch
 # of a × b cells are numbered: left (a), right (a), top (b), bottom (b), row segments (a × (b - 1)), column segments
 # ((a - 1) × b), open.

@@ -8,6 +8,8 @@ m = rows, n = columns, t = arrays of equal shape, p = ports
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,9 +17,10 @@ from numpy.typing import DTypeLike
 from crossbar.arrays.wires import Wires
 from crossbar.transfer.borders import Border, border, parallel
 from crossbar.transfer.islands import without_islands
+from crossbar.transfer.merge_blas import eliminate, halves
 from crossbar.transfer.merge_lanes import join_last
-from crossbar.transfer.merge_plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, Plan, plan, plan_lanes
-from crossbar.transfer.merge_table import TALL
+from crossbar.transfer.merge_plan import BOTTOM, LEFT, RIGHT, TOP, Block, Ends, Plan, leaf_side, plan, plan_lanes
+from crossbar.transfer.merge_table import FIRST_SEGMENT, PORTS, SEGMENT, SEGMENTS, SHARED, TALL
 from crossbar.transfer.patches import padded
 from crossbar.transfer.reduction_kernels import join_all, reduce_lanes, reduce_leaves, spread_lanes
 from devices import checks
@@ -34,7 +37,7 @@ MOST_IN_LANES = 1 << 23  # most floats of the buffer per lane: larger arrays are
 def fill_leaves(steps: Plan, groups: IntArray, g: FloatArray, at: Border, buffer: FloatArray) -> None:
     """Reduce some groups of leaves of an array g (m, n) [S] to their positions in the buffer."""
     reduce_leaves(
-        groups, g[None], steps.leaf_ops, steps.nodes, steps.classes, steps.leaves, steps.leaf, at, buffer
+        groups, g[None], steps.leaf_ops, steps.classes, steps.leaves, steps.leaf, at, buffer
     )  # fmt: skip
 
 
@@ -101,7 +104,7 @@ def reduce_arrays(g: FloatArray, wires: Wires, dtype: DTypeLike = np.float64) ->
         start = np.zeros(LANES, dtype=np.int64)
         for arrays in groups[first::workers]:  # three kernels, as numba would optimise those inside one kernel again
             out, exchanged = np.empty(-(-n // TALL) * TALL * padded(m)[1] * LANES), np.empty(m * LANES)
-            reduce_lanes(steps.ops[:-1], steps.nodes, g, arrays, start, start, at, buffer, x, total)
+            reduce_lanes(steps.ops[:-1], g, arrays, start, start, at, buffer, x, total)
             join_last(steps.ops[-1], buffer, x, total, sides, out, exchanged)
             spread_lanes(out, exchanged, arrays, transfers, taken)
 
@@ -158,31 +161,56 @@ def terminal_couplings(g: FloatArray, wires: Wires) -> FloatArray:
     Raises what reduce_array raises.
     Source: docs/equations/reduction.md eq. 1-5.
     """
-    g, wires = without_islands(checks.conductances("g", g), wires)
-    m, n = g.shape
-    at, line_ends = border(wires, m, n)
-    steps = plan(m, n, line_ends, TASKS)
-    buffer = np.empty(steps.buffer)
-
-    def reduce_leaves(groups: IntArray) -> int:
-        fill_leaves(steps, groups, g, at, buffer)
-        return 0
-
-    def run_merges(ops: IntArray) -> int:
-        return int(join_all(ops, buffer, np.empty(steps.work), np.empty(steps.work)))
-
-    with one_blas_thread():
-        list(over_threads(reduce_leaves, np.array_split(steps.groups, TASKS)))
-        failed = sum(over_threads(run_merges, np.split(steps.ops, steps.tasks[1:])[:-1]))
-    failed += run_merges(steps.ops[steps.tasks[-1] :])
-    check_merges(failed, g, wires)
-    root = steps.root
-    lower = buffer[root.start : root.start + root.size].reshape(-1, padded(root.ports)[1])
+    reduced = _reduced(g, wires)
+    m, n = reduced.shape
+    if len(reduced.last):
+        with one_blas_thread():
+            failed = _run_merges(reduced.steps, reduced.last, reduced.buffer)
+        check_merges(failed, g, wires)
+    root, ends = reduced.steps.root, reduced.ends
+    lower = reduced.buffer[root.start : root.start + root.size].reshape(-1, padded(root.ports)[1])
     couplings = np.tril(lower[: root.ports, : root.ports], -1)
     couplings += couplings.T
-    if line_ends.joined_row or line_ends.joined_column:
-        couplings, root = _attach(couplings, root, line_ends, wires, m, n)
+    if ends.joined_row or ends.joined_column:
+        couplings, root = _attach(couplings, root, ends, wires, m, n)
     return _fold(couplings, root)
+
+
+class _Reduced(NamedTuple):
+    """A linear array after all merges but the last."""
+
+    shape: tuple[int, int]
+    steps: Plan
+    ends: Ends
+    buffer: FloatArray  #: couplings of all blocks
+    last: IntArray  #: the last merge, (1, MERGE_WIDTH), or (0, MERGE_WIDTH) if the array is one leaf
+
+
+def _reduced(g: FloatArray, wires: Wires) -> _Reduced:
+    """Run all merges of an array g (m, n) [S] but the last one."""
+    g, wires = without_islands(checks.conductances("g", g), wires)
+    m, n = g.shape
+    at, ends = border(wires, m, n)
+    steps = plan(m, n, ends, TASKS, leaf_side(m, n))
+    buffer = np.empty(steps.buffer)
+    workers = min(threads(), len(steps.groups))
+    above = int(steps.tasks[-1])  # first merge above all tasks
+    last = max(len(steps.ops) - 1, above)
+    tasks = [slice(*each) for each in pairwise(steps.tasks.tolist())] if threads() > 1 else [slice(0, above)]
+    with one_blas_thread():
+        list(over_threads(
+            lambda share: fill_leaves(steps, share, g, at, buffer),
+            [steps.groups[first::workers] for first in range(workers)],
+        ))  # fmt: skip
+        failed = sum(over_threads(lambda some: _run_merges(steps, steps.ops[some], buffer), tasks))
+        failed += _run_merges(steps, steps.ops[above:last], buffer)
+    check_merges(failed, g, wires)
+    return _Reduced((m, n), steps, ends, buffer, steps.ops[last:])
+
+
+def _run_merges(steps: Plan, ops: IntArray, buffer: FloatArray) -> int:
+    """Run merges one after another; returns how many failed."""
+    return int(join_all(ops, buffer, np.empty(steps.work), np.empty(steps.work))) if len(ops) else 0
 
 
 @checks.typed
@@ -193,7 +221,43 @@ def transfer_matrix(g: FloatArray, wires: Wires) -> FloatArray:
     Raises ParameterError for a wrong shape or value, ConvergenceError if a factorisation fails.
     Source: docs/equations/reduction.md.
     """
-    return reduce_array(g, wires).transfer
+    if wires.rows_joined or wires.columns_joined:
+        return reduce_array(g, wires).transfer
+    reduced = _reduced(g, wires)
+    if not len(reduced.last):
+        return reduce_array(g, wires).transfer
+    return _rows_to_columns(reduced, g, wires)
+
+
+def _rows_to_columns(reduced: _Reduced, g: FloatArray, wires: Wires) -> FloatArray:
+    """Do the last merge of an array only for the couplings of its rows to its columns, (m, n) [S]."""
+    m, right, top, n = reduced.steps.root.counts
+    op = reduced.last[0]
+    size, p = int(op[SHARED]), int(op[PORTS])
+    blocks = halves(op, reduced.buffer)
+    x, s = np.empty(size * p), np.empty((size + 1) * size)
+    with one_blas_thread():
+        check_merges(eliminate(op, *blocks, x, s), g, wires)
+        shared = x.reshape(size, p)
+        rows, columns = shared[:, :m], shared[:, p - n :]
+        if right:  # both ends of a line are one terminal
+            rows = rows + shared[:, m : m + right]
+        if top:
+            columns = columns + shared[:, m + right : m + right + top]
+        transfer: FloatArray = rows.T @ columns
+    heads = range(FIRST_SEGMENT, FIRST_SEGMENT + SEGMENT * int(op[SEGMENTS]), SEGMENT)
+    runs = [tuple(int(each) for each in op[head : head + SEGMENT]) for head in heads]
+    for source, row, count, to in runs:
+        for other, column, length, at in runs:
+            if other != source or to >= m + right or at < m + right:
+                continue
+            i, j = to % m, (at - m - right) % n
+            low, high = (row, count), (column, length)
+            if row > column:
+                low, high = high, low
+            block = blocks[source][high[0] : high[0] + high[1], low[0] : low[0] + low[1]]
+            transfer[i : i + count, j : j + length] += block if row > column else block.T
+    return transfer
 
 
 def _fold(couplings: FloatArray, root: Block) -> FloatArray:

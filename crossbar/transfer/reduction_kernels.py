@@ -4,8 +4,9 @@ import numpy as np
 
 from crossbar.transfer.borders import Border
 from crossbar.transfer.merge_blas import join
-from crossbar.transfer.merge_lanes import join_lanes, patch
-from crossbar.transfer.merge_table import PATCH_COLUMN, PATCH_COLUMNS, PATCH_ROW, PATCH_ROWS, SHARED, stride
+from crossbar.transfer.merge_lanes import join_lanes
+from crossbar.transfer.merge_table import LEAF_PORTS, PATCH_COLUMN, PATCH_COLUMNS, PATCH_ROW, PATCH_ROWS, SHARED, stride
+from crossbar.transfer.patch_lanes import NODES, PATCH_WORK, patch_block
 from crossbar.transfer.patches import PATCH
 from devices.aliases import FloatArray, IntArray
 from devices.numerics.jit import kernel
@@ -59,12 +60,13 @@ def lay_arms(arms: FloatArray, a: int, b: int, row: int, column: int, m: int, n:
 
 @kernel
 def reduce_lanes(
-    ops: IntArray, nodes: IntArray, g: FloatArray, arrays: IntArray, rows: IntArray, columns: IntArray, at: Border,
+    ops: IntArray, g: FloatArray, arrays: IntArray, rows: IntArray, columns: IntArray, at: Border,
     buffer: FloatArray, x: FloatArray, total: FloatArray,
 ) -> None:  # fmt: skip
     """Run patches and merges in all lanes; a lane has its own array, first row and first column."""
     _, m, n = g.shape
-    cells, y = np.empty(PATCH * PATCH * LANES), np.empty(8 * PATCH * LANES)
+    cells, work = np.empty(PATCH * PATCH * LANES), np.empty(PATCH_WORK * LANES)
+    place = np.empty(NODES, dtype=np.int64)
     arms = np.empty(MOST_ARMS * 2 * LANES)
     alike = at.half_rows.size <= 1 and at.half_columns.size <= 1  # equal segments: inner patches have equal arms
     laid_a = laid_b = 0  # shape of the inner patch for which `arms` is filled, 0 for none
@@ -86,14 +88,17 @@ def reduce_lanes(
                 row, column = rows[lane] + op[PATCH_ROW], columns[lane] + op[PATCH_COLUMN]
                 lay_arms(grid[:, :, lane], a, b, row, column, m, n, at)
             laid_a, laid_b = (0, 0) if border else (a, b)
-        patch(op, nodes, cells, arms, buffer, y, 0)
+        patch_block(op, cells, arms, buffer, work, place)
 
 
 @kernel
 def exchange_leaves(
     group: IntArray, kind: IntArray, leaves: IntArray, lanes: FloatArray, buffer: FloatArray, out: bool
 ) -> None:  # fmt: skip
-    """Copy the triangles of a group's leaves from lanes to their positions in the buffer, or back if not `out`."""
+    """Copy the triangles of a group's leaves from lanes to their positions in the buffer, or back if not `out`.
+
+    A leaf at the border of the array may lack a side of its group; that side's ends are open.
+    """
     v = LANES
     root, counts = kind[2], kind[3:7]
     p = counts.sum()
@@ -105,13 +110,17 @@ def exchange_leaves(
         port = 0
         for side in range(4):
             for k in range(counts[side]):
-                place[port] = leaf[3 + side] + k
+                place[port] = leaf[3 + side] + k if leaf[3 + side] >= 0 else -1
                 port += 1
-        mine = buffer[leaf[2] : leaf[2] + p * step].reshape(p, step)
+        own = leaf[LEAF_PORTS]
+        mine = buffer[leaf[2] : leaf[2] + own * stride(own)].reshape(own, stride(own))
         for i in range(p):
             for j in range(i):
                 high, low = max(place[i], place[j]), min(place[i], place[j])
-                if out:
+                if low < 0:  # a port that this leaf does not have
+                    if not out:
+                        block[i, j, lane] = 0.0
+                elif out:
                     mine[high, low] = block[i, j, lane]
                 else:
                     block[i, j, lane] = mine[high, low]
@@ -119,7 +128,7 @@ def exchange_leaves(
 
 @kernel
 def reduce_leaves(
-    groups: IntArray, g: FloatArray, leaf_ops: IntArray, nodes: IntArray, classes: IntArray, leaves: IntArray,
+    groups: IntArray, g: FloatArray, leaf_ops: IntArray, classes: IntArray, leaves: IntArray,
     sizes: tuple[int, ...], at: Border, buffer: FloatArray,
 ) -> None:  # fmt: skip
     """Reduce groups of leaves in lanes, and copy each leaf to the buffer with its ports in the order of the plan."""
@@ -129,7 +138,7 @@ def reduce_leaves(
     for group in groups:
         kind = classes[group[0]]
         reduce_lanes(
-            leaf_ops[kind[0] : kind[0] + kind[1]], nodes, g, arrays, leaves[group[1:], 0], leaves[group[1:], 1], at,
+            leaf_ops[kind[0] : kind[0] + kind[1]], g, arrays, leaves[group[1:], 0], leaves[group[1:], 1], at,
             lanes, x, total,
         )  # fmt: skip
         exchange_leaves(group, kind, leaves, lanes, buffer, True)
