@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from crossbar import Multiport, Wires, reduce_array, reference_solve, transfer_matrices, transfer_matrix
 from crossbar.transfer.merge_lanes import star
-from crossbar.transfer.merge_plan import Ends, plan, plan_lanes
+from crossbar.transfer.merge_plan import Ends, merge_order, plan, plan_lanes
+from crossbar.transfer.merge_table import LEAF_CLASS
 from crossbar.transfer.reduction import reduce_arrays
 from crossbar.transfer.reduction_kernels import resistance_ratio
 from devices.errors import ParameterError
@@ -341,12 +342,73 @@ def test_plan__tasks_do_not_share_their_blocks(shape, tasks):
     assert steps.buffer >= steps.root.start + steps.root.size
 
 
+@pytest.mark.parametrize(
+    "far", [Ends(False, False, False, False), Ends(True, False, False, False), Ends(True, True, False, False)]
+)
+@pytest.mark.parametrize("shape", [(64, 64), (70, 33), (128, 128), (200, 10)])
+def test_plan__every_leaf_is_in_one_group(shape, far):
+    """A lane reduces a leaf by the steps of a class with the leaf's cells and at least its ports."""
+    steps = plan(*shape, far, 8, 32)
+    found = np.concatenate([np.unique(group[1:]) for group in steps.groups])
+    np.testing.assert_array_equal(np.sort(found), np.arange(len(steps.leaves)))
+    for kind, *lanes in steps.groups:
+        for leaf in lanes:
+            group, own = steps.classes[kind, 3:], steps.classes[steps.leaves[leaf, LEAF_CLASS], 3:]
+            assert np.all(group >= own)
+            assert group[0] == own[0]
+            assert group[3] == own[3]
+
+
+def test_plan__leaves_fill_the_lanes():
+    assert len(plan(128, 128, Ends(False, False, False, False), 8, 32).groups) == 4  # 9 inner, 3 right, 3 top, 1 corner
+
+
+@pytest.mark.parametrize("leaf", [8, 16, 32, 64])
+def test_plan__side_of_leaves_does_not_matter(rng, leaf, monkeypatch):
+    g = 10.0 ** rng.uniform(-6.0, -4.0, (70, 50))
+    wires = Wires(1.0, 2.0, 3.0, 4.0, r_driver_far=5.0)
+    expected = transfer_matrices(g[None], wires)[0]
+    monkeypatch.setattr("crossbar.transfer.reduction.leaf_side", lambda m, n: leaf)
+    np.testing.assert_allclose(transfer_matrix(g, wires), expected, rtol=1e-12)
+    np.testing.assert_allclose(reduce_array(g, wires).transfer, expected, rtol=1e-12)
+
+
 def test_plan__work_grows_with_the_third_power():
     """Twice the side is eight times the work of the merges, as docs/equations/reduction.md eq. 7 estimates."""
-    flops = [plan_lanes(size, size, Ends(False, False, False, False)).flops for size in (64, 128, 256, 512)]
-    ratios = np.divide(flops[1:], flops[:-1])
-    assert np.all(ratios < 8.5)
-    assert np.all(ratios > 7.0)
+    sizes = np.array([64, 128, 256, 512])
+    flops = np.array([plan_lanes(size, size, Ends(False, False, False, False)).flops for size in sizes.tolist()])
+    assert np.all(flops < 32.0 * sizes**3.0)
+    ratios = flops[1:] / flops[:-1]
+    assert np.all(np.abs(np.diff(ratios - 8.0)) < ratios[:-1] - 8.0)  # the limit is the third power
+    assert 8.0 < ratios[-1] < 8.2
+
+
+def test_merge_order__is_the_cheapest_of_all_orders():
+    """Every order of merges of 3 x 2 units, counted by brute force."""
+
+    def cheapest(a, b, right, top, whole):
+        if a == b == 1:
+            return 0.0
+        width, ports = 0.5 * b, a * (2 - right) + 0.5 * b * (2 - top)
+        kept = 2 * a * width if whole else ports**2
+        totals = [
+            a**3 / 3
+            + a**2 * ports
+            + a * kept
+            + cheapest(a, k, False, top, False)
+            + cheapest(a, b - k, right, top, False)
+            for k in range(1, b)
+        ]
+        totals += [
+            width**3 / 3 + width**2 * ports + width * kept
+            + cheapest(k, b, right, top, False) + cheapest(a - k, b, right, False, False)
+            for k in range(1, a)
+        ]  # fmt: skip
+        return min(totals)
+
+    for whole in (False, True):
+        for far in ((False, False), (True, False), (False, True), (True, True)):
+            assert merge_order(3, 2, 0.5, far, whole)[0] == pytest.approx(cheapest(3, 2, *far, whole), rel=1e-12)
 
 
 # ---- precision of the result ----

@@ -43,8 +43,10 @@ def factorised(cells: FloatArray, segments: FloatArray | float, near: FloatArray
 def factorised_lines(g: FloatArray, wires: Wires) -> tuple[Lines, Lines]:
     """Factorise the rows and the columns of an array of cells g (m, n) [S]."""
     m, n = g.shape
-    rows = factorised(np.ascontiguousarray(g.T), wires.row_segments(m, n).T, wires.driver(m), wires.driver_far(m))
-    return rows, factorised(g, wires.column_segments(m, n), wires.sense_far(n), wires.sense(n))
+    along = wires.r_row if isinstance(wires.r_row, float) else wires.row_segments(m, n).T
+    across = wires.r_column if isinstance(wires.r_column, float) else wires.column_segments(m, n)
+    rows = factorised(np.ascontiguousarray(g.T), along, wires.driver(m), wires.driver_far(m))
+    return rows, factorised(g, across, wires.sense_far(n), wires.sense(n))
 
 
 def solve(g: FloatArray, v: FloatArray, wires: Wires, *, v_sense: npt.ArrayLike = 0.0) -> Solution:
@@ -100,9 +102,13 @@ class Terminals(NamedTuple):
         wires, lines, (m, n) = self.wires, self.v.shape[1], v_columns.shape[1:]
         near, far = wires.driver(lines, self.lines), wires.driver_far(lines, self.lines)
         nodes = self.driven(v_rows)
+        equal = isinstance(wires.r_row, float) and nodes.shape[1] > 1
+        along = np.full((1, 1), wires.r_row) if equal else wires.row_segments(lines, nodes.shape[1], self.lines).T
+        equal = isinstance(wires.r_column, float) and m > 1
+        across = np.full((1, 1), wires.r_column) if equal else wires.column_segments(m, n)
         return (
-            _Side(nodes, self.v, wires.row_segments(lines, nodes.shape[1], self.lines).T, near, far),
-            _Side(v_columns, self.v_sense, wires.column_segments(m, n), wires.sense_far(n), wires.sense(n)),
+            _Side(nodes, self.v, along, near, far),
+            _Side(v_columns, self.v_sense, across, wires.sense_far(n), wires.sense(n)),
         )
 
     @property
@@ -116,7 +122,7 @@ class _Side(NamedTuple):
 
     nodes: FloatArray  #: (b, q, k) voltages of the nodes [V]
     terminal: FloatArray  #: (b, k) voltages of the terminals, to which both ends lead [V]
-    segments: FloatArray  #: (q - 1, k) resistances of the segments [ohm]
+    segments: FloatArray  #: (q - 1, k) resistances of the segments [ohm], or (1, 1) if all are equal
     near: FloatArray  #: (k,) resistance of the end at node 0 [ohm]
     far: FloatArray  #: (k,) resistance of the end at the last node [ohm]
 
@@ -129,15 +135,10 @@ def solution(
 
     slopes: (n,) or (b, n), sums of the slopes of the cells of each column [S].
     """
+    power, worst = losses(cells, terminals, v_rows, v_columns)
     return Solution(
-        _currents(cells, slopes, terminals, v_columns),
-        v_rows,
-        v_columns,
-        heat(cells, terminals, v_rows, v_columns),
-        violation(cells, terminals, v_rows, v_columns),
-        steps,
-        history,
-    )
+        _currents(cells, slopes, terminals, v_columns), v_rows, v_columns, power, worst, steps, history
+    )  # fmt: skip
 
 
 def _currents(cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_columns: FloatArray) -> FloatArray:
@@ -151,7 +152,12 @@ def _currents(cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_col
     wires = terminals.wires
     drops = v_columns - terminals.v_sense[:, None]
     chains = m > 1 and not wires.columns_joined
-    segments = 1.0 / wires.column_segments(m, n) if chains else np.full((2, n), np.inf)
+    if not chains:
+        segments = np.full((2, n), np.inf)
+    elif isinstance(wires.r_column, float):
+        segments = np.full((2, n), 1.0 / wires.r_column)
+    else:
+        segments = 1.0 / wires.column_segments(m, n)[[0, -1]]
     conducts, arrives = np.zeros(n), np.zeros((len(cells), n))
     for end, at, beside, segment in ((wires.sense(n), -1, -2, segments[-1]), (wires.sense_far(n), 0, 1, segments[0])):
         held = end == 0.0  # an end of 0 ohm: the last segment and the last cell lead to the terminal
@@ -161,23 +167,6 @@ def _currents(cells: FloatArray, slopes: FloatArray, terminals: Terminals, v_col
             arrives += np.where(held, segment * (drops[:, beside] - drops[:, at]) + cells[:, at], 0.0)
     currents: FloatArray = np.where(conducts < slopes, arrives, cells.sum(1))
     return currents
-
-
-def heat(cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns: FloatArray) -> FloatArray:
-    """Power (b,) [W] dissipated in cells, wires and ends.
-
-    The node voltages of a linear circuit minimise this power, so their errors enter only to second order.
-
-    Source: docs/equations/lines.md eq. 10.
-    """
-    power: FloatArray = np.einsum("bmn,bmn->b", cells, v_rows - v_columns)
-    for nodes, terminal, segments, near, far in terminals.sides(v_rows, v_columns):
-        if segments.any():
-            power += (np.diff(nodes, axis=1) ** 2 / segments).sum((1, 2))
-        for end, at in ((near, 0), (far, -1)):
-            some = end > 0.0
-            power += ((terminal - nodes[:, at])[:, some] ** 2 / end[some]).sum(1)
-    return power
 
 
 def residual(
@@ -196,24 +185,48 @@ def residual(
 
 def violation(cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns: FloatArray) -> float:
     """Return the residual for cell currents `cells` (b, m, n) [A]; docs/equations/nodal.md eq. 12."""
-    most = np.abs(cells).max((1, 2))
+    return losses(cells, terminals, v_rows, v_columns)[1]
+
+
+def losses(
+    cells: FloatArray, terminals: Terminals, v_rows: FloatArray, v_columns: FloatArray
+) -> tuple[FloatArray, float]:
+    """Return the power (b,) [W] dissipated in cells, wires and ends, and the residual, for cells (b, m, n) [A].
+
+    The node voltages of a linear circuit minimise this power, so their errors enter only to second order.
+    Source: docs/equations/lines.md eq. 10; docs/equations/nodal.md eq. 12.
+    """
+    power: FloatArray = np.einsum("bmn,bmn->b", cells, v_rows - v_columns)
+    most = _largest(cells)
     worst = np.zeros(len(cells))
     for side, arriving in zip(terminals.sides(v_rows, v_columns), (-terminals.driven(cells), cells), strict=True):
         left = arriving.copy()
         held = np.zeros(left.shape[1:], dtype=bool)
         joined = not side.segments.any()
         if not joined:
-            along = np.diff(side.nodes, axis=1) / side.segments
+            drops = np.diff(side.nodes, axis=1)
+            along = drops / side.segments
+            power += np.einsum("bqk,bqk->b", drops, along)
             left[:, :-1] += along
             left[:, 1:] -= along
-            most = np.maximum(most, np.abs(along).max((1, 2), initial=0.0))
+            most = np.maximum(most, _largest(along))
         else:
             left[:, 0] = left.sum(1)
             left[:, 1:] = 0.0
         for end, at in ((side.near, 0), (side.far, -1)):
-            with np.errstate(divide="ignore"):
-                conductance = np.where(end > 0.0, 1.0 / end, 0.0)
-            left[:, 0 if joined else at] += conductance * (side.terminal - side.nodes[:, at])
-            held[0 if joined else at] |= end == 0.0
-        worst = np.maximum(worst, np.abs(np.where(held, 0.0, left)).max((1, 2)))
-    return float(np.max(worst / np.where(most > 0.0, most, 1.0), initial=0.0))
+            some = end > 0.0
+            conductance = np.where(some, 1.0 / np.where(some, end, 1.0), 0.0)
+            drop = side.terminal - side.nodes[:, at]
+            arriving_here = conductance * drop
+            power += (arriving_here * drop).sum(1)
+            left[:, 0 if joined else at] += arriving_here
+            held[0 if joined else at] |= ~some
+        left[:, held] = 0.0
+        worst = np.maximum(worst, _largest(left))
+    return power, float(np.max(worst / np.where(most > 0.0, most, 1.0), initial=0.0))
+
+
+def _largest(values: FloatArray) -> FloatArray:
+    """Largest absolute value (b,) of each element of a batch (b, …, …)."""
+    largest: FloatArray = np.maximum(values.max((1, 2), initial=0.0), -values.min((1, 2), initial=0.0))
+    return largest

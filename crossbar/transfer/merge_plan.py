@@ -15,7 +15,7 @@ from crossbar.transfer.patches import PATCH, padded, program
 from devices.aliases import IntArray
 from devices.numerics.simd import LANES
 
-LEAF = 8  # most cells on the side of a leaf, which is reduced in lanes
+LEAF = 8  # most cells on the side of a leaf of a small array, or where voltages or slopes inside it are needed, ours
 LEAVES = ((64, 16), (32, 4), (16, 4))  # sides of leaves of a single array, and the fewest leaves to use them (ours)
 MOST_UNITS = 8  # most units on the side of an array whose order of merges is searched, ours: bounds the search
 LEFT, RIGHT, TOP, BOTTOM = range(4)

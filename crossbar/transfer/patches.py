@@ -1,4 +1,4 @@
-"""Patches, the smallest blocks: a few cells whose nodes are eliminated one after another by the kernel `patch`.
+"""Patches, the smallest blocks: tables of the eliminations that the gradient keeps, run by the kernel `patch`.
 
 The elimination goes row by row.  First the row nodes are eliminated from left to right; each is coupled by its cell to
 a column node.  Then the column nodes of that row are eliminated; their lower arms lead to the column nodes of the next
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from crossbar.transfer.merge_table import TALL, WIDE
 
-PATCH = 4  # most cells on the side of a patch (benchmarks/solver.py --patch compares), ours
+PATCH = 4  # most cells on the side of a patch, ours
 
 
 def padded(ports: int) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Exact transfer matrices of linear arrays by multiport reduction (docs/equations/reduction.md).
 
-An array is divided into leaves of at most LEAF × LEAF cells.  Leaves are reduced LANES at a time to the conductances
-between their ports.  Then blocks are merged in pairs; each merge is one Cholesky factorisation, one triangular solve
-and one rank-k update.  The order of the merges depends only on the shape (merge_plan.py).
+An array is divided into leaves, which are reduced LANES at a time to the conductances between their ports.  Then
+blocks are merged in pairs; each merge is one Cholesky factorisation, one triangular solve and one rank-k update.  The
+order of the merges depends only on the shape (merge_plan.py).
 
 m = rows, n = columns, t = arrays of equal shape, p = ports
 """
