@@ -1,9 +1,12 @@
 """Importers: PyTorch modules and ONNX graphs against their own runtimes, then on the ideal chip; refused networks."""
 
+import argparse
+import datetime as dt
 import io
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -841,6 +844,28 @@ def test_load_state__reads_both_kinds_of_checkpoints(tmp_path):
         assert not np.array_equal(torch_outputs(module, images), torch_outputs(source, images))
         load_state(module, tmp_path / name)
         np.testing.assert_array_equal(torch_outputs(module, images), torch_outputs(source, images))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {"model": s, "args": argparse.Namespace(lr=0.1), "best": np.float64(0.9), "history": np.ones(3)},
+        lambda s: {
+            "epoch": 3,
+            "state_dict_ema": s,
+            "when": dt.datetime(2024, 1, 2, tzinfo=dt.UTC),
+            "where": Path("runs"),
+        },
+        lambda s: {"params": {f"module.backbone.{name}": value for name, value in s.items()}},
+        lambda s: {**s, "total_ops": torch.zeros(1), "conv.total_params": torch.zeros(1)},
+    ],
+    ids=["arguments and numbers", "averaged, with date and path", "two wrappers", "a profiler's counters"],
+)
+def test_load_state__reads_what_training_scripts_write(wrap, tmp_path):
+    source, module = (nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)) for _ in range(2))
+    torch.save(wrap(source.state_dict()), tmp_path / "net.pth")
+    load_state(module, tmp_path / "net.pth")
+    assert all(torch.equal(module.state_dict()[name], value) for name, value in source.state_dict().items())
 
 
 def test_load_state__refuses_pickles_damage_and_other_networks(tmp_path):

@@ -299,6 +299,74 @@ def test_functions__of_the_file_are_written_out(tmp_path):
     agrees(stored(tmp_path / "n.onnx", nodes, HELD, [1, 3, 5, 5], functions=[body]), normal(1, 3, 5, 5))
 
 
+PICKED = {
+    "rows": np.array([[[[0, 2, 1, 1]]]], dtype=np.int64).repeat(3, 1),
+    "spots": np.array([[0, 2, 1], [0, 0, 3]], dtype=np.int64),
+    "new": normal(2, 4, seed=3),
+    "cells": np.array([[[[0, 2]], [[1, 1]]]], dtype=np.int64),
+    "given": normal(1, 2, 1, 2, seed=4),
+}
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [node("GatherElements", ["c", "rows"], ["y"], axis=3)],
+        [node("GatherND", ["c", "spots"], ["y"])],
+        [node("ScatterND", ["c", "spots", "new"], ["y"])],
+        [node("ScatterElements", ["c", "cells", "given"], ["y"], axis=3)],
+        [node("Trilu", ["c"], ["y"], upper=0)],
+        [node("LpNormalization", ["c"], ["y"], axis=1, p=2)],
+        [node("Einsum", ["c", "m"], ["y"], equation="...w,wv->...v")],
+        [node("MaxPool", ["c"], ["y"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 2, 2])],
+    ],
+    ids=lambda nodes: nodes[0].op_type,
+)
+def test_constant_places__and_other_operators_come_in(nodes, tmp_path):
+    image = normal(1, 3, 5, 4, seed=2)
+    held = {"w": normal(3, 3, 1, 1), "m": normal(4, 2), **PICKED}
+    conv = node("Conv", ["x", "w"], ["c"])
+    used = {each for one in (conv, *nodes) for each in one.input}
+    held = {name: value for name, value in held.items() if name in used}
+    agrees(stored(tmp_path / "m.onnx", [conv, *nodes], held, image.shape), image)
+
+
+def test_pool__along_the_first_axis_of_a_volume(tmp_path):
+    """As an exporter spells a local response norm."""
+    held = {"shape": np.array([1, 1, 3, 5, 4])}
+    pool = node("AveragePool", ["v"], ["y"], kernel_shape=[2, 1, 1], strides=[1, 1, 1])
+    image = normal(1, 3, 5, 4)
+    agrees(stored(tmp_path / "m.onnx", [node("Reshape", ["x", "shape"], ["v"]), pool], held, image.shape), image)
+
+
+def test_old_exporter__fills_the_states_of_recurrent_layers(tmp_path):
+    """ConstantFill, which torch writes below opset 9 and ONNX never named: no runtime runs it, so none is compared."""
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["c"]), node("Shape", ["c"], ["s"]),
+        node("ConstantFill", ["s"], ["z"], input_as_shape=1, value=0.5), node("Add", ["c", "z"], ["y"]),
+    ]  # fmt: skip
+    path = stored(tmp_path / "m.onnx", nodes, HELD, (1, 3, 6, 6), opset=7)
+    plain = stored(tmp_path / "p.onnx", [node("Conv", ["x", "w", "b"], ["y"])], HELD, (1, 3, 6, 6), opset=7)
+    network, image = import_onnx(path), normal(1, 3, 6, 6).astype(float)
+    assert network.card["import_check"]["against"] == "not compared"
+    np.testing.assert_allclose(network.forward(image), import_onnx(plain).forward(image) + 0.5)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("ReduceMean", "'r' means"), ("Softmax", "'r' means"), ("Tanh", None)])
+def test_output__declared_with_other_axes_is_refused_where_axes_matter(kind, words, tmp_path):
+    """A file that says (3, 4, 5) and gives (1, 3, 4, 5): which axis does its node mean?"""
+    last = node(kind, ["x"], ["y"], "r", **({"axes": [1]} if kind == "ReduceMean" else {}))
+    path = stored(tmp_path / "m.onnx", [last], {}, (1, 3, 4, 5), opset=13)
+    model = onnx.load(path)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, (3, 4, 5)))
+    onnx.save(model, path)
+    if words is None:
+        assert import_onnx(path, check=False).layers
+        return
+    with pytest.raises(ParameterError, match=rf"output 'y' is declared with 3 axes, but its nodes give .*{words}"):
+        import_onnx(path)
+
+
 def test_dropout__in_training_mode_is_refused(tmp_path):
     held = {**HELD, "r": np.array(0.5, np.float32), "on": np.array(True)}
     path = stored(tmp_path / "n.onnx", [CONV, node("Dropout", ["c", "r", "on"], ["y"])], held, [1, 3, 5, 5])

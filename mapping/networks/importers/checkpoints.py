@@ -1,10 +1,16 @@
 """Weights of a checkpoint into a PyTorch module that the caller has built."""
 
+import argparse
+import collections
+import datetime as dt
 import os
+import pathlib
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from devices.errors import ParameterError
 from mapping.networks.importers.importing import _extra
@@ -12,17 +18,21 @@ from mapping.networks.importers.importing import _extra
 Foreign = Any  # an object of torch, whose classes have no types here
 
 #: entries of a checkpoint below which training scripts put the weights
-WRAPPED = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "ema")
-#: what wrappers put before the names: DataParallel, torch.compile, Lightning
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+WRAPPED = (
+    "state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params", "ema",
+    "state_dict_ema", "model_ema", "params_ema", "ema_state_dict",
+)  # fmt: skip
+#: ends of names that profilers leave among the weights: numbers of operations and of weights
+COUNTERS = ("total_ops", "total_params")
 
 
 def load_state(module: Foreign, path: str | os.PathLike[str]) -> None:
     """Read weights into a PyTorch module that the caller has built, from a .safetensors file or a torch checkpoint.
 
-    Checkpoints are read by torch.load(weights_only=True), which takes tensors and plain values only; a file with
-    anything else is refused, never run. An entry such as "state_dict", "net" or "model_state_dict" around the weights
-    is looked into, and "module." or "_orig_mod." before every name is left out.
+    Checkpoints are read by torch.load(weights_only=True), which takes tensors and plain values only, here also the
+    arguments, dates, paths and numbers of numpy that training scripts put beside them; a file with anything else is
+    refused, never run. An entry such as "state_dict", "net" or "model_state_dict" around the weights is looked into,
+    and what stands before every name, such as "module." or "_orig_mod.", is left out.
     Raises ParameterError without torch, or safetensors for its files, for a damaged file, or if names or shapes do not
     fit the module.
     """
@@ -35,7 +45,8 @@ def load_state(module: Foreign, path: str | os.PathLike[str]) -> None:
         if path.suffix == ".safetensors":
             state = _extra("safetensors.torch", "torch").load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_beside_weights()):
+                state = torch.load(path, map_location="cpu", weights_only=True)
         state = _weights(state, torch, set(module.state_dict()))
         module.load_state_dict(state)
     except Exception as error:  # noqa: BLE001  (zip, pickle, json and torch each have their own kinds)
@@ -58,13 +69,31 @@ def _weights(held: Foreign, torch: Foreign, wanted: set[str]) -> dict[str, Any]:
 
 
 def _named(held: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
-    """Leave out what a wrapper has put before every name, if the names then fit the module better."""
-    names = dict(held)
-    for _ in range(3):
-        if set(names) == wanted:
+    """Leave out what a wrapper has put before every name, if the names then fit the module."""
+    names = {name: value for name, value in held.items() if name in wanted or not name.endswith(COUNTERS)}
+    while names and set(names) != wanted:
+        before = {name.partition(".")[0] for name in names}
+        if len(before) != 1 or not all("." in name for name in names):
             break
-        before = next((p for p in PREFIXES if names and all(name.startswith(p) for name in names)), None)
-        if before is None:
-            break
-        names = {name.removeprefix(before): value for name, value in names.items()}
-    return names
+        names = {name.partition(".")[2]: value for name, value in names.items()}
+        names = {name: value for name, value in names.items() if name in wanted or not name.endswith(COUNTERS)}
+    return names if set(names) == wanted else dict(held)
+
+
+def _beside_weights() -> list[Any]:
+    """What training scripts keep beside the weights; making one of these runs nothing."""
+    core = import_module("numpy._core.multiarray")
+    numbers = [type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
+    made = [core.scalar, core._reconstruct]  # noqa: SLF001  (what numpy's own files of numbers and arrays call)
+    old = [(each, f"numpy.core.multiarray.{each.__name__}") for each in made]
+    plain = [
+        argparse.Namespace,
+        collections.defaultdict,
+        dt.datetime,
+        dt.date,
+        dt.timedelta,
+        dt.timezone,
+        np.dtype,
+        np.ndarray,
+    ]
+    return [*plain, pathlib.PurePosixPath, pathlib.PosixPath, *made, *old, *numbers]

@@ -19,11 +19,13 @@ from devices.errors import ParameterError
 from mapping.files.regular_files import open_regular
 from mapping.networks.importers.one_image import one_image
 from mapping.networks.importers.onnx_operations import ADVICE, OPERATIONS, Operand
+from mapping.networks.importers.recognition import ordered
 from mapping.networks.importers.tensor_graph import Node, TensorGraph
 
 OLDEST = 6  #: opset; before it arithmetic broadcast by other rules and batch norms had other inputs
 LARGEST_FILE = 2**31  # bytes, the limit of the format's own encoding
 LARGEST_CONSTANT = 2**27  # values of a constant that the graph computes, 1 GiB; ours: VGG-19 has one of 1.0e8
+_OF_SINGLE_VALUES = ("input", "reshape", "function", "binary", "where", "expand")  #: kinds that no axis has a part in
 _DEPTH = 16  # functions inside functions, ours
 
 Foreign = Any  # a message of protobuf, whose classes have no types here
@@ -84,6 +86,7 @@ class OnnxFile:
         if not isinstance(value, Node):
             raise ParameterError(f"its output {self.output_name!r} does not depend on the image")
         self.output = value
+        self._check_declared_rank(value)
         rest = self.dims[1:]
         if self.dims[0] > 1:
             self.graph, changed = one_image(self.graph, value)
@@ -94,6 +97,20 @@ class OnnxFile:
             self._channels_first()
         else:
             self.input_shape = _as_image(rest)
+
+    def _check_declared_rank(self, value: Node) -> None:
+        """Refuse a file that declares other axes for its output than its nodes give, where a node works along axes."""
+        (declared,) = (each.type.tensor_type for each in self.model.graph.output if each.name == self.output_name)
+        rank = len(declared.shape.dim)
+        if rank in (0, len(value.shape)):
+            return
+        along = [node.name for node in ordered(value) if node.kind not in _OF_SINGLE_VALUES]
+        along += [each.name or each.op_type for each in self.model.graph.node if each.op_type.startswith("Reduce")]
+        if along:  # a reduction over an axis with one entry leaves no node of ours
+            raise ParameterError(
+                f"its output {self.output_name!r} is declared with {rank} axes, but its nodes give {value.shape}, so "
+                f"it is not certain which axes node {along[0]!r} means; correct one of them, or leave out the shape"
+            )
 
     def _channels_first(self) -> None:
         """Let the image come in as (c, h, w), where the file begins by making that of (h, w, c)."""
@@ -411,10 +428,14 @@ def _computed(node: Foreign, options: Mapping[str, Any], inputs: Sequence[Operan
         if len(values) != 1:
             raise ParameterError("it has no value")
         return _plain(values[0])
-    if kind in ("ConstantOfShape", "Expand", "Tile", "Range", "Pad"):
+    if kind in ("ConstantFill", "ConstantOfShape", "Expand", "Tile", "Range", "Pad"):
         count = _count(kind, inputs)
         if not 0 <= count <= LARGEST_CONSTANT:
             raise ParameterError(f"it makes a constant of {count} values")
+    if kind == "ConstantFill":  # of torch's exporter below opset 9, which ONNX itself never named
+        if not options.get("input_as_shape") or options.get("extra_shape"):
+            raise ParameterError(f"its shape is no input; {ADVICE}")
+        return np.full([int(n) for n in np.ravel(inputs[0])], float(options.get("value", 0.0)))
     if kind == "ConstantOfShape":
         fill = np.ravel(options.get("value", np.zeros(1, np.float32)))[0]
         return _plain(np.full([int(n) for n in np.ravel(inputs[0])], fill))
@@ -448,8 +469,8 @@ def _count(kind: str, inputs: Sequence[Operand]) -> int:
     if kind == "Range":
         first, last, step = (float(np.ravel(each)[0]) for each in inputs)
         return int((last - first) / step) + 1
-    shape = [int(n) for n in np.ravel(inputs[0 if kind == "ConstantOfShape" else 1])]
-    if kind == "ConstantOfShape":
+    shape = [int(n) for n in np.ravel(inputs[0 if kind.startswith("Constant") else 1])]
+    if kind.startswith("Constant"):
         return math.prod(shape) if min(shape, default=0) >= 0 else -1
     if kind == "Pad":
         return math.prod(int(n) + abs(max(shape, default=0)) * 2 for n in inputs[0].shape)

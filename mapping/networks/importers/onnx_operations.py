@@ -11,7 +11,7 @@ import numpy as np
 
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
-from mapping.networks.importers.tensor_graph import Ends, Node, Tensor, TensorGraph, constant
+from mapping.networks.importers.tensor_graph import Ends, Node, Tensor, TensorGraph, constant, places
 
 ADVICE = "replace it by operators that docs/import.md lists before the export"
 Options = Mapping[str, Any]
@@ -153,7 +153,9 @@ def _lrn(to: TensorGraph, name: str, options: Options, x: Operand) -> Tensor:
 def _pool(operation: str) -> Callable[..., Tensor]:
     def pool(to: TensorGraph, name: str, options: Options, x: Operand) -> Tensor:
         kernel = options["kernel_shape"]
-        strides, ends, dilations = _window(options, _depends(x), kernel)
+        if len(_depends(x).shape) == 5 and list(kernel[1:]) == [1, 1]:
+            return _pool_of_channels(to, name, options, x, pool)
+        strides, ends, dilations = _window(options, x, kernel)
         if options.get("storage_order"):
             raise ParameterError("it counts its indices by columns; take the pool's values alone")
         return to.pool(
@@ -162,6 +164,20 @@ def _pool(operation: str) -> Callable[..., Tensor]:
         )  # fmt: skip
 
     return pool
+
+
+def _pool_of_channels(to: TensorGraph, name: str, options: Options, x: Node, pool: Callable[..., Tensor]) -> Tensor:
+    """Pool a volume along its first axis alone, as local response norms do: a map with its pixels as one axis."""
+    b, c, d, h, w = x.shape
+    steps, pads = options.get("strides") or [1] * 3, options.get("pads") or [0] * 6
+    if list(steps[1:]) != [1, 1] or any(pads[1:3]) or any(pads[4:]):
+        raise ParameterError(f"it pools volumes of {x.shape}; only lines and maps come in")
+    flat = {
+        **options, "kernel_shape": [options["kernel_shape"][0], 1], "strides": [steps[0], 1],
+        "pads": [pads[0], 0, pads[3], 0], "dilations": [(options.get("dilations") or [1])[0], 1],
+    }  # fmt: skip
+    out = pool(to, name, flat, to.reshape(name, x, (b, c, d, h * w)))
+    return to.reshape(name, out, (b, c, out.shape[2], h, w))
 
 
 def _power_pool(to: TensorGraph, name: str, options: Options, x: Operand) -> Tensor:
@@ -363,6 +379,51 @@ def _gather(to: TensorGraph, name: str, options: Options, x: Operand, index: Ope
     return to.reshape(name, out, (*x.shape[:axis], *picked.shape, *x.shape[axis + 1 :]))
 
 
+def _gather_elements(to: TensorGraph, name: str, options: Options, x: Operand, index: Operand) -> Tensor:
+    picked, axis = constant("its index", index).astype(np.int64), int(options.get("axis", 0)) % len(x.shape)
+    kept = places(x.shape)[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(picked.shape))]
+    return to.pick(name, x, np.take_along_axis(kept, picked, axis))
+
+
+def _gather_nd(to: TensorGraph, name: str, options: Options, x: Operand, index: Operand) -> Tensor:
+    picked, batch = constant("its index", index).astype(np.int64), int(options.get("batch_dims", 0))
+    at, lead = places(x.shape), x.shape[:batch]
+    chosen = [at[here][tuple(np.moveaxis(picked[here], -1, 0))] for here in np.ndindex(lead)]
+    return to.pick(name, x, np.array(chosen).reshape(*lead, *chosen[0].shape))
+
+
+def _scatter(*, elements: bool) -> Callable[..., Tensor]:
+    """Put values of one tensor at constant places of another."""
+
+    def scatter(to: TensorGraph, name: str, options: Options, x: Operand, index: Operand, values: Operand) -> Tensor:
+        if options.get("reduction", "none") != "none":
+            raise ParameterError(f"it combines values that meet ({options['reduction']}); {ADVICE}")
+        picked, at = constant("its index", index).astype(np.int64), places(x.shape)
+        mine = at.size + places(values.shape)
+        if elements:
+            axis = int(options.get("axis", 0)) % at.ndim
+            inside = tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(picked.shape))
+            np.put_along_axis(at[inside], picked, mine, axis)
+        else:
+            at[tuple(np.moveaxis(picked, -1, 0))] = mine
+        both = [to.reshape(name, each, (1, -1)) for each in (x, values)]
+        return to.pick(name, to.concat(name, both, 1), at)
+
+    return scatter
+
+
+def _trilu(to: TensorGraph, name: str, options: Options, x: Operand, diagonal: Operand = None) -> Tensor:
+    k = 0 if diagonal is None else int(number("its diagonal", diagonal))
+    kept = np.ones(x.shape[-2:])
+    return to.binary(name, "mul", x, np.triu(kept, k) if options.get("upper", 1) else np.tril(kept, k))
+
+
+def _power_norm(to: TensorGraph, name: str, options: Options, x: Operand) -> Tensor:
+    axis, p = int(options.get("axis", -1)), int(options.get("p", 2))
+    size = _reduced_norm(p, root=p == 2)(to, name, {"axes": [axis], "keepdims": 1}, x)
+    return to.binary(name, "div", x, size)
+
+
 def _pad(
     to: TensorGraph, name: str, options: Options, x: Operand, pads: Operand = None, value: Operand = None,
     axes: Operand = None,
@@ -399,11 +460,26 @@ def _tile(to: TensorGraph, name: str, _: Options, x: Operand, repeats: Operand) 
     return x
 
 
+def _written_out(rule: str, parts: Sequence[Operand]) -> str:
+    """The rule of an einsum with letters in the place of each ellipsis."""
+    if "..." not in rule:
+        return rule
+    left, arrow, right = rule.partition("->")
+    free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in rule]
+    terms = left.split(",")
+    counts = [len(p.shape) - len(t.replace("...", "")) for t, p in zip(terms, parts, strict=False) if "..." in t]
+    most = max(counts, default=0)
+    if not arrow or len(terms) != len(parts) or min(counts, default=0) < 0 or most > len(free):
+        raise ParameterError(f"its rule {rule!r} does not fit its inputs; write the axes out")
+    spare = iter(counts)
+    filled = [t.replace("...", "".join(free[most - next(spare) : most])) if "..." in t else t for t in terms]
+    return f"{','.join(filled)}->{right.replace('...', ''.join(free[:most]))}"
+
+
 def _einsum(to: TensorGraph, name: str, options: Options, *parts: Operand) -> Tensor:
     """Products and sums by a rule of letters, as broadcast products and sums, or one product of matrices."""
     rule = str(options["equation"]).replace(" ", "")
-    if "..." in rule:
-        raise ParameterError(f"its rule {rule!r} has an ellipsis; write the axes out")
+    rule = _written_out(rule, parts)
     left, arrow, right = rule.partition("->")
     terms = left.split(",")
     if not arrow:
@@ -664,6 +740,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "GroupNormalization": _group_norm,
     "LayerNormalization": _layer_norm,
     "LRN": _lrn,
+    "LpNormalization": _power_norm,
     "MaxPool": _pool("max"),
     "AveragePool": _pool("mean"),
     "LpPool": _power_pool,
@@ -733,6 +810,12 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "Split": _split,
     "Slice": _slice,
     "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "Scatter": _scatter(elements=True),
+    "ScatterElements": _scatter(elements=True),
+    "ScatterND": _scatter(elements=False),
+    "Trilu": _trilu,
     "Pad": _pad,
     "Expand": _expand,
     "Tile": _tile,

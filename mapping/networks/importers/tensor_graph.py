@@ -294,7 +294,7 @@ class TensorGraph:
             raise ParameterError(f"it pools {x.shape} by windows of {tuple(size)}; only lines and maps come in")
         if tuple(size) == x.shape[2:] and not np.any(padding) and tuple(dilation) == (1, 1):
             return self.reduce(name, x, operation, (2, 3), keep=True)
-        counts, over = [], []
+        counts, over, ends = [], [], []
         for n, k, s, (before, after), d in zip(x.shape[2:], size, stride, padding, dilation, strict=True):
             extent = d * (k - 1) + 1
             free = n + before + after - extent
@@ -303,11 +303,13 @@ class TensorGraph:
                 count -= 1
             if (free < 0 and not ceil) or count < 1:
                 raise ParameterError(f"windows of {tuple(size)} do not fit into a map of {x.shape[2:]}")
+            beyond = (count - 1) * s + extent - n - before  # what the last window needs behind the map
             counts.append(count)
-            over.append(max(0, (count - 1) * s + extent - n - before - after))
+            over.append(max(0, beyond - after))
+            ends.append((before, max(0, min(after, beyond))))
         return self._node(
             "pool", name, (x,), (*x.shape[:2], *counts), operation=operation, size=_pair(size), stride=_pair(stride),
-            padding=_ends(padding), dilation=_pair(dilation), over=tuple(over), count_padding=bool(count_padding),
+            padding=_ends(ends), dilation=_pair(dilation), over=tuple(over), count_padding=bool(count_padding),
         )  # fmt: skip
 
     def adaptive_pool(self, name: str, x: Tensor, operation: str, size: Sequence[int | None]) -> Tensor:
