@@ -15,7 +15,7 @@ from mapping.hardware.description_files import hardware_names, load_hardware
 from mapping.networks import save_network
 from mapping.presentation.sample_intervals import paired_interval
 from mapping.report.findings import Finding
-from mapping.studies.diagnosis import diagnose, ranked
+from mapping.studies.diagnosis import diagnose, ranked, worth_diagnosing
 from tests.key_effects import QUIET
 from tests.small_networks import joined
 
@@ -195,6 +195,16 @@ def test_diagnose__says_what_a_compensation_is_worth(network, labelled):
     (worth,) = found.compensations
     assert worth.name == "wires"
     assert worth.error > 1.5 * found.error
+
+
+@pytest.mark.parametrize(
+    ("loss", "images", "worth"), [(0.019, 1000, False), (0.03, 128, False), (0.05, 128, True), (0.03, 200, True)]
+)
+def test_worth_diagnosing__six_lost_images_are_no_chance(loss, images, worth):
+    assert worth_diagnosing(loss, images) == worth
+    lost = round(loss * images)
+    if loss > 0.02:
+        assert (binomtest(lost, lost).pvalue < 0.05) == worth
 
 
 # the command

@@ -88,7 +88,7 @@ def run(
         typer.Option(
             "--diagnose",
             help="Say which deviation costs what, each switched off alone, and what the compiler makes up for. A small "
-            "network that loses more than two points is diagnosed without being asked.",
+            "network that loses more than two points, and more than chance explains, is diagnosed without being asked.",
         ),
     ] = False,
     no_cache: Annotated[
@@ -139,7 +139,7 @@ def run(
             report = _with_fidelity(report, result, test, precision, console)
         took, program = time.perf_counter() - began, result.chip.program
         report = with_idle_keys(report, program, chip, settings or (), ideal=fidelity == "ideal")
-        asked = loses(report) and measured is None
+        asked = loses(report, len(calibration)) and measured is None
         small = report.operations_executed_per_image <= studies.EXECUTED
         if diagnose or (asked and small):
             cache = None if kept is None else files.Cache.of_user()

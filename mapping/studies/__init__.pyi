@@ -2,10 +2,10 @@ from .description import Parameter as Parameter
 from .description import Point as Point
 from .description import Study as Study
 from .diagnosis import EXECUTED as EXECUTED
-from .diagnosis import LOSS as LOSS
 from .diagnosis import TOGETHER as TOGETHER
 from .diagnosis import chips_to_run as chips_to_run
 from .diagnosis import diagnose as diagnose
+from .diagnosis import worth_diagnosing as worth_diagnosing
 from .layer_page import layer_page_text as layer_page_text
 from .layer_support import ARRANGEMENTS as ARRANGEMENTS
 from .layer_support import COLUMNS as COLUMNS

@@ -23,6 +23,7 @@ from mapping.workflow.kept_results import compiled, exact
 from mapping.workflow.writing import write
 
 LOSS = 0.02  #: loss of accuracy from which a run is diagnosed, ours: two points
+TOLD = 6  #: images that must be lost, and none gained, for a loss to be no chance: 2 · 0.5**6 < 0.05 (McNemar, exact)
 EXECUTED = 5e7  #: operations of the arrays per image up to which a run diagnoses without being asked, ours
 TOGETHER = "all of them"
 
@@ -47,6 +48,11 @@ def chips_to_run(program: Program) -> int:
     """Return how many chips a diagnosis compiles, writes and runs."""
     off, without = _alternatives(program)
     return 1 + len(off) + len(without) + (len(off) > 1)
+
+
+def worth_diagnosing(loss: float, images: int) -> bool:
+    """Say whether a loss of accuracy is large enough for a diagnosis on that many images to tell it from chance."""
+    return loss > LOSS and loss * images >= TOLD
 
 
 def diagnose(

@@ -51,11 +51,11 @@ def with_diagnosis(
     return replace(report, diagnosis=found)
 
 
-def loses(report: "Report") -> bool:
-    """Say whether a chip loses so much accuracy that its run is diagnosed."""
+def loses(report: "Report", calibration: int) -> bool:
+    """Say whether a chip loses so much accuracy that its run is diagnosed on that many calibration images."""
     if report.accuracy_chip is None or report.accuracy_exact is None:
         return False
-    return report.accuracy_exact - report.accuracy_chip > studies.LOSS
+    return studies.worth_diagnosing(report.accuracy_exact - report.accuracy_chip, calibration)
 
 
 def show_offer(report: "Report", program: "Program", calibration: int, seconds: float, console: Console) -> None:
