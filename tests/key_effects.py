@@ -114,6 +114,7 @@ EFFECTS = (
     Effect("tile.stuck_missed=0.5", "error", 1, STUCK),
     Effect("tile.r_join=1e4", "error", 1, PLAIN_WIRES),
     Effect("tile.gate_nodes=2", "distance from 24 gate nodes", 1, QUIET),
+    Effect("tile.family_error=0", "distance from all matrices at all gate nodes", -1),
     Effect("tile.encoding=offset", "energy of array", 1),
     Effect("tile.slices=2", "energy of adc", 1, ("tile.levels=4",)),
     Effect("tile.levels=4", "error", 1, QUIET),
@@ -194,10 +195,11 @@ RESISTORS = ("cell.preset=resistor", "mapping.layout=digital")
 ALSO = (
     *((setting, ("adc.bits=ideal",)) for setting in (
         "adc.offset=1", "adc.margin=2", "adc.columns=4", "adc.v_swing=0.4", "adc.calibration=8", "adc.gain_error=0.1",
+        "tile.family_error=0",
     )),
     *((setting, RESISTORS) for setting in (
         "gate_dac.bits=4", "gate_dac.t_settle=1e-6", "spread.gate_offset_cell=0.1", "tile.gate_nodes=4",
-        "retention.age=1e6", "mapping.double_gates=false", "costs.e_gate_dac=1e-12",
+        "tile.family_error=0", "retention.age=1e6", "mapping.double_gates=false", "costs.e_gate_dac=1e-12",
     )),
     *((setting, ("dac.coding=amplitude",)) for setting in (
         "costs.row_timer=delay-line", "costs.e_delay=1e-12", "costs.e_row_pulse=1e-12",

@@ -60,6 +60,12 @@ class Ran:
         return float(np.abs(self.result.logits - fine.result.logits).max())
 
     @property
+    def rest(self) -> float:
+        """From the same chip, whose gated tiles keep all matrices at all gate nodes."""
+        whole = ran((*self.settings, "tile.family_error=0"))
+        return float(np.abs(self.result.logits - whole.result.logits).max())
+
+    @property
     def noise(self) -> float:
         others = [run(self.chip, self.images, seed=seed).logits for seed in range(4, 12)]
         return float(np.sqrt(np.mean([(each - self.result.logits) ** 2 for each in others])))
@@ -78,6 +84,7 @@ def grown(hardware: Hardware, temperature: float = 300.0) -> float:
 QUANTITIES = {
     "error": lambda one: one.error,
     "distance from 24 gate nodes": lambda one: one.distance,
+    "distance from all matrices at all gate nodes": lambda one: one.rest,
     "read noise": lambda one: one.noise,
     "latency": lambda one: one.report.latency_s_per_image,
     "time between images": lambda one: 1.0 / one.report.images_per_s,

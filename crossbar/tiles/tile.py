@@ -1,7 +1,7 @@
 """A tile: gated arrays with common row codes and common sense nodes, and converters.  Codes in, codes out.
 
-b = batch, p = reads one after another (positions), k = gate groups, q = gate nodes, m = rows, s = strips of rows,
-c = differential pairs
+b = batch, p = reads one after another (positions), k = gate groups, q = gate nodes, r = stored matrices of a gate
+group, m = rows, s = strips of rows, c = differential pairs
 Column 2j of an array is the positive column of pair j, column 2j + 1 the negative one.  The two currents of a pair are
 subtracted before conversion.
 """
@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from crossbar.tiles.activity import Activity
 from crossbar.tiles.converter_errors import ConverterErrors, convert_erring
@@ -35,7 +36,9 @@ class Tile:
     """k gated arrays of m rows and c pairs with common sense nodes; k = q = 1 if the gate is not used."""
 
     nodes: Nodes | None  #: gate nodes; None: the gate is held open
-    signal: FloatArray  #: (k, q, m, c) [S] transfer conductances to the difference current of a pair
+    #: (k, r, m, c) [S] transfer conductances to the difference current of a pair: at the gate nodes, where r = q, or
+    #: the stored matrices of `basis`
+    signal: FloatArray
     to_columns: FloatArray  #: (k, q, m) [S] transfer conductance of each row to all columns together
     to_rows: FloatArray  #: (k, q, m) [S] current into all rows at 0 V from one row at 1 V
     noise_nodes: Nodes | None  #: gate nodes of `variances`, fewer than `nodes`; None: the gate is held open
@@ -54,6 +57,8 @@ class Tile:
     errors: ConverterErrors | None = None  #: of the converters; None: their gains and thresholds are nominal
     columns: int = 2  #: of cells of each converted current: 2 for pairs, 1 for columns that are converted one by one
     sense: SharedSense | None = None  #: common sense inputs of its arrays; None: their currents add
+    #: (k, q, r) parts of the stored matrices in the matrix at each gate node; None: `signal` holds those at the nodes
+    basis: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.bit_ranges and len(self.bit_ranges) != self.dac.conversions:
@@ -95,14 +100,31 @@ class Tile:
         held: Any = nodes or self.nodes  # nodes are hashable
         return _contributions(held, np.ascontiguousarray(gains, dtype=np.float64).tobytes(), self.gates)
 
+    @cached_property
+    def blocks(self) -> FloatArray | None:
+        """The basis of all gate groups as one matrix (k q, k r)."""
+        if self.basis is None:
+            return None
+        k, q, r = self.basis.shape
+        blocks = np.zeros((k, q, k, r))
+        blocks[np.arange(k), :, np.arange(k)] = self.basis
+        return blocks.reshape(k * q, k * r)
+
+    def stored(self, mix: FloatArray) -> FloatArray:
+        """Return the coefficients (b, k r) of the matrices of `signal` from those (b, k q) of the gate nodes.
+
+        The result of an input is bit-identical for any batch size.
+        """
+        return mix if self.blocks is None else np.matmul(_full(mix), self.blocks)[: len(mix)]
+
     def single(self) -> "Tile":
         """Return the same tile with float32 matrices, for reads in single precision."""
         parts: list[Any] = [each.astype(np.float32, copy=False) for each in (self.signal, self.variances)]
         return replace(self, signal=parts[0], variances=parts[1])
 
     def _signal(self, shares: FloatArray, mix: FloatArray) -> FloatArray:
-        """Return the matrices (b or 1, m, c) of a batch: `signal` with coefficients `shares`, (b, k q) as `mix`."""
-        signal = _mixed(self.signal, shares, "signal")
+        """Return the matrices (b or 1, m, c) of a batch: the nodes' with coefficients `shares`, (b, k q) as `mix`."""
+        signal = _mixed(self.signal, self.stored(shares), "signal")
         if self.sense is None:
             return signal
         return self.sense.joined(signal, _mixed(self.sense.sums, shares, "sums"), mix)
@@ -269,10 +291,16 @@ def _mixed(parts: FloatArray, mix: FloatArray, name: str) -> FloatArray:
     """
     k, q, m, c = parts.shape
     b = len(mix)
-    whole = np.zeros((-(-b // FULL) * FULL, k * q), dtype=parts.dtype)  # BLAS sums in another order for other heights
-    whole[:b] = mix
+    whole = _full(mix, parts.dtype)
     out = _scratch.array(name, (len(whole), m * c), parts.dtype)
     return np.matmul(whole, parts.reshape(k * q, m * c), out=out)[:b].reshape(b, m, c)
+
+
+def _full(mix: FloatArray, kind: DTypeLike = np.float64) -> FloatArray:
+    """Return coefficients with rows of 0 below them up to a multiple of FULL: BLAS sums in another order else."""
+    whole = np.zeros((-(-len(mix) // FULL) * FULL, mix.shape[1]), dtype=kind)
+    whole[: len(mix)] = mix
+    return whole
 
 
 def cross_factors(sums: FloatArray) -> FloatArray:

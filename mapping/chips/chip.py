@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 
+from crossbar.arrays.wires import Wires
 from crossbar.tiles.batch_tiles import BatchTile, ColumnTile, StackedTile, build_stacked_tiles
 from crossbar.tiles.converter_errors import ConverterErrors
+from crossbar.tiles.converters import Adc, Dac
 from crossbar.tiles.tile import Tile
 from crossbar.tiles.written_arrays import WrittenArray, build_tiles
 from devices import checks
 from devices.aliases import FloatArray
 from devices.errors import ParameterError
+from devices.noise.read_noise import ReadNoise
 from devices.numerics.blas import one_blas_thread
 from devices.numerics.worker_threads import over_threads
 from devices.writing.read_disturb import Stress
@@ -98,14 +101,40 @@ class Chip:
         tiles = {name: tuple(_single(tile) for tile in held) for name, held in self.tiles.items()}
         return replace(self, tiles=tiles)
 
+    @cached_property
+    def exact(self) -> "Chip":
+        """The same chip with the matrices of every gated tile at all gate nodes, as `tile.family_error` = 0 keeps them.
+
+        Its circuits are reduced again on first use.
+        """
+        hardware, tiles = self.program.hardware, dict(self.tiles)
+        for matrix in self.program.all_matrices:
+            if any(_shortened(tile, hardware.tile.gate_nodes) for tile in tiles.get(matrix.name, ())):
+                arrays = [self.written(matrix, at) for at in range(len(matrix.tiles))]
+                tiles[matrix.name] = tuple(
+                    build_tiles(hardware.cell_in_run, arrays, *circuit_parts(hardware), hardware.tile.r_join)
+                )
+        return replace(self, tiles=tiles)
+
     def _repr_html_(self) -> str:
         """Return the floor plan, for notebooks."""
         return self.program.floor_plan.to_html(f"written, seed {self.seed}")
 
 
+def circuit_parts(hardware: Hardware) -> tuple[Wires, Dac, Adc, ReadNoise, float]:
+    """Return what all tiles of a chip have in common, as build_tiles takes it."""
+    adc = hardware.tile.code.converter(hardware.adc)
+    return hardware.wires_in_run, hardware.dac, adc, hardware.noise, hardware.run_temperature
+
+
 def read_before(program: Program) -> dict[str, Stress]:
     """Return the stress of one image on each matrix, by name, if images were read before the run, otherwise nothing."""
     return stress_of_reads(program) if program.hardware.retention.since_writing[1] else {}
+
+
+def _shortened(tile: Tile | BatchTile, count: int) -> bool:
+    """Whether a tile holds fewer matrices than `count` gate nodes have."""
+    return isinstance(tile, Tile) and tile.nodes is not None and (tile.basis is not None or tile.nodes.count < count)
 
 
 def _single(tile: Tile | BatchTile) -> Tile | BatchTile:
@@ -183,8 +212,7 @@ def _matrix(shared: _Writing, index: int) -> _WrittenMatrix:
     program, measured = shared.program, shared.measured
     hardware, matrix = program.hardware, program.all_matrices[index]
     cell, stress = hardware.cell_in_run, shared.stress.get(matrix.name)
-    adc = hardware.tile.code.converter(hardware.adc)
-    parts = (hardware.wires_in_run, hardware.dac, adc, hardware.noise, hardware.run_temperature)
+    parts, accepted = circuit_parts(hardware), hardware.tile.family_error
     streams = [(shared.seed, index, at) for at in range(len(matrix.tiles))]
     numbered = list(zip(matrix.tiles, streams, strict=True))
     written = _WrittenMatrix()
@@ -205,7 +233,7 @@ def _matrix(shared: _Writing, index: int) -> _WrittenMatrix:
         elif matrix.gated and matrix.layout == "stacked":
             banks += build_stacked_tiles(cell, arrays, *parts)
         else:
-            tiles += build_tiles(cell, arrays, *parts, hardware.tile.r_join)
+            tiles += build_tiles(cell, arrays, *parts, hardware.tile.r_join, family_error=accepted)
     return written._replace(tiles=tuple(tiles) or None, banks=tuple(banks) or None)
 
 

@@ -47,6 +47,8 @@ class TileShape:
     #: fraction of the stuck cells that the test of an array does not find; they are not compensated
     stuck_missed: float = quantity(0.0, minimum=0.0, maximum=1.0)
     gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 are exact to 3e-6 of the full current
+    #: largest error of a gated array's current [LSB] by fewer gate nodes and fewer stored matrices than nodes; 0: none
+    family_error: float = quantity(0.25, minimum=0.0, maximum=1.0)
     encoding: str = "differential"  #: one of ENCODINGS
     slices: int = 1  #: number of cells, or pairs, over which the digits of a weight are spread
     levels: int | None = None  #: conductance levels of a cell; None: any conductance
@@ -270,7 +272,9 @@ class Hardware:
         """Return the same tiles and window with ideal cells, wires and converters, without variability and noise."""
         return replace(
             self,
-            tile=replace(self.tile, adjust_outputs=False, write="drawn", stuck_missed=0.0, r_join=None),
+            tile=replace(
+                self.tile, adjust_outputs=False, write="drawn", stuck_missed=0.0, r_join=None, family_error=0.0
+            ),
             cell=_idealised(self.cell),
             spread=Spread.none(),
             noise=ReadNoise.none(),
@@ -296,7 +300,9 @@ class Hardware:
             about="",
             spread=replace(Spread(), wire_temperature_coefficient=coefficient),
             noise=ReadNoise(),
-            tile=replace(self.tile, write="drawn", stuck_missed=0.0, r_join=None),
+            tile=replace(
+                self.tile, write="drawn", stuck_missed=0.0, r_join=None, family_error=TileShape().family_error
+            ),
             retention=Retention(),
             dac=replace(self.dac, t_slot=Dac().t_slot, polarity=Dac().polarity, gain_error=0.0),
             adc=replace(Adc(), margin=self.adc.margin),

@@ -39,7 +39,8 @@ _TRAPS = ("noise.traps", "noise.trap_ratio", "noise.trap_ln_sigma", "noise.dwell
 _STUCK = ("tile.trim_pairs", "tile.compensate_stuck", "tile.stuck_missed")
 _AUTO = ("mapping.weight_energy", "mapping.weight_latency", "mapping.weight_area", "mapping.weight_error")
 _GATES = (
-    "gate_dac.bits", "gate_dac.t_settle", "tile.gate_nodes", "spread.gate_offset_line", "spread.gate_offset_cell",
+    "gate_dac.bits", "gate_dac.t_settle", "tile.gate_nodes", "tile.family_error", "spread.gate_offset_line",
+    "spread.gate_offset_cell",
     "gate_dac.r_relative", "costs.e_gate_dac", "mapping.double_gates", "cell.g_gate_leak",
 )  # fmt: skip
 _RESET = ("cell.k_reset", "cell.v_reset", "cell.beta_reset")
@@ -80,6 +81,10 @@ RULES: tuple[_Rule, ...] = (
     (
         ("adc.offset", "adc.calibration"), lambda h, _: h.adc.bits is None,
         "an ideal converter (adc.bits) has no LSB to be off by",
+    ),
+    (
+        ("tile.family_error",), lambda h, _: h.adc.bits is None,
+        "an ideal converter (adc.bits) resolves any error, so gated arrays keep all their matrices",
     ),
     (
         ("adc.v_swing",), lambda h, _: not (h.adc.c_sample or h.adc.comparator_noise),

@@ -88,7 +88,7 @@ def sample(
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(len(images), min(IMAGES, len(images)), replace=False))
     kind = np.dtype(PRECISIONS[precision])
-    ready = result.chip if precision == "double" else result.chip.single()
+    ready = result.chip.exact if precision == "double" else result.chip.single()
     reads: list[_Read] = []
 
     def seen(chip: Chip, matrix: Matrix, codes: FloatArray, gains: FloatArray | None) -> None:

@@ -56,9 +56,10 @@ def run(
 ) -> RunResult:
     """Run images (b, c, h, w) through a chip, batches in parallel on all threads.
 
-    seed: of the read noise.  batch: images at a time.  precision: "single" (currents to 1e-6 of their range) or
-    "double" arithmetic.  exact: (b, classes) the result of `exact_outputs`, computed if not given.  progress: called
-    after each batch with the number of images done.  kept: store of finished batches, which are not run again.
+    seed: of the read noise.  batch: images at a time.  precision: "single" (currents to 1e-6 of their range and, where
+    kernels are mixed, to `tile.family_error`) or "double" arithmetic, with the matrices at all gate nodes.  exact:
+    (b, classes) the result of `exact_outputs`, computed if not given.  progress: called after each batch with the
+    number of images done.  kept: store of finished batches, which are not run again.
     distribute: where batches run; default: all threads of this process.
     Raises ParameterError for images or outputs of another shape.
     """
@@ -70,7 +71,7 @@ def run(
     batch = min(checks.whole("batch", batch, minimum=1), max(-(-len(images) // LEAST_BATCHES), 1))
     seed = checks.seed(seed)
     kind = _kind(precision)
-    ready = chip if precision == "double" else chip.single()
+    ready = chip.exact if precision == "double" else chip.single()
 
     def work(start: int) -> BatchResult:
         part = images[start : start + batch]

@@ -7,7 +7,7 @@ The graph is checked when a network is made. A network never changes afterwards.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -95,6 +95,32 @@ class Network:
         Raises ParameterError if images has another shape or is not finite.
         """
         return self._evaluate(images, keep=True, single=single)
+
+    def layer_by_layer(self, images: FloatArray) -> Iterator[tuple[Layer, dict[str, FloatArray]]]:
+        """Yield each layer with those values of `activations` that it and later layers take, and what it gives.
+
+        The images stay; a value is dropped after its last use.
+        Raises ParameterError as `activations` does.
+        """
+        images = array("images", images, shape=(None, *self.input_shape))
+        values, step = {INPUT: images}, self._chunk(8)
+        for layer, last in zip(self.layers, self.last_use, strict=True):
+            parts: list[dict[str, FloatArray]] = []
+            for start in range(0, max(len(images), 1), step):
+                inputs = [values[source][start : start + step] for source in layer.inputs]
+                if isinstance(layer, DynamicConv):
+                    weights = layer.shares(inputs)
+                    own = {layer.name: layer.mixed(inputs, weights), f"{layer.name}.attention": weights}
+                else:
+                    own = {layer.name: layer.apply(*inputs)}
+                parts.append(own)
+            alone = len(parts) == 1
+            values |= {
+                name: parts[0][name] if alone else np.concatenate([part[name] for part in parts]) for name in own
+            }
+            yield layer, values
+            for name in {*last, f"{layer.name}.attention"} - {INPUT}:
+                values.pop(name, None)
 
     def _trace(self) -> dict[str, Shape]:
         """Check names and order of the layers and return their shapes."""

@@ -4,8 +4,9 @@ b = batch, p = positions, k = kernels, r = matrix rows, n = outputs
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from mapping.placement.gating import kernel_floor, relative_of_images
 from mapping.placement.matrix import Matrix, Placement
 from mapping.placement.wire_compensation import compensate, compensate_columns, remaining_current, typical_gains
 
+PIECE = 8  # images at a time whose currents are compared, ours: their rows and kernels stay in the cache
 #: matrices of a recurrent layer: suffixes of their names, and their kinds
 RECURRENT = (("input", "recurrent input"), ("state", "recurrent state"), ("new", "recurrent state"))
 
@@ -172,7 +174,8 @@ def place(
     mixture = np.ones((1, 1))
     if mixes and attention is not None:
         mixture = floor + (1.0 - floor) * attention
-    cuts = [(rows, columns) for rows in cut(r, hardware.tile.rows // bands) for columns in blocks]
+    row_cuts = cut(r, hardware.tile.rows // bands)
+    cuts = [(rows, columns) for rows in row_cuts for columns in blocks]
     conductances = encoding.pairs(stored) if isinstance(encoding, Encoding) else encoding.conductances
     kept, through = 1.0, None
     compensated = hardware.tile.compensate_wires and not hardware.wires.ideal and code.levels is None
@@ -190,18 +193,29 @@ def place(
             if relative is not None:
                 gains = (relative**2).sum(0) / relative.sum(0) * cell.gain_high
             conductances, kept = compensate(conductances, cuts, gains, hardware, stacked=bands > 1)
-    kernel = np.tensordot(mixture, stored, axes=1) if relative is None else np.einsum("bkn,krn->brn", relative, stored)
-    kernel = kernel * (encoding.siemens * dac.v_read * kept)
+    siemens = encoding.siemens * dac.v_read * kept
 
-    def placed(rows: slice, columns: slice) -> Placement:
-        block, count, currents = None, columns.stop - columns.start, kernel[:, rows, columns]
+    def currents(rows: slice, columns: slice, images: slice) -> FloatArray:
+        """Currents (b or 1, m, c) [A] of a tile's pairs for full rows, with the mixed kernels of some images."""
+        mixing = mixture if len(mixture) == 1 else mixture[images]
         if isinstance(encoding, CodedWeights):
-            block, count = encoding.blocks[columns.start], code.converted(count)
-            seen = encoding.conductances[:, rows, block] * kept
+            seen = encoding.conductances[:, rows, encoding.blocks[columns.start]] * kept
             seen = seen[..., 0::2] - seen[..., 1::2] if code.paired else seen
-            currents = np.tensordot(mixture, seen, axes=1) * dac.v_read
-        ranges = _ranges(source.x[:, :, rows] / x_scale, signed, currents, hardware)
-        return Placement(rows, columns, *ranges, block, count)
+            return np.tensordot(mixing, seen, axes=1) * dac.v_read
+        held = stored[:, rows, columns]
+        if relative is not None:
+            return np.einsum("bkn,krn->brn", relative[images][:, :, columns], held) * siemens
+        return np.tensordot(mixing, held, axes=1) * siemens
+
+    tiles = []
+    for rows in row_cuts:
+        kernels = [partial(currents, rows, columns) for columns in blocks]
+        found = _ranges(source.x[:, :, rows], x_scale, signed, kernels, hardware)
+        for columns, ranges in zip(blocks, found, strict=True):
+            block, count = None, columns.stop - columns.start
+            if isinstance(encoding, CodedWeights):
+                block, count = encoding.blocks[columns.start], code.converted(count)
+            tiles.append(Placement(rows, columns, *ranges, block, count))
 
     positions = source.x.shape[1]
     return Matrix(
@@ -214,11 +228,11 @@ def place(
         source.bias,
         positions,
         math.prod(source.weights.shape[1:]) * positions if source.useful else 0,
-        tuple(placed(rows, columns) for rows, columns in cuts),
+        tuple(tiles),
         source.layout,
         source.group,
         copies,
-        {rows.start: moments_of(source.x[:, :, rows]) for rows, _ in cuts},
+        {rows.start: moments_of(source.x[:, :, rows]) for rows in row_cuts},
         through,
         columns_gated,
         source.shift,
@@ -230,23 +244,34 @@ def place(
 
 
 def _ranges(
-    x: FloatArray, signed: bool, kernel: FloatArray, hardware: Hardware
-) -> tuple[float, tuple[float, ...]]:  # fmt: skip
-    """Return the range of a tile's converters [A], and with several reads of a code the fraction that each read needs.
+    x: FloatArray, x_scale: float, signed: bool, kernels: Sequence[Callable[[slice], FloatArray]], hardware: Hardware
+) -> list[tuple[float, tuple[float, ...]]]:  # fmt: skip
+    """Return the range of each tile's converters [A], and with several reads of a code the fraction of each read.
 
-    x: (b, p, m) inputs in ±1.  kernel: (b or 1, m, c) [A].  A read that calibration never drives gets the full range.
+    x: (b, p, m) inputs of tiles with common rows, in ±x_scale.  kernels: for each tile, images -> (b or 1, m, c) [A].
+    A read that calibration never drives gets the full range.
     Source: docs/equations/periphery.md eq. 5a.
     """
     dac = hardware.dac
-    peaks = np.zeros(dac.conversions)
-    for sign in (1.0, -1.0) if signed else (1.0,):
-        for bit, (_, driven, unit) in enumerate(dac.split(dac.codes(sign * x))):
-            peaks[bit] = max(peaks[bit], unit * float(np.abs(np.matmul(driven, kernel)).max(initial=0.0)))
-    peak = float(peaks.max())
-    if peak <= 0.0:
-        return dac.v_read * hardware.cell.g_max, ()
-    fractions = np.where(peaks > 0.0, peaks / peak, 1.0)
-    return hardware.adc.margin * peak, tuple(fractions.tolist()) if dac.conversions > 1 else ()
+    largest = np.zeros((len(kernels), dac.conversions))
+    for first in range(0, len(x), PIECE):
+        images = slice(first, first + PIECE)
+        some, mixed = x[images] / x_scale, [kernel(images) for kernel in kernels]
+        for sign in (1.0, -1.0) if signed else (1.0,):
+            for bit, (_, driven, unit) in enumerate(dac.split(dac.codes(sign * some))):
+                for peaks, kernel in zip(largest, mixed, strict=True):
+                    out = np.matmul(driven, kernel)
+                    size = max(float(out.max(initial=0.0)), -float(out.min(initial=0.0)))
+                    peaks[bit] = max(peaks[bit], unit * size)
+    found = []
+    for peaks in largest:
+        peak = float(peaks.max())
+        if peak <= 0.0:
+            found.append((dac.v_read * hardware.cell.g_max, ()))
+            continue
+        fractions = tuple(np.where(peaks > 0.0, peaks / peak, 1.0).tolist()) if dac.conversions > 1 else ()
+        found.append((hardware.adc.margin * peak, fractions))
+    return found
 
 
 def moments_of(x: FloatArray) -> FloatArray:

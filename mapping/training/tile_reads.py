@@ -35,6 +35,7 @@ class TileReads:
         for at, (begin, end) in enumerate(zip(starts, [*list(starts)[1:], tile.rows], strict=True)):
             strip[begin:end, at] = 1.0 / (end - begin)
         self.strip = _put(strip, device, kind)
+        self.blocks = None if tile.blocks is None else _put(tile.blocks, device, torch.float64)
         self.groups: dict[int, tuple[Tensor, Tensor]] = {}
 
     def matrices(self, signal: Tensor, mixing: "Mixing") -> Tensor:
@@ -51,8 +52,9 @@ class TileReads:
         shares = mixing.of(tile.nodes)
         if tile.sense is not None:
             return self._joined(signal, shares, worth)
-        k, q, m, c = signal.shape
-        mixed: Tensor = (shares * worth).to(self.kind) @ signal.reshape(k * q, m * c)
+        k, r, m, c = signal.shape
+        stored = shares if self.blocks is None else shares @ self.blocks
+        mixed: Tensor = (stored * worth).to(self.kind) @ signal.reshape(k * r, m * c)
         return mixed.reshape(-1, m, c)
 
     def read(self, matrices: Tensor, driven: Tensor, mixing: "Mixing", keys: Any) -> Tensor:  # noqa: ANN401

@@ -30,13 +30,14 @@ def compile_network(network: Network, hardware: Hardware | str | os.PathLike[str
     if not len(calibration):
         raise ParameterError("calibration must hold at least one image, got none")
     folded, digital_scales = prepare(network, hardware)
-    values = folded.activations(calibration)
     matrices: dict[str, tuple[Matrix, ...]] = {}
     placed = [layer for layer in folded.layers if isinstance(layer, MatrixLayer)]
     hardware.mapping.check_names(
         [each.name for each in placed], [each.name for each in placed if isinstance(each, DynamicConv)]
     )
-    for layer in placed:
+    for layer, values in folded.layer_by_layer(calibration):
+        if not isinstance(layer, MatrixLayer):
+            continue
         layout = hardware.mapping.of(layer.name) if isinstance(layer, DynamicConv) else "parallel"
         if layout == AUTO:
             layout = best_layout(network, folded, layer.name, values, hardware)

@@ -74,14 +74,13 @@ def adjusted(chip: Chip) -> Chip:
     """
     program = chip.program
     images, folded = program.calibration[: REMADE if chip.banks else None], program.folded
-    exact = folded.activations(images)
     kind = np.dtype(np.float32)
     pieces = np.split(np.arange(len(images)), range(PIECE, len(images), PIECE))
     batches = [Batch(STREAM + chip.seed, piece, kind) for piece in pieces]
     values: dict[str, list[FloatArray]] = {INPUT: [images[piece].astype(kind) for piece in pieces]}
     with one_blas_thread():
         ready = _Adjusting(replace(chip.single(), adjustments={}), batches)
-        for layer, last in zip(folded.layers, folded.last_use, strict=True):
+        for (layer, exact), last in zip(folded.layer_by_layer(images), folded.last_use, strict=True):
             inputs = [list(each) for each in zip(*(values[source] for source in layer.inputs), strict=True)]
             wanted = [exact[source] for source in layer.inputs]
             values[layer.name] = ready.layer(layer, inputs, wanted, exact[layer.name])
