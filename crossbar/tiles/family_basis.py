@@ -57,7 +57,8 @@ def truncated(signal: FloatArray, nodes: Nodes, error: float) -> Truncated | Non
     """
     k, q, m, c = signal.shape
     between, accepted = _between(nodes), (1.0 - INTERPOLATED) * error
-    bases, stores = np.zeros((k, q, q)), np.zeros((k, q, m, c), dtype=np.float32)
+    bases = np.zeros((k, q, q))
+    stores: FloatArray = np.zeros((k, q, m, c), dtype=np.float32)
     needed = 1
     for one, basis, store in zip(signal, bases, stores, strict=True):
         rest = one.reshape(q, m * c).copy()

@@ -193,7 +193,7 @@ def place(
             if relative is not None:
                 gains = (relative**2).sum(0) / relative.sum(0) * cell.gain_high
             conductances, kept = compensate(conductances, cuts, gains, hardware, stacked=bands > 1)
-    siemens = encoding.siemens * dac.v_read * kept
+    siemens = np.broadcast_to(encoding.siemens * dac.v_read * kept, (n,))
 
     def currents(rows: slice, columns: slice, images: slice) -> FloatArray:
         """Currents (b or 1, m, c) [A] of a tile's pairs for full rows, with the mixed kernels of some images."""
@@ -201,11 +201,14 @@ def place(
         if isinstance(encoding, CodedWeights):
             seen = encoding.conductances[:, rows, encoding.blocks[columns.start]] * kept
             seen = seen[..., 0::2] - seen[..., 1::2] if code.paired else seen
-            return np.tensordot(mixing, seen, axes=1) * dac.v_read
+            coded: FloatArray = np.tensordot(mixing, seen, axes=1) * dac.v_read
+            return coded
         held = stored[:, rows, columns]
         if relative is not None:
-            return np.einsum("bkn,krn->brn", relative[images][:, :, columns], held) * siemens
-        return np.tensordot(mixing, held, axes=1) * siemens
+            scaled: FloatArray = np.einsum("bkn,krn->brn", relative[images][:, :, columns], held) * siemens[columns]
+            return scaled
+        whole: FloatArray = np.tensordot(mixing, held, axes=1) * siemens[columns]
+        return whole
 
     tiles = []
     for rows in row_cuts:
@@ -263,7 +266,7 @@ def _ranges(
                     out = np.matmul(driven, kernel)
                     size = max(float(out.max(initial=0.0)), -float(out.min(initial=0.0)))
                     peaks[bit] = max(peaks[bit], unit * size)
-    found = []
+    found: list[tuple[float, tuple[float, ...]]] = []
     for peaks in largest:
         peak = float(peaks.max())
         if peak <= 0.0:
