@@ -30,7 +30,7 @@ def test_tile_circuit__is_the_tile_of_the_chip(program):
     np.testing.assert_array_equal(circuit.v_rows, v_read)
     g = cell.terminal_conductance(circuit.array.g_filament, circuit.array.gain(circuit.v_gate)[0], v_read)
     currents = reference_solve(g, circuit.v_rows[None], program.hardware.wires_in_use).currents[0]
-    tile = chip.tiles[matrix.name][at]
+    tile = chip.exact.tiles[matrix.name][at]
     pairs = (
         v_read * tile.signal[2, -1].sum(-1) if tile.signal.shape[-1] == len(g) else v_read * tile.signal[2, -1].sum(0)
     )

@@ -360,22 +360,22 @@ def worst_against_twin(hardware, voltages, rng):
 @pytest.mark.parametrize(("count", "error"), [(10, 3e-4), (16, 3e-6), (24, 1e-7)])
 def test_tiles__currents_are_the_twins_at_any_gate_voltage(count, error, rng):
     """Every tile of a chip with every spread, wires of 2.8 ohm; measured: 4e-5 … 1e-4, 3e-7 and 5e-9."""
-    hardware = small("wires.r_row=2.8", "wires.r_column=2.8", f"tile.gate_nodes={count}")
+    hardware = small("wires.r_row=2.8", "wires.r_column=2.8", "tile.family_error=0", f"tile.gate_nodes={count}")
     assert worst_against_twin(hardware, 3, rng) < error
 
 
 def test_tiles__of_equal_gates_are_the_twins_to_rounding_at_any_gate_voltage(rng):
     """Without gate offsets nothing but wires bends the gain."""
     hardware = small(
-        "wires.r_row=2.8", "wires.r_column=2.8", "tile.gate_nodes=24", "spread.gate_offset_line=0.0",
-        "spread.gate_offset_cell=0.0",
+        "wires.r_row=2.8", "wires.r_column=2.8", "tile.gate_nodes=24", "tile.family_error=0",
+        "spread.gate_offset_line=0.0", "spread.gate_offset_cell=0.0",
     )  # fmt: skip
     assert worst_against_twin(hardware, 3, rng) < 1e-9
 
 
 def test_tiles__are_exact_at_their_gate_nodes(rng):
     """With the default nodes and every spread, at each node itself, array by array."""
-    hardware = small("wires.r_row=2.8", "wires.r_column=2.8")
+    hardware = small("wires.r_row=2.8", "wires.r_column=2.8", "tile.family_error=0")
     placed = program(hardware)
     chip = write(placed, 11)
     cell = hardware.cell

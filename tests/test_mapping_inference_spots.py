@@ -20,10 +20,11 @@ def chip():
 def test_spots__currents_are_the_twins(chip, monkeypatch):
     """Image, tile and position are drawn; all kernels of a tile are solved one by one at the gates of that image.
 
-    Between gate nodes families err by some 1e-5 of the full scale; single precision adds 1e-6.
+    All matrices at all gate nodes are kept; `tile.family_error` has tests of its own. Between nodes families err by
+    some 1e-5 of the full scale; single precision adds 1e-6.
     """
     images = load_dataset("digits", "test", limit=6).images
-    ready = chip.single()
+    ready = chip.exact.single()
     names = {id(tile): (name, at) for name, held in ready.tiles.items() for at, tile in enumerate(held)}
     matrices = {matrix.name: matrix for matrix in chip.program.all_matrices}
     reads, current = [], []
