@@ -42,7 +42,7 @@ def test_command__ngspice_reads_what_it_writes(crossgate, tmp_path):
     words = ("netlist", "vgg-digits", "fc", "--chip", "two_terminal", "--out", tmp_path / "n")
     status, out, _ = crossgate(*words, "--set", "tile.rows=16", "--set", "tile.columns=8")
     assert status == 0
-    rows, columns = map(int, re.match(r"(\d+) × (\d+) cells, rows at 0.1 V$", out.splitlines()[0]).groups())
+    rows, columns = map(int, re.match(r"(\d+) × (\d+) cells, rows at 0.05 V$", out.splitlines()[0]).groups())
     path = tmp_path / "n" / "fc-0-0.cir"
     currents = run_ngspice(path)
     assert currents.shape == (1, columns)

@@ -60,10 +60,20 @@ def test_sample__of_row_drivers_that_err_and_of_other_encodings_is_the_twins(set
 
 
 def test_sample__of_a_run_of_single_precision_is_within_1e_minus_4_of_full_scale(rng):
-    result, images = ran(rng, "wires.r_row=2.8", "wires.r_column=2.8", precision="single")
+    result, images = ran(rng, "wires.r_row=2.8", "wires.r_column=2.8", "tile.family_error=0", precision="single")
     found = sample(result, images, each=4)
     assert 0.0 < max(each.arithmetic for each in by_layer(found)) < 1e-4
     assert len({(one.image, one.tile, one.position) for one in found}) > len(found) / 2
+
+
+def test_sample__of_a_run_of_single_precision_has_the_error_that_the_chip_accepts(rng):
+    """Each of three kernels may be off by tile.family_error; single precision adds 1e-4 of full scale at most."""
+    result, images = ran(rng, "wires.r_row=2.8", "wires.r_column=2.8", "tile.family_error=0.5", precision="single")
+    lsb = result.chip.program.hardware.adc.lsb(1.0)
+    (kernels,) = {m.kernels for m in result.chip.program.all_matrices if m.kernels > 1}
+    for one in sample(result, images, each=4):
+        off = np.abs(one.run - one.linear).max() / one.full_scale
+        assert off < 1e-4 + kernels * 0.5 * lsb
 
 
 def test_sample__sees_what_the_run_multiplied(rng):
