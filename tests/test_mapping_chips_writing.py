@@ -89,8 +89,9 @@ def test_write__of_one_tile_needs_no_other():
     for matrix, placement, index, at in reversed(numbered(placed)):
         alone = write_tile(matrix, placement, placed, (3, index, at))
         (tile,) = build_tiles(
-            hardware.cell, [alone], hardware.wires, hardware.dac, hardware.adc, hardware.noise, hardware.temperature
-        )
+            hardware.cell, [alone], hardware.wires, hardware.dac, hardware.adc, hardware.noise, hardware.temperature,
+            family_error=hardware.tile.family_error,
+        )  # fmt: skip
         assert same(tile, chip.tiles[matrix.name][at])
 
 
