@@ -114,7 +114,7 @@ EFFECTS = (
     Effect("tile.stuck_missed=0.5", "error", 1, STUCK),
     Effect("tile.r_join=1e4", "error", 1, PLAIN_WIRES),
     Effect("tile.gate_nodes=2", "distance from 24 gate nodes", 1, QUIET),
-    Effect("tile.family_error=0", "distance from all matrices at all gate nodes", -1),
+    Effect("tile.family_error=0", "matrices of tiles", 1),
     Effect("tile.encoding=offset", "energy of array", 1),
     Effect("tile.slices=2", "energy of adc", 1, ("tile.levels=4",)),
     Effect("tile.levels=4", "error", 1, QUIET),
