@@ -16,6 +16,11 @@ from .arrays.gate_lines import GateVoltages as GateVoltages
 from .arrays.solution import Solution as Solution
 from .arrays.tile_wires import TileWires as TileWires
 from .arrays.wires import Wires as Wires
+from .gradients.array_gradients import WireGradient as WireGradient
+from .gradients.array_gradients import transfer_gradient as transfer_gradient
+from .gradients.array_gradients import wire_gradient as wire_gradient
+from .gradients.family_gradients import FamilyGradient as FamilyGradient
+from .gradients.family_gradients import family_gradient as family_gradient
 from .nodal.gate_network import GateNetwork as GateNetwork
 from .nodal.gate_network import gate_voltages as gate_voltages
 from .nodal.injection import inject as inject
@@ -45,13 +50,8 @@ from .tiles.sense import Sense as Sense
 from .tiles.tile import Tile as Tile
 from .transfer.family import Family as Family
 from .transfer.family import transfer_family as transfer_family
-from .transfer.family_gradients import FamilyGradient as FamilyGradient
-from .transfer.family_gradients import family_gradient as family_gradient
 from .transfer.gate_nodes import GainNodes as GainNodes
 from .transfer.gate_nodes import GateNodes as GateNodes
-from .transfer.gradients import WireGradient as WireGradient
-from .transfer.gradients import transfer_gradient as transfer_gradient
-from .transfer.gradients import wire_gradient as wire_gradient
 from .transfer.interior import Interior as Interior
 from .transfer.reduction import Multiport as Multiport
 from .transfer.reduction import reduce_array as reduce_array

@@ -14,7 +14,7 @@ from mapping.prices.estimates import estimate, histograms
 from mapping.prices.timing import t_gates
 from tests.small_networks import joined
 
-LEAKY = ("cell.g_gate_leak=2e-7", "gate_dac.r_relative=20", "tile.gate_nodes=16")
+LEAKY = ("cell.g_gate_leak=2e-7", "gate_dac.r_relative=20", "tile.gate_nodes=16", "tile.family_error=0")
 QUIET = ("adc.offset=0", "tile.adjust_outputs=false")
 
 

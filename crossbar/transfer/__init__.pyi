@@ -1,12 +1,7 @@
 from .family import Family as Family
 from .family import transfer_family as transfer_family
-from .family_gradients import FamilyGradient as FamilyGradient
-from .family_gradients import family_gradient as family_gradient
 from .gate_nodes import GainNodes as GainNodes
 from .gate_nodes import GateNodes as GateNodes
-from .gradients import WireGradient as WireGradient
-from .gradients import transfer_gradient as transfer_gradient
-from .gradients import wire_gradient as wire_gradient
 from .interior import Interior as Interior
 from .reduction import Multiport as Multiport
 from .reduction import reduce_array as reduce_array

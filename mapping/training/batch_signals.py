@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from crossbar.gradients.array_gradients import transfer_gradient
+from crossbar.gradients.family_gradients import CENTRAL, MIX_STEP, ONE_SIDED, filament_slopes
 from crossbar.tiles.batch_tiles import BatchTile, StackedTile
 from crossbar.tiles.written_arrays import WrittenArray, terminal_conductances
-from crossbar.transfer.family_gradients import CENTRAL, MIX_STEP, ONE_SIDED, filament_slopes
-from crossbar.transfer.gradients import transfer_gradient
 from devices.aliases import FloatArray
 from devices.cells.interface import Cell
 from devices.writing.spread import DrawnCells

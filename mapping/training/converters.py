@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from crossbar.gradients.family_gradients import mix_slope
 from crossbar.tiles.converters import Adc, Dac, GateDac
-from crossbar.transfer.family_gradients import mix_slope
 from crossbar.transfer.gate_nodes import Nodes
 from devices.cells.interface import Cell
 

@@ -15,12 +15,12 @@ import torch
 
 from crossbar.arrays.tile_wires import TileWires
 from crossbar.arrays.wires import Wires
+from crossbar.gradients.array_gradients import transfer_gradient
+from crossbar.gradients.family_gradients import filament_slopes
 from crossbar.tiles.batch_tiles import StackedTile, build_stacked_tiles
 from crossbar.tiles.shared_sense import piece_of
 from crossbar.tiles.tile import Tile
 from crossbar.tiles.written_arrays import WrittenArray, build_tiles, terminal_conductances
-from crossbar.transfer.family_gradients import filament_slopes
-from crossbar.transfer.gradients import transfer_gradient
 from devices.aliases import FloatArray
 from devices.writing.read_disturb import Stress
 from devices.writing.spread import DrawnCells, Written

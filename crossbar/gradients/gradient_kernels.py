@@ -10,8 +10,8 @@ m = rows, n = columns, p = ports, s = nodes shared by two blocks, v = lanes
 
 import numpy as np
 
+from crossbar.gradients.gradient_lanes import undo_join_lanes
 from crossbar.transfer.borders import Border
-from crossbar.transfer.gradient_lanes import undo_join_lanes
 from crossbar.transfer.merge_blas import eliminate, halves, join
 from crossbar.transfer.merge_lanes import join_lanes, patch, star
 from crossbar.transfer.merge_table import (

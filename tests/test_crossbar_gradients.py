@@ -19,7 +19,7 @@ from crossbar import (
     transfer_matrix,
     wire_gradient,
 )
-from crossbar.transfer.family_gradients import gated_conductances
+from crossbar.gradients.family_gradients import gated_conductances
 from devices import AdaptiveMemristor
 from devices.errors import ParameterError
 

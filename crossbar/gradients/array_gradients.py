@@ -13,10 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossbar.arrays.wires import Wires
-from crossbar.nodal.linear import solve
-from crossbar.nodal.sensitivities import line_currents, turned
-from crossbar.transfer.borders import border
-from crossbar.transfer.gradient_kernels import (
+from crossbar.gradients.gradient_kernels import (
     join_kept,
     keep_leaves,
     lay_slopes,
@@ -25,6 +22,9 @@ from crossbar.transfer.gradient_kernels import (
     undo_joins,
     undo_leaves,
 )
+from crossbar.nodal.linear import solve
+from crossbar.nodal.sensitivities import line_currents, turned
+from crossbar.transfer.borders import border
 from crossbar.transfer.merge_plan import LEAF, Plan, plan
 from crossbar.transfer.merge_table import PORTS, SHARED, stride
 from crossbar.transfer.reduction import TASKS, check_merges

@@ -14,9 +14,9 @@ import numpy as np
 
 from crossbar.arrays.array import Array
 from crossbar.arrays.wires import Wires
+from crossbar.gradients.array_gradients import transfer_gradient
 from crossbar.transfer.family import Family
 from crossbar.transfer.gate_nodes import Nodes
-from crossbar.transfer.gradients import transfer_gradient
 from devices import checks
 from devices.aliases import FloatArray
 from devices.cells.interface import Cell
