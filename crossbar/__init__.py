@@ -5,6 +5,7 @@ The folders, lowest first; each imports only those above it in this list:
     arrays            arguments and results of solvers: Wires, Array, GateLines, Solution
     nodal, reference  node voltages, input by input; reference solvers and ngspice
     transfer          all inputs at once: transfer matrices, gate families, stacked bands
+    gradients         gradients of transfer matrices by cells, wires and gates
     writing, tiles    writing an array through its wires; arrays with drivers and converters
     prices, plots     energy, time and area of components; maps of an array
 

@@ -48,7 +48,7 @@ class TileShape:
     stuck_missed: float = quantity(0.0, minimum=0.0, maximum=1.0)
     gate_nodes: int = 12  #: gate voltages at which a gated array is reduced; 12 are exact to 3e-6 of the full current
     #: largest error of a gated array's current [LSB] by fewer gate nodes and fewer stored matrices than nodes; 0: none
-    family_error: float = quantity(0.25, minimum=0.0, maximum=1.0)
+    family_error: float = quantity(0.05, minimum=0.0, maximum=1.0)
     encoding: str = "differential"  #: one of ENCODINGS
     slices: int = 1  #: number of cells, or pairs, over which the digits of a weight are spread
     levels: int | None = None  #: conductance levels of a cell; None: any conductance
