@@ -94,12 +94,12 @@ class Stages:
 def watched() -> Stages:
     """Start timing the stages of a run."""
     stages = Stages()
-    stages.watch(crossbar.tile, "_products", "products: currents and variances")
-    stages.watch(crossbar.tile, "_mixed", "mixing of stored matrices")
-    stages.watch(crossbar.tile, "convert", "noise and converters")
-    stages.watch(crossbar.tile, "overlaps", "energy between rows")
-    stages.watch(crossbar.drive, "survey", "survey of the rows")
-    stages.watch(mapping.rows, "unroll", "unrolling")
+    stages.watch(crossbar.tiles.tile, "_products", "products: currents and variances")
+    stages.watch(crossbar.tiles.tile, "_mixed", "mixing of stored matrices")
+    stages.watch(crossbar.tiles.tile, "convert", "noise and converters")
+    stages.watch(crossbar.tiles.tile, "overlaps", "energy between rows")
+    stages.watch(crossbar.tiles.row_drive, "survey", "survey of the rows")
+    stages.watch(mapping.placement.row_codes, "unroll", "unrolling")
     for kind in (Relu, MaxPool, BatchNorm, GlobalAveragePool):
         stages.watch(kind, "apply", "digital layers")
     stages.watch(Network, "activations", "exact network, layer by layer")
@@ -127,7 +127,7 @@ def main() -> None:
     written = time.perf_counter()
     console.print(f"{platform.machine()}, {threads()} threads, numpy {np.__version__}; {len(images)} images")
     console.print(f"compiled in {compiled - start:.1f} s, written in {written - compiled:.1f} s")
-    mapping.inference.COMPARED = 0
+    mapping.inference.running.COMPARED = 0
     chip = chip.single()
     run(chip, images[: min(8, len(images))])  # compiles kernels
     start = time.perf_counter()
