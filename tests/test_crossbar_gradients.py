@@ -1,7 +1,5 @@
 """Gradients through the wires: order of convergence, the adjoint circuits, laws of physics."""
 
-from math import inf
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,6 +20,7 @@ from crossbar import (
 from crossbar.gradients.family_gradients import gated_conductances
 from devices import AdaptiveMemristor
 from devices.errors import ParameterError
+from tests.random_arrays import linear_arrays
 
 CELL = AdaptiveMemristor()
 WIRES = Wires(3.0, 5.0, 80.0, 15.0)
@@ -30,15 +29,8 @@ WIRES = Wires(3.0, 5.0, 80.0, 15.0)
 @st.composite
 def circuits(draw):
     """Arrays with open cells, on wires of 0 to 100 Ω, with ends of 0 Ω to open, all different from line to line."""
-    m, n = draw(st.integers(1, 13)), draw(st.integers(1, 13))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    g = 10.0 ** rng.uniform(-6, -3, (m, n)) * (rng.random((m, n)) < 0.9)
-    pool = draw(st.sampled_from([[0.0], [1.0, 100.0], [0.0, 10.0, 1e3], [10.0, 50.0, inf]]))
-    ends = [rng.choice(pool, count) for count in (m, n, m, n)]
-    if draw(st.booleans()):
-        ends[2], ends[3] = inf, inf
-    segments = [draw(st.sampled_from([0.0, 0.1, 1.0, 30.0, 100.0])) for _ in range(2)]
-    return g, Wires(*segments, ends[0], ends[1], r_driver_far=ends[2], r_sense_far=ends[3]), rng.normal(size=(m, n))
+    g, wires, rng = draw(linear_arrays(13, [0.0, 0.1, 1.0, 30.0, 100.0]))
+    return g, wires, rng.normal(size=g.shape)
 
 
 def by_adjoint_circuits(g, wires, d_transfer):

@@ -11,6 +11,7 @@ from crossbar import Array, Wires, reference_solve, sensitivity, solve, transfer
 from devices import AdaptiveMemristor, ReadNoise, Resistor
 from devices.constants import BOLTZMANN
 from devices.errors import ParameterError
+from tests.random_arrays import linear_arrays
 
 CELL = AdaptiveMemristor()
 WIRES = Wires(3.0, 5.0, 80.0, 15.0)
@@ -30,16 +31,8 @@ def gated(rng, m=5, n=4, b=3, volts=0.3):
 @st.composite
 def circuits(draw):
     """Linear arrays with open cells, 0 Ω and open wires and ends, all of it different from line to line."""
-    m, n = draw(st.integers(1, 6)), draw(st.integers(1, 6))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    g = 10.0 ** rng.uniform(-6, -3, (m, n)) * (rng.random((m, n)) < 0.9)
-    pool = draw(st.sampled_from([[0.0], [1.0, 100.0], [0.0, 10.0, 1e3], [10.0, 50.0, inf]]))
-    ends = [rng.choice(pool, count) for count in (m, n, m, n)]
-    if draw(st.booleans()):
-        ends[2], ends[3] = inf, inf
-    segments = [draw(st.sampled_from([0.0, 1.0, 30.0])) for _ in range(2)]
-    wires = Wires(*segments, ends[0], ends[1], r_driver_far=ends[2], r_sense_far=ends[3])
-    return g, rng.uniform(-1.0, 1.0, (2, m)), wires
+    g, wires, rng = draw(linear_arrays(6, [0.0, 1.0, 30.0]))
+    return g, rng.uniform(-1.0, 1.0, (2, len(g))), wires
 
 
 def slope(function, x, step):
